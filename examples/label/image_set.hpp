@@ -1,0 +1,40 @@
+#pragma once
+// Which images there are, where their files lie, and what classes their CAMs speak of.
+
+#include "settings.hpp"
+
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace labelling {
+
+/// The command line and the lists it names do not make sense: status 2, nothing was written.
+class usage_error : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The template with every {id} replaced.
+std::string fill(std::string const& path_template, std::string const& id);
+
+struct image_set {
+  std::vector<std::string> ids;                  ///< in the order of the list, or sorted
+  std::map<std::string, std::vector<int>> tags;  ///< classes 1..C of an id's CAM channels
+  bool tagged = false;
+
+  /// Number an image in COCO files: the id itself if all ids are distinct numbers, else its place in the list, from 1.
+  std::int64_t number(std::size_t place) const { return numbers_[place]; }
+
+  /// The classes of an image's channels.
+  /// @throws io_error when the tags file has no line for it or the numbers differ
+  std::vector<int> classes(std::string const& id, std::int64_t channels, std::string const& tags_file) const;
+
+  std::vector<std::int64_t> numbers_;
+};
+
+/// @throws usage_error, io_error
+image_set find_images(settings const& s);
+
+}  // namespace labelling

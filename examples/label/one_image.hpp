@@ -1,0 +1,39 @@
+#pragma once
+// From the files of one image to its labels.
+
+#include "image_set.hpp"
+#include "record.hpp"
+#include "settings.hpp"
+
+#include <cambium/grid/grid.hpp>
+#include <cambium/pipeline/irnet.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace labelling {
+
+/// Everything read for one image, checked: shapes agree, numbers are finite and in range.
+struct image_input {
+  cambium::grid<std::uint8_t, 3> photograph;                     ///< [H,W,3]
+  cambium::grid<float, 3> cams;                                  ///< [C,h,w]
+  cambium::grid<float, 2> boundary;                              ///< [h,w], scaled
+  cambium::grid<float, 3> displacement;                          ///< [2,h,w] or empty
+  std::vector<int> classes;                                      ///< C labels, 1..254
+  cambium::grid<std::int32_t, 2> true_instances, true_semantic;  ///< [H,W] or empty
+  std::map<std::string, std::string> hashes;                     ///< of each input file
+
+  cambium::irnet_input<float> maps() const;
+};
+
+/// @throws io_error "file: reason"
+image_input read_input(settings const& s, image_set const& set, std::string const& id);
+
+/// Labels one image and writes its files and its record, each whole or not at all, the record last.
+/// @return its number of instances
+/// @throws io_error
+std::size_t label_image(settings const& s, image_set const& set, std::string const& id, cambium::cpu const& where);
+
+}  // namespace labelling

@@ -1,0 +1,51 @@
+#pragma once
+// What is kept of each image, so that runs can be resumed and shards put together: OUT/records/<id>.json.
+
+#include "image_set.hpp"
+#include "settings.hpp"
+
+#include <cambium/io/file.hpp>
+#include <cambium/metric/instance_ap.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace labelling {
+
+using json = nlohmann::ordered_json;
+
+/// SHA-256 in hexadecimal, as `sha256sum` prints it.
+std::string hash(cambium::bytes const& content);
+
+/// The parameters that decide results, with their names on the command line.
+json parameters(settings const& s);
+
+/// Hash of the parameters and of the version: equal fingerprints and equal inputs give equal outputs.
+std::string fingerprint(settings const& s);
+
+std::filesystem::path record_path(settings const& s, std::string const& id);
+
+/// The record of an earlier run if it still holds: same fingerprint and tags, inputs and outputs unchanged.
+bool still_holds(settings const& s, image_set const& set, std::string const& id);
+
+/// The tags of an image as its record keeps them; null without a tags file.
+json tags_of(image_set const& set, std::string const& id);
+
+/// Delete what an earlier run wrote for an image that now fails.
+void forget(settings const& s, std::string const& id);
+
+/// What all records together say, written as detections.json, manifest.json and, with truth, scores.json.
+struct summary {
+  std::size_t images = 0;  ///< with a record
+  std::size_t instances = 0;
+  bool scored = false;
+  double miou = 0, cam_miou = 0, best_overlap = 0;
+  std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75
+};
+summary write_summary(settings const& s, image_set const& set);
+
+}  // namespace labelling

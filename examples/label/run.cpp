@@ -1,0 +1,184 @@
+#include "run.hpp"
+
+#include "image_set.hpp"
+#include "one_image.hpp"
+#include "progress.hpp"
+#include "record.hpp"
+
+#include <cambium/exec/parallel.hpp>
+#include <cambium/io/npy.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <mutex>
+
+namespace labelling {
+
+using namespace cambium;
+namespace fs = std::filesystem;
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start)
+{
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::string duration(double seconds)
+{
+  char text[64];
+  if (seconds < 120)
+    std::snprintf(text, sizeof text, "%.1f s", seconds);
+  else if (seconds < 7200)
+    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+  else
+    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
+  return text;
+}
+
+/// Bytes one image takes while it is labelled: maps, both forms of the transition, scores, labels.
+double memory_of(image_input const& in, irnet_options const& options)
+{
+  double const cells = static_cast<double>(in.boundary.size()), pixels = static_cast<double>(in.photograph.size()) / 3;
+  double const K = stencil::disc(options.radius).size, C = static_cast<double>(in.cams.shape()[0]);
+  double channels = C;
+  if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
+  return cells * 4 * (2.3 * K + 6 * channels + 8) + pixels * (3 + 4 * 8);
+}
+
+/// Counts files, and labels one image in memory to tell how long all of them will take.
+int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> const& mine)
+{
+  std::size_t missing = 0;
+  for (std::size_t const place : mine)
+    for (auto const* path_template :
+         {&s.images, &s.cams, &s.boundaries, &s.displacements, &s.truth_instances, &s.truth_semantic}) {
+      if (path_template->empty()) continue;
+      std::string const path = fill(*path_template, set.ids[place]);
+      std::error_code failure;
+      if (fs::is_regular_file(path, failure)) continue;
+      if (++missing <= 10) std::fprintf(stderr, "%s: is missing\n", path.c_str());
+    }
+  std::printf("%zu images listed, %zu in this run, %zu files missing\n", set.ids.size(), mine.size(), missing);
+
+  // The image of median CAM size is typical, the largest decides memory.
+  std::vector<std::pair<std::uintmax_t, std::size_t>> by_size;
+  for (std::size_t const place : mine) {
+    std::error_code failure;
+    auto const size = fs::file_size(fill(s.cams, set.ids[place]), failure);
+    if (!failure) by_size.emplace_back(size, place);
+  }
+  std::sort(by_size.begin(), by_size.end());
+  int const cores = thread_count(cpu{.threads = s.threads});
+  int const together = static_cast<int>(std::min<std::size_t>(mine.size(), static_cast<std::size_t>(cores)));
+  if (!by_size.empty()) {
+    try {
+      std::string const& typical = set.ids[by_size[by_size.size() / 2].second];
+      auto const start = std::chrono::steady_clock::now();
+      auto const in = read_input(s, set, typical);
+      static_cast<void>(irnet(cpu{.threads = 1}, in.maps(), s.irnet));
+      double const each = seconds_since(start);
+      auto const largest = read_input(s, set, set.ids[by_size.back().second]);
+      std::printf("about %s: %s took %.0f ms on one of %d cores\n",
+                  duration(each * static_cast<double>(mine.size()) / std::max(1, together)).c_str(), typical.c_str(),
+                  1000 * each, together);
+      std::printf("about %.0f MB of memory: %d images at a time, the largest %lld x %lld\n",
+                  together * memory_of(largest, s.irnet) / 1e6 + 20, together,
+                  static_cast<long long>(largest.photograph.shape()[0]),
+                  static_cast<long long>(largest.photograph.shape()[1]));
+    } catch (std::exception const& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+      ++missing;
+    }
+  }
+  std::puts("nothing was written (--dry-run)");
+  return missing > 0 ? 1 : 0;
+}
+
+void print(summary const& total)
+{
+  if (!total.scored) return;
+  auto const percent = [](double v) {
+    char text[16];
+    std::snprintf(text, sizeof text, "%6.2f", 100 * v);
+    return std::isnan(v) ? std::string("     -") : std::string(text);
+  };
+  std::printf("\nmIoU              CAM alone %s    after the walk %s\n", percent(total.cam_miou).c_str(),
+              percent(total.miou).c_str());
+  if (total.ap.empty()) return;
+  std::printf("AP^r              @0.25 %s  @0.5 %s  @0.7 %s  @0.75 %s\n", percent(total.ap[0].mean).c_str(),
+              percent(total.ap[1].mean).c_str(), percent(total.ap[2].mean).c_str(), percent(total.ap[3].mean).c_str());
+  std::printf("best overlap      %s\n", percent(total.best_overlap).c_str());
+}
+
+}  // namespace
+
+int run(settings const& s)
+{
+  image_set set;
+  try {
+    set = find_images(s);
+    if (!s.dry_run) fs::create_directories(s.out);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "label: %s\n", e.what());
+    return 2;
+  }
+  std::vector<std::size_t> mine;
+  for (std::size_t i = 0; i < set.ids.size(); ++i)
+    if (static_cast<int>(i % static_cast<std::size_t>(s.shards)) == s.shard - 1) mine.push_back(i);
+  if (s.dry_run) return rehearse(s, set, mine);
+
+  // Many images: one core each. Few images: the cores share an image.
+  int const cores = thread_count(cpu{.threads = s.threads});
+  int const together =
+      static_cast<int>(std::min<std::size_t>(std::max<std::size_t>(1, mine.size()), static_cast<std::size_t>(cores)));
+  cpu const where{.threads = std::max(1, cores / together)};
+  auto const start = std::chrono::steady_clock::now();
+  progress_bar bar(mine.size());
+  std::atomic<std::size_t> next{0}, labelled{0}, kept{0};
+  std::mutex guard;
+  std::vector<std::pair<std::size_t, std::string>> failures;
+
+  as_team(together, [&](int, int) {
+    for (std::size_t i; (i = next++) < mine.size(); bar.step()) {
+      std::string const& id = set.ids[mine[i]];
+      try {
+        if (s.resume && still_holds(s, set, id)) {
+          ++kept;
+          continue;
+        }
+        label_image(s, set, id, where);
+        ++labelled;
+      } catch (std::exception const& e) {
+        forget(s, id);
+        bar.say(std::string("failed: ") + e.what());
+        std::lock_guard const lock(guard);
+        failures.emplace_back(mine[i], e.what());
+      }
+    }
+  });
+
+  summary total;
+  try {
+    total = write_summary(s, set);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "label: the summary could not be written: %s\n", e.what());
+    return 1;
+  }
+  std::printf("%zu labelled, %zu kept from before, %zu failed in %s; %zu of %zu images and %zu instances in %s\n",
+              labelled.load(), kept.load(), failures.size(), duration(seconds_since(start)).c_str(), total.images,
+              set.ids.size(), total.instances, s.out.c_str());
+  print(total);
+  if (failures.empty()) return 0;
+  std::sort(failures.begin(), failures.end());
+  std::fprintf(stderr, "\n%zu images failed:\n", failures.size());
+  for (auto const& [place, reason] : failures)
+    std::fprintf(stderr, "  %s: %s\n", set.ids[place].c_str(), reason.c_str());
+  return 1;
+}
+
+}  // namespace labelling

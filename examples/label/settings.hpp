@@ -1,0 +1,36 @@
+#pragma once
+// Everything the command line says.
+
+#include <cambium/pipeline/irnet.hpp>
+
+#include <optional>
+#include <string>
+
+namespace labelling {
+
+struct settings {
+  // where files are; every {id} stands for the image's id
+  std::string images, cams, boundaries, displacements, truth_instances, truth_semantic;
+  std::string ids, tags, out;
+  bool zero_based = false;
+
+  // what changes results: this is what the manifest records
+  cambium::irnet_options irnet;
+  double boundary_scale = 1;
+  double cam_eval_thres = 0.15;  ///< of the CAM baseline printed beside the scores
+  bool void_counts = false;
+
+  // how the work is done: none of this changes a byte of the outputs
+  int threads = 0;
+  int shard = 1, shards = 1;
+  bool resume = false;
+  bool overlay = false;
+  bool dry_run = false;
+
+  bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }
+};
+
+/// Reads the command line. Empty: there is nothing to do, and `status` is what the program ends with.
+std::optional<settings> parse_command_line(int count, char const* const* arguments, int& status);
+
+}  // namespace labelling

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <cmath>
+
+namespace cambium {
+
+/// The boundary map from a boundary network's logits for an image and for its mirror image.
+///
+///   out(y, x) = sigmoid( (logits(y, x) + mirrored(y, w-1-x)) / 2 )   on the top left [h,w] of the outputs
+///
+/// @param where     cpu
+/// @param logits    [h',w'] of the image, which was padded at its right and bottom
+/// @param mirrored  [h',w'] of the mirror image, padded the same way
+/// @param size      [cells] h, w: what is left when the padding is cut off, h = (H-1)/4 + 1
+/// @return [h,w] in [0,1]
+///
+/// @pre          size <= the logits' extents; logits finite
+/// @throws       precondition_error
+/// @complexity   Theta(h * w)
+/// @determinism  exact up to the C library's exp
+/// @source       EdgeDisplacement.forward, net/resnet50_irn.py of jiwoon-ahn/irn. The mirror image is cropped before it
+///               is turned back, which misaligns it by (w'*4 - W) mod 4 pixels; that is the original's
+template <image_like L, image_like M>
+[[nodiscard]] auto boundary_from_logits(cpu const& where, L const& logits, M const& mirrored,
+                                        extent2 size) -> grid<value_of<L, 2>, 2>
+{
+  using T = value_of<L, 2>;
+  auto const a = as_view<2>(logits, "boundary_from_logits: logits");
+  auto const b = as_view<2>(mirrored, "boundary_from_logits: mirrored");
+  expects(same_shape(a, b), "boundary_from_logits: logits are ", a, " but mirrored are ", b);
+  expects(0 <= size.height && size.height <= a.extent[0] && 0 <= size.width && size.width <= a.extent[1],
+          "boundary_from_logits: ", size.height, " x ", size.width, " cells are wanted of ", a);
+  expects_finite(where, a, "boundary_from_logits: logits");
+  expects_finite(where, b, "boundary_from_logits: mirrored");
+  auto out = make_grid<T>({size.height, size.width});
+  for (index_t y = 0; y < size.height; ++y)
+    for (index_t x = 0; x < size.width; ++x) {
+      T const mean = a(y, x) / 2 + b(y, size.width - 1 - x) / 2;
+      out(y, x) = 1 / (1 + std::exp(-mean));
+    }
+  return out;
+}
+
+}  // namespace cambium

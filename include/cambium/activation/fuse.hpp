@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cambium/activation/normalise.hpp>
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/bilinear.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// One output of a network: maps of all classes at one scale, of the image or of its mirror image.
+template <class T>
+struct scaled_maps {
+  stack_view<T const> maps;  ///< [C,h,w]
+  bool mirrored = false;     ///< read columns from the right
+};
+
+/// Sum maps of several scales at one size, each resized bilinearly.
+///
+/// @param where    cpu
+/// @param maps     one or more [C,h,w]; C agrees, h and w may differ
+/// @param resized  [cells] the size every map is stretched to
+/// @param size     [cells] how much of it, from the top left corner, is wanted; default: all of it
+/// @return [C,H,W] of `size`
+///
+/// @pre          size <= resized along both axes; extents of the maps >= 1; values finite
+/// @throws       precondition_error
+/// @invariant    constants are kept; one map of the wanted size is returned as it is
+/// @complexity   Theta(maps * C * H * W)
+/// @determinism  exact for one compiler; between compilers up to contraction
+/// @source       step/make_cam.py of jiwoon-ahn/irn: F.interpolate(bilinear, align_corners=False), then a sum over
+///               scales (not a mean); the framework's coordinates, (i + 0.5) * in/out - 0.5, clipped at 0
+template <class T>
+[[nodiscard]] grid<T, 3> fuse(cpu const& where, std::vector<scaled_maps<T>> const& maps, extent2 resized,
+                              extent2 size = {-1, -1})
+{
+  if (size == extent2{-1, -1}) size = resized;
+  expects(!maps.empty(), "fuse: no maps");
+  expects(0 <= size.height && size.height <= resized.height && 0 <= size.width && size.width <= resized.width,
+          "fuse: ", size.height, " x ", size.width, " cells are wanted of ", resized.height, " x ", resized.width);
+  index_t const C = maps[0].maps.extent[0];
+  for (auto const& m : maps) {
+    expects(m.maps.extent[0] == C, "fuse: maps of ", C, " and of ", m.maps.extent[0], " channels");
+    expects(m.maps.extent[1] >= 1 && m.maps.extent[2] >= 1, "fuse: a map is empty: ", m.maps);
+    expects_finite(where, m.maps, "fuse: maps");
+  }
+  grid<T, 3> out(C, size.height, size.width);
+  std::vector<std::vector<bilinear_tap<T>>> across(maps.size());
+  index_t widest = 0;
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    index_t const w = maps[i].maps.extent[2];
+    across[i] = taps(resized.width, static_cast<T>(w) / static_cast<T>(resized.width), w);
+    if (maps[i].mirrored) std::reverse(across[i].begin(), across[i].end());
+    across[i].resize(static_cast<std::size_t>(size.width));
+    widest = std::max(widest, w);
+  }
+  for_each_share(where, C * size.height, 16, [&](index_t begin, index_t end) {
+    std::vector<T> mixed(static_cast<std::size_t>(widest)), stretched(static_cast<std::size_t>(size.width));
+    for (index_t at = begin; at < end; ++at) {
+      index_t const c = at / size.height, y = at % size.height;
+      T* const row = &out(c, y, 0);
+      for (std::size_t i = 0; i < maps.size(); ++i) {
+        auto const map = maps[i].maps[c];
+        auto const down = tap(y, static_cast<T>(map.extent[0]) / static_cast<T>(resized.height), map.extent[0]);
+        bilinear_row(map, down, across[i], mixed.data(), stretched.data());
+        for (index_t x = 0; x < size.width; ++x) row[x] += stretched[static_cast<std::size_t>(x)];
+      }
+    }
+  });
+  return out;
+}
+
+/// Both outputs of IRNet's CAM step.
+template <class T>
+struct cams {
+  std::vector<std::int32_t> keys;  ///< class of each channel, 0-based
+  grid<T, 3> strided;              ///< [C,h,w], h = (H-1)/4 + 1: what the walk takes
+  grid<T, 3> full;                 ///< [C,H,W]: what label mining takes
+};
+
+/// From network outputs at several scales to the CAMs of the classes present.
+///
+/// @param where   cpu
+/// @param maps    [classes,h,w] at each scale, already rectified
+/// @param image   [pixels] size of the image
+/// @param labels  one entry a class; a class is present where it is not 0
+/// @return channels of the present classes in ascending order, each divided by its maximum + 1e-5
+///
+/// @throws       precondition_error
+/// @complexity   Theta(scales * present classes * H * W)
+/// @determinism  as fuse
+/// @source       _work, step/make_cam.py of jiwoon-ahn/irn. `full` is resized to the next multiple of 16 and cropped,
+///               which is not the same as resizing to the image
+template <class T, class Label>
+[[nodiscard]] cams<T> make_cams(cpu const& where, std::vector<scaled_maps<T>> const& maps, extent2 image,
+                                std::vector<Label> const& labels)
+{
+  expects(!maps.empty(), "make_cams: no maps");
+  expects(image.height >= 1 && image.width >= 1, "make_cams: an image of ", image.height, " x ", image.width);
+  cams<T> out;
+  for (std::size_t c = 0; c < labels.size(); ++c)
+    if (labels[c] != Label(0)) out.keys.push_back(static_cast<std::int32_t>(c));
+  std::vector<scaled_maps<T>> present;
+  std::vector<grid<T, 3>> kept;
+  for (auto const& m : maps) {
+    expects(m.maps.extent[0] == static_cast<index_t>(labels.size()), "make_cams: maps are ", m.maps, " but there are ",
+            static_cast<index_t>(labels.size()), " labels");
+    auto& only =
+        kept.emplace_back(make_grid<T>({static_cast<index_t>(out.keys.size()), m.maps.extent[1], m.maps.extent[2]}));
+    for (std::size_t k = 0; k < out.keys.size(); ++k)
+      for (index_t y = 0; y < m.maps.extent[1]; ++y)
+        std::copy_n(&m.maps(out.keys[k], y, 0), m.maps.extent[2], &only(k, y, 0));
+    present.push_back({only.view(), m.mirrored});
+  }
+  extent2 const strided{(image.height - 1) / 4 + 1, (image.width - 1) / 4 + 1};
+  extent2 const padded{((image.height - 1) / 16 + 1) * 16, ((image.width - 1) / 16 + 1) * 16};
+  out.strided = normalise(where, fuse(where, present, strided));
+  out.full = normalise(where, fuse(where, present, padded, image));
+  return out;
+}
+
+}  // namespace cambium

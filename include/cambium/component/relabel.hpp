@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cambium/component/connected.hpp>
+#include <cambium/core/error.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace cambium {
+
+/// Replace every label by its entry in a table.
+///
+/// @param labels  [H,W] 0..table.size()-1
+/// @param table   the new label of each old one
+/// @return        [H,W] of the table's type
+/// @throws       precondition_error when a label has no entry
+/// @complexity   Theta(H * W)
+/// @determinism  exact
+template <image_like L, class To>
+[[nodiscard]] grid<To, 2> relabel(cpu const&, L const& labels, std::vector<To> const& table)
+{
+  auto const label = as_view<2>(labels, "relabel: labels");
+  index_t const H = label.extent[0], W = label.extent[1], known = static_cast<index_t>(table.size());
+  auto out = make_grid<To>({H, W});
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      auto const at = static_cast<index_t>(label(y, x));
+      expects(0 <= at && at < known, "relabel: label(", y, ",", x, ") is ", at, " but the table ends at ", known - 1);
+      out(y, x) = table[static_cast<std::size_t>(at)];
+    }
+  return out;
+}
+
+/// Remove components of less than `area` cells; the others keep their order and close up.
+///
+/// @param found  labels 0..count, as connected() gives them
+/// @param area   [cells] the smallest area kept
+/// @throws       precondition_error when a label is outside 0..count
+/// @complexity   Theta(H * W + count)
+/// @determinism  exact
+template <class Label>
+[[nodiscard]] components<Label> drop_small(cpu const& where, components<Label> const& found, index_t area)
+{
+  std::vector<index_t> size(static_cast<std::size_t>(found.count + 1), 0);
+  for (Label const label : found.label.cells()) {
+    expects(label >= 0 && static_cast<index_t>(label) <= found.count, "drop_small: label ", static_cast<index_t>(label),
+            " is outside 0..", found.count);
+    ++size[static_cast<std::size_t>(label)];
+  }
+  components<Label> out;
+  std::vector<Label> table(size.size(), Label(0));
+  for (std::size_t i = 1; i < size.size(); ++i)
+    if (size[i] >= area) table[i] = static_cast<Label>(++out.count);
+  out.label = relabel(where, found.label, table);
+  return out;
+}
+
+/// Give unlabelled cells of a region the label of the nearest labelled cell they can reach inside it.
+///
+/// Distance is counted in steps between edge neighbours with the same region label; ties go to the
+/// smaller component label. Components whose core touches no region cell beside them stay as they are.
+///
+/// @param found   labels 0..count: the cores
+/// @param region  [H,W] integer labels; growth never crosses from one value to another, nor enters `background`
+/// @return        labels 0..count
+/// @throws       precondition_error on differing shapes
+/// @complexity   Theta(H * W)
+/// @determinism  exact
+template <class Label, image_like R>
+[[nodiscard]] components<Label> grow(cpu const&, components<Label> const& found, R const& regions,
+                                     value_of<R, 2> background = 0)
+{
+  auto const region = as_view<2>(regions, "grow: regions");
+  expects(same_shape(found.label.view(), region), "grow: labels are ", found.label.view(), " but regions are ", region);
+  index_t const H = region.extent[0], W = region.extent[1];
+  components<Label> out = found;
+  std::vector<index_t> front, next;
+  for (index_t at = 0; at < H * W; ++at)
+    if (out.label.cells()[static_cast<std::size_t>(at)] != 0) front.push_back(at);
+  auto distance = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
+  constexpr offset around[4] = {{-1, 0}, {0, -1}, {0, 1}, {1, 0}};
+  while (!front.empty()) {
+    next.clear();
+    for (index_t const at : front) {
+      index_t const y = at / W, x = at % W;
+      Label const mine = out.label(y, x);
+      for (offset const o : around) {
+        index_t const ny = y + o.dy, nx = x + o.dx;
+        if (ny < 0 || ny >= H || nx < 0 || nx >= W) continue;
+        if (region(ny, nx) == background || region(ny, nx) != region(y, x)) continue;
+        Label& theirs = out.label(ny, nx);
+        if (theirs == 0) {
+          theirs = mine;
+          distance(ny, nx) = 1;
+          next.push_back(ny * W + nx);
+        } else if (distance(ny, nx) == 1 && mine < theirs) {
+          theirs = mine;  // reached in the same round from a smaller label
+        }
+      }
+    }
+    for (index_t const at : next) distance(at / W, at % W) = 0;
+    front.swap(next);
+  }
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,21 @@
+#pragma once
+// What the preprocessor knows of compilers; nobody asks it but this header and exec/simd.hpp.
+
+#if defined(__CUDACC__)
+#define CAMBIUM_HD __host__ __device__  ///< callable from either side under nvcc, plain C++ elsewhere
+#define CAMBIUM_UNROLL
+#else
+#define CAMBIUM_HD
+/// Unroll the next loop: its trip count is a small constant and its arrays live in registers.
+#if defined(__clang__)
+#define CAMBIUM_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CAMBIUM_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
+#if defined(__x86_64__)
+#define CAMBIUM_X86 1  ///< AVX2 and AVX-512 variants are compiled and chosen at run time
+#else
+#define CAMBIUM_X86 0
+#endif

@@ -1,0 +1,153 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+namespace cambium {
+
+/// How the positions are carried while they move.
+enum class trace_precision {
+  mixed,   ///< state in the type of the field, interpolation in double: the original, bit by bit
+  single,  ///< everything in the type of the field: faster, and the same wherever the field converges
+};
+
+struct trace_options {
+  int iterations = 300;  ///< [count] "any integer >= 100" in the original; >= 0
+  trace_precision precision = trace_precision::mixed;
+};
+
+/// The rule: one step of one position, read from a field whose (dy,dx) lie side by side.
+///
+/// Products are pinned: fused into a sum they would end elsewhere in fields that do not converge.
+template <class T, class Wide>
+struct trace_step {
+  T const* field;  ///< [H,W,2]
+  index_t height;
+  index_t width;
+
+  [[gnu::always_inline]] void operator()(T& y, T& x) const
+  {
+    index_t const low_y = static_cast<index_t>(static_cast<std::int32_t>(y));
+    index_t const low_x = static_cast<index_t>(static_cast<std::int32_t>(x));
+    index_t const high_y = low_y + (low_y + 1 < height), high_x = low_x + (low_x + 1 < width);
+    Wide const up = static_cast<Wide>(y) - static_cast<Wide>(low_y), down = 1 - up;
+    Wide const right = static_cast<Wide>(x) - static_cast<Wide>(low_x), left = 1 - right;
+    T const* const hh = field + 2 * (high_y * width + high_x);
+    T const* const lh = field + 2 * (low_y * width + high_x);
+    T const* const hl = field + 2 * (high_y * width + low_x);
+    T const* const ll = field + 2 * (low_y * width + low_x);
+    using both = pack<Wide, 2>;
+    both a{hh[0], hh[1]}, b{lh[0], lh[1]}, c{hl[0], hl[1]}, d{ll[0], ll[1]};
+    a = a * up * right;
+    b = b * down * right;
+    c = c * up * left;
+    d = d * down * left;
+    if constexpr (sizeof(both) == 16) {
+      pin(a), pin(b), pin(c), pin(d);
+    }
+    both const moved = both{static_cast<Wide>(y), static_cast<Wide>(x)} + (((a + b) + c) + d);
+    T const to_y = static_cast<T>(moved[0]), to_x = static_cast<T>(moved[1]);
+    y = std::min(std::max(to_y, T(0)), static_cast<T>(height - 1));
+    x = std::min(std::max(to_x, T(0)), static_cast<T>(width - 1));
+  }
+};
+
+/// Follow a displacement field until it no longer moves anything: where does each cell end?
+///
+///   p_0 = the cell,   p_u+1 = clamp(p_u + D(p_u)),   D read bilinearly
+///
+/// @param where         cpu
+/// @param displacement  [2,H,W] (dy,dx) in cells, finite
+/// @param options       iterations = 300; precision = mixed, the original's
+/// @param out           [2,H,W] (y,x) in [0,H-1] x [0,W-1]: where the position of each cell ended
+///
+/// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused)
+/// @throws       precondition_error before anything is written
+/// @invariant    a zero field leaves every cell where it is; more iterations than a cell needs change nothing
+/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. O(H * W) extra memory
+/// @determinism  exact with precision mixed: the same bits on every machine. With single the same bits on every
+///               run, for every number of threads; between compilers up to contraction
+/// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (10); find_centroids_with_refinement,
+///               step/make_ins_seg_labels.py of jiwoon-ahn/irn, whose state is float32 and whose weights
+///               NumPy promotes to float64. It always does all iterations; ours are skipped once positions repeat
+template <stack_like D, stack_like O>
+void trace_into(cpu const& where, D const& displacement, trace_options options, O&& out)
+{
+  using T = value_of<D, 3>;
+  auto const field = as_view<3>(displacement, "trace: displacement");
+  auto const to = as_view<3>(out, "trace: out");
+  static_assert(std::is_same_v<T, value_of<O, 3>>, "trace: displacement and out hold different types");
+  index_t const H = field.extent[1], W = field.extent[2];
+  expects(field.extent[0] == 2, "trace: displacement is ", field, " instead of [2,H,W]");
+  expects(same_shape(field, to), "trace: displacement is ", field, " but out is ", to);
+  expects(options.iterations >= 0, "trace: iterations is ", options.iterations);
+  expects(H <= (index_t{1} << 24) && W <= (index_t{1} << 24), "trace: ", field, " is larger than 2^24 along an axis");
+  expects(!overlap(field, to), "trace: displacement and out overlap");
+  expects_finite(where, field, "trace: displacement");
+
+  cells_t<T> beside(static_cast<std::size_t>(2 * H * W));
+  for_each_share(where, H, 64, [&](index_t begin, index_t end) {
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        T* const cell = beside.data() + 2 * (y * W + x);
+        cell[0] = field(0, y, x), cell[1] = field(1, y, x);
+      }
+  });
+
+  auto const follow = [&](auto step) {
+    as_team(static_cast<int>(std::min<index_t>(thread_count(where), (H * W + 255) / 256)), [&](int rank, int size) {
+      // Several cells at once: one step waits for the one before it, steps of different cells do not.
+      constexpr int together = 8;
+      struct positions {
+        T y[together], x[together];
+        bool operator==(positions const&) const = default;
+      };
+      for (index_t y = rank; y < H; y += size)  // rows in turn: how long a row takes depends on the field
+        for (index_t x = 0; x < W; x += together) {
+          positions at, seen;
+          index_t const n = std::min<index_t>(together, W - x);
+          for (int i = 0; i < together; ++i) {
+            at.y[i] = static_cast<T>(y);
+            at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
+          }
+          seen = at;
+          int seen_at = 0;
+          for (int u = 1; u <= options.iterations; ++u) {
+            for (int i = 0; i < together; ++i) step(at.y[i], at.x[i]);
+            // Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
+            if (at == seen) {
+              u = options.iterations - (options.iterations - u) % (u - seen_at);
+              seen_at = options.iterations;
+            } else if (u >= 2 * seen_at && seen_at < options.iterations) {
+              seen = at;
+              seen_at = u;
+            }
+          }
+          for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
+        }
+    });
+  };
+  if (options.precision == trace_precision::mixed)
+    follow(trace_step<T, double>{beside.data(), H, W});
+  else
+    follow(trace_step<T, T>{beside.data(), H, W});
+}
+
+/// As trace_into, and allocates the result.
+template <stack_like D>
+[[nodiscard]] auto trace(cpu const& where, D const& displacement, trace_options options = {}) -> grid<value_of<D, 3>, 3>
+{
+  auto out = grid_like<value_of<D, 3>, host>(as_view<3>(displacement, "trace: displacement"));
+  trace_into(where, displacement, options, out);
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,84 @@
+#pragma once
+// Cores. The only file with OpenMP in it; without OpenMP everything here runs on the calling thread.
+
+#include <cambium/core/index.hpp>
+#include <cambium/exec/cpu.hpp>
+
+#include <atomic>
+#include <exception>
+#include <thread>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
+namespace cambium {
+
+/// How many threads a call with this policy may use: at least 1.
+inline int thread_count(cpu const& where)
+{
+#if defined(_OPENMP)
+  return where.threads > 0 ? where.threads : omp_get_max_threads();
+#else
+  static_cast<void>(where);
+  return 1;
+#endif
+}
+
+/// Run body(rank, size) on a team of at most `most` threads, ranks 0..size-1, and wait for all.
+///
+/// The team may be smaller than asked (nested regions, limits of the system): the body learns its
+/// true size. The first exception, by time, is rethrown here once every member has returned; a body
+/// whose members wait for each other must not throw.
+template <class Body>
+void as_team(int most, Body const& body)
+{
+  if (most <= 1) return body(0, 1);
+#if defined(_OPENMP)
+  std::exception_ptr failure;
+  std::atomic<bool> failed{false};
+#pragma omp parallel num_threads(most)
+  {
+    try {
+      body(omp_get_thread_num(), omp_get_num_threads());
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+#else
+  body(0, 1);
+#endif
+}
+
+/// Call body(first, last) on contiguous shares of 0..count-1, one share a thread.
+/// `grain` is the smallest share worth a thread.
+template <class Body>
+void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
+{
+  if (count <= 0) return;
+  index_t const useful = (count + grain - 1) / grain;
+  index_t const most = thread_count(where);
+  as_team(static_cast<int>(most < useful ? most : useful), [&](int rank, int size) {
+    index_t const first = count * rank / size, last = count * (rank + 1) / size;
+    if (first < last) body(first, last);
+  });
+}
+
+/// Steps a member of a team has finished; the others watch it. One cache line each.
+///
+/// Waiting spins for a while, since the partner is usually microseconds away, and then yields, so
+/// that more threads than cores slow the work down but do not stop it.
+struct alignas(64) progress {
+  std::atomic<index_t> done{0};
+
+  void publish(index_t step) { done.store(step, std::memory_order_release); }
+
+  void wait_for(index_t step) const
+  {
+    for (int spin = 0; done.load(std::memory_order_acquire) < step;)
+      if (++spin > 2000) std::this_thread::yield();
+  }
+};
+
+}  // namespace cambium

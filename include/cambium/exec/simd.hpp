@@ -1,0 +1,169 @@
+#pragma once
+// Vectors inside one core: packs of lanes, the widest instruction set found at run time, and the two
+// pieces of floating-point state that the schedules depend on.
+//
+// A schedule is written once as a struct with `template <int Bytes> [[gnu::always_inline]] void run() const`
+// and started with run_widest(). Packs never cross a function boundary by value: their ABI depends on flags.
+
+#include <cambium/core/config.hpp>
+#include <cambium/exec/cpu.hpp>
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#if CAMBIUM_X86
+#include <xmmintrin.h>
+#endif
+
+namespace cambium {
+
+/// `Lanes` values of T in one register, or in as few as the machine needs.
+template <class T, int Lanes>
+struct pack_of {
+  typedef std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t> integer;
+  typedef integer bits __attribute__((vector_size(Lanes * sizeof(T))));  ///< the same register as integers
+  typedef T type __attribute__((vector_size(Lanes * sizeof(T))));
+  struct __attribute__((packed, may_alias)) anywhere {
+    type v;
+  };  ///< the register in memory, at any address
+};
+template <class T, int Lanes>
+using pack = typename pack_of<T, Lanes>::type;
+template <class T, int Lanes>
+using bits = typename pack_of<T, Lanes>::bits;
+
+/// The pack at p, which needs no alignment: read or write its member v.
+template <int Lanes, class T>
+[[gnu::always_inline]] inline typename pack_of<T, Lanes>::anywhere& lanes_at(T* p)
+{
+  return *reinterpret_cast<typename pack_of<T, Lanes>::anywhere*>(p);
+}
+template <int Lanes, class T>
+[[gnu::always_inline]] inline typename pack_of<T, Lanes>::anywhere const& lanes_at(T const* p)
+{
+  return *reinterpret_cast<typename pack_of<T, Lanes>::anywhere const*>(p);
+}
+
+/// Every lane moves to the next higher one, 0 comes into the first; and the other way round. In memory, where
+/// packs may cross functions. Two spellings, because g++ takes element lists apart and clang++ has no __builtin_shuffle.
+template <class T, int Lanes, int... Lane>
+[[gnu::always_inline]] inline void shift_lanes_up(T* p, std::integer_sequence<int, Lane...>)
+{
+  pack<T, Lanes> const from = lanes_at<Lanes>(p).v;
+#if defined(__clang__)
+  pack<T, Lanes> const to = {(Lane == 0 ? T(0) : from[(Lane + Lanes - 1) % Lanes])...};
+#else
+  bits<T, Lanes> const source = {(Lane == 0 ? 0 : Lanes + Lane - 1)...};
+  pack<T, Lanes> const to = __builtin_shuffle(pack<T, Lanes>{}, from, source);
+#endif
+  lanes_at<Lanes>(p).v = to;
+}
+template <class T, int Lanes, int... Lane>
+[[gnu::always_inline]] inline void shift_lanes_down(T* p, std::integer_sequence<int, Lane...>)
+{
+  pack<T, Lanes> const from = lanes_at<Lanes>(p).v;
+#if defined(__clang__)
+  pack<T, Lanes> const to = {(Lane + 1 == Lanes ? T(0) : from[(Lane + 1) % Lanes])...};
+#else
+  bits<T, Lanes> const source = {(Lane + 1)...};
+  pack<T, Lanes> const to = __builtin_shuffle(from, pack<T, Lanes>{}, source);
+#endif
+  lanes_at<Lanes>(p).v = to;
+}
+template <class T, int Lanes>
+[[gnu::always_inline]] inline void shift_lanes_up(T* p)
+{
+  shift_lanes_up<T, Lanes>(p, std::make_integer_sequence<int, Lanes>{});
+}
+template <class T, int Lanes>
+[[gnu::always_inline]] inline void shift_lanes_down(T* p)
+{
+  shift_lanes_down<T, Lanes>(p, std::make_integer_sequence<int, Lanes>{});
+}
+
+#if CAMBIUM_X86
+template <class Body>
+[[gnu::target("avx2,fma"), gnu::noinline]] void run_avx2(Body const& body)
+{
+  body.template run<32>();
+}
+template <class Body>
+[[gnu::target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"), gnu::noinline]] void run_avx512(Body const& body)
+{
+  body.template run<64>();
+}
+#endif
+
+/// The widest instruction set this processor has.
+inline isa widest_isa()
+{
+#if CAMBIUM_X86
+  static isa const found = [] {
+    __builtin_cpu_init();
+    bool const avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool const avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    return avx512 ? isa::avx512 : avx2 ? isa::avx2 : isa::baseline;
+  }();
+  return found;
+#else
+  return isa::baseline;
+#endif
+}
+
+/// The instruction set a call with this policy uses: the widest one, or the narrower one it asks for.
+inline isa vectors_of(cpu const& where)
+{
+  isa const widest = widest_isa();
+  return where.vectors < widest ? where.vectors : widest;
+}
+
+/// Bytes of a register of that instruction set.
+constexpr int register_bytes(isa set) { return set == isa::avx512 ? 64 : set == isa::avx2 ? 32 : 16; }
+
+/// Call body.run<Bytes>() compiled for the instruction set.
+template <class Body>
+void run_widest(isa set, Body const& body)
+{
+#if CAMBIUM_X86
+  if (set == isa::avx512) return run_avx512(body);
+  if (set == isa::avx2) return run_avx2(body);
+#endif
+  static_cast<void>(set);
+  body.template run<16>();
+}
+
+/// While it lives, this thread treats numbers below the smallest normal one as 0. Without it a score
+/// that fades out behind a boundary costs a hundred times its share.
+class flush_denormals {
+ public:
+#if CAMBIUM_X86
+  flush_denormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040u); }
+  ~flush_denormals() { _mm_setcsr(before_); }
+#else
+  flush_denormals() = default;
+  ~flush_denormals() {}
+#endif
+  flush_denormals(flush_denormals const&) = delete;
+  flush_denormals& operator=(flush_denormals const&) = delete;
+
+ private:
+#if CAMBIUM_X86
+  unsigned before_;
+#endif
+};
+
+/// Pin a value to its rounded form: the compiler may not fuse the product that made it into a
+/// following sum, whatever its flags. For results that must equal another program's bit by bit.
+template <class T>
+[[gnu::always_inline]] inline void pin(T& value)
+{
+#if CAMBIUM_X86
+  asm("" : "+x"(value));
+#else
+  asm volatile("" : "+m"(value));
+#endif
+}
+
+}  // namespace cambium

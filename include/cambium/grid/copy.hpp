@@ -1,0 +1,38 @@
+#pragma once
+// Moving cells between views of host memory. With a device: copy.cuh.
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <algorithm>
+#include <type_traits>
+
+namespace cambium {
+
+/// Copy every cell. Row by row, so strides may differ.
+///
+/// @pre    same shape, no overlap
+/// @throws precondition_error before anything is written
+template <class T, class U, int Rank>
+  requires std::is_same_v<std::remove_const_t<T>, U>
+void copy(cpu const& where, view<T, Rank> const& from, view<U, Rank> const& to)
+{
+  expects(same_shape(from, to), "copy: from ", from, " to ", to);
+  expects(!overlap(from, to), "copy: the two ranges overlap");
+  if (from.size() == 0) return;
+  index_t const W = from.extent[Rank - 1];
+  for_each_share(where, from.size() / W, std::max<index_t>(1, 65536 / W), [&](index_t begin, index_t end) {
+    for (index_t at = begin; at < end; ++at) {
+      index_t row = at, source = 0, target = 0;
+      for (int r = Rank - 2; r >= 0; --r) {
+        source += row % from.extent[r] * from.stride[r];
+        target += row % from.extent[r] * to.stride[r];
+        row /= from.extent[r];
+      }
+      std::copy_n(from.data + source, W, to.data + target);
+    }
+  });
+}
+
+}  // namespace cambium

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <string>
+#include <type_traits>
+
+namespace cambium {
+
+/// Are all cells of a row inside [low, high]? NaN is outside.
+template <class T>
+struct row_inside {
+  T const* row;
+  index_t length;
+  T low;
+  T high;
+  bool* inside;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+    index_t x = 0;
+    bool all = true;
+    if (length >= lanes) {
+      // In sign bits and without comparisons, which g++ 12 takes apart lane by lane here: a difference is
+      // negative outside the range, and v - v is not 0 for a NaN or an infinity.
+      using integers = bits<T, lanes>;
+      integers outside{};
+      for (; x + lanes <= length; x += lanes) {
+        pack<T, lanes> const v = lanes_at<lanes>(row + x).v + T(0);  // -0 becomes 0
+        outside |= ((integers)(v - low) | (integers)(high - v)) >> (8 * sizeof(T) - 1);
+        outside |= (integers)(v - v);
+      }
+      for (int l = 0; l < lanes; ++l) all = all && outside[l] == 0;
+    }
+    for (; x < length; ++x) all = all && row[x] >= low && row[x] <= high;
+    *inside = all;
+  }
+};
+
+/// Throws unless every cell of v is inside [low, high]: "what(c,y,x) is 1.5; expected ...".
+/// Looked at by all threads of the policy; the first cell by index is named.
+///
+/// @complexity Theta(cells), a register at a time
+template <class T, int Rank, class value = std::remove_const_t<T>>
+void expects_inside(cpu const& where, view<T, Rank> const& v, std::type_identity_t<value> low,
+                    std::type_identity_t<value> high, char const* what, char const* expected)
+{
+  if (v.size() == 0) return;
+  // Runs of cells that lie side by side: rows, or long pieces of the whole where there are no gaps.
+  index_t const run = v.contiguous() ? 8192 : v.extent[Rank - 1], count = (v.size() + run - 1) / run;
+  auto const run_at = [&](index_t i) {
+    value const* at = v.data;
+    if (v.contiguous()) return at + i * run;
+    for (int r = Rank - 2; r >= 0; --r) at += i % v.extent[r] * v.stride[r], i /= v.extent[r];
+    return at;
+  };
+  isa const set = vectors_of(where);
+  std::atomic<index_t> first_bad{count};
+  for_each_share(where, count, std::max<index_t>(1, 32768 / run), [&](index_t begin, index_t end) {
+    for (index_t i = begin; i < end; ++i) {
+      bool inside = false;
+      run_widest(set, row_inside<value>{run_at(i), std::min(run, v.size() - i * run), low, high, &inside});
+      if (inside) continue;
+      for (index_t seen = first_bad; i < seen && !first_bad.compare_exchange_weak(seen, i);) {
+      }
+      return;
+    }
+  });
+  if (first_bad == count) return;
+  value const* const cells = run_at(first_bad);
+  index_t x = 0;
+  while (cells[x] >= low && cells[x] <= high) ++x;
+  value const found = cells[x];
+  index_t at = first_bad * run + x;
+  std::string where_text = std::to_string(at % v.extent[Rank - 1]) + ")";
+  at /= v.extent[Rank - 1];
+  for (int r = Rank - 2; r >= 0; --r) {
+    where_text = std::to_string(at % v.extent[r]) + "," + where_text;
+    at /= v.extent[r];
+  }
+  throw precondition_error(std::string(what) + "(" + where_text + " is " + std::to_string(found) + "; expected " +
+                           expected);
+}
+
+/// Throws unless every cell is a finite number.
+template <class T, int Rank>
+void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
+{
+  using value = std::remove_const_t<T>;
+  expects_inside(where, v, std::numeric_limits<value>::lowest(), std::numeric_limits<value>::max(), what,
+                 "a finite number");
+}
+
+}  // namespace cambium

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/grid/path.hpp>
+
+namespace cambium {
+
+/// The edges of one cell, as offsets. Only the half plane `(dy,dx) > (0,0)` is
+/// listed, so every undirected edge of the grid has exactly one owner.
+/// Fixed capacity: the whole stencil travels to a kernel by value.
+struct stencil {
+  static constexpr int capacity = 160;
+  static constexpr int largest_radius = 10;
+
+  int size = 0;
+  offset at[capacity]{};
+
+  /// All offsets strictly inside a disc, in the order of the original: grouped by the number of
+  /// cells on their path, inside a group by row and column.
+  ///
+  /// @param radius  [cells] 1..10. 1 gives no offset, 2 gives 4, 5 gives 34, 10 gives 152
+  /// @throws precondition_error outside that range
+  /// @source PathIndex, misc/indexing.py of jiwoon-ahn/irn (`x*x + y*y < r*r`, strict)
+  static stencil disc(int radius)
+  {
+    expects(1 <= radius && radius <= largest_radius, "stencil::disc: radius ", radius, " is not in 1..10");
+    stencil found, s;
+    int length[capacity]{};
+    for (int dy = 0; dy < radius; ++dy)
+      for (int dx = dy == 0 ? 1 : 1 - radius; dx < radius; ++dx)
+        if (dy * dy + dx * dx < radius * radius) {
+          length[found.size] = path::to({dy, dx}).size;
+          found.at[found.size++] = {dy, dx};
+        }
+    for (int cells = 1; cells <= path::capacity; ++cells)
+      for (int k = 0; k < found.size; ++k)
+        if (length[k] == cells) s.at[s.size++] = found.at[k];
+    return s;
+  }
+
+  /// The farthest a single edge reaches along either axis. [cells]
+  constexpr int reach() const
+  {
+    int most = 0;
+    for (int k = 0; k < size; ++k) {
+      int const across = at[k].dx < 0 ? -at[k].dx : at[k].dx;
+      if (at[k].dy > most) most = at[k].dy;
+      if (across > most) most = across;
+    }
+    return most;
+  }
+
+  friend constexpr bool operator==(stencil const& a, stencil const& b)
+  {
+    if (a.size != b.size) return false;
+    for (int k = 0; k < a.size; ++k)
+      if (!(a.at[k] == b.at[k])) return false;
+    return true;
+  }
+};
+
+}  // namespace cambium

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include <cstdint>
+
+namespace cambium {
+
+/// Split class scores by an instance map: one channel for every class and instance.
+///
+///   out(c*K + k, y, x) = scores(c, y, x) where ids(y, x) == k, otherwise 0
+///
+/// @param where   cpu
+/// @param scores  [C,H,W]
+/// @param ids     [H,W] 0..K-1
+/// @param count   K >= 0
+/// @return [C*K,H,W]
+///
+/// @throws       precondition_error on differing shapes or an id outside 0..K-1
+/// @invariant    the channels of a class sum to its scores
+/// @complexity   Theta(C * K * H * W)
+/// @determinism  exact
+/// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (11); separte_score_by_mask, step/make_ins_seg_labels.py of jiwoon-ahn/irn
+template <stack_like X, image_like I>
+[[nodiscard]] auto separate(cpu const& where, X const& scores, I const& ids, index_t count) -> grid<value_of<X, 3>, 3>
+{
+  using T = value_of<X, 3>;
+  auto const score = as_view<3>(scores, "separate: scores");
+  auto const id = as_view<2>(ids, "separate: ids");
+  index_t const C = score.extent[0], H = score.extent[1], W = score.extent[2];
+  expects(id.extent[0] == H && id.extent[1] == W, "separate: scores are ", score, " but ids are ", id);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x)
+      expects(0 <= id(y, x) && static_cast<index_t>(id(y, x)) < count, "separate: id(", y, ",", x, ") is ",
+              static_cast<index_t>(id(y, x)), ", outside 0..", count - 1);
+  grid<T, 3> out(C * count, H, W);
+  for_each_share(where, C * H, 64, [&](index_t begin, index_t end) {
+    for (index_t at = begin; at < end; ++at) {
+      index_t const c = at / H, y = at % H;
+      for (index_t x = 0; x < W; ++x) out(c * count + static_cast<index_t>(id(y, x)), y, x) = score(c, y, x);
+    }
+  });
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,288 @@
+#pragma once
+// PNG through libpng: indices of palette images stay indices, 16-bit stays 16-bit.
+
+#include <cambium/core/error.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/io/file.hpp>
+
+#include <png.h>
+
+#include <array>
+#include <csetjmp>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+struct rgb {
+  std::uint8_t red = 0;
+  std::uint8_t green = 0;
+  std::uint8_t blue = 0;
+
+  friend bool operator==(rgb, rgb) = default;
+};
+
+/// The colours everyone in this field knows label maps by: VOC's bit-interleaved colour map, 256 entries.
+inline std::vector<rgb> voc_palette()
+{
+  std::vector<rgb> colours;
+  for (unsigned label = 0; label < 256; ++label) {
+    unsigned r = 0, g = 0, b = 0;
+    for (unsigned bit = 0, id = label; bit < 8; ++bit, id >>= 3) {
+      r |= (id & 1) << (7 - bit);
+      g |= (id >> 1 & 1) << (7 - bit);
+      b |= (id >> 2 & 1) << (7 - bit);
+    }
+    colours.push_back({static_cast<std::uint8_t>(r), static_cast<std::uint8_t>(g), static_cast<std::uint8_t>(b)});
+  }
+  return colours;
+}
+
+/// A PNG as it stands in the file.
+struct png_image_data {
+  index_t height = 0, width = 0;
+  int channels = 0;      ///< 1 grey or index, 2 grey + alpha, 3 RGB, 4 RGB + alpha
+  int depth = 8;         ///< [bits] of a sample: 8 or 16 (1, 2 and 4 are unpacked to 8)
+  bool indexed = false;  ///< samples are indices into `palette`
+  std::vector<rgb> palette;
+  bytes samples;  ///< row-major; 16-bit samples in the byte order of this machine
+};
+
+/// libpng's side of reading and writing. It reports failure by a jump back to setjmp; everything that lives across
+/// the jump is a member, so that no register can hold an older copy of it.
+struct png_stream {
+  bytes const* from = nullptr;
+  std::size_t place = 0;
+  png_image_data read_image;
+  bytes written;
+  std::vector<png_bytep> rows;
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  char message[200] = "libpng could not start";
+
+  png_stream() = default;
+  png_stream(png_stream const&) = delete;
+  png_stream& operator=(png_stream const&) = delete;
+
+  [[gnu::noinline]] bool read()
+  {
+    png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    info = png != nullptr ? png_create_info_struct(png) : nullptr;
+    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) {
+      png_destroy_read_struct(&png, &info, nullptr);
+      return false;
+    }
+    png_image_data& image = read_image;
+    png_set_read_fn(png, this, take);
+    png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
+    png_read_info(png, info);
+    image.height = png_get_image_height(png, info);
+    image.width = png_get_image_width(png, info);
+    if (image.height > (index_t{1} << 31) / image.width) png_error(png, "more than 2^31 pixels");
+    // Deflate shrinks at most about a thousandfold, and a pixel may be one bit: a header that claims more lies.
+    if (image.height * image.width / 8192 > static_cast<index_t>(from->size()))
+      png_error(png, "too small for the size it claims");
+    image.indexed = png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE;
+    if (image.indexed) {
+      png_colorp colours = nullptr;
+      int n = 0;
+      png_get_PLTE(png, info, &colours, &n);
+      for (int i = 0; i < n; ++i) image.palette.push_back({colours[i].red, colours[i].green, colours[i].blue});
+    }
+    if (png_get_bit_depth(png, info) < 8) png_set_packing(png);  // labels of 1, 2 or 4 bits keep their values
+    if (png_get_bit_depth(png, info) == 16) png_set_swap(png);
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    image.channels = png_get_channels(png, info);
+    image.depth = png_get_bit_depth(png, info);
+    std::size_t const row = png_get_rowbytes(png, info);
+    image.samples.resize(row * static_cast<std::size_t>(image.height));
+    rows.resize(static_cast<std::size_t>(image.height));
+    for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.samples.data() + y * row;
+    png_read_image(png, rows.data());
+    png_read_end(png, nullptr);
+    png_destroy_read_struct(&png, &info, nullptr);
+    return true;
+  }
+
+  [[gnu::noinline]] bool write(unsigned char const* samples, index_t height, index_t width, int colour_type, int depth,
+                               std::size_t row_bytes, png_color const* colours, int colour_count)
+  {
+    png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
+    info = png != nullptr ? png_create_info_struct(png) : nullptr;
+    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) {
+      png_destroy_write_struct(&png, &info);
+      return false;
+    }
+    png_set_write_fn(png, this, give, flush);
+    png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
+    png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), depth, colour_type,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (colour_count > 0) png_set_PLTE(png, info, colours, colour_count);
+    png_write_info(png, info);
+    if (depth == 16) png_set_swap(png);
+    rows.resize(static_cast<std::size_t>(height));
+    for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = const_cast<png_bytep>(samples + y * row_bytes);
+    png_write_image(png, rows.data());
+    png_write_end(png, nullptr);
+    png_destroy_write_struct(&png, &info);
+    return true;
+  }
+
+  static void on_error(png_structp png, png_const_charp text)
+  {
+    auto* const self = static_cast<png_stream*>(png_get_error_ptr(png));
+    std::strncpy(self->message, text, sizeof self->message - 1);
+    longjmp(png_jmpbuf(png), 1);
+  }
+  static void on_warning(png_structp, png_const_charp) {}
+  static void take(png_structp png, png_bytep out, png_size_t n)
+  {
+    auto* const self = static_cast<png_stream*>(png_get_io_ptr(png));
+    if (n > self->from->size() - self->place) png_error(png, "truncated");
+    std::memcpy(out, self->from->data() + self->place, n);
+    self->place += n;
+  }
+  static void give(png_structp png, png_bytep data, png_size_t n)
+  {
+    auto* const self = static_cast<png_stream*>(png_get_io_ptr(png));
+    self->written.insert(self->written.end(), data, data + n);
+  }
+  static void flush(png_structp) {}
+};
+
+/// Decode a PNG. `name` begins every message.
+/// @throws io_error: not PNG, damaged, truncated, or more than 2^31 pixels
+[[nodiscard]] inline png_image_data parse_png(bytes const& file, std::string const& name)
+{
+  if (file.size() < 8 || png_sig_cmp(file.data(), 0, 8) != 0)
+    throw io_error(name + (file.empty() ? ": is empty" : ": is not a PNG file"));
+  png_stream stream;
+  stream.from = &file;
+  if (!stream.read()) throw io_error(name + ": " + stream.message);
+  return std::move(stream.read_image);
+}
+
+[[nodiscard]] inline png_image_data read_png(std::filesystem::path const& path)
+{
+  return parse_png(read_file(path), path.string());
+}
+
+/// A label map from a PNG: indices, 8-bit grey, or 16-bit grey, as they are.
+/// @return [H,W]
+/// @throws io_error for colour images
+[[nodiscard]] inline grid<std::int32_t, 2> to_labels(png_image_data const& image, std::string const& name)
+{
+  if (image.channels != 1)
+    throw io_error(name + ": is a colour image; a label map has one channel of indices or grey values");
+  auto out = make_grid<std::int32_t>({image.height, image.width});
+  for (std::size_t i = 0; i < out.cells().size(); ++i) {
+    if (image.depth == 8) {
+      out.cells()[i] = image.samples[i];
+    } else {
+      std::uint16_t v;
+      std::memcpy(&v, image.samples.data() + 2 * i, 2);
+      out.cells()[i] = v;
+    }
+  }
+  return out;
+}
+
+[[nodiscard]] inline grid<std::int32_t, 2> read_labels(std::filesystem::path const& path)
+{
+  return to_labels(read_png(path), path.string());
+}
+
+/// A photograph from a PNG: RGB, alpha dropped, grey and palettes expanded, 16 bit rounded down to 8.
+/// @return [H,W,3]
+[[nodiscard]] inline grid<std::uint8_t, 3> to_photograph(png_image_data const& image, std::string const& name)
+{
+  auto out = make_grid<std::uint8_t>({image.height, image.width, 3});
+  auto const n = static_cast<std::size_t>(image.height * image.width);
+  auto const channels = static_cast<std::size_t>(image.channels);
+  auto const sample = [&](std::size_t pixel, std::size_t c) -> std::uint8_t {
+    std::size_t const at = pixel * channels + c;
+    if (image.depth == 8) return image.samples[at];
+    std::uint16_t v;
+    std::memcpy(&v, image.samples.data() + 2 * at, 2);
+    return static_cast<std::uint8_t>(v >> 8);
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    std::uint8_t* const to = out.data() + 3 * i;
+    if (image.indexed) {
+      if (sample(i, 0) >= image.palette.size()) throw io_error(name + ": an index lies outside its palette");
+      rgb const c = image.palette[sample(i, 0)];
+      to[0] = c.red, to[1] = c.green, to[2] = c.blue;
+    } else {
+      for (std::size_t c = 0; c < 3; ++c) to[c] = sample(i, channels >= 3 ? c : 0);
+    }
+  }
+  return out;
+}
+
+/// Encode rows of samples. `row_bytes` apart, `depth` 8 or 16 (in the byte order of this machine).
+[[nodiscard]] inline bytes format_png(void const* samples, index_t height, index_t width, int colour_type, int depth,
+                                      std::size_t row_bytes, std::vector<rgb> const& palette = {})
+{
+  expects(height >= 1 && width >= 1 && height <= 0x7fffffff && width <= 0x7fffffff, "write_png: an image of ", height,
+          " x ", width);
+  expects(palette.size() <= 256, "write_png: a palette of ", static_cast<index_t>(palette.size()), " colours");
+  std::array<png_color, 256> colours{};
+  for (std::size_t i = 0; i < palette.size(); ++i) colours[i] = {palette[i].red, palette[i].green, palette[i].blue};
+  png_stream stream;
+  if (!stream.write(static_cast<unsigned char const*>(samples), height, width, colour_type, depth, row_bytes,
+                    colours.data(), static_cast<int>(palette.size())))
+    throw io_error(std::string("write_png: ") + stream.message);
+  return std::move(stream.written);
+}
+
+/// A label map as an indexed PNG: the bytes of the file are the labels, the palette only dresses them.
+/// @throws precondition_error when a label is outside 0..255
+template <image_like L>
+[[nodiscard]] bytes format_labels(L const& labels, std::vector<rgb> const& palette)
+{
+  auto const v = as_view<2>(labels, "write_labels: labels");
+  bytes samples;
+  for (index_t y = 0; y < v.extent[0]; ++y)
+    for (index_t x = 0; x < v.extent[1]; ++x) {
+      auto const label = static_cast<index_t>(v(y, x));
+      expects(0 <= label && label < static_cast<index_t>(palette.size()), "write_labels: label(", y, ",", x, ") is ",
+              label, " but the palette has ", static_cast<index_t>(palette.size()), " colours");
+      samples.push_back(static_cast<unsigned char>(label));
+    }
+  return format_png(samples.data(), v.extent[0], v.extent[1], PNG_COLOR_TYPE_PALETTE, 8,
+                    static_cast<std::size_t>(v.extent[1]), palette);
+}
+
+/// Instance numbers as a 16-bit grey PNG.
+/// @throws precondition_error when a number is outside 0..65535
+template <image_like L>
+[[nodiscard]] bytes format_ids(L const& ids)
+{
+  auto const v = as_view<2>(ids, "write_ids: ids");
+  std::vector<std::uint16_t> samples;
+  for (index_t y = 0; y < v.extent[0]; ++y)
+    for (index_t x = 0; x < v.extent[1]; ++x) {
+      auto const id = static_cast<index_t>(v(y, x));
+      expects(0 <= id && id <= 65535, "write_ids: id(", y, ",", x, ") is ", id, ", outside 0..65535");
+      samples.push_back(static_cast<std::uint16_t>(id));
+    }
+  return format_png(samples.data(), v.extent[0], v.extent[1], PNG_COLOR_TYPE_GRAY, 16,
+                    2 * static_cast<std::size_t>(v.extent[1]));
+}
+
+/// An RGB image [H,W,3] as a PNG.
+template <stack_like I>
+[[nodiscard]] bytes format_photograph_png(I const& image)
+{
+  auto const v = as_view<3>(image, "write_png: image");
+  expects(v.extent[2] == 3 && v.contiguous(), "write_png: the image is ", v, " instead of [H,W,3] without gaps");
+  return format_png(v.data, v.extent[0], v.extent[1], PNG_COLOR_TYPE_RGB, 8, 3 * static_cast<std::size_t>(v.extent[1]));
+}
+
+}  // namespace cambium

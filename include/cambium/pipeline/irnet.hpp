@@ -1,0 +1,264 @@
+#pragma once
+
+#include <cambium/affinity/make_transition.hpp>
+#include <cambium/affinity/path_affinity.hpp>
+#include <cambium/component/connected.hpp>
+#include <cambium/component/relabel.hpp>
+#include <cambium/displacement/cluster.hpp>
+#include <cambium/displacement/trace.hpp>
+#include <cambium/grid/bilinear.hpp>
+#include <cambium/instance/assign.hpp>
+#include <cambium/instance/detect.hpp>
+#include <cambium/instance/separate.hpp>
+#include <cambium/walk/random_walk.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// Are the pieces of one instance channel one object or several?
+enum class pieces {
+  separate,  ///< every 4-connected piece is an instance: the original, which splits what an occluder cuts
+  merged,    ///< all pieces of a channel are one instance
+};
+
+/// Parameters of IRNet's label synthesis, by the names and with the defaults of the original's run_sample.py.
+struct irnet_options {
+  int radius = 5;        ///< [cells] of the stencil; 1..10
+  double beta = 10;      ///< power of the affinities
+  int exp_times = 8;     ///< the walk takes 2^exp_times steps
+  double tolerance = 0;  ///< of the walk, see walk_options; 0 = exact
+  double sem_seg_bg_thres = 0.25;
+  double ins_seg_bg_thres = 0.25;
+  int iterations = 300;             ///< of the trace
+  double thres = 2.5;               ///< [cells] below which displacement is weak
+  double max_fragment_size = 0.01;  ///< [fraction of the image] smaller components are fragments
+  fragments small = fragments::score_zero;
+  score_scale scale = score_scale::image;
+  no_score empty = no_score::background;
+  pieces parts = pieces::separate;
+  double component_thres = 0.5;  ///< without displacement: boundaries from here on part components; > 1 parts none
+};
+
+/// One image's maps. The views are not owned.
+template <class T>
+struct irnet_input {
+  stack_view<T const> cams;          ///< [C,h,w], h = (H-1)/4 + 1
+  std::vector<std::int32_t> keys;    ///< C classes, 0-based; the label of class k is k + 1
+  image_view<T const> boundary;      ///< [h,w] in [0,1]
+  stack_view<T const> displacement;  ///< [2,h,w], or null: then instances are components
+  extent2 image;                     ///< [pixels] H, W
+};
+
+/// Semantic and instance labels of one image.
+struct irnet_labels {
+  grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1
+  instances objects;               ///< categories are keys: 0-based classes
+};
+
+/// Throws unless the maps of an image fit together.
+template <class T>
+void check_input(irnet_input<T> const& in)
+{
+  index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
+  expects(in.image.height >= 1 && in.image.width >= 1, "irnet: an image of ", in.image.height, " x ", in.image.width);
+  expects(in.cams.extent[1] == h && in.cams.extent[2] == w, "irnet: an image of ", in.image.height, " x ",
+          in.image.width, " needs CAMs of [C,", h, ",", w, "]; they are ", in.cams);
+  expects(static_cast<index_t>(in.keys.size()) == in.cams.extent[0], "irnet: CAMs are ", in.cams, " but there are ",
+          static_cast<index_t>(in.keys.size()), " keys");
+  expects(in.boundary.extent[0] == h && in.boundary.extent[1] == w, "irnet: CAMs are ", in.cams,
+          " but the boundary is ", in.boundary);
+  expects(in.displacement.data == nullptr ||
+              (in.displacement.extent[0] == 2 && in.displacement.extent[1] == h && in.displacement.extent[2] == w),
+          "irnet: CAMs are ", in.cams, " but the displacement is ", in.displacement);
+  for (auto const key : in.keys) expects(key >= 0, "irnet: key ", key, " is negative");
+}
+
+/// The step of IRNet's walk: affinities of a boundary map, sharpened and normalised.
+template <class T>
+[[nodiscard]] transition<T> irnet_transition(cpu const& where, image_view<T const> boundary,
+                                             irnet_options const& options)
+{
+  auto const edges = stencil::disc(options.radius);
+  return make_transition(where, edges, path_affinity(where, boundary, edges), {.beta = options.beta});
+}
+
+/// Spread scores up to the boundaries: multiply by 1 - boundary, then walk.
+///
+/// Channels that are zero everywhere stay so and are not walked.
+///
+/// @param step      from irnet_transition
+/// @param scores    [N,h,w]
+/// @param boundary  [h,w]
+/// @return [N,h,w]
+/// @source propagate_to_edge, misc/indexing.py of jiwoon-ahn/irn
+template <class T>
+[[nodiscard]] grid<T, 3> propagate_to_edge(cpu const& where, transition<T> const& step, stack_view<T const> scores,
+                                           image_view<T const> boundary, irnet_options const& options)
+{
+  index_t const N = scores.extent[0], H = scores.extent[1], W = scores.extent[2];
+  std::vector<index_t> alive;
+  for (index_t n = 0; n < N; ++n) {
+    bool any = false;
+    for (index_t y = 0; y < H && !any; ++y)
+      any = std::any_of(&scores(n, y, 0), &scores(n, y, 0) + W, [](T v) { return v != 0; });
+    if (any) alive.push_back(n);
+  }
+  auto seeds = make_grid<T>({static_cast<index_t>(alive.size()), H, W});
+  for (std::size_t i = 0; i < alive.size(); ++i)
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) seeds(i, y, x) = scores(alive[i], y, x) * (1 - boundary(y, x));
+  auto walked = random_walk(where, seeds, step, walk_options::squarings(options.exp_times, options.tolerance));
+  if (static_cast<index_t>(alive.size()) == N) return walked;
+  grid<T, 3> out(N, H, W);
+  for (std::size_t i = 0; i < alive.size(); ++i) std::copy_n(&walked(i, 0, 0), H * W, &out(alive[i], 0, 0));
+  return out;
+}
+
+/// Which instance each cell of a displacement field belongs to.
+template <class T>
+[[nodiscard]] instance_map irnet_clusters(cpu const& where, stack_view<T const> displacement,
+                                          irnet_options const& options)
+{
+  auto const centroids = nearest_cells(where, trace(where, displacement, {.iterations = options.iterations}));
+  auto const regions = connected(where, weak_field(where, displacement, options.thres), c4);
+  return cluster(where, regions.label, centroids);
+}
+
+/// From walked scores to the semantic labels of an image.
+template <class T>
+[[nodiscard]] grid<std::int32_t, 2> irnet_semantic_labels(cpu const& where, stack_view<T const> walked,
+                                                          std::vector<std::int32_t> const& keys, extent2 image,
+                                                          irnet_options const& options)
+{
+  auto const chosen = assign(where, walked, keys, image,
+                             {.background = options.sem_seg_bg_thres, .scale = options.scale, .empty = options.empty});
+  std::vector<std::int32_t> label{0};
+  for (auto const key : keys) label.push_back(key + 1);
+  return relabel(where, chosen.channel, label);
+}
+
+/// Number labels by the channel they lie in, then by their old number, as the original's loop over channels does.
+inline std::vector<std::int32_t> order_by_channel(components<> const& found, grid<std::int32_t, 2> const& channel,
+                                                  std::vector<std::int32_t>& channel_of)
+{
+  std::vector<std::int32_t> at(static_cast<std::size_t>(found.count + 1), 0);
+  for (std::size_t i = 0; i < found.label.cells().size(); ++i)
+    at[static_cast<std::size_t>(found.label.cells()[i])] = channel.cells()[i];
+  std::vector<std::int32_t> order(static_cast<std::size_t>(found.count));
+  std::iota(order.begin(), order.end(), 1);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](auto a, auto b) { return at[static_cast<std::size_t>(a)] < at[static_cast<std::size_t>(b)]; });
+  std::vector<std::int32_t> table(at.size(), 0);
+  channel_of.clear();
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    table[static_cast<std::size_t>(order[i])] = static_cast<std::int32_t>(i + 1);
+    channel_of.push_back(at[static_cast<std::size_t>(order[i])]);
+  }
+  return table;
+}
+
+/// From walked scores of instance channels c*K + k to the instances of an image.
+template <class T>
+[[nodiscard]] instances irnet_detect(cpu const& where, stack_view<T const> walked,
+                                     std::vector<std::int32_t> const& keys, extent2 image, irnet_options const& options)
+{
+  index_t const C = static_cast<index_t>(keys.size()), K = C == 0 ? 0 : walked.extent[0] / C;
+  std::vector<std::int32_t> key_of;
+  for (auto const key : keys) key_of.insert(key_of.end(), static_cast<std::size_t>(K), key);
+  auto const chosen = assign(where, walked, key_of, image,
+                             {.background = options.ins_seg_bg_thres, .scale = options.scale, .empty = options.empty});
+  detect_options const rules{
+      options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width), options.small};
+  if (options.parts == pieces::merged) return detect(where, chosen.channel, key_of, chosen.score, rules);
+  auto const found = connected_equal(where, chosen.channel, c4);
+  std::vector<std::int32_t> channel_of, categories;
+  auto const labels = relabel(where, found.label, order_by_channel(found, chosen.channel, channel_of));
+  for (auto const n : channel_of) categories.push_back(key_of[static_cast<std::size_t>(n - 1)]);
+  return detect(where, labels, categories, chosen.score, rules);
+}
+
+/// Instances without a displacement field: components of the class labels that boundaries part.
+///
+/// A class region is cut where the boundary, enlarged to the image, reaches component_thres; cores of at least
+/// max_fragment_size grow back over the boundary inside their class region; a region without such a core is one
+/// instance. A component's score is the largest scaled class score on it.
+template <class T>
+[[nodiscard]] instances irnet_components(cpu const& where, stack_view<T const> walked,
+                                         std::vector<std::int32_t> const& keys, image_view<T const> boundary,
+                                         extent2 image, irnet_options const& options)
+{
+  auto const chosen = assign(where, walked, keys, image,
+                             {.background = options.ins_seg_bg_thres, .scale = options.scale, .empty = options.empty});
+  double const smallest =
+      options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width);
+  index_t const H = image.height, W = image.width;
+  auto found = connected_equal(where, chosen.channel, c4);
+  if (options.component_thres <= 1) {
+    auto wall = make_grid<T>({H, W});
+    auto const across = taps(W, T(0.25), boundary.extent[1]);
+    std::vector<T> mixed(static_cast<std::size_t>(boundary.extent[1]));
+    for (index_t y = 0; y < H; ++y)
+      bilinear_row(boundary, tap(y, T(0.25), boundary.extent[0]), across, mixed.data(), &wall(y, 0));
+    T const thres = static_cast<T>(options.component_thres);
+    auto cores = connected_if(
+        where, image, c4, [&](index_t y, index_t x) { return chosen.channel(y, x) != 0 && wall(y, x) < thres; },
+        [&](index_t y, index_t x, index_t ny, index_t nx) { return chosen.channel(y, x) == chosen.channel(ny, nx); });
+    cores = drop_small(where, cores, static_cast<index_t>(std::ceil(smallest)));
+    cores = grow(where, cores, chosen.channel);
+    // Regions without a core follow as they are.
+    std::vector<std::int32_t> rest(static_cast<std::size_t>(found.count + 1), 0);
+    for (std::size_t i = 0; i < rest.size(); ++i) rest[i] = -1;
+    for (std::size_t i = 0; i < found.label.cells().size(); ++i) {
+      auto& label = cores.label.cells()[i];
+      auto const region = found.label.cells()[i];
+      if (region == 0 || label != 0) continue;
+      auto& number = rest[static_cast<std::size_t>(region)];
+      if (number < 0) number = static_cast<std::int32_t>(++cores.count);
+      label = number;
+    }
+    found = std::move(cores);
+  }
+  std::vector<std::int32_t> channel_of, categories;
+  auto const labels = relabel(where, found.label, order_by_channel(found, chosen.channel, channel_of));
+  for (auto const n : channel_of) categories.push_back(keys[static_cast<std::size_t>(n - 1)]);
+  return detect(where, labels, categories, chosen.score, {smallest, options.small});
+}
+
+/// Label one image as IRNet does: CAMs, a boundary map and, if there is one, a displacement field go in;
+/// semantic labels and instances come out.
+///
+/// @param where    cpu
+/// @param in       the maps at stride 4
+/// @param options  defaults of the original
+///
+/// @throws       precondition_error before anything is written, when maps do not fit together or hold NaN
+/// @complexity   the walk: 2^exp_times * (C + C*K) * h * w * 69 multiply-adds at radius 5
+/// @determinism  the same bits on every run and for every number of threads
+/// @source       Ahn, Cho, Kwak, CVPR 2019; _work of step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of
+///               jiwoon-ahn/irn. Where nothing scores these make everything the first class or raise; here the
+///               image is background (options.empty) and the list of instances empty. Instances without a
+///               displacement field are ours
+template <class T>
+[[nodiscard]] irnet_labels irnet(cpu const& where, irnet_input<T> const& in, irnet_options const& options = {})
+{
+  check_input(in);
+  auto const step = irnet_transition<T>(where, in.boundary, options);
+  auto const classes = propagate_to_edge<T>(where, step, in.cams, in.boundary, options);
+  irnet_labels out{irnet_semantic_labels<T>(where, classes.view(), in.keys, in.image, options), {}};
+  if (in.displacement.data == nullptr) {
+    out.objects = irnet_components<T>(where, classes.view(), in.keys, in.boundary, in.image, options);
+    return out;
+  }
+  auto const clusters = irnet_clusters<T>(where, in.displacement, options);
+  auto const split = separate(where, in.cams, clusters.id, clusters.count);
+  auto const scores = propagate_to_edge<T>(where, step, split.view(), in.boundary, options);
+  out.objects = irnet_detect<T>(where, scores.view(), in.keys, in.image, options);
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,445 @@
+#pragma once
+// The CPU schedule of the random walk.
+//
+// A row of W columns is cut into `lanes` segments of S columns, and position p of the row is the pack
+// (column p, p+S, p+2S, ...). A neighbour dx columns away is then the pack dx positions away: every
+// load is aligned, whatever dx is. Positions left of 0 and right of S-1 are copies, refreshed after
+// each step, so that the segments see each other.
+//
+// One block is `rows` output rows at one position and up to four channels. For each input row and
+// each dx the scores are loaded once and used for all output rows whose stencil holds that
+// neighbour; the weights of an edge are stored once, with the owner of the edge, and read from both ends.
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/transition.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// Output rows of one block: as many as the registers hold accumulators for.
+constexpr int rows_of_block(isa set) { return set == isa::avx512 || !CAMBIUM_X86 ? 4 : 2; }
+
+inline constexpr int most_rows = 4;
+inline constexpr int most_channels = 4;
+
+/// Where things lie in the lane layout of a map. Offsets are in elements.
+struct lane_map {
+  index_t height = 0, width = 0;
+  int lanes = 1;
+  int rows = 1;                            ///< of a block
+  index_t segment = 0;                     ///< S: columns of a segment, positions of a row
+  index_t reach_y = 0;                     ///< rows an edge can cross
+  index_t reach_x = 0;                     ///< positions an edge can cross
+  index_t bands = 0;                       ///< blocks of rows
+  index_t score_row = 0;                   ///< elements of a row of scores, halo included
+  index_t score_plane = 0;                 ///< elements of a channel
+  index_t weight_row = 0;                  ///< elements of a row of weights, all edges
+  index_t weight_at[stencil::capacity]{};  ///< where position 0 of edge k starts in its row
+
+  lane_map(isa set, std::size_t cell_size, index_t H, index_t W, stencil const& edges)
+      : height(H), width(W), lanes(register_bytes(set) / static_cast<int>(cell_size)), rows(rows_of_block(set))
+  {
+    segment = (W + lanes - 1) / lanes;
+    bands = (H + rows - 1) / rows;
+    for (int k = 0; k < edges.size; ++k) {
+      index_t const dx = edges.at[k].dx;
+      reach_y = std::max<index_t>(reach_y, edges.at[k].dy);
+      reach_x = std::max(reach_x, dx < 0 ? -dx : dx);
+      // an edge is read from its far end too: dx positions further left, so the row starts earlier or ends later
+      weight_at[k] = weight_row + std::max<index_t>(0, dx) * lanes;
+      weight_row += (segment + (dx < 0 ? -dx : dx)) * lanes;
+    }
+    score_row = (segment + 2 * reach_x) * lanes;
+    score_plane = score_row * (bands * rows + 2 * reach_y);
+  }
+
+  /// Offset of row y, position p.
+  index_t score(index_t y, index_t p) const { return (y + reach_y) * score_row + (p + reach_x) * lanes; }
+  index_t weight(index_t y) const { return (y + reach_y) * weight_row; }
+  index_t weight_size() const { return (bands * rows + reach_y) * weight_row; }
+  index_t degree(index_t y) const { return y * segment * lanes; }
+  index_t degree_size() const { return bands * rows * segment * lanes; }
+};
+
+/// One neighbour of a block: where its scores are and, for output rows first..last of the block, its weights.
+/// Small, because the table competes with scores and weights for the first-level cache.
+struct block_neighbour {
+  std::int32_t score;
+  std::int32_t weight[most_rows];
+};
+
+/// The neighbours of a block, grouped by the output rows that use them.
+struct block_program {
+  std::vector<block_neighbour> neighbour;
+  int begin[most_rows][most_rows]{};  ///< of the group used by rows [first][last]
+  int end[most_rows][most_rows]{};
+
+  block_program(lane_map const& map, stencil const& edges)
+  {
+    index_t const farthest = (map.rows + map.reach_y) * std::max(map.score_row, map.weight_row);
+    expects(farthest < std::numeric_limits<std::int32_t>::max(), "random_walk: a map of ", map.width,
+            " columns is too wide for ", edges.size, " edges");
+    for (int first = 0; first < map.rows; ++first)
+      for (int last = first; last < map.rows; ++last) {
+        begin[first][last] = static_cast<int>(neighbour.size());
+        for (index_t r = -map.reach_y; r < map.reach_y + map.rows; ++r)
+          for (index_t dx = -map.reach_x; dx <= map.reach_x; ++dx) add(map, edges, r, dx, first, last);
+        end[first][last] = static_cast<int>(neighbour.size());
+      }
+  }
+
+ private:
+  /// Appends input row r, shift dx if exactly the output rows first..last form a run that uses it.
+  void add(lane_map const& map, stencil const& edges, index_t r, index_t dx, int first, int last)
+  {
+    index_t weight = 0;
+    if (first > 0 && find(map, edges, r, dx, first - 1, weight)) return;
+    if (last + 1 < map.rows && find(map, edges, r, dx, last + 1, weight)) return;
+    block_neighbour n{static_cast<std::int32_t>(r * map.score_row + dx * map.lanes), {}};
+    for (int j = first; j <= last; ++j) {
+      if (!find(map, edges, r, dx, j, weight)) return;
+      n.weight[j] = static_cast<std::int32_t>(weight);
+    }
+    neighbour.push_back(n);
+  }
+
+  /// Is (r, dx) a neighbour of output row j? If so, where is the weight of that edge?
+  static bool find(lane_map const& map, stencil const& edges, index_t r, index_t dx, int j, index_t& weight)
+  {
+    index_t const dy = r - j;
+    for (int k = 0; k < edges.size; ++k) {
+      if (edges.at[k].dy == dy && edges.at[k].dx == dx) {
+        weight = j * map.weight_row + map.weight_at[k];
+        return true;
+      }
+      if (edges.at[k].dy == -dy && edges.at[k].dx == -dx) {
+        weight = r * map.weight_row + map.weight_at[k] + dx * map.lanes;
+        return true;
+      }
+    }
+    return false;
+  }
+};
+
+/// What a step writes: mean * (weighted mean of the neighbourhood) + self * scores + before * out + seed * seeds.
+/// The plain walk is {1, 0, 0, 0}.
+template <class T>
+struct step_form {
+  T mean = 1;
+  T self = 0;
+  T before = 0;
+  T seed = 0;
+  bool plain = true;  ///< the other members are those of the plain walk
+};
+
+/// One step on one band of rows, up to four channels.
+template <class T>
+struct band_step {
+  lane_map const* map;
+  block_program const* program;
+  int channels;  ///< 1..4
+  step_form<T> form;
+  T const* scores;          ///< row 0 of the band, position 0, first channel
+  T const* weights;         ///< row 0 of the band
+  T const* inverse_degree;  ///< row 0 of the band
+  T const* seeds;           ///< as scores; not read by a plain step
+  T* out;                   ///< as scores
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+    constexpr int rows = Bytes == 64 || !CAMBIUM_X86 ? 4 : 2;
+    if (channels == 4) sweep<lanes, rows, 4, 1>();
+    if (channels == 3) sweep<lanes, rows, 3, 1>();
+    if (channels == 2) sweep<lanes, rows, 2, 2>();
+    if (channels == 1) sweep<lanes, rows, 1, 4>();
+    for (int c = 0; c < channels; ++c)
+      for (int j = 0; j < rows; ++j) refresh<lanes>(out + c * map->score_plane + j * map->score_row);
+  }
+
+ private:
+  /// All positions of the band, `Wide` at a time and then one at a time.
+  template <int Lanes, int Rows, int Channels, int Wide>
+  [[gnu::always_inline]] void sweep() const
+  {
+    index_t p = 0;
+    for (; p + Wide <= map->segment; p += Wide) block<Lanes, Rows, Channels, Wide>(p * Lanes);
+    if constexpr (Wide > 2)
+      for (; p + 2 <= map->segment; p += 2) block<Lanes, Rows, Channels, 2>(p * Lanes);
+    if constexpr (Wide > 1)
+      for (; p < map->segment; ++p) block<Lanes, Rows, Channels, 1>(p * Lanes);
+  }
+
+  template <int Lanes, int Rows, int Channels, int Wide>
+  [[gnu::always_inline]] void block(index_t at) const
+  {
+    index_t const plane = map->score_plane, row = map->score_row;
+    T const* const x = scores + at;
+    T const* const w = weights + at;
+    pack<T, Lanes> sum[Rows][Channels][Wide];
+    CAMBIUM_UNROLL
+    for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
+    for (int c = 0; c < Channels; ++c) CAMBIUM_UNROLL
+    for (int b = 0; b < Wide; ++b) sum[j][c][b] = pack<T, Lanes>{};
+
+    gather<Lanes, Rows, Channels, Wide, 0, 0>(x, w, sum);
+    if constexpr (Rows > 1) {
+      gather<Lanes, Rows, Channels, Wide, 0, 1>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 1, 1>(x, w, sum);
+    }
+    if constexpr (Rows > 2) {
+      gather<Lanes, Rows, Channels, Wide, 0, 2>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 0, 3>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 1, 2>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 1, 3>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 2, 2>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 2, 3>(x, w, sum);
+      gather<Lanes, Rows, Channels, Wide, 3, 3>(x, w, sum);
+    }
+
+    index_t const degree_row = map->segment * Lanes;
+    CAMBIUM_UNROLL
+    for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
+    for (int b = 0; b < Wide; ++b) {
+      pack<T, Lanes> const inverse = lanes_at<Lanes>(inverse_degree + at + j * degree_row + b * Lanes).v;
+      CAMBIUM_UNROLL
+      for (int c = 0; c < Channels; ++c) {
+        index_t const cell = at + c * plane + j * row + b * Lanes;
+        pack<T, Lanes> const here = lanes_at<Lanes>(scores + cell).v;
+        // The self edge comes last: small terms are summed before they meet a large one, so that a cell
+        // behind a boundary does not drift by half an ulp an edge and step.
+        pack<T, Lanes> const average = (sum[j][c][b] + here) * inverse;
+        auto& to = lanes_at<Lanes>(out + cell);
+        if (form.plain)
+          to.v = average;
+        else
+          to.v =
+              form.mean * average + form.self * here + form.before * to.v + form.seed * lanes_at<Lanes>(seeds + cell).v;
+      }
+    }
+  }
+
+  /// Adds the neighbours that output rows First..Last of the block share.
+  template <int Lanes, int Rows, int Channels, int Wide, int First, int Last>
+  [[gnu::always_inline]] void gather(T const* x, T const* w, pack<T, Lanes> (&sum)[Rows][Channels][Wide]) const
+  {
+    block_neighbour const* n = program->neighbour.data() + program->begin[First][Last];
+    block_neighbour const* const end = program->neighbour.data() + program->end[First][Last];
+    index_t const plane = map->score_plane;
+    for (; n != end; ++n) {
+      pack<T, Lanes> here[Channels][Wide];
+      CAMBIUM_UNROLL
+      for (int c = 0; c < Channels; ++c) CAMBIUM_UNROLL
+      for (int b = 0; b < Wide; ++b) here[c][b] = lanes_at<Lanes>(x + n->score + c * plane + b * Lanes).v;
+      CAMBIUM_UNROLL
+      for (int j = First; j <= Last; ++j) CAMBIUM_UNROLL
+      for (int b = 0; b < Wide; ++b) {
+        pack<T, Lanes> const weight = lanes_at<Lanes>(w + n->weight[j] + b * Lanes).v;
+        CAMBIUM_UNROLL
+        for (int c = 0; c < Channels; ++c) sum[j][c][b] += weight * here[c][b];
+      }
+    }
+  }
+
+  /// Copies the ends of the segments of one row into the positions beside them.
+  template <int Lanes>
+  [[gnu::always_inline]] void refresh(T* row) const
+  {
+    index_t const S = map->segment;
+    for (index_t t = 1; t <= map->reach_x; ++t) {
+      // position -t, lane l is column l*S - t: lane l - hop of position hop*S - t, and the mirror image of that
+      index_t const hop = (t + S - 1) / S;
+      T const* const left = row + (hop * S - t) * Lanes;
+      T const* const right = row + (t - 1 - (hop - 1) * S) * Lanes;
+      T* const before = row - t * Lanes;
+      T* const after = row + (S + t - 1) * Lanes;
+      if (hop == 1) {
+        lanes_at<Lanes>(before).v = lanes_at<Lanes>(left).v;
+        shift_lanes_up<T, Lanes>(before);
+        lanes_at<Lanes>(after).v = lanes_at<Lanes>(right).v;
+        shift_lanes_down<T, Lanes>(after);
+        continue;
+      }
+      for (index_t l = 0; l < Lanes; ++l) {
+        before[l] = l >= hop ? left[l - hop] : T(0);
+        after[l] = l + hop < Lanes ? right[l + hop] : T(0);
+      }
+    }
+  }
+};
+
+/// How one channel travels: shifted while it walks, shifted back and kept inside [low, high] at the end.
+template <class T>
+struct channel_frame {
+  T shift = 0;
+  T low = std::numeric_limits<T>::lowest();
+  T high = std::numeric_limits<T>::max();
+};
+
+/// Buffers for walks on maps of one shape, so that a walk allocates nothing.
+template <class T, class Space = host>
+class walk_scratch;
+
+template <class T>
+class walk_scratch<T, host> {
+ public:
+  /// For [C,H,W] seeds on a grid with these edges, run under this policy; `accelerated` if walk_options
+  /// will have a tolerance.
+  walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, bool accelerated = false)
+      : set(vectors_of(where)),
+        edges(graph),
+        channels(C),
+        map(set, sizeof(T), H, W, graph),
+        program(map, graph),
+        weights(static_cast<std::size_t>(map.weight_size())),
+        inverse_degree(static_cast<std::size_t>(map.degree_size())),
+        a(static_cast<std::size_t>(C * map.score_plane)),
+        b(a.size()),
+        seeds(accelerated ? a.size() : 0),
+        channel(static_cast<std::size_t>(C)),
+        members(static_cast<std::size_t>(std::max(1, thread_count(where))))
+  {
+  }
+
+  isa set;
+  stencil edges;
+  index_t channels;
+  lane_map map;
+  block_program program;
+  cells_t<T> weights, inverse_degree;
+  cells_t<T> a, b;   ///< scores of the last two steps
+  cells_t<T> seeds;  ///< kept by the accelerated form only
+  std::vector<channel_frame<T>> channel;
+  std::vector<progress> members;
+};
+
+/// Copies row + by into lanes, positions first..last-1; lanes beyond the row's ends hold 0.
+template <class T>
+void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t last, T* position0)
+{
+  index_t const S = map.segment, W = map.width, lanes = map.lanes;
+  for (index_t p = first; p < last; ++p) {
+    T* const to = position0 + p * lanes;
+    index_t const begin = p < 0 ? std::min(lanes, (-p + S - 1) / S) : 0;
+    index_t const end = p < W ? std::max(begin, std::min(lanes, (W - p + S - 1) / S)) : begin;
+    for (index_t l = 0; l < begin; ++l) to[l] = T(0);
+    for (index_t l = begin; l < end; ++l) to[l] = row[l * S + p] + by;
+    for (index_t l = end; l < lanes; ++l) to[l] = T(0);
+  }
+}
+
+/// Brings a transition into the lane layout. Its weights are finite; what leaves the grid is not read.
+template <class T>
+void spread_transition(cpu const& where, transition_view<T> const& t, walk_scratch<T>& s)
+{
+  lane_map const& map = s.map;
+  std::fill(s.weights.begin(), s.weights.begin() + static_cast<std::ptrdiff_t>(map.weight(0)), T(0));
+  for_each_share(where, map.bands * map.rows, map.rows, [&](index_t begin, index_t end) {
+    for (index_t y = begin; y < end; ++y) {
+      T* const row = s.weights.data() + map.weight(y);
+      T* const degrees = s.inverse_degree.data() + map.degree(y);
+      if (y >= map.height) {
+        std::fill(row, row + map.weight_row, T(0));
+        std::fill(degrees, degrees + map.segment * map.lanes, T(0));
+        continue;
+      }
+      for (int k = 0; k < t.edges.size; ++k) {
+        index_t const dx = t.edges.at[k].dx;
+        spread_row(&t.weight(k, y, 0), T(0), map, -std::max<index_t>(0, dx), map.segment + std::max<index_t>(0, -dx),
+                   row + map.weight_at[k]);
+      }
+      spread_row(&t.inverse_degree(y, 0), T(0), map, 0, map.segment, degrees);
+    }
+  });
+}
+
+/// Brings scores into the lane layout, less the shift of their channel; 0 around the map.
+template <class T>
+void spread_scores(cpu const& where, stack_view<T const> scores, std::vector<channel_frame<T>> const& channel,
+                   lane_map const& map, T* out)
+{
+  index_t const padded = map.bands * map.rows + 2 * map.reach_y;
+  for_each_share(where, scores.extent[0] * padded, 8, [&](index_t begin, index_t end) {
+    for (index_t at = begin; at < end; ++at) {
+      index_t const c = at / padded, y = at % padded - map.reach_y;
+      T* const row = out + c * map.score_plane + map.score(y, 0);
+      if (y < 0 || y >= map.height)
+        std::fill_n(row - map.reach_x * map.lanes, map.score_row, T(0));
+      else
+        spread_row(&scores(c, y, 0), -channel[static_cast<std::size_t>(c)].shift, map, -map.reach_x,
+                   map.segment + map.reach_x, row);
+    }
+  });
+}
+
+/// Brings scores back, shifted and kept in range as their channel says.
+template <class T>
+void collect_scores(cpu const& where, T const* lanes, lane_map const& map, std::vector<channel_frame<T>> const& channel,
+                    stack_view<T> out)
+{
+  for_each_share(where, out.extent[0] * map.height, 8, [&](index_t begin, index_t end) {
+    for (index_t at = begin; at < end; ++at) {
+      index_t const c = at / map.height, y = at % map.height;
+      channel_frame<T> const frame = channel[static_cast<std::size_t>(c)];
+      T const* const row = lanes + c * map.score_plane + map.score(y, 0);
+      T* const to = &out(c, y, 0);
+      for (index_t l = 0, x = 0; x < map.width; ++l)
+        for (index_t p = 0; p < map.segment && x < map.width; ++p, ++x)
+          to[x] = std::min(frame.high, std::max(frame.low, row[p * map.lanes + l] + frame.shift));
+    }
+  });
+}
+
+/// Runs steps on the lane layout: step i writes form(i) of the current scores over the older ones.
+///
+/// Each member of the team keeps a band of rows. It computes the rows its neighbours will read first and
+/// publishes them, so that nobody waits for a whole step. Returns the buffer that holds the result.
+template <class T, class Form>
+T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& form)
+{
+  lane_map const& map = s.map;
+  if (map.bands == 0 || map.segment == 0 || s.channels == 0) return s.a.data();
+  index_t const border = (map.reach_y + map.rows - 1) / map.rows;  // bands a neighbour reads
+  index_t const useful = std::max<index_t>(1, map.bands / std::max<index_t>(1, 2 * border));
+  index_t const most = std::min<index_t>({thread_count(where), static_cast<index_t>(s.members.size()), useful});
+  for (auto& member : s.members) member.publish(0);
+
+  as_team(static_cast<int>(most), [&](int rank, int size) {
+    flush_denormals const quick;
+    index_t const first = map.bands * rank / size, last = map.bands * (rank + 1) / size;
+    T *from = s.a.data(), *to = s.b.data();
+    auto const step_band = [&](index_t band, step_form<T> const& f) {
+      index_t const y = band * map.rows, row = map.score(y, 0);
+      for (index_t c = 0; c < s.channels; c += most_channels) {
+        index_t const cells = c * map.score_plane + row;
+        int const together = static_cast<int>(std::min<index_t>(most_channels, s.channels - c));
+        run_widest(s.set, band_step<T>{&map, &s.program, together, f, from + cells, s.weights.data() + map.weight(y),
+                                       s.inverse_degree.data() + map.degree(y),
+                                       s.seeds.empty() ? nullptr : s.seeds.data() + cells, to + cells});
+      }
+    };
+    index_t const top = std::min(last, first + border), bottom = std::max(top, last - border);
+    for (index_t step = 0; step < steps; ++step) {
+      if (rank > 0) s.members[static_cast<std::size_t>(rank - 1)].wait_for(step);
+      if (rank + 1 < size) s.members[static_cast<std::size_t>(rank + 1)].wait_for(step);
+      step_form<T> const f = form(step);
+      for (index_t band = first; band < top; ++band) step_band(band, f);
+      for (index_t band = bottom; band < last; ++band) step_band(band, f);
+      s.members[static_cast<std::size_t>(rank)].publish(step + 1);
+      for (index_t band = top; band < bottom; ++band) step_band(band, f);
+      std::swap(from, to);
+    }
+  });
+  return steps % 2 ? s.b.data() : s.a.data();
+}
+
+}  // namespace cambium

@@ -1,0 +1,264 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/grid/copy.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+#include <cambium/grid/transition.hpp>
+#include <cambium/walk/chebyshev.hpp>
+#include <cambium/walk/lanes.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+struct walk_options {
+  index_t steps = 256;   ///< [count] how often every cell averages its neighbours; >= 0
+  double tolerance = 0;  ///< [fraction of a channel's seed range] largest error allowed; 0 = exact
+
+  /// IRNet squares its dense matrix `times` times, which is 2^times steps: exp_times = 8 is 256 steps.
+  static walk_options squarings(int times, double tolerance = 0)
+  {
+    expects(0 <= times && times <= 40, "walk_options: exp_times is ", times,
+            "; the walk takes 2^exp_times steps, and 8 gives the 256 of the paper");
+    return {index_t{1} << times, tolerance};
+  }
+};
+
+/// The rule, written once for every backend: one cell takes the mean of itself and its
+/// neighbours, weighted by the edges between them. A gather: no atomics, fixed order of sums.
+template <class T, class S>
+struct walk_step {
+  transition_view<T, S> t;
+  stack_view<T const, S> from;
+  stack_view<T, S> to;
+
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
+  {
+    index_t const height = from.extent[1], width = from.extent[2];
+    T sum = 0;
+    for (int k = 0; k < t.edges.size; ++k) {
+      index_t const dy = t.edges.at[k].dy, dx = t.edges.at[k].dx;
+      index_t const ay = y + dy, ax = x + dx;  // far end of the edge this cell owns
+      index_t const by = y - dy, bx = x - dx;  // owner of the edge that ends here
+      if (ay < height && ax >= 0 && ax < width) sum += t.weight(k, y, x) * from(c, ay, ax);
+      if (by >= 0 && bx >= 0 && bx < width) sum += t.weight(k, by, bx) * from(c, by, bx);
+    }
+    to(c, y, x) = (sum + from(c, y, x)) * t.inverse_degree(y, x);  // the self edge, of weight 1, comes last
+  }
+};
+
+/// Size of the seeds of one channel, as the error bound of the accelerated form needs it.
+struct seed_norm {
+  double middle = 0;  ///< mean of the seeds, weighted by the degrees
+  double norm = 0;    ///< sqrt(sum of degree * (seed - middle)^2 / smallest degree)
+};
+
+template <class T>
+seed_norm measure_seeds(image_view<T const> seeds, image_view<T const> inverse_degree)
+{
+  double degrees = 0, sum = 0, squares = 0, smallest = std::numeric_limits<double>::max();
+  for (index_t y = 0; y < seeds.extent[0]; ++y)
+    for (index_t x = 0; x < seeds.extent[1]; ++x) {
+      double const degree = 1 / static_cast<double>(inverse_degree(y, x));
+      double const seed = static_cast<double>(seeds(y, x));
+      smallest = std::min(smallest, degree);
+      degrees += degree;
+      sum += degree * seed;
+      squares += degree * seed * seed;
+    }
+  double const middle = sum / degrees;
+  return {middle, std::sqrt(std::max(0.0, squares - sum * middle) / smallest)};
+}
+
+/// The shortest polynomial in T that stands in for T^steps within `tolerance` of every channel's range.
+/// Also frames the channels: less their mean, and back into the range of their seeds.
+///
+/// T is similar to the symmetric D^-1/2 A D^-1/2, and row v of T holds 1/degree(v) on the diagonal and
+/// 1 - 1/degree(v) beside it: by Gershgorin its spectrum lies in [2/max(degree) - 1, 1]. A polynomial
+/// that is off by r there is off by at most r * seed_norm at any cell (Cauchy and Schwarz).
+template <class T>
+chebyshev_power plan_walk(cpu const& where, stack_view<T const> seeds, image_view<T const> inverse_degree,
+                          walk_options options, std::vector<channel_frame<T>>& channel)
+{
+  std::vector<double> relative(channel.size(), 0.0);
+  for_each_share(where, seeds.extent[0], 1, [&](index_t begin, index_t end) {
+    for (index_t c = begin; c < end; ++c) {
+      auto const size = measure_seeds<T>(seeds[c], inverse_degree);
+      auto& frame = channel[static_cast<std::size_t>(c)];
+      frame = {static_cast<T>(size.middle), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
+      for (index_t y = 0; y < seeds.extent[1]; ++y)
+        for (index_t x = 0; x < seeds.extent[2]; ++x) {
+          frame.low = std::min(frame.low, seeds(c, y, x));
+          frame.high = std::max(frame.high, seeds(c, y, x));
+        }
+      double const range = static_cast<double>(frame.high) - static_cast<double>(frame.low);
+      if (range > 0) relative[static_cast<std::size_t>(c)] = size.norm / range;
+    }
+  });
+  double largest_degree = 1;
+  for (index_t y = 0; y < inverse_degree.extent[0]; ++y)
+    for (index_t x = 0; x < inverse_degree.extent[1]; ++x)
+      largest_degree = std::max(largest_degree, 1 / static_cast<double>(inverse_degree(y, x)));
+  double const lower = 2 / largest_degree - 1 - 1e-6;  // degrees are rounded to T
+  double const worst = *std::max_element(relative.begin(), relative.end());
+  return expand_power(options.steps, std::clamp(lower, -1.0, 0.0), options.tolerance / std::max(1.0, worst));
+}
+
+/// The CPU schedule.
+template <class T>
+void random_walk_on(cpu const& where, stack_view<T const> seeds, transition_view<T> const& t, walk_options options,
+                    stack_view<T> out, walk_scratch<T>& s)
+{
+  if (seeds.size() == 0) return;
+  spread_transition(where, t, s);
+  std::fill(s.channel.begin(), s.channel.end(), channel_frame<T>{});
+
+  chebyshev_power p;
+  if (options.tolerance > 0) p = plan_walk(where, seeds, t.inverse_degree, options, s.channel);
+  int const n = p.degree();
+  T const* lanes = nullptr;
+  if (options.tolerance > 0 && n < options.steps) {
+    // Clenshaw: b_k = c_k x + 2 s(T) b_k+1 - b_k+2, and the result is c_0 x + s(T) b_1 - b_2,
+    // where s(T) = mean * T + self takes [lower, 1] to [-1, 1].
+    double const mean = 2 / (1 - p.lower), self = -(1 + p.lower) / (1 - p.lower);
+    spread_scores(where, seeds, s.channel, s.map, s.seeds.data());
+    T const top = static_cast<T>(p.coefficient.back());
+    for (std::size_t i = 0; i < s.a.size(); ++i) s.a[i] = top * s.seeds[i];
+    std::fill(s.b.begin(), s.b.end(), T(0));
+    lanes = walk_lanes(where, s, n, [&](index_t step) {
+      index_t const k = n - 1 - step;
+      double const twice = k == 0 ? 1 : 2;
+      return step_form<T>{static_cast<T>(twice * mean), static_cast<T>(twice * self), T(-1),
+                          static_cast<T>(p.coefficient[static_cast<std::size_t>(k)]), false};
+    });
+  } else {
+    std::fill(s.channel.begin(), s.channel.end(), channel_frame<T>{});
+    spread_scores(where, seeds, s.channel, s.map, s.a.data());
+    std::fill(s.b.begin(), s.b.end(), T(0));  // what lies around the map is read and never written
+    lanes = walk_lanes(where, s, options.steps, [](index_t) { return step_form<T>{}; });
+  }
+  collect_scores(where, lanes, s.map, s.channel, out);
+}
+
+/// Scratch of any other policy: one more stack of scores.
+template <class T, class Space>
+class walk_scratch {
+ public:
+  template <execution_policy P>
+  walk_scratch(P const&, index_t C, index_t H, index_t W, stencil const&, bool = false) : scores({C, H, W}, {})
+  {
+  }
+  grid<T, 3, Space> scores;
+};
+
+/// Any other policy: the rule under that policy's loop, exact whatever the tolerance.
+template <execution_policy P, class T, class S>
+void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
+                    stack_view<T, S> out, walk_scratch<T, S>& scratch)
+{
+  static_assert(runs<P, walk_step<T, S>>,
+                "random_walk has no backend for this policy in this translation unit; for gpu, "
+                "include <cambium/walk/random_walk.cuh> in a file compiled by nvcc");
+  if (options.steps == 0) return copy(where, seeds, out);
+  stack_view<T const, S> from = seeds;
+  stack_view<T, S> to = options.steps % 2 ? out : stack_view<T, S>(scratch.scores);  // the last step lands in out
+  stack_view<T, S> next = options.steps % 2 ? stack_view<T, S>(scratch.scores) : out;
+  for (index_t step = 0; step < options.steps; ++step) {
+    for_each_cell(where, seeds.extent, walk_step<T, S>{t, from, to});
+    from = to;
+    std::swap(to, next);
+  }
+}
+
+/// Spread scores over a grid by a random walk that boundaries slow down.
+///
+/// out = T^steps seeds: `steps` times, every cell takes the weighted mean of itself and its
+/// neighbours. Edges of weight near 0 let nothing through.
+///
+/// With a tolerance the same power is taken as a short Chebyshev sum of about
+/// sqrt(2 steps ln(2/r)) applications of T instead of `steps` (90 for 256 at 2e-5); the degree follows from
+/// the tolerance and a proven bound, see plan_walk.
+///
+/// @param where       where to run; must reach the memory of the arrays
+/// @param seeds       [C,H,W] scores, any finite value; not modified
+/// @param transition  [K,H,W] edge weights and [H,W] inverse degrees, from make_transition
+/// @param options     steps = 256 is IRNet's exp_times = 8; tolerance = 0 is exact
+/// @param out         [C,H,W] the spread scores, in the unit of seeds
+/// @param scratch     walk_scratch made for this shape, these edges and this policy; its contents are lost
+///
+/// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. Host memory: seeds
+///               finite, weights finite and >= 0, inverse degrees in (0,1]; with a tolerance they are the
+///               inverse degrees of these weights
+/// @throws       precondition_error before anything is written; gpu_error if a launch fails
+/// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]) up to rounding, and constants are fixed points.
+///               With a tolerance: |out - exact| <= tolerance * (max(seeds[c]) - min(seeds[c])) up to rounding,
+///               and out never leaves [min(seeds[c]), max(seeds[c])]
+/// @complexity   Theta(steps * C * H * W * K) time, O((K + C) * H * W) memory in the scratch. The exact form
+///               allocates nothing, the accelerated one its O(degree) coefficients
+/// @determinism  the same bits on every run and for every number of threads; between instruction sets and
+///               between cpu and gpu up to contraction of multiply-add, bounded in docs/determinism.md.
+///               On the cpu, numbers below the smallest normal one count as 0
+/// @asynchrony   gpu: enqueues on where.stream and returns, cannot check values; cpu: returns when done
+/// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (13); propagate_to_edge, misc/indexing.py of jiwoon-ahn/irn.
+///               There a dense (HW)^2 matrix is squared exp_times times; here the same operator is applied
+///               on K edges a cell. Multiplying seeds by (1 - boundary), which IRNet does first, is the
+///               pipeline's business: see pipeline/irnet.hpp
+template <execution_policy P, stack_like X, transition_like A, stack_like O>
+  requires reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 3>>
+void random_walk_into(P const& where, X const& seeds, A const& transition, walk_options options, O&& out,
+                      walk_scratch<value_of<X, 3>, space_of<X, 3>>& scratch)
+{
+  using T = value_of<X, 3>;
+  using S = space_of<X, 3>;
+  stack_view<T const, S> const from = as_view<3>(seeds, "random_walk: seeds");
+  stack_view<T, S> const to = as_view<3>(out, "random_walk: out");
+  transition_view<T, S> const t = as_transition(transition);
+  expects(options.steps >= 0, "random_walk: steps is ", options.steps);
+  expects(options.tolerance >= 0 && options.tolerance < 1, "random_walk: tolerance is ", options.tolerance,
+          ", outside [0,1)");
+  expects(t.weight.extent[0] == t.edges.size, "random_walk: weights are ", t.weight, " but there are ", t.edges.size,
+          " edges");
+  expects(same_shape(from, to), "random_walk: seeds are ", from, " but out is ", to);
+  for (int r : {1, 2})
+    expects(t.weight.extent[r] == from.extent[r] && t.inverse_degree.extent[r - 1] == from.extent[r],
+            "random_walk: seeds are ", from, " but weights are ", t.weight, " and inverse degrees ", t.inverse_degree);
+  expects(!overlap(from, to), "random_walk: seeds and out overlap");
+  if constexpr (std::is_same_v<P, cpu>) {
+    expects_finite(where, from, "random_walk: seeds");
+    expects_inside(where, t.weight, T(0), std::numeric_limits<T>::max(), "random_walk: weight", "a finite weight >= 0");
+    expects_inside(where, t.inverse_degree, std::numeric_limits<T>::min(), T(1), "random_walk: inverse_degree",
+                   "a value in (0,1]");
+    expects(scratch.set == vectors_of(where) && scratch.edges == t.edges && scratch.channels == from.extent[0] &&
+                scratch.map.height == from.extent[1] && scratch.map.width == from.extent[2] &&
+                (options.tolerance == 0 || scratch.seeds.size() == scratch.a.size()),
+            "random_walk: the scratch was made for another shape, stencil, policy or form");
+  } else {
+    expects(same_shape(scratch.scores.view(), to), "random_walk: the scratch was made for another shape");
+  }
+  random_walk_on(where, from, t, options, to, scratch);
+}
+
+/// As random_walk_into, and allocates the result and the scratch.
+template <execution_policy P, stack_like X, transition_like A>
+  requires reaches<P, space_of<X, 3>>
+[[nodiscard]] auto random_walk(P const& where, X const& seeds, A const& transition,
+                               walk_options options = {}) -> grid<value_of<X, 3>, 3, typename P::memory>
+{
+  using T = value_of<X, 3>;
+  auto const from = as_view<3>(seeds, "random_walk: seeds");
+  index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
+  grid<T, 3, typename P::memory> out({C, H, W}, {});
+  walk_scratch<T, typename P::memory> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance > 0);
+  random_walk_into(where, from, transition, options, out, scratch);
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,72 @@
+#include <cambium/affinity/make_transition.hpp>
+
+#include "support/backends.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+
+using namespace cambium;
+
+TEMPLATE_LIST_TEST_CASE("make_transition equals power and row sums", "[affinity][reference]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  double const beta = GENERATE(0.5, 1.0, 3.7, 7.5, 10.0, 64.0);
+  auto const [H, W, radius] = GENERATE(table<int, int, int>({{1, 1, 2}, {5, 1, 3}, {7, 30, 5}}));
+  CAPTURE(beta, H, W, radius);
+  auto const edges = stencil::disc(radius);
+  auto const affinity = support::uniform<double, 3>({edges.size, H, W}, 0, 1, 11);
+  auto const t = make_transition(TestType{}, edges, to::there(affinity), {.beta = beta});
+  auto const weight = to::back(t.weight);
+  auto const inverse = to::back(t.inverse_degree);
+  grid<double, 2> degree(H, W);
+  for (auto& d : degree.cells()) d = 1;
+  for (int k = 0; k < edges.size; ++k)
+    for (int y = 0; y < H; ++y)
+      for (int x = 0; x < W; ++x) {
+        int const fy = y + edges.at[k].dy, fx = x + edges.at[k].dx;
+        bool const inside = fy < H && fx >= 0 && fx < W;
+        double const want = inside ? std::pow(affinity(k, y, x), beta) : 0;
+        REQUIRE(weight(k, y, x) == Approx(want).epsilon(1e-13));
+        if (inside) degree(y, x) += want, degree(fy, fx) += want;
+      }
+  for (std::size_t i = 0; i < degree.cells().size(); ++i)
+    REQUIRE(inverse.cells()[i] == Approx(1 / degree.cells()[i]).epsilon(1e-13));
+}
+
+TEMPLATE_TEST_CASE("make_transition: schedule and rule agree to the last bit", "[affinity][property]", float, double)
+{
+  auto const edges = stencil::disc(5);
+  auto const affinity = support::uniform<TestType, 3>({edges.size, 11, 45}, 0, 1, 13);
+  double const beta = GENERATE(7.5, 10.0);
+  isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);
+  auto const t = make_transition(cpu{.threads = 2, .vectors = set}, edges, affinity, {.beta = beta});
+  grid<TestType, 3> weight(edges.size, 11, 45);
+  grid<TestType, 2> inverse(11, 45);
+  for_each_cell(cpu{.threads = 1}, weight.view().extent,
+                sharpen_edge<TestType, host>{edges, power<TestType>::of(beta), affinity, weight});
+  index_t const cells[3] = {1, 11, 45};
+  for_each_cell(cpu{.threads = 1}, cells, invert_degree<TestType, host>{edges, weight.view(), inverse});
+  CHECK(t.weight == weight);
+  CHECK(t.inverse_degree == inverse);
+}
+
+TEST_CASE("an isolated cell keeps itself", "[affinity][picture]")
+{
+  auto const edges = stencil::disc(3);
+  grid<float, 3> const walls(edges.size, 3, 4);
+  auto const t = make_transition(cpu{}, edges, walls);
+  for (float const w : t.weight.cells()) CHECK(w == 0);
+  for (float const d : t.inverse_degree.cells()) CHECK(d == 1);
+}
+
+TEST_CASE("make_transition rejects what it documents", "[affinity][errors]")
+{
+  auto const edges = stencil::disc(2);
+  grid<float, 3> affinity(edges.size, 3, 3);
+  for (double const beta : {0.0, -1.0, HUGE_VAL, std::nan("")})
+    CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, affinity, {.beta = beta}), precondition_error, "beta");
+  CAMBIUM_THROWS_SAYING(make_transition(cpu{}, stencil::disc(3), affinity), precondition_error, "12 offsets");
+  affinity(1, 2, 0) = -0.5f;
+  CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, affinity), precondition_error, "affinity(1,2,0) is -0.5");
+}

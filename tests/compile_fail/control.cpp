@@ -1,0 +1,38 @@
+// compiles
+// Everything the other files here do wrong, done right: a broken search path would otherwise pass them all.
+#include <cambium/affinity/make_transition.hpp>
+#include <cambium/affinity/path_affinity.hpp>
+#include <cambium/component/connected.hpp>
+#include <cambium/displacement/trace.hpp>
+#include <cambium/io/npy.hpp>
+#include <cambium/pipeline/irnet.hpp>
+#include <cambium/walk/random_walk.hpp>
+
+#include <xtensor/xtensor.hpp>
+
+using namespace cambium;
+
+struct device_only {
+  using memory = device;
+};
+template <>
+inline constexpr bool cambium::reaches_v<device_only, device> = true;
+
+int main()
+{
+  grid<float, 2> const boundary(4, 5);
+  grid<float, 3> const seeds(2, 4, 5);
+  auto const edges = stencil::disc(2);
+  auto const affinity = path_affinity(cpu{}, boundary, edges);
+  grid<float, 3> out(edges.size, 4, 5);
+  path_affinity_into(cpu{}, boundary, edges, out);
+  auto const transition = make_transition(cpu{}, edges, affinity, {.beta = 10});
+  auto const scores = random_walk(cpu{}, seeds, transition);
+  xt::xtensor<float, 2> const image = xt::zeros<float>({4, 5});
+  auto const labels = connected(cpu{}, image);
+  grid<std::uint8_t, 2> const mask(4, 5);
+  view<float const, 2> const plane = scores.view()[0];
+  auto const moved = trace(cpu{}, scores);
+  return static_cast<int>(plane(0, 0)) + static_cast<int>(labels.count) + mask(0, 0) +
+         static_cast<int>(moved(0, 0, 0)) + (reaches<device_only, device> ? 0 : 1);
+}

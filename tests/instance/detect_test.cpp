@@ -1,0 +1,183 @@
+#include <cambium/instance/detect.hpp>
+
+#include "support/catch.hpp"
+#include "support/picture.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+
+using namespace cambium;
+using support::drawn;
+using support::picture;
+using support::rows;
+
+namespace {
+
+using numbers = std::vector<std::int32_t>;
+
+void check_same(instance const& have, instance const& want)
+{
+  CHECK(have.category == want.category);
+  CHECK(have.score == want.score);
+  CHECK(have.area == want.area);
+  CHECK(have.bounds == want.bounds);
+}
+
+grid<float, 2> scores_of(rows const& text)
+{
+  auto out = picture<float>(text);
+  for (auto& v : out.cells()) v /= 8;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("components become instances", "[instance][picture]")
+{
+  auto const labels = picture({
+      "11..3",
+      "1...3",
+      "..4.3",
+  });
+  auto const scores = scores_of({
+      "12881",
+      "38882",
+      "88583",
+  });
+  numbers const categories{20, 21, 22, 23, 24};  // nobody is component 2 or 5
+  auto const whole = detect(cpu{}, labels, categories, scores);
+  REQUIRE(whole.found.size() == 3);
+  check_same(whole.found[0], {20, 0.375, 3, {0, 0, 2, 2}});
+  check_same(whole.found[1], {22, 0.375, 3, {0, 4, 3, 5}});
+  check_same(whole.found[2], {23, 0.625, 1, {2, 2, 3, 3}});
+  rows const numbered{
+      "11..2",
+      "1...2",
+      "..3.2",
+  };
+  CHECK(drawn(whole.label) == numbered);
+
+  SECTION("a fragment keeps its place and loses its score")
+  {
+    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 2.5});
+    REQUIRE(have.found.size() == 3);
+    check_same(have.found[1], whole.found[1]);
+    check_same(have.found[2], {23, 0, 1, {2, 2, 3, 3}});
+    CHECK(have.label == whole.label);
+  }
+  SECTION("an area equal to the smallest is no fragment")
+  {
+    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 3, .small = fragments::drop});
+    REQUIRE(have.found.size() == 2);
+    CHECK(detect(cpu{}, labels, categories, scores, {.smallest = 3.001, .small = fragments::drop}).found.empty());
+  }
+  SECTION("a dropped fragment leaves no gap")
+  {
+    auto small = labels;
+    small(1, 0) = small(0, 0) = 0;  // component 1 is one cell now
+    auto const have = detect(cpu{}, small, categories, scores, {.smallest = 2, .small = fragments::drop});
+    REQUIRE(have.found.size() == 1);
+    check_same(have.found[0], whole.found[1]);
+    rows const closed_up{
+        "....1",
+        "....1",
+        "....1",
+    };
+    CHECK(drawn(have.label) == closed_up);
+  }
+  SECTION("a kept fragment is an instance like any other")
+  {
+    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 100, .small = fragments::keep});
+    REQUIRE(have.found.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) check_same(have.found[i], whole.found[i]);
+    CHECK(have.label == whole.label);
+  }
+}
+
+TEST_CASE("a score is negative only where an instance is the whole image", "[instance][picture]")
+{
+  grid<double, 2> score(1, 3);
+  score(0, 0) = -3, score(0, 1) = -1, score(0, 2) = -2;
+  auto const best = [&](rows const& labels) {
+    return detect(cpu{}, picture(labels), {1, 1}, score, {.small = fragments::keep}).found.at(0).score;
+  };
+  CHECK(best({"11."}) == 0);
+  CHECK(best({"112"}) == 0);
+  CHECK(best({"111"}) == -1);
+  CHECK(best({"222"}) == -1);
+  score(0, 2) = 0.5;
+  CHECK(best({"11."}) == 0);
+  CHECK(best({"111"}) == 0.5);
+}
+
+TEST_CASE("a score that is no number counts as 0", "[instance][picture]")
+{
+  grid<double, 2> score(1, 2);
+  auto const best = [&](rows const& labels) { return detect(cpu{}, picture(labels), {1}, score).found.at(0).score; };
+  score(0, 0) = std::nan(""), score(0, 1) = 0.5;
+  CHECK(best({"1."}) == 0);
+  CHECK(best({"11"}) == 0.5);
+  score(0, 1) = -1;
+  CHECK(best({"11"}) == 0);
+  score(0, 1) = std::nan("");
+  CHECK(best({"11"}) == 0);
+}
+
+TEMPLATE_TEST_CASE("detect equals a look at every component", "[instance][reference]", std::uint8_t, std::int32_t)
+{
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 30}, {19, 14}}));
+  double const smallest = GENERATE(0.0, 12.0, 14.5);
+  auto const small = GENERATE(fragments::score_zero, fragments::drop, fragments::keep);
+  CAPTURE(H, W, smallest, static_cast<int>(small));
+  numbers const categories{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4};
+  auto const labels = support::uniform<TestType, 2>({H, W}, 0, 20.99, 3);
+  auto const scores = support::uniform<float, 2>({H, W}, -20, 1, 5);
+  auto const have = detect(cpu{}, labels, categories, scores, {.smallest = smallest, .small = small});
+  std::size_t next = 0;
+  for (int n = 0; n < 20; ++n) {
+    int area = 0;
+    double best = 0;
+    for (int i = 0; i < H * W; ++i) {
+      bool const mine = labels(i / W, i % W) == n + 1;
+      area += mine;
+      double const masked = static_cast<double>(scores(i / W, i % W)) * (mine ? 1 : 0);
+      best = i == 0 || masked > best ? masked : best;
+    }
+    bool const fragment = area < smallest, gone = area == 0 || (fragment && small == fragments::drop);
+    if (!gone) {
+      REQUIRE(next < have.found.size());
+      CHECK(have.found[next].category == categories[n]);
+      CHECK(static_cast<double>(have.found[next].area) == static_cast<double>(area));
+      CHECK(have.found[next].score == (fragment && small == fragments::score_zero ? 0 : best));
+      ++next;
+    }
+    for (int i = 0; i < H * W; ++i)
+      if (labels(i / W, i % W) == n + 1) REQUIRE(have.label(i / W, i % W) == (gone ? 0 : static_cast<int>(next)));
+  }
+  CHECK(next == have.found.size());
+  for (int i = 0; i < H * W; ++i)
+    if (labels(i / W, i % W) == 0) REQUIRE(have.label(i / W, i % W) == 0);
+}
+
+TEST_CASE("detect may find nothing", "[instance][errors]")
+{
+  auto const none = detect(cpu{}, picture({"...", "..."}), {}, grid<float, 2>(2, 3));
+  CHECK(none.found.empty());
+  CHECK(drawn(none.label) == rows{"...", "..."});
+  CHECK(detect(cpu{}, picture({"...", "..."}), {4, 4}, grid<float, 2>(2, 3)).found.empty());
+  auto const [H, W] = GENERATE(table<int, int>({{0, 0}, {0, 3}, {3, 0}}));
+  CHECK(detect(cpu{}, grid<std::int32_t, 2>(H, W), {1}, grid<float, 2>(H, W)).found.empty());
+}
+
+TEST_CASE("detect rejects what it documents", "[instance][errors]")
+{
+  auto labels = picture({".1", "2."});
+  grid<float, 2> const scores(2, 2);
+  CAMBIUM_THROWS_SAYING(detect(cpu{}, labels, {1}, scores), precondition_error, "label(1,0) is 2, outside 0..1");
+  CAMBIUM_THROWS_SAYING(detect(cpu{}, labels, {1, 1}, grid<float, 2>(2, 3)), precondition_error,
+                        "labels are [2,2] but scores are [2,3]");
+  for (double const bad : {-1.0, std::nan("")})
+    CAMBIUM_THROWS_SAYING(detect(cpu{}, labels, {1, 1}, scores, {.smallest = bad}), precondition_error, "smallest is");
+  labels(0, 0) = -1;
+  CAMBIUM_THROWS_SAYING(detect(cpu{}, labels, {1, 1}, scores), precondition_error, "label(0,0) is -1");
+}

@@ -1,0 +1,439 @@
+// The label program, run as people run it: as a process, on folders.
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cambium/io/file.hpp>
+#include <cambium/io/jpeg.hpp>
+#include <cambium/io/npy.hpp>
+#include <cambium/io/png.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace cambium;
+namespace fs = std::filesystem;
+using json = nlohmann::json;
+
+namespace {
+
+/// A folder that goes away with the test.
+struct playground {
+  fs::path root =
+      fs::temp_directory_path() / ("cambium-label-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
+  playground() { fs::create_directories(root); }
+  ~playground()
+  {
+    std::error_code ignored;
+    fs::remove_all(root, ignored);
+  }
+  static inline int next = 0;
+
+  std::string at(std::string const& name) const { return (root / name).string(); }
+
+  /// An image of two classes, left and right, with everything that belongs to it.
+  void add(std::string const& id, index_t H = 21, index_t W = 34) const
+  {
+    index_t const h = (H - 1) / 4 + 1, w = (W - 1) / 4 + 1;
+    auto const seed = std::hash<std::string>{}(id);
+    replace_file(root / "images" / (id + ".jpg"),
+                 format_jpeg(support::uniform<std::uint8_t, 3>({H, W, 3}, 0, 255, seed)));
+    grid<float, 3> cams(2, h, w), field(2, h, w);
+    grid<std::int32_t, 2> semantic(H, W), instances(H, W);
+    for (index_t y = 0; y < h; ++y)
+      for (index_t x = 0; x < w; ++x) {
+        cams(0, y, x) = x < w / 3 ? 0.9f : 0.05f;
+        cams(1, y, x) = x >= 2 * w / 3 ? 0.8f : 0.02f;
+        field(1, y, x) = static_cast<float>(x < w / 2 ? w / 4 - x : 3 * w / 4 - x);
+      }
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        semantic(y, x) = x < W / 2 ? 3 : 7;
+        instances(y, x) = x < W / 2 ? 1 : 2;
+      }
+    write_npy<3>(root / "cams" / (id + ".npy"), cams);
+    write_npy<3>(root / "fields" / (id + ".npy"), field);
+    auto edge = support::uniform<float, 2>({h, w}, 0, 0.2, seed);
+    for (index_t y = 0; y < h; ++y) edge(y, w / 2) = 1;
+    write_npy<2>(root / "edges" / (id + ".npy"), edge);
+    replace_file(root / "semantic" / (id + ".png"), format_labels(semantic, voc_palette()));
+    replace_file(root / "instances" / (id + ".png"), format_ids(instances));
+  }
+};
+
+struct outcome {
+  int status;
+  std::string out, err;
+};
+
+/// Starts the program; the caller waits or kills.
+pid_t start(std::vector<std::string> const& words, fs::path const& out, fs::path const& err)
+{
+  std::vector<char*> arguments;
+  static std::string const program = CAMBIUM_LABEL;
+  arguments.push_back(const_cast<char*>(program.c_str()));
+  for (auto const& w : words) arguments.push_back(const_cast<char*>(w.c_str()));
+  arguments.push_back(nullptr);
+  pid_t const child = ::fork();
+  if (child != 0) return child;
+  ::dup2(::open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
+  ::dup2(::open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
+  ::execv(program.c_str(), arguments.data());
+  ::_exit(127);
+}
+
+std::string text_of(fs::path const& path)
+{
+  auto const content = read_file(path);
+  return {content.begin(), content.end()};
+}
+
+outcome label(playground const& p, std::vector<std::string> const& words)
+{
+  pid_t const child = start(words, p.root / "stdout", p.root / "stderr");
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  REQUIRE(WIFEXITED(status));
+  return {WEXITSTATUS(status), text_of(p.root / "stdout"), text_of(p.root / "stderr")};
+}
+
+/// The usual arguments, and more.
+std::vector<std::string> usual(playground const& p, std::string const& out, std::vector<std::string> const& more = {})
+{
+  std::vector<std::string> words{"--images",     p.at("images/{id}.jpg"), "--cams", p.at("cams/{id}.npy"),
+                                 "--boundaries", p.at("edges/{id}.npy"),  "--out",  p.at(out)};
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+/// Every file below a folder and its bytes.
+std::map<std::string, bytes> everything(fs::path const& folder)
+{
+  std::map<std::string, bytes> files;
+  if (!fs::exists(folder)) return files;
+  for (auto const& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
+  return files;
+}
+
+json parse(fs::path const& path) { return json::parse(text_of(path)); }
+
+bool contains(std::string const& text, std::string const& words) { return text.find(words) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("label writes masks people can use", "[label][reference]")
+{
+  playground p;
+  p.add("a"), p.add("b", 40, 25);
+  replace_file(p.root / "tags", "a 3 7\nb 7 3\n");
+  auto const r =
+      label(p, usual(p, "out",
+                     {"--tags", p.at("tags"), "--displacements", p.at("fields/{id}.npy"), "--truth-semantic",
+                      p.at("semantic/{id}.png"), "--truth-instances", p.at("instances/{id}.png"), "--overlay"}));
+  INFO(r.err << r.out);
+  REQUIRE(r.status == 0);
+
+  auto const semantic = read_png(p.root / "out/semantic/a.png");
+  CHECK(semantic.indexed);
+  CHECK(semantic.palette == voc_palette());
+  CHECK(semantic.samples[0] == 3);  // the left channel of a is class 3
+  CHECK(semantic.samples[33] == 7);
+  CHECK(read_labels(p.root / "out/semantic/b.png")(0, 0) == 7);  // of b it is class 7
+  auto const ids = read_png(p.root / "out/instances/a.png");
+  CHECK(ids.depth == 16);
+
+  auto const detections = parse(p.root / "out/detections.json");
+  auto const map = read_labels(p.root / "out/instances/a.png");
+  REQUIRE(detections.size() >= 4);
+  std::size_t of_a = 0;
+  for (std::size_t i = 0; i < detections.size(); ++i) {
+    auto const& d = detections[i];
+    CHECK(d.at("id") == i + 1);
+    CHECK((d.at("category_id") == 3 || d.at("category_id") == 7));
+    if (d.at("image_id") != 1) continue;
+    ++of_a;
+    CHECK(d.at("segmentation").at("size") == json::array({21, 34}));
+    auto const n = d.at("instance").get<std::int32_t>();
+    CHECK(d.at("area") == std::count(map.cells().begin(), map.cells().end(), n));
+  }
+  CHECK(of_a == static_cast<std::size_t>(*std::max_element(map.cells().begin(), map.cells().end())));
+
+  auto const manifest = parse(p.root / "out/manifest.json");
+  CHECK(manifest.at("images_labelled") == 2);
+  CHECK(manifest.at("parameters").at("beta") == 10);
+  CHECK(manifest.at("images")[0].at("inputs").contains("displacement"));
+  CHECK(manifest.at("images")[0].at("outputs").contains("overlay/a.jpg"));
+  auto const scores = parse(p.root / "out/scores.json");
+  CHECK(scores.at("miou").get<double>() > scores.at("cam_miou").get<double>());  // b is tagged against its truth
+  CHECK(scores.at("ap50").get<double>() > 0.3);
+  CHECK(contains(r.out, "mIoU"));
+}
+
+TEST_CASE("label finds ids, flat and nested, and takes them from a list", "[label][property]")
+{
+  playground p;
+  for (auto const id : {"x_1", "x_2", "x_10"}) p.add(id);
+  auto const flat = label(p, usual(p, "flat"));
+  REQUIRE(flat.status == 0);
+  CHECK(everything(p.root / "flat/semantic").size() == 3);
+
+  for (auto const id : {"x_1", "x_2", "x_10"}) {
+    fs::create_directories(p.root / "nested" / id);
+    fs::copy(p.root / "images" / (std::string(id) + ".jpg"), p.root / "nested" / id / "image.jpg");
+    fs::copy(p.root / "cams" / (std::string(id) + ".npy"), p.root / "nested" / id / "cam.npy");
+    fs::copy(p.root / "edges" / (std::string(id) + ".npy"), p.root / "nested" / id / (std::string(id) + "_edge.npy"));
+  }
+  auto const nested = label(p, {"--images", p.at("nested/{id}/image.jpg"), "--cams", p.at("nested/{id}/cam.npy"),
+                                "--boundaries", p.at("nested/{id}/{id}_edge.npy"), "--out", p.at("deep")});
+  REQUIRE(nested.status == 0);
+  CHECK(everything(p.root / "deep") == everything(p.root / "flat"));
+
+  replace_file(p.root / "ids", "# a comment\r\nx_10\r\n\r\nx_1\r\n");
+  auto const listed = label(p, usual(p, "listed", {"--ids", p.at("ids")}));
+  REQUIRE(listed.status == 0);
+  auto const manifest = parse(p.root / "listed/manifest.json");
+  CHECK(manifest.at("images")[0].at("name") == "x_10");  // in the order of the list
+  CHECK(manifest.at("images")[0].at("id") == 1);
+}
+
+TEST_CASE("numeric ids are COCO's image ids", "[label][property]")
+{
+  playground p;
+  p.add("000000000042"), p.add("000000000007");
+  REQUIRE(label(p, usual(p, "out")).status == 0);
+  auto const manifest = parse(p.root / "out/manifest.json");
+  CHECK(manifest.at("images")[0].at("id") == 7);
+  CHECK(manifest.at("images")[1].at("id") == 42);
+}
+
+TEST_CASE("neither threads nor shards nor resuming change a byte", "[label][property]")
+{
+  playground p;
+  for (int i = 0; i < 7; ++i) p.add("im" + std::to_string(i), 30 + i, 45 - i);
+  std::vector<std::string> const truth{"--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                                       p.at("instances/{id}.png")};
+  auto const with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), truth.begin(), truth.end());
+    return more;
+  };
+  REQUIRE(label(p, usual(p, "whole", with({"--threads", "1"}))).status == 0);
+  auto const whole = everything(p.root / "whole");
+
+  SECTION("threads")
+  {
+    REQUIRE(label(p, usual(p, "many", with({"--threads", "5"}))).status == 0);
+    CHECK(everything(p.root / "many") == whole);
+  }
+  SECTION("shards, more of them than images")
+  {
+    for (int i = 9; i >= 1; --i)
+      REQUIRE(label(p, usual(p, "parts", with({"--shard", std::to_string(i) + "/9"}))).status == 0);
+    CHECK(everything(p.root / "parts") == whole);
+  }
+  SECTION("resuming after part of the outputs was lost or damaged")
+  {
+    fs::remove(p.root / "whole/records/im2.json");
+    fs::remove(p.root / "whole/semantic/im3.png");
+    replace_file(p.root / "whole/instances/im4.png", std::string_view("not a png"));
+    replace_file(p.root / "whole/records/im5.json", std::string_view("{ half a reco"));
+    fs::remove(p.root / "whole/detections.json");
+    auto const r = label(p, usual(p, "whole", with({"--resume"})));
+    REQUIRE(r.status == 0);
+    CHECK(contains(r.out, "4 labelled, 3 kept"));
+    CHECK(everything(p.root / "whole") == whole);
+  }
+  SECTION("other parameters or inputs are not resumed")
+  {
+    CHECK(contains(label(p, usual(p, "whole", with({"--resume", "--beta", "4"}))).out, "7 labelled, 0 kept"));
+    CHECK(contains(label(p, usual(p, "whole", with({"--resume", "--beta", "4"}))).out, "0 labelled, 7 kept"));
+    p.add("im1", 30, 30);
+    CHECK(contains(label(p, usual(p, "whole", with({"--resume", "--beta", "4"}))).out, "1 labelled, 6 kept"));
+  }
+}
+
+TEST_CASE("killed at any moment and resumed, the result is the same", "[label][property]")
+{
+  playground p;
+  for (int i = 0; i < 12; ++i) p.add("im" + std::to_string(i), 120, 150);
+  REQUIRE(label(p, usual(p, "whole", {"--overlay"})).status == 0);
+  auto const whole = everything(p.root / "whole");
+  for (int round = 0; round < 6; ++round) {
+    pid_t const child =
+        start(usual(p, "killed", {"--overlay", "--resume", "--threads", "2"}), p.root / "stdout", p.root / "stderr");
+    std::this_thread::sleep_for(std::chrono::milliseconds(7 + 11 * round));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    // whatever is there under its own name is whole
+    for (auto const& [name, content] : everything(p.root / "killed"))
+      if (!contains(name, ".partial") && !contains(name, ".json")) CHECK(content == whole.at(name));
+  }
+  REQUIRE(label(p, usual(p, "killed", {"--overlay", "--resume"})).status == 0);
+  CHECK(everything(p.root / "killed") == whole);
+}
+
+TEST_CASE("label goes on past a bad file and says which and why", "[label][errors]")
+{
+  playground p;
+  for (auto const id :
+       {"good", "missing", "truncated", "shape", "type", "nan", "pickle", "photo", "boundary", "channels"})
+    p.add(id);
+  fs::remove(p.root / "cams/missing.npy");
+  auto cut = read_file(p.root / "cams/truncated.npy");
+  cut.resize(cut.size() - 5);
+  replace_file(p.root / "cams/truncated.npy", cut);
+  write_npy<3>(p.root / "cams/shape.npy", grid<float, 3>(2, 6, 8));
+  write_npy<3>(p.root / "cams/type.npy", grid<std::int64_t, 3>(2, 6, 9));
+  auto bad = read_npy<float, 3>(p.root / "cams/nan.npy");
+  bad(1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+  write_npy<3>(p.root / "cams/nan.npy", bad);
+  std::string const header = "{'descr': '|O', 'fortran_order': False, 'shape': (), }\n";
+  replace_file(p.root / "cams/pickle.npy", "\x93NUMPY\x01" + std::string(1, '\0') + static_cast<char>(header.size()) +
+                                               std::string(1, '\0') + header);
+  auto photo = read_file(p.root / "images/photo.jpg");
+  photo.resize(photo.size() / 2);
+  replace_file(p.root / "images/photo.jpg", photo);
+  auto edge = read_npy<float, 2>(p.root / "edges/boundary.npy");
+  edge(0, 1) = 1.5f;
+  write_npy<2>(p.root / "edges/boundary.npy", edge);
+  replace_file(p.root / "tags",
+               "good 1 2\ntruncated 1 2\nshape 1 2\ntype 1 2\nnan 1 2\npickle 1 2\nphoto 1 2\nboundary 1 2\nmissing 1 "
+               "2\nchannels 1 2 3\n");
+
+  auto const r = label(p, usual(p, "out", {"--tags", p.at("tags")}));
+  INFO(r.err);
+  CHECK(r.status == 1);
+  CHECK(contains(r.out, "1 labelled, 0 kept from before, 9 failed"));
+  CHECK(contains(r.err, "cams/missing.npy: No such file"));
+  CHECK(contains(r.err, "cams/truncated.npy: is truncated"));
+  CHECK(contains(r.err, "cams/shape.npy: the image is 21 x 34, so [2,6,9] is needed; it holds [2,6,8]"));
+  CHECK(contains(r.err, "cams/type.npy: holds int64 [2,6,9]; float32 or float64 is needed"));
+  CHECK(contains(r.err, "cams/nan.npy: value(1,2,3) is nan"));
+  CHECK(contains(r.err, "cams/pickle.npy: holds pickled Python objects"));
+  CHECK(contains(r.err, "images/photo.jpg: "));
+  CHECK(contains(r.err, "edges/boundary.npy: value(0,1) is 1.5"));
+  CHECK(contains(r.err, "names 3 classes for 'channels', but its CAM has 2 channels"));
+  CHECK(everything(p.root / "out/semantic").size() == 1);
+  CHECK(parse(p.root / "out/manifest.json").at("images_labelled") == 1);
+
+  SECTION("what an earlier run wrote for an image that now fails does not stay behind")
+  {
+    fs::remove(p.root / "edges/good.npy");
+    CHECK(label(p, usual(p, "out", {"--tags", p.at("tags")})).status == 1);
+    CHECK(everything(p.root / "out/semantic").empty());
+    CHECK(parse(p.root / "out/detections.json").empty());
+  }
+}
+
+TEST_CASE("small sets work", "[label][errors]")
+{
+  playground p;
+  p.add("only", 1, 1);
+  REQUIRE(label(p, usual(p, "one")).status == 0);
+  // nothing scores: no instance, everything background, no error
+  write_npy<3>(p.root / "cams/only.npy", grid<float, 3>(2, 1, 1));
+  REQUIRE(label(p, usual(p, "none")).status == 0);
+  CHECK(parse(p.root / "none/detections.json").empty());
+  CHECK(read_labels(p.root / "none/semantic/only.png")(0, 0) == 0);
+  // no class at all
+  write_npy<3>(p.root / "cams/only.npy", grid<float, 3>(0, 1, 1));
+  replace_file(p.root / "tags", "only\n");
+  REQUIRE(label(p, usual(p, "empty", {"--tags", p.at("tags")})).status == 0);
+  CHECK(parse(p.root / "empty/detections.json").empty());
+}
+
+TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
+    auto const r = label(p, words);
+    INFO(r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, says));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  };
+  refused({}, "--images");
+  refused(usual(p, "out", {"--exp-times", "256"}), "--exp-times");
+  refused(usual(p, "out", {"--shard", "0/3"}), "1 <= I <= N");
+  refused(usual(p, "out", {"--shard", "4/3"}), "1 <= I <= N");
+  refused(usual(p, "out", {"--shard", "1/3x"}), "I/N");
+  refused(usual(p, "out", {"--beta", "ten"}), "--beta");
+  refused(usual(p, "out", {"--beta", "nan"}), "");
+  refused(usual(p, "out", {"--truth-instances", p.at("instances/{id}.png")}), "--truth-semantic");
+  refused({"--images", p.at("images/a.jpg"), "--cams", p.at("cams/{id}.npy"), "--boundaries", p.at("edges/{id}.npy"),
+           "--out", p.at("out")},
+          "must contain {id}");
+  refused({"--images", p.at("nowhere/{id}.jpg"), "--cams", p.at("cams/{id}.npy"), "--boundaries",
+           p.at("edges/{id}.npy"), "--out", p.at("out")},
+          "nowhere");
+  auto const list = [&](std::string const& content) {
+    replace_file(p.root / "list", content);
+    return usual(p, "out", {"--ids", p.at("list")});
+  };
+  refused(list("a\na\n"), "list:2: 'a' is listed twice");
+  refused(list("../a\n"), "outside the output folder");
+  refused(list("/etc/passwd\n"), "outside the output folder");
+  refused(list("\n# nothing\n"), "lists no image");
+  auto const tagged = [&](std::string const& content) {
+    replace_file(p.root / "list", content);
+    return usual(p, "out", {"--tags", p.at("list")});
+  };
+  refused(tagged("a 0 1\n"), "--zero-based");
+  refused(tagged("a 1 dog\n"), "'dog' is not a class number");
+  refused(tagged("a 1 1\n"), "named twice");
+  refused(tagged("a 1\na 2\n"), "two lines");
+  refused(tagged("a 300\n"), "outside 1..254");
+}
+
+TEST_CASE("a dry run counts, estimates and writes nothing", "[label][property]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  auto r = label(p, usual(p, "out", {"--dry-run"}));
+  CHECK(r.status == 0);
+  CHECK(contains(r.out, "2 images listed, 2 in this run, 0 files missing"));
+  CHECK(contains(r.out, "MB of memory"));
+  CHECK_FALSE(fs::exists(p.root / "out"));
+  fs::remove(p.root / "edges/b.npy");
+  r = label(p, usual(p, "out", {"--dry-run"}));
+  CHECK(r.status == 1);
+  CHECK(contains(r.err, "edges/b.npy: is missing"));
+}
+
+TEST_CASE("classes may count from zero, and parameters have the original's names", "[label][property]")
+{
+  playground p;
+  p.add("a");
+  replace_file(p.root / "ones", "a 4 8\n");
+  replace_file(p.root / "zeros", "a 3 7\n");
+  REQUIRE(label(p, usual(p, "one", {"--tags", p.at("ones"), "--exp_times", "6", "--ins_seg_bg_thres", "0.3"})).status ==
+          0);
+  REQUIRE(label(p, usual(p, "zero",
+                         {"--tags", p.at("zeros"), "--zero-based", "--exp-times", "6", "--ins-seg-bg-thres", "0.3"}))
+              .status == 0);
+  CHECK(everything(p.root / "one/semantic") == everything(p.root / "zero/semantic"));
+  CHECK(read_labels(p.root / "one/semantic/a.png")(0, 0) == 4);
+}
+
+TEST_CASE("label goes on past a bad file in the truth, too", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  replace_file(p.root / "semantic/b.png", format_labels(grid<std::int32_t, 2>(5, 5), voc_palette()));
+  auto const r = label(p, usual(p, "out", {"--truth-semantic", p.at("semantic/{id}.png")}));
+  CHECK(r.status == 1);
+  CHECK(contains(r.err, "semantic/b.png: the image is 21 x 34, so the truth cannot be 5 x 5"));
+}

@@ -64,8 +64,7 @@ TEMPLATE_TEST_CASE("fuse equals a sum of tents", "[activation][reference]", floa
   REQUIRE(have.shape() == std::array<index_t, 3>{2, size.height, size.width});
   for (int c = 0; c < 2; ++c)
     for (int y = 0; y < size.height; ++y)
-      for (int x = 0; x < size.width; ++x)
-        REQUIRE(have(c, y, x) == Approx(s.sum(c, y, x, resized)).margin(rounding));
+      for (int x = 0; x < size.width; ++x) REQUIRE(have(c, y, x) == Approx(s.sum(c, y, x, resized)).margin(rounding));
   for (int const threads : {1, 3}) CHECK(fuse(cpu{.threads = threads}, s.maps, resized, size) == have);
 }
 

@@ -95,8 +95,7 @@ TEST_CASE("channels by eye", "[activation][picture]")
   CHECK(normalise(cpu{}, maps, {.eps = 1}) == row_of({0, 0.25, 0.75, 0, 0, 0, -4. / 3, -2. / 3, 2. / 3}, 3));
   CHECK(normalise(cpu{}, maps, {.eps = 1, .relu = true}) == row_of({0, 0.25, 0.75, 0, 0, 0, 0, 0, 2. / 3}, 3));
   CHECK(normalise(cpu{}, maps, {.eps = 0}) == row_of({0, 1. / 3, 1, 0, 0, 0, -2, -1, 1}, 3));
-  CHECK(normalise(cpu{}, maps, {.by = normalisation::min_max}) ==
-        row_of({0, 1. / 3, 1, 0, 0, 0, 0, 1. / 3, 1}, 3));
+  CHECK(normalise(cpu{}, maps, {.by = normalisation::min_max}) == row_of({0, 1. / 3, 1, 0, 0, 0, 0, 1. / 3, 1}, 3));
   CHECK(normalise(cpu{}, maps, {.by = normalisation::largest_of_all}) ==
         row_of({0, 1. / 3, 1, 0, 0, 0, -4. / 3, -2. / 3, 2. / 3}, 3));
   for (double const most : {0.0, -1.0})

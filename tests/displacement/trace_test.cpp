@@ -16,7 +16,7 @@ namespace {
 /// A product as it is stored, whatever the compiler would fuse.
 double rounded(double product)
 {
-  double volatile const kept = product;
+  double const volatile kept = product;
   return kept;
 }
 
@@ -67,10 +67,10 @@ grid<T, 3> field_of(std::string const& kind, index_t H, index_t W)
       if (kind == "zero") set(0, 0);
       // Every cell jumps onto another one, whatever that is: tails and cycles of all lengths, side by side in a row.
       if (kind == "jumps") set(static_cast<double>(bits() % H) - fy, static_cast<double>(bits() % W) - fx);
-      if (kind == "swaps") set(2 * (cy - fy), 2 * (cx - fx));                             // to and fro
-      if (kind == "quarters") set((fx - cx) - (fy - cy), (cy - fy) - (fx - cx));          // back after four steps
-      if (kind == "vortex") set(0.31 * (fx - cx), 0.31 * (cy - fy));                      // outwards, along the border
-      if (kind == "sink") set(0.2 * (cy + 0.3 - fy), 0.2 * (cx - 0.4 - fx));              // slowly to one point
+      if (kind == "swaps") set(2 * (cy - fy), 2 * (cx - fx));                     // to and fro
+      if (kind == "quarters") set((fx - cx) - (fy - cy), (cy - fy) - (fx - cx));  // back after four steps
+      if (kind == "vortex") set(0.31 * (fx - cx), 0.31 * (cy - fy));              // outwards, along the border
+      if (kind == "sink") set(0.2 * (cy + 0.3 - fy), 0.2 * (cx - 0.4 - fx));      // slowly to one point
       if (kind == "huge") D(0, y, x) *= T(1e30), D(1, y, x) *= std::numeric_limits<T>::max() / 4;
     }
   return D;
@@ -89,8 +89,8 @@ bool same_bits(grid<T, 3> const& a, grid<T, 3> const& b)
 TEMPLATE_TEST_CASE("trace equals a loop that stops nowhere, after every number of steps", "[displacement][reference]",
                    float, double)
 {
-  auto const kind = GENERATE(values<std::string>(
-      {"random", "zero", "jumps", "swaps", "quarters", "vortex", "sink", "huge"}));
+  auto const kind =
+      GENERATE(values<std::string>({"random", "zero", "jumps", "swaps", "quarters", "vortex", "sink", "huge"}));
   auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 19}, {14, 1}, {9, 8}, {21, 29}}));
   CAPTURE(kind, H, W);
   auto const D = field_of<TestType>(kind, H, W);
@@ -141,8 +141,7 @@ TEST_CASE("trace is the same for every number of threads and every stride", "[di
   for (auto* const v : {&from, &to}) v->extent[1] = H, v->extent[2] = W;
   trace_into(cpu{}, from, {.precision = precision}, to);
   for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x)
-      REQUIRE((out(0, y, x) == want(0, y, x) && out(1, y, x) == want(1, y, x)));
+    for (index_t x = 0; x < W; ++x) REQUIRE((out(0, y, x) == want(0, y, x) && out(1, y, x) == want(1, y, x)));
   for (index_t x = 0; x < W + 3; ++x) REQUIRE((out(0, H, x) == 0 && out(1, H, x) == 0));
 }
 

@@ -88,7 +88,8 @@ TEST_CASE("assign equals its formula, ties and all", "[instance][reference]")
   CAPTURE(static_cast<int>(scale), stride, N, h, w, background);
   auto const scores = eighths<double>(N, h, w, 3);
   numbers const groups = scale == score_scale::group ? numbers{7, -1, 7, 3, -1} : numbers{};
-  setting<double> const s{scores, numbers(groups.begin(), groups.begin() + (groups.empty() ? 0 : N)),
+  setting<double> const s{scores,
+                          numbers(groups.begin(), groups.begin() + (groups.empty() ? 0 : N)),
                           {std::max(1, stride * h - cut_y), std::max(1, stride * w - cut_x)},
                           {.background = background, .scale = scale, .stride = stride}};
   auto const have = assign(cpu{}, scores, s.groups, s.image, s.options);

@@ -6,6 +6,7 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace cambium {
@@ -59,15 +60,17 @@ template <stack_like M>
     for (index_t c = 0; c < C; ++c) most = std::max(most, range(c).second);
   for_each_share(where, H * W == 0 ? 0 : C, 1, [&](index_t begin, index_t end) {
     for (index_t c = begin; c < end; ++c) {
-      T less = 0, by = most;
+      T less = 0, by = most, part = 1;
       if (options.by != normalisation::largest_of_all) {
         auto const [low, high] = range(c);
         less = options.by == normalisation::min_max ? low : T(0);
         by = options.by == normalisation::min_max ? high - low : high + static_cast<T>(options.eps);
+        if (std::isinf(by)) part = T(0.5), less *= part, by = high * part - low * part;  // a range beyond T
       }
       bool const defined = options.by == normalisation::largest ? by != 0 : by > 0;
       for (index_t y = 0; y < H; ++y)
-        for (index_t x = 0; x < W; ++x) out(c, y, x) = defined ? (std::max(floor_at, in(c, y, x)) - less) / by : T(0);
+        for (index_t x = 0; x < W; ++x)
+          out(c, y, x) = defined ? (std::max(floor_at, in(c, y, x)) * part - less) / by : T(0);
     }
   });
   return out;

@@ -166,13 +166,21 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
   });
 }
 
+/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
+template <class P, class Rule>
+constexpr bool make_transition_runs()
+{
+  static_assert(runs<P, Rule>,
+                "make_transition has no backend for this policy in this translation unit; for gpu, "
+                "include <cambium/affinity/make_transition.cuh> in a file compiled by nvcc");
+  return true;
+}
+
 template <execution_policy P, class T, class S>
 void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T> raised, transition<T, S>& out)
 {
   using rule = sharpen_edge<T, S>;
-  static_assert(runs<P, rule>,
-                "make_transition has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/affinity/make_transition.cuh> in a file compiled by nvcc");
+  static_assert(make_transition_runs<P, rule>());
   for_each_cell(where, affinity.extent, rule{out.edges, raised, affinity, out.weight});
   index_t const cells[3] = {1, affinity.extent[1], affinity.extent[2]};
   for_each_cell(where, cells, invert_degree<T, S>{out.edges, out.weight.view(), out.inverse_degree});
@@ -186,6 +194,7 @@ void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T
 /// @param edges     the K offsets the affinities belong to
 /// @param affinity  [K,H,W] in [0,1]; edges that leave the grid get weight 0 whatever they hold
 /// @param options   beta = 10, IRNet's --beta
+/// @return transition<T> in the memory of the policy
 ///
 /// @pre          affinity.extent[0] == edges.size; beta > 0 and finite: 0^0 would turn every wall into a
 ///               door. Host memory: 0 <= affinity <= 1 everywhere (NaN is refused)
@@ -201,10 +210,11 @@ void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T
 template <execution_policy P, stack_like A>
   requires reaches<P, space_of<A, 3>>
 [[nodiscard]] auto make_transition(P const& where, stencil const& edges, A const& affinity,
-                                   transition_options options = {}) -> transition<value_of<A, 3>, typename P::memory>
+                                   transition_options options = {})
 {
   using T = value_of<A, 3>;
   using S = typename P::memory;
+  static_assert(make_transition_runs<P, sharpen_edge<T, S>>());
   auto const in = as_view<3>(affinity, "make_transition: affinity");
   index_t const H = in.extent[1], W = in.extent[2];
   expects(in.extent[0] == edges.size, "make_transition: affinity is ", in, " but the stencil has ", edges.size,

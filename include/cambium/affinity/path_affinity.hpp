@@ -99,14 +99,22 @@ void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil co
   });
 }
 
+/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
+template <class P, class Rule>
+constexpr bool path_affinity_runs()
+{
+  static_assert(runs<P, Rule>,
+                "path_affinity has no backend for this policy in this translation unit; for gpu, "
+                "include <cambium/affinity/path_affinity.cuh> in a file compiled by nvcc");
+  return true;
+}
+
 /// Any other policy: the rule under that policy's loop.
 template <execution_policy P, class T, class S>
 void path_affinity_on(P const& where, image_view<T const, S> boundary, stencil const& edges, stack_view<T, S> out)
 {
   using rule = path_affinity_edge<T, S>;
-  static_assert(runs<P, rule>,
-                "path_affinity has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/affinity/path_affinity.cuh> in a file compiled by nvcc");
+  static_assert(path_affinity_runs<P, rule>());
   for_each_cell(where, out.extent, rule{edges, boundary, out});
 }
 
@@ -148,11 +156,12 @@ void path_affinity_into(P const& where, B const& boundary, stencil const& edges,
 }
 
 /// As path_affinity_into, and allocates the result.
+/// @return grid<T, 3> [K,H,W] in the memory of the policy
 template <execution_policy P, image_like B>
   requires reaches<P, space_of<B, 2>>
-[[nodiscard]] auto path_affinity(P const& where, B const& boundary,
-                                 stencil const& edges) -> grid<value_of<B, 2>, 3, typename P::memory>
+[[nodiscard]] auto path_affinity(P const& where, B const& boundary, stencil const& edges)
 {
+  static_assert(path_affinity_runs<P, path_affinity_edge<value_of<B, 2>, typename P::memory>>());
   auto const in = as_view<2>(boundary, "path_affinity: boundary");
   grid<value_of<B, 2>, 3, typename P::memory> out({edges.size, in.extent[0], in.extent[1]}, {});
   path_affinity_into(where, in, edges, out);

@@ -27,6 +27,14 @@ struct components {
   index_t count = 0;
 };
 
+/// Throws unless a label of this type can tell so many components apart.
+template <class Label>
+void expects_labels_fit(index_t count)
+{
+  expects(std::cmp_less_equal(count, std::numeric_limits<Label>::max()), "connected: ", count,
+          " components do not fit the label type, whose largest value is ", std::numeric_limits<Label>::max());
+}
+
 /// Sets of numbered items, each known by its smallest member.
 template <class Index>
 class disjoint_sets {
@@ -115,6 +123,7 @@ struct run_band {
     Index const last = row_begin[static_cast<std::size_t>(row + 1)];
     for (Index low = row_begin[static_cast<std::size_t>(row)]; low < last; ++low) {
       std::int32_t const from = begin(low) - corner, to = end(low) + corner;
+      if (up > above_begin && above.end(up - 1) > from) --up;  // labels: it touched the run before, and this one too
       while (up < above_end && above.end(up) <= from) ++up;
       for (; up < above_end && above.begin(up) < to; ++up) {
         if (same(low, above, up)) meet(up, low);
@@ -151,7 +160,7 @@ index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& fi
   index_t const H = out.extent[0], W = out.extent[1];
   if (H == 0 || W == 0) return 0;
   std::int32_t const corner = near == c8 ? 1 : 0;
-  index_t const most = std::max<index_t>(1, std::min<index_t>(thread_count(where), H * W / 65536));
+  index_t const most = std::max<index_t>(1, std::min({static_cast<index_t>(thread_count(where)), H, H * W / 65536}));
   auto& bands = scratch.bands;
   if (bands.size() < static_cast<std::size_t>(most)) bands.resize(static_cast<std::size_t>(most));
   std::size_t used = 1;
@@ -195,9 +204,7 @@ index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& fi
     Index const parent = all[i];
     all[i] = parent == i ? static_cast<Index>(++count) : all[parent];
   }
-  expects(count <= static_cast<index_t>(std::numeric_limits<Label>::max()), "connected: ", count,
-          " components do not fit the label type, whose largest value is ",
-          static_cast<index_t>(std::numeric_limits<Label>::max()));
+  expects_labels_fit<Label>(count);
 
   for_each_share(where, H, std::max<index_t>(1, 65536 / W), [&](index_t first, index_t last) {
     std::size_t b = 0;
@@ -372,9 +379,7 @@ template <class Label = std::int32_t, class Inside, class Join>
     index_t const parent = sets[i];
     sets[i] = parent == i ? ++out.count : sets[parent];
   }
-  expects(out.count <= static_cast<index_t>(std::numeric_limits<Label>::max()), "connected_if: ", out.count,
-          " components do not fit the label type, whose largest value is ",
-          static_cast<index_t>(std::numeric_limits<Label>::max()));
+  expects_labels_fit<Label>(out.count);
   for (index_t y = 0; y < size.height; ++y)
     for (index_t x = 0; x < size.width; ++x) out.label(y, x) = static_cast<Label>(sets[number(y, x)]);
   return out;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <charconv>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -26,10 +27,14 @@ class gpu_error : public std::runtime_error {
 template <class Part>
 std::string message_part(Part const& part)
 {
-  if constexpr (std::is_arithmetic_v<Part>)
+  if constexpr (std::is_floating_point_v<Part>) {
+    char digits[64];  // the fewest that tell this number from any other
+    return {digits, std::to_chars(digits, digits + sizeof digits, part).ptr};
+  } else if constexpr (std::is_arithmetic_v<Part>) {
     return std::to_string(part);
-  else
+  } else {
     return std::string(part);
+  }
 }
 
 /// Throws precondition_error unless `holds`. A function, not a macro. The parts are joined into

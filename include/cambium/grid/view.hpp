@@ -138,7 +138,8 @@ bool overlap(view<T, Rank, S> const& a, view<U, Rank2, S> const& b)
 /// xt::xtensor, xt::xarray, xt::pytensor and boost::multi_array are models.
 template <class A>
 concept array_container = requires(A& a) {
-  *a.data();
+  requires std::is_pointer_v<decltype(a.data())>;
+  requires !std::is_void_v<std::remove_pointer_t<decltype(a.data())>>;
   a.shape()[0];
 } && (requires(A& a) { a.shape().size(); } || requires(A& a) { a.num_dimensions(); });
 

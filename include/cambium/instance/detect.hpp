@@ -6,6 +6,7 @@
 #include <cambium/grid/instance.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -54,7 +55,7 @@ template <image_like L, image_like X>
   expects(options.smallest >= 0, "detect: smallest is ", options.smallest);
   index_t const H = label.extent[0], W = label.extent[1], N = static_cast<index_t>(categories.size());
   std::vector<instance> all(categories.size(), instance{0, 0, 0, {H, W, 0, 0}});
-  std::vector<double> largest(categories.size(), std::numeric_limits<double>::lowest());
+  std::vector<double> largest(categories.size(), -std::numeric_limits<double>::infinity());
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<index_t>(label(y, x));
@@ -65,7 +66,7 @@ template <image_like L, image_like X>
       box& b = all[i].bounds;
       b = {std::min(b.top, y), std::min(b.left, x), y + 1, std::max(b.right, x + 1)};
       double const here = static_cast<double>(score(y, x));
-      if (here > largest[i]) largest[i] = here;
+      largest[i] = std::max(largest[i], std::isnan(here) ? 0 : here);
     }
 
   instances out{make_grid<std::int32_t>({H, W}), {}};
@@ -75,8 +76,7 @@ template <image_like L, image_like X>
     bool const fragment = static_cast<double>(all[i].area) < options.smallest;
     if (fragment && options.small == fragments::drop) continue;
     all[i].category = categories[i];
-    bool const zero_outside = all[i].area < H * W || largest[i] == std::numeric_limits<double>::lowest();
-    all[i].score = zero_outside ? std::max(0.0, largest[i]) : largest[i];
+    all[i].score = all[i].area < H * W ? std::max(0.0, largest[i]) : largest[i];
     if (fragment && options.small == fragments::score_zero) all[i].score = 0;
     out.found.push_back(all[i]);
     table[i + 1] = static_cast<std::int32_t>(out.found.size());

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -49,9 +50,11 @@ class npy_header {
  public:
   explicit npy_header(std::string text, std::string name) : text_(std::move(text)), name_(std::move(name))
   {
+    std::set<std::string> seen;
     skip('{');
     while (!at('}')) {
       std::string const key = quoted();
+      if (!seen.insert(key).second) fail<int>("has two entries '" + key + "' in its header");
       skip(':');
       if (key == "descr")
         descr = at('[') ? fail<std::string>("holds records, not one array of numbers") : quoted();

@@ -46,9 +46,10 @@ inline std::vector<rgb> voc_palette()
 /// A PNG as it stands in the file.
 struct png_image_data {
   index_t height = 0, width = 0;
-  int channels = 0;      ///< 1 grey or index, 2 grey + alpha, 3 RGB, 4 RGB + alpha
-  int depth = 8;         ///< [bits] of a sample: 8 or 16 (1, 2 and 4 are unpacked to 8)
-  bool indexed = false;  ///< samples are indices into `palette`
+  int channels = 0;       ///< 1 grey or index, 2 grey + alpha, 3 RGB, 4 RGB + alpha
+  int depth = 8;          ///< [bits] of a sample: 8 or 16 (1, 2 and 4 are unpacked to 8)
+  int grey_levels = 256;  ///< of 8-bit grey: 2, 4 and 16 in files of 1, 2 and 4 bits
+  bool indexed = false;   ///< samples are indices into `palette`
   std::vector<rgb> palette;
   bytes samples;  ///< row-major; 16-bit samples in the byte order of this machine
 };
@@ -94,6 +95,7 @@ struct png_stream {
       png_get_PLTE(png, info, &colours, &n);
       for (int i = 0; i < n; ++i) image.palette.push_back({colours[i].red, colours[i].green, colours[i].blue});
     }
+    if (!image.indexed && png_get_bit_depth(png, info) < 8) image.grey_levels = 1 << png_get_bit_depth(png, info);
     if (png_get_bit_depth(png, info) < 8) png_set_packing(png);  // labels of 1, 2 or 4 bits keep their values
     if (png_get_bit_depth(png, info) == 16) png_set_swap(png);
     png_set_interlace_handling(png);
@@ -205,9 +207,10 @@ struct png_stream {
   auto out = make_grid<std::uint8_t>({image.height, image.width, 3});
   auto const n = static_cast<std::size_t>(image.height * image.width);
   auto const channels = static_cast<std::size_t>(image.channels);
+  int const spread = image.indexed ? 1 : 255 / (image.grey_levels - 1);
   auto const sample = [&](std::size_t pixel, std::size_t c) -> std::uint8_t {
     std::size_t const at = pixel * channels + c;
-    if (image.depth == 8) return image.samples[at];
+    if (image.depth == 8) return static_cast<std::uint8_t>(image.samples[at] * spread);
     std::uint16_t v;
     std::memcpy(&v, image.samples.data() + 2 * at, 2);
     return static_cast<std::uint8_t>(v >> 8);
@@ -280,6 +283,7 @@ template <image_like L>
 template <stack_like I>
 [[nodiscard]] bytes format_photograph_png(I const& image)
 {
+  static_assert(std::is_same_v<value_of<I, 3>, std::uint8_t>, "a photograph is of std::uint8_t");
   auto const v = as_view<3>(image, "write_png: image");
   expects(v.extent[2] == 3 && v.contiguous(), "write_png: the image is ", v, " instead of [H,W,3] without gaps");
   return format_png(v.data, v.extent[0], v.extent[1], PNG_COLOR_TYPE_RGB, 8, 3 * static_cast<std::size_t>(v.extent[1]));

@@ -24,9 +24,10 @@ struct confusion_options {
 
 /// Counts of (truth, prediction), gathered over any number of images.
 struct confusion_matrix {
-  explicit confusion_matrix(int n) : classes(n), count(static_cast<std::size_t>(n) * static_cast<std::size_t>(n + 1))
+  explicit confusion_matrix(int n) : classes(n)
   {
     expects(n >= 1 && n <= 46340, "confusion_matrix: ", n, " classes");
+    count.resize(static_cast<std::size_t>(n) * static_cast<std::size_t>(n + 1));
   }
 
   int classes;

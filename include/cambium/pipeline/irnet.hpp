@@ -101,6 +101,9 @@ template <class T>
                                            image_view<T const> boundary, irnet_options const& options)
 {
   index_t const N = scores.extent[0], H = scores.extent[1], W = scores.extent[2];
+  expects(boundary.extent[0] == H && boundary.extent[1] == W, "propagate_to_edge: scores are ", scores,
+          " but the boundary is ", boundary);
+  expects_finite(where, scores, "propagate_to_edge: scores");
   std::vector<index_t> alive;
   for (index_t n = 0; n < N; ++n) {
     bool any = false;
@@ -247,6 +250,7 @@ template <class T>
 [[nodiscard]] irnet_labels irnet(cpu const& where, irnet_input<T> const& in, irnet_options const& options = {})
 {
   check_input(in);
+  expects_finite(where, in.cams, "irnet: cams");
   auto const step = irnet_transition<T>(where, in.boundary, options);
   auto const classes = propagate_to_edge<T>(where, step, in.cams, in.boundary, options);
   irnet_labels out{irnet_semantic_labels<T>(where, classes.view(), in.keys, in.image, options), {}};

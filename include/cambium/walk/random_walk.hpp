@@ -148,6 +148,16 @@ void random_walk_on(cpu const& where, stack_view<T const> seeds, transition_view
   collect_scores(where, lanes, s.map, s.channel, out);
 }
 
+/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
+template <class P, class Rule>
+constexpr bool random_walk_runs()
+{
+  static_assert(runs<P, Rule>,
+                "random_walk has no backend for this policy in this translation unit; for gpu, "
+                "include <cambium/walk/random_walk.cuh> in a file compiled by nvcc");
+  return true;
+}
+
 /// Scratch of any other policy: one more stack of scores.
 template <class T, class Space>
 class walk_scratch {
@@ -164,9 +174,7 @@ template <execution_policy P, class T, class S>
 void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
                     stack_view<T, S> out, walk_scratch<T, S>& scratch)
 {
-  static_assert(runs<P, walk_step<T, S>>,
-                "random_walk has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/walk/random_walk.cuh> in a file compiled by nvcc");
+  static_assert(random_walk_runs<P, walk_step<T, S>>());
   if (options.steps == 0) return copy(where, seeds, out);
   stack_view<T const, S> from = seeds;
   stack_view<T, S> to = options.steps % 2 ? out : stack_view<T, S>(scratch.scores);  // the last step lands in out
@@ -247,12 +255,13 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
 }
 
 /// As random_walk_into, and allocates the result and the scratch.
+/// @return grid<T, 3> [C,H,W] in the memory of the policy
 template <execution_policy P, stack_like X, transition_like A>
   requires reaches<P, space_of<X, 3>>
-[[nodiscard]] auto random_walk(P const& where, X const& seeds, A const& transition,
-                               walk_options options = {}) -> grid<value_of<X, 3>, 3, typename P::memory>
+[[nodiscard]] auto random_walk(P const& where, X const& seeds, A const& transition, walk_options options = {})
 {
   using T = value_of<X, 3>;
+  static_assert(random_walk_runs<P, walk_step<T, typename P::memory>>());
   auto const from = as_view<3>(seeds, "random_walk: seeds");
   index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
   grid<T, 3, typename P::memory> out({C, H, W}, {});

@@ -10,13 +10,9 @@
 
 #include <xtensor/xtensor.hpp>
 
-using namespace cambium;
+#include "device_only.hpp"
 
-struct device_only {
-  using memory = device;
-};
-template <>
-inline constexpr bool cambium::reaches_v<device_only, device> = true;
+using namespace cambium;
 
 int main()
 {

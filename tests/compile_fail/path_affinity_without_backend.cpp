@@ -1,14 +1,9 @@
 // says: path_affinity has no backend for this policy.*include <cambium/affinity/path_affinity\.cuh>
 #include <cambium/affinity/path_affinity.hpp>
 
-using namespace cambium;
+#include "device_only.hpp"
 
-/// Stands for gpu in a file that is not compiled by nvcc: it reaches its memory, and nobody wrote loops for it.
-struct device_only {
-  using memory = device;
-};
-template <>
-inline constexpr bool cambium::reaches_v<device_only, device> = true;
+using namespace cambium;
 
 int main()
 {

@@ -5,7 +5,8 @@
 #include <cmath>
 #include <cstdio>
 #include <iostream>
-#include <map>
+#include <string>
+#include <vector>
 
 namespace labelling {
 
@@ -40,7 +41,7 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   app.add_option(
       "--tags", s.tags,
       "lines '<id> <class> <class> ...', 1..C: the class of each CAM channel; without it channel c is class c+1");
-  app.add_flag("--zero-based", s.zero_based, "classes in the tags file count from 0");
+  app.add_flag("--zero-based", s.zero_based, "classes in the tags file count from 0")->disable_flag_override();
   app.add_option("--out", s.out, "folder for the labels")->required();
 
   auto const both = [](std::string const& name) {  // --exp-times and the original's --exp_times
@@ -49,11 +50,17 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
       if (c == '-') c = '_';
     return other == name ? "--" + name : "--" + name + ",--" + other;
   };
+  CLI::Validator const positive(
+      [](std::string const& text) {
+        double v = 0;
+        return CLI::detail::lexical_cast(text, v) && v > 0 ? std::string{} : text + " is not a positive number";
+      },
+      "POSITIVE");
   std::string const walk = "Walk", labels = "Labels", work = "Work";
   app.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..10 cells")
       ->check(CLI::Range(1, 10))
       ->group(walk);
-  app.add_option(both("beta"), o.beta, "power of the affinities")->check(CLI::PositiveNumber)->group(walk);
+  app.add_option(both("beta"), o.beta, "power of the affinities")->check(positive)->group(walk);
   app.add_option(both("exp-times"), o.exp_times, "the walk takes 2^N steps: 8 is the 256 of the paper")
       ->check(CLI::Range(0, 20))
       ->group(walk);
@@ -64,15 +71,19 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
       ->group(walk);
   app.add_option(both("boundary-scale"), s.boundary_scale,
                  "factor on the boundary map, for networks that are too sure or too shy")
-      ->check(CLI::PositiveNumber)
+      ->check(positive)
       ->group(walk);
-  app.add_option(both("sem-seg-bg-thres"), o.sem_seg_bg_thres, "background score of semantic labels")->group(labels);
-  app.add_option(both("ins-seg-bg-thres"), o.ins_seg_bg_thres, "background score of instance labels")->group(labels);
+  app.add_option(both("sem-seg-bg-thres"), o.sem_seg_bg_thres, "background score of semantic labels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(labels);
+  app.add_option(both("ins-seg-bg-thres"), o.ins_seg_bg_thres, "background score of instance labels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(labels);
   app.add_option(both("iterations"), o.iterations, "steps along the displacement field")
       ->check(CLI::Range(0, 1000000))
       ->group(labels);
   app.add_option(both("thres"), o.thres, "displacement below which a cell is a centroid's, in cells")
-      ->check(CLI::PositiveNumber)
+      ->check(positive)
       ->group(labels);
   app.add_option(both("max-fragment-size"), o.max_fragment_size,
                  "fraction of the image below which a component is a fragment")
@@ -81,40 +92,38 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   app.add_option(both("component-thres"), o.component_thres,
                  "without displacements: boundaries from here on part components; above 1 none do")
       ->group(labels);
-  app.add_option("--fragments", o.small, "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, cambium::fragments>{{"zero", cambium::fragments::score_zero},
-                                                                            {"drop", cambium::fragments::drop},
-                                                                            {"keep", cambium::fragments::keep}}))
-      ->default_str("zero")
-      ->group(labels);
-  app.add_option("--scale", o.scale,
-                 "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, cambium::score_scale>{{"image", cambium::score_scale::image},
-                                                      {"class", cambium::score_scale::group},
-                                                      {"instance", cambium::score_scale::channel}}))
-      ->default_str("image")
-      ->group(labels);
-  app.add_option("--pieces", o.parts, "pieces of one instance: 'separate' instances (the original) or 'merged'")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, cambium::pieces>{
-          {"separate", cambium::pieces::separate}, {"merged", cambium::pieces::merged}}))
-      ->default_str("separate")
-      ->group(labels);
+  auto const choice = [&](std::string const& name, std::string& to, std::vector<std::string> const& words,
+                          std::string const& text) {
+    to = words.front();
+    app.add_option(name, to, text)->check(CLI::IsMember(words))->group(labels);
+  };
+  std::string small, scale, parts;
+  choice("--fragments", small, {"zero", "drop", "keep"},
+         "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'");
+  choice("--scale", scale, {"image", "class", "instance"},
+         "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'");
+  choice("--pieces", parts, {"separate", "merged"},
+         "pieces of one instance: 'separate' instances (the original) or 'merged'");
   app.add_option(both("cam-eval-thres"), s.cam_eval_thres,
                  "background score of the CAM baseline printed beside the scores")
       ->group(labels);
   app.add_flag("--void-counts", s.void_counts,
                "void pixels of the truth count against instances that cover them, as in chainercv")
-      ->group(labels);
+      ->group(labels)
+      ->disable_flag_override();
 
   std::string shard;
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096))->group(work);
   app.add_option("--shard", shard, "I/N: only every N-th image, beginning with the I-th (1..N)")->group(work);
   app.add_flag("--resume", s.resume, "keep what an earlier run finished with the same inputs and parameters")
+      ->group(work)
+      ->disable_flag_override();
+  app.add_flag("--overlay", s.overlay, "also draw the instances on the photographs")
+      ->disable_flag_override()
       ->group(work);
-  app.add_flag("--overlay", s.overlay, "also draw the instances on the photographs")->group(work);
-  app.add_flag("--dry-run", s.dry_run, "count files, estimate time and memory, write nothing")->group(work);
+  app.add_flag("--dry-run", s.dry_run, "count files, estimate time and memory, write nothing")
+      ->disable_flag_override()
+      ->group(work);
 
   status = 0;
   try {
@@ -123,6 +132,13 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
     status = app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
     return std::nullopt;
   }
+  o.small = small == "zero"   ? cambium::fragments::score_zero
+            : small == "drop" ? cambium::fragments::drop
+                              : cambium::fragments::keep;
+  o.scale = scale == "image"   ? cambium::score_scale::image
+            : scale == "class" ? cambium::score_scale::group
+                               : cambium::score_scale::channel;
+  o.parts = parts == "separate" ? cambium::pieces::separate : cambium::pieces::merged;
   auto const refuse = [&](std::string const& why) -> std::optional<settings> {
     std::cerr << "label: " << why << "\nRun with --help for more information.\n";
     status = 2;

@@ -73,6 +73,7 @@ grid<std::uint8_t, 3> decode_photograph(bytes const& content, std::string const&
 {
   if (content.size() > 8 && content[0] == 0x89 && content[1] == 'P')
     return to_photograph(parse_png(content, path), path);
+  demand(content.empty() || content[0] == 0xFF, path, "is neither a JPEG nor a PNG file");
   return parse_jpeg(content, path);
 }
 
@@ -103,9 +104,9 @@ image_input read_input(settings const& s, image_set const& set, std::string cons
 
   in.cams = read.maps<3>("cam", cam_path);
   index_t const C = in.cams.shape()[0];
-  demand(
-      in.cams.shape()[1] == h && in.cams.shape()[2] == w, cam_path,
-      size + shape_text({C, h, w}) + " is needed; it holds " + shape_text({C, in.cams.shape()[1], in.cams.shape()[2]}));
+  demand(in.cams.shape()[1] == h && in.cams.shape()[2] == w, cam_path,
+         size + "[C," + shape_text({h, w}).substr(1) + " is needed; it holds " +
+             shape_text({C, in.cams.shape()[1], in.cams.shape()[2]}));
   demand_range(in.cams, least, most, cam_path, "a finite number");
   in.classes = set.classes(id, C, s.tags);
   demand(C <= 254, cam_path, std::to_string(C) + " channels; labels end at 254");
@@ -210,7 +211,7 @@ json compare_with_truth(cpu const& where, settings const& s, image_input const& 
 
 }  // namespace
 
-std::size_t label_image(settings const& s, image_set const& set, std::string const& id, cpu const& where)
+labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cpu const& where)
 {
   auto const in = read_input(s, set, id);
   auto const labels = irnet(where, in.maps(), s.irnet);
@@ -219,16 +220,18 @@ std::size_t label_image(settings const& s, image_set const& set, std::string con
   demand(found.size() <= 65535, fill(s.cams, id),
          std::to_string(found.size()) + " instances; a 16-bit PNG holds 65535");
 
-  json record{{"id", id},
-              {"fingerprint", fingerprint(s)},
-              {"height", image.height},
-              {"width", image.width},
-              {"classes", in.classes},
-              {"tags", tags_of(set, id)},
-              {"inputs", in.hashes}};
-  auto const put = [&](std::string const& name, bytes const& content) {
-    replace_file(fs::path(s.out) / name, content);
+  labelled_image out{id, {}, {}};
+  json& record = out.record;
+  record = {{"id", id},
+            {"fingerprint", fingerprint(s)},
+            {"height", image.height},
+            {"width", image.width},
+            {"classes", in.classes},
+            {"tags", tags_of(set, id)},
+            {"inputs", in.hashes}};
+  auto const put = [&](std::string const& name, bytes content) {
     record["outputs"][name] = hash(content);
+    out.files.emplace_back(name, std::move(content));
   };
   static auto const palette = voc_palette();
   put("semantic/" + id + ".png", format_labels(labels.semantic, palette));
@@ -249,8 +252,15 @@ std::size_t label_image(settings const& s, image_set const& set, std::string con
          {"segmentation", {{"size", {image.height, image.width}}, {"counts", compressed_counts(mask)}}}});
   }
   if (s.scored()) record["truth"] = compare_with_truth(where, s, in, labels);
-  replace_file(record_path(s, id), record.dump() + "\n");
-  return found.size();
+  return out;
+}
+
+void write_image(settings const& s, labelled_image const& image)
+{
+  for (auto const& [name, content] : image.files) replace_file(fs::path(s.out) / name, content);
+  std::error_code ignored;
+  if (!s.overlay) fs::remove(fs::path(s.out) / "overlay" / (image.id + ".jpg"), ignored);  // of other labels
+  replace_file(record_path(s, image.id), image.record.dump() + "\n");
 }
 
 }  // namespace labelling

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace labelling {
@@ -31,9 +32,19 @@ struct image_input {
 /// @throws io_error "file: reason"
 image_input read_input(settings const& s, image_set const& set, std::string const& id);
 
-/// Labels one image and writes its files and its record, each whole or not at all, the record last.
-/// @return its number of instances
-/// @throws io_error
-std::size_t label_image(settings const& s, image_set const& set, std::string const& id, cambium::cpu const& where);
+/// What labelling one image made, not yet written.
+struct labelled_image {
+  std::string id;
+  std::vector<std::pair<std::string, cambium::bytes>> files;  ///< names below --out
+  json record;
+};
+
+/// Labels one image.
+/// @throws io_error "file: reason"
+labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cambium::cpu const& where);
+
+/// Writes an image's files and its record, each whole or not at all, the record last.
+/// @throws io_error "file: reason"
+void write_image(settings const& s, labelled_image const& image);
 
 }  // namespace labelling

@@ -173,6 +173,7 @@ summary write_summary(settings const& s, image_set const& set)
     for (json d : record->at("detections")) {
       json entry{{"id", next_id++}, {"image_id", set.number(place)}};
       entry.update(d);
+      total.fragments += d.at("score") == 0;
       detections += (total.instances++ == 0 ? "\n" : ",\n") + entry.dump();
     }
     images.push_back({{"id", set.number(place)},
@@ -228,6 +229,9 @@ summary write_summary(settings const& s, image_set const& set)
     }
     cambium::replace_file(out / "scores.json", scores.dump(1) + "\n");
   }
+
+  std::error_code ignored;
+  if (!total.scored) fs::remove(out / "scores.json", ignored);  // of other labels
 
   json const manifest{{"program", "cambium label"},
                       {"version", CAMBIUM_VERSION},

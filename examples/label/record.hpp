@@ -42,6 +42,7 @@ void forget(settings const& s, std::string const& id);
 struct summary {
   std::size_t images = 0;  ///< with a record
   std::size_t instances = 0;
+  std::size_t fragments = 0;  ///< instances of score 0
   bool scored = false;
   double miou = 0, cam_miou = 0, best_overlap = 0;
   std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75

@@ -16,6 +16,8 @@
 #include <filesystem>
 #include <mutex>
 
+#include <unistd.h>
+
 namespace labelling {
 
 using namespace cambium;
@@ -48,6 +50,21 @@ double memory_of(image_input const& in, irnet_options const& options)
   double channels = C;
   if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
   return cells * 4 * (2.3 * K + 6 * channels + 8) + pixels * (3 + 4 * 8);
+}
+
+/// Makes the folder for the labels and tries whether files can be written there, before hours of work.
+void prepare(fs::path const& out)
+{
+  std::error_code failure;
+  fs::create_directories(out, failure);
+  if (failure) throw usage_error("--out " + out.string() + ": " + failure.message());
+  fs::path const probe = out / "records" / (".try." + std::to_string(::getpid()));
+  try {
+    replace_file(probe, std::string_view());
+  } catch (io_error const& e) {
+    throw usage_error("--out " + out.string() + " cannot be written to: " + e.what());
+  }
+  fs::remove(probe, failure);
 }
 
 /// Counts files, and labels one image in memory to tell how long all of them will take.
@@ -86,7 +103,7 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
       std::printf("about %s: %s took %.0f ms on one of %d cores\n",
                   duration(each * static_cast<double>(mine.size()) / std::max(1, together)).c_str(), typical.c_str(),
                   1000 * each, together);
-      std::printf("about %.0f MB of memory: %d images at a time, the largest %lld x %lld\n",
+      std::printf("about %.0f MB of memory: %d images at a time, that with the largest CAM is %lld x %lld\n",
                   together * memory_of(largest, s.irnet) / 1e6 + 20, together,
                   static_cast<long long>(largest.photograph.shape()[0]),
                   static_cast<long long>(largest.photograph.shape()[1]));
@@ -122,7 +139,7 @@ int run(settings const& s)
   image_set set;
   try {
     set = find_images(s);
-    if (!s.dry_run) fs::create_directories(s.out);
+    if (!s.dry_run) prepare(s.out);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "label: %s\n", e.what());
     return 2;
@@ -146,15 +163,18 @@ int run(settings const& s)
   as_team(together, [&](int, int) {
     for (std::size_t i; (i = next++) < mine.size(); bar.step()) {
       std::string const& id = set.ids[mine[i]];
+      bool made = false;
       try {
         if (s.resume && still_holds(s, set, id)) {
           ++kept;
           continue;
         }
-        label_image(s, set, id, where);
+        auto const image = label_image(s, set, id, where);
+        made = true;
+        write_image(s, image);
         ++labelled;
       } catch (std::exception const& e) {
-        forget(s, id);
+        if (!made) forget(s, id);  // else the disk is at fault, and what lies there is no worse than before
         bar.say(std::string("failed: ") + e.what());
         std::lock_guard const lock(guard);
         failures.emplace_back(mine[i], e.what());
@@ -169,13 +189,15 @@ int run(settings const& s)
     std::fprintf(stderr, "label: the summary could not be written: %s\n", e.what());
     return 1;
   }
-  std::printf("%zu labelled, %zu kept from before, %zu failed in %s; %zu of %zu images and %zu instances in %s\n",
+  std::printf("%zu labelled, %zu kept from before, %zu failed in %s; %zu of %zu images and %zu instances in %s",
               labelled.load(), kept.load(), failures.size(), duration(seconds_since(start)).c_str(), total.images,
               set.ids.size(), total.instances, s.out.c_str());
+  if (total.fragments > 0) std::printf(", %zu of them fragments of score 0", total.fragments);
+  std::puts("");
   print(total);
   if (failures.empty()) return 0;
   std::sort(failures.begin(), failures.end());
-  std::fprintf(stderr, "\n%zu images failed:\n", failures.size());
+  std::fprintf(stderr, "\n%zu of %zu images failed:\n", failures.size(), mine.size());
   for (auto const& [place, reason] : failures)
     std::fprintf(stderr, "  %s: %s\n", set.ids[place].c_str(), reason.c_str());
   return 1;

@@ -61,7 +61,7 @@ template <class T>
     across[i].resize(static_cast<std::size_t>(size.width));
     widest = std::max(widest, w);
   }
-  for_each_share(where, C * size.height, 16, [&](index_t begin, index_t end) {
+  for_each_share(where, size.width == 0 ? 0 : C * size.height, 16, [&](index_t begin, index_t end) {
     std::vector<T> mixed(static_cast<std::size_t>(widest)), stretched(static_cast<std::size_t>(size.width));
     for (index_t at = begin; at < end; ++at) {
       index_t const c = at / size.height, y = at % size.height;
@@ -110,6 +110,7 @@ template <class T, class Label>
   std::vector<scaled_maps<T>> present;
   std::vector<grid<T, 3>> kept;
   for (auto const& m : maps) {
+    expects(m.maps.extent[1] >= 1 && m.maps.extent[2] >= 1, "make_cams: a map is empty: ", m.maps);
     expects(m.maps.extent[0] == static_cast<index_t>(labels.size()), "make_cams: maps are ", m.maps, " but there are ",
             static_cast<index_t>(labels.size()), " labels");
     auto& only =

@@ -145,6 +145,7 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
 {
   stencil const& edges = out.edges;
   index_t const H = affinity.extent[1], W = affinity.extent[2];
+  if (H * W == 0) return;
   isa const set = vectors_of(where);
   for_each_share(where, edges.size * H, 64, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {

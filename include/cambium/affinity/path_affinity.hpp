@@ -79,6 +79,7 @@ template <class T>
 void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil const& edges, stack_view<T> out)
 {
   index_t const H = boundary.extent[0], W = boundary.extent[1];
+  if (H * W == 0) return;
   isa const set = vectors_of(where);
   for_each_share(where, edges.size * H, 64, [&](index_t begin, index_t end) {
     path_affinity_row<T> row{};

@@ -119,8 +119,8 @@ void trace_into(cpu const& where, D const& displacement, trace_options options, 
             at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
           }
           seen = at;
-          int seen_at = 0;
-          for (int u = 1; u <= options.iterations; ++u) {
+          index_t seen_at = 0;
+          for (index_t u = 1; u <= options.iterations; ++u) {
             for (int i = 0; i < together; ++i) step(at.y[i], at.x[i]);
             // Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
             if (at == seen) {

@@ -6,12 +6,19 @@
 #include <cambium/core/memory.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace cambium {
+
+/// A product that may not fit, since nobody will use it: the stride of a view of nothing.
+CAMBIUM_HD constexpr index_t wrapped_product(index_t a, index_t b)
+{
+  return static_cast<index_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+}
 
 /// A non-owning, row-major window on a grid of rank 1 to 4, for example [H,W] or [C,H,W].
 /// Trivially copyable: it is what kernels receive. The innermost stride is 1.
@@ -34,7 +41,7 @@ struct view {
     for (int r = Rank - 1; r >= 0; --r) {
       extent[r] = extents[r];
       stride[r] = step;
-      step *= extents[r];
+      step = wrapped_product(step, extents[r]);
     }
   }
 
@@ -71,7 +78,10 @@ struct view {
   CAMBIUM_HD index_t size() const
   {
     index_t n = 1;
-    for (int r = 0; r < Rank; ++r) n *= extent[r];
+    for (int r = 0; r < Rank; ++r) {
+      if (extent[r] == 0) return 0;
+      n *= extent[r];
+    }
     return n;
   }
 
@@ -81,7 +91,7 @@ struct view {
     index_t step = 1;
     for (int r = Rank - 1; r >= 0; --r) {
       if (extent[r] != 1 && stride[r] != step) return false;
-      step *= extent[r];
+      step = wrapped_product(step, extent[r]);
     }
     return true;
   }

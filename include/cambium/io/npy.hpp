@@ -30,6 +30,7 @@ struct npy_array {
 
   index_t size() const
   {
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
     index_t n = 1;
     for (index_t const e : shape) n *= e;
     return n;
@@ -143,7 +144,9 @@ class npy_header {
     if (file.size() > 2 && file[0] == 'P' && file[1] == 'K')
       fail("is an npz archive; save the one array it should hold with numpy.save");
     if (file[0] == 0x80)
-      fail("is a Python pickle, which is not read because it can run code; save arrays with numpy.save");
+      fail(
+          "is a Python pickle, which is not read because it can run code; save arrays with numpy.save, or convert "
+          "IRNet's CAM files with examples/label/convert_cams.py");
     fail("is not an npy file");
   }
   int const major = file[6];

@@ -371,6 +371,9 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   refused(usual(p, "out", {"--shard", "4/3"}), "1 <= I <= N");
   refused(usual(p, "out", {"--shard", "1/3x"}), "I/N");
   refused(usual(p, "out", {"--beta", "ten"}), "--beta");
+  refused(usual(p, "out", {"--beta", "-3"}), "--beta: -3 is not a positive number");
+  refused(usual(p, "out", {"--scale", "group"}), "--scale: group not in {image,class,instance}");
+  refused(usual(p, "out", {"--sem-seg-bg-thres", "25"}), "--sem-seg-bg-thres");
   refused(usual(p, "out", {"--beta", "nan"}), "");
   refused(usual(p, "out", {"--truth-instances", p.at("instances/{id}.png")}), "--truth-semantic");
   refused({"--images", p.at("images/a.jpg"), "--cams", p.at("cams/{id}.npy"), "--boundaries", p.at("edges/{id}.npy"),
@@ -396,6 +399,36 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   refused(tagged("a 1 1\n"), "named twice");
   refused(tagged("a 1\na 2\n"), "two lines");
   refused(tagged("a 300\n"), "outside 1..254");
+}
+
+TEST_CASE("a second run leaves nothing of the first that it did not make", "[label][property]")
+{
+  playground p;
+  p.add("a");
+  auto const truth = std::vector<std::string>{"--truth-semantic", p.at("semantic/{id}.png"), "--overlay"};
+  REQUIRE(label(p, usual(p, "out", truth)).status == 0);
+  REQUIRE(fs::exists(p.root / "out/scores.json"));
+  REQUIRE(fs::exists(p.root / "out/overlay/a.jpg"));
+  REQUIRE(label(p, usual(p, "out", {"--beta", "5"})).status == 0);
+  CHECK_FALSE(fs::exists(p.root / "out/scores.json"));
+  CHECK_FALSE(fs::exists(p.root / "out/overlay/a.jpg"));
+}
+
+TEST_CASE("where labels cannot be written, nothing is lost", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  REQUIRE(label(p, usual(p, "out")).status == 0);
+  fs::remove_all(p.root / "out/instances");
+  replace_file(p.root / "out/instances", "a file where a folder should be");
+  auto r = label(p, usual(p, "out", {"--beta", "5"}));
+  CHECK(r.status == 1);
+  CHECK(contains(r.err, "out/instances/a.png: cannot make its folder"));
+  CHECK(fs::exists(p.root / "out/semantic/a.png"));
+  CHECK(fs::exists(p.root / "out/records/a.json"));
+  r = label(p, usual(p, "edges/a.npy"));
+  CHECK(r.status == 2);
+  CHECK(contains(r.err, "--out " + p.at("edges/a.npy")));
 }
 
 TEST_CASE("a dry run counts, estimates and writes nothing", "[label][property]")

@@ -12,7 +12,8 @@ void add_displacement()
 {
   auto const trace_of = [](benchmark::State& state, grid<float, 3> const& field, trace_precision precision) {
     auto out = field;
-    measure(state, {}, [&] { trace_into(all_cores, field, {.precision = precision}, out); });
+    trace_scratch<float> scratch;
+    measure(state, {}, [&] { trace_into(all_cores, field, {.precision = precision}, out, scratch); });
   };
   for (auto const& [H, W] : sizes) {
     std::string const name = size_name(H, W);

@@ -43,7 +43,7 @@ void lanes(benchmark::State& state, index_t C, index_t H, index_t W, double tole
 {
   problem p(C, H, W);
   walk_options const options{.steps = steps, .tolerance = tolerance};
-  walk_scratch<float> scratch(all_cores, C, H, W, p.t.edges, tolerance > 0);
+  walk_scratch<float> scratch(all_cores, C, H, W, p.t.edges, tolerance);
   measure(state, p.work(), [&] { random_walk_into(all_cores, p.seeds, p.t, options, p.out, scratch); });
   state.counters["ns_per_cell_channel_step"] =
       state.counters["median_ms"] * 1e6 / static_cast<double>(p.seeds.size()) / steps;

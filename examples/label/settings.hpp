@@ -20,11 +20,12 @@ struct settings {
   double cam_eval_thres = 0.15;  ///< of the CAM baseline printed beside the scores
   bool void_counts = false;
 
+  bool overlay = false;
+
   // how the work is done: none of this changes a byte of the outputs
   int threads = 0;
   int shard = 1, shards = 1;
   bool resume = false;
-  bool overlay = false;
   bool dry_run = false;
 
   bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }

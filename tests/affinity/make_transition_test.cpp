@@ -70,3 +70,11 @@ TEST_CASE("make_transition rejects what it documents", "[affinity][errors]")
   affinity(1, 2, 0) = -0.5f;
   CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, affinity), precondition_error, "affinity(1,2,0) is -0.5");
 }
+
+TEST_CASE("make_transition refuses stencils outside the half plane", "[affinity][errors]")
+{
+  stencil s;
+  s.size = 1, s.at[0] = {0, -1};
+  CAMBIUM_THROWS_SAYING(make_transition(cpu{}, s, grid<float, 3>(1, 4, 5)), precondition_error,
+                        "outside the half plane");
+}

@@ -95,6 +95,19 @@ TEST_CASE("path_affinity rejects what it documents", "[affinity][errors]")
   CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, far), precondition_error, "10 cells");
 }
 
+TEST_CASE("an edge has one owner: stencils outside the half plane are refused", "[affinity][errors]")
+{
+  grid<float, 2> const boundary(4, 5);
+  for (offset const o : {offset{-1, 0}, offset{0, 0}, offset{0, -1}, offset{-2, 3}}) {
+    stencil s;
+    s.size = 1, s.at[0] = o;
+    CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, s), precondition_error, "outside the half plane");
+  }
+  stencil s;
+  s.size = stencil::capacity + 1;
+  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, s), precondition_error, "a stencil of 161 offsets");
+}
+
 TEST_CASE("path_affinity of an empty map is empty", "[affinity][errors]")
 {
   grid<float, 2> const none(0, 7);

@@ -237,6 +237,16 @@ TEST_CASE("connected rejects what it documents", "[component][errors]")
   CAMBIUM_THROWS_SAYING(connected(cpu{}, endless), precondition_error, "too large");
 }
 
+TEST_CASE("connected knows c4 and c8, connected_if any neighbourhood", "[component][errors]")
+{
+  neighbourhood const diagonal{2, {{-1, -1}, {-1, 1}}};
+  auto const mask = picture({"#.", ".#"});
+  CAMBIUM_THROWS_SAYING(connected(cpu{}, mask, diagonal), precondition_error, "neither c4 nor c8");
+  CAMBIUM_THROWS_SAYING(connected_equal(cpu{}, mask, diagonal), precondition_error, "neither c4 nor c8");
+  auto const inside = [&](index_t y, index_t x) { return mask(y, x) != 0; };
+  CHECK(connected_if(cpu{}, {2, 2}, diagonal, inside, [](auto...) { return true; }).count == 1);
+}
+
 TEST_CASE("nothing has no components", "[component][errors]")
 {
   auto const [H, W] = GENERATE(table<int, int>({{0, 0}, {0, 5}, {5, 0}}));

@@ -139,7 +139,8 @@ TEST_CASE("trace is the same for every number of threads and every stride", "[di
     for (index_t x = 0; x < W; ++x) wide(0, y, x) = D(0, y, x), wide(1, y, x) = D(1, y, x);
   auto from = wide.view(), to = out.view();
   for (auto* const v : {&from, &to}) v->extent[1] = H, v->extent[2] = W;
-  trace_into(cpu{}, from, {.precision = precision}, to);
+  trace_scratch<float> scratch;
+  trace_into(cpu{}, from, {.precision = precision}, to, scratch);
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) REQUIRE((out(0, y, x) == want(0, y, x) && out(1, y, x) == want(1, y, x)));
   for (index_t x = 0; x < W + 3; ++x) REQUIRE((out(0, H, x) == 0 && out(1, H, x) == 0));
@@ -166,7 +167,7 @@ TEST_CASE("positions that repeat are counted, not followed", "[displacement][pro
   CHECK(same_bits(trace(cpu{}, D, {.iterations = 2'000'000'001}), trace(cpu{}, D, {.iterations = 1})));
 }
 
-TEST_CASE("the largest number of iterations comes to an end", "[displacement][property][.]")
+TEST_CASE("the largest number of iterations comes to an end", "[displacement][property]")
 {
   int const most = std::numeric_limits<int>::max();  // the count must not overflow
   auto const D = field_of<float>("swaps", 5, 9);
@@ -177,18 +178,19 @@ TEST_CASE("trace rejects what it documents, and writes nothing", "[displacement]
 {
   auto const D = support::uniform<float, 3>({2, 4, 5}, -1, 1, 3);
   grid<float, 3> out(2, 4, 5);
+  trace_scratch<float> scratch;
   for (float const bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
     auto broken = D;
     broken(1, 2, 3) = bad;
     CAMBIUM_THROWS_SAYING(trace(cpu{}, broken), precondition_error, "displacement(1,2,3) is");
-    CAMBIUM_THROWS_SAYING(trace_into(cpu{}, broken, {}, out), precondition_error, "expected a finite number");
+    CAMBIUM_THROWS_SAYING(trace_into(cpu{}, broken, {}, out, scratch), precondition_error, "expected a finite number");
   }
-  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, D, {.iterations = -1}, out), precondition_error, "iterations is -1");
+  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, D, {.iterations = -1}, out, scratch), precondition_error, "iterations is -1");
   CAMBIUM_THROWS_SAYING(trace(cpu{}, grid<float, 3>(3, 4, 5)), precondition_error, "[3,4,5] instead of [2,H,W]");
-  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, grid<float, 3>(2, 4, 4), {}, out), precondition_error,
+  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, grid<float, 3>(2, 4, 4), {}, out, scratch), precondition_error,
                         "[2,4,4] but out is [2,4,5]");
   grid<float, 3> both = D;
-  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, both, {}, both), precondition_error, "overlap");
+  CAMBIUM_THROWS_SAYING(trace_into(cpu{}, both, {}, both, scratch), precondition_error, "overlap");
   CHECK(both == D);
   CAMBIUM_THROWS_SAYING(trace(cpu{}, grid<float, 3>(2, (1 << 24) + 1, 0)), precondition_error, "larger than 2^24");
   CAMBIUM_THROWS_SAYING(trace(cpu{}, grid<float, 3>(2, 0, (1 << 24) + 1)), precondition_error, "larger than 2^24");

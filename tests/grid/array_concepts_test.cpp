@@ -174,7 +174,7 @@ TEST_CASE("empty containers are empty views", "[grid][reference]")
   CHECK(message_part(as_view<2>(m)) == "[0,5]");
 }
 
-TEST_CASE("a window of a container is itself; one with gaps is refused", "[grid][property]")
+TEST_CASE("a window of a container is itself, one with gaps is refused", "[grid][property]")
 {
   xt::xtensor<float, 3> stack({3, 4, 5});
   for (std::size_t i = 0; i < stack.size(); ++i) stack.data()[i] = static_cast<float>(i);

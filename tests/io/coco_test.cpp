@@ -137,3 +137,11 @@ TEST_CASE("compressed counts come back, whatever their size", "[io][property]")
     REQUIRE(decode(text) == counts);
   }
 }
+
+TEST_CASE("a box outside its image is refused", "[io][errors]")
+{
+  auto const all = [](index_t, index_t) { return true; };
+  for (box const b :
+       {box{0, 0, 4, 3}, box{0, 0, 3, 5}, box{-1, 0, 3, 3}, box{0, -1, 3, 3}, box{2, 0, 1, 3}, box{0, 3, 3, 2}})
+    CAMBIUM_THROWS_SAYING(encode_rle({3, 4}, b, all), precondition_error, "leaves the image of 3 x 4");
+}

@@ -147,6 +147,15 @@ TEST_CASE("garbage never crashes the JPEG reader", "[io][errors]")
   }
 }
 
+TEST_CASE("a JPEG that claims to be huge is refused before memory is asked for", "[io][errors]")
+{
+  auto file = format_jpeg(smooth(20, 33), 80);
+  for (std::size_t i = 0; i + 8 < file.size(); ++i)
+    if (file[i] == 0xFF && file[i + 1] == 0xC0)  // start of frame: height and width follow
+      for (std::size_t k = 5; k < 9; ++k) file[i + k] = k % 2 ? 0xFF : 0x00;
+  CHECK(reason(file) == "too small for the size it claims");
+}
+
 TEST_CASE("other files are no JPEG", "[io][errors]")
 {
   CHECK(reason({0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'}) == "is not a JPEG file");

@@ -213,6 +213,19 @@ TEST_CASE("the pieces of an instance", "[pipeline][picture]")
   CHECK(separate[0].bounds.right < separate[1].bounds.left);
 }
 
+TEST_CASE("without a displacement field, merged pieces are one instance a class", "[pipeline][picture]")
+{
+  irnet_scene s(1, 40, 40, 1);
+  std::fill(s.boundary.cells().begin(), s.boundary.cells().end(), 0.0);
+  for (index_t y = 0; y < 10; ++y)
+    for (index_t x = 0; x < 10; ++x) {
+      s.cams(0, y, x) = x < 4 || x > 6 ? 1 : 0;
+      if (x >= 4 && x <= 6) s.boundary(y, x) = 1;
+    }
+  CHECK(irnet(cpu{}, s.without_displacement()).objects.found.size() == 2);
+  CHECK(irnet(cpu{}, s.without_displacement(), {.parts = pieces::merged}).objects.found.size() == 1);
+}
+
 TEST_CASE("a displacement field tells neighbours of one class apart", "[pipeline][picture]")
 {
   irnet_scene s(1, 40, 80, 1);

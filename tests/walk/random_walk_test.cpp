@@ -132,6 +132,18 @@ TEST_CASE("random_walk is an average", "[walk][property]")
     auto const once = random_walk(cpu{}, s.seeds, t, {.steps = 11});
     CHECK(random_walk(cpu{}, s.seeds, t, {.steps = 17}) == random_walk(cpu{}, once, t, {.steps = 6}));
   }
+  SECTION("neither an offset nor the scale of the seeds weakens the tolerance")
+  {
+    for (double const offset : {0.0, 1e9, -1e9})
+      for (double const scale : {1.0, 1e-200, 1e200}) {
+        auto seeds = s.seeds;
+        for (double& v : seeds.cells()) v = (v + offset) * scale;
+        auto const exact = random_walk(cpu{}, seeds, t, {.steps = 256});
+        auto const near = random_walk(cpu{}, seeds, t, {.steps = 256, .tolerance = 1e-4});
+        auto const [lo, hi] = std::minmax_element(seeds.cells().begin(), seeds.cells().end());
+        CHECK(support::largest_gap(exact.cells(), near.cells()) <= 1.1e-4 * (*hi - *lo));
+      }
+  }
   SECTION("no step changes nothing")
   {
     CHECK(random_walk(cpu{}, s.seeds, t, {.steps = 0}) == s.seeds);

@@ -24,7 +24,7 @@ namespace cambium {
 /// @complexity   Theta(h * w)
 /// @determinism  exact up to the C library's exp
 /// @source       EdgeDisplacement.forward, net/resnet50_irn.py of jiwoon-ahn/irn. The mirror image is cropped before it
-///               is turned back, which misaligns it by (w'*4 - W) mod 4 pixels; that is the original's
+///               is turned back, which misaligns it by (W - 1) mod 4 pixels; that is the original's
 template <image_like L, image_like M>
 [[nodiscard]] auto boundary_from_logits(cpu const& where, L const& logits, M const& mirrored,
                                         extent2 size) -> grid<value_of<L, 2>, 2>

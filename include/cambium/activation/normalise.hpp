@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 namespace cambium {
 
@@ -40,6 +41,7 @@ template <stack_like M>
 [[nodiscard]] auto normalise(cpu const& where, M const& maps, normalise_options options = {}) -> grid<value_of<M, 3>, 3>
 {
   using T = value_of<M, 3>;
+  static_assert(std::is_floating_point_v<T>, "normalise: maps are of float or double");
   auto const in = as_view<3>(maps, "normalise: maps");
   expects(options.eps >= 0, "normalise: eps is ", options.eps);
   expects_finite(where, in, "normalise: maps");

@@ -218,6 +218,7 @@ template <execution_policy P, stack_like A>
   static_assert(make_transition_runs<P, sharpen_edge<T, S>>());
   auto const in = as_view<3>(affinity, "make_transition: affinity");
   index_t const H = in.extent[1], W = in.extent[2];
+  expects_half_plane(edges, "make_transition");
   expects(in.extent[0] == edges.size, "make_transition: affinity is ", in, " but the stencil has ", edges.size,
           " offsets");
   expects(options.beta > 0 && std::isfinite(options.beta), "make_transition: beta is ", options.beta,

@@ -148,6 +148,7 @@ void path_affinity_into(P const& where, B const& boundary, stencil const& edges,
   expects(to.extent[0] == edges.size && to.extent[1] == in.extent[0] && to.extent[2] == in.extent[1],
           "path_affinity: out is ", to, " but the boundary is ", in, " and the stencil has ", edges.size, " offsets");
   expects(!overlap(in, to), "path_affinity: boundary and out overlap");
+  expects_half_plane(edges, "path_affinity");
   for (int k = 0; k < edges.size; ++k)
     expects(edges.at[k].dy * edges.at[k].dy + edges.at[k].dx * edges.at[k].dx < 100,
             "path_affinity: an edge is 10 cells long or longer");

@@ -157,9 +157,10 @@ template <class Label, class Value, class Index, class Find>
 index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& find, image_view<Label> out,
                      component_scratch<Value, Index>& scratch)
 {
+  expects(near == c4 || near == c8, "connected: the neighbourhood is neither c4 nor c8; connected_if takes any");
+  std::int32_t const corner = near == c8 ? 1 : 0;
   index_t const H = out.extent[0], W = out.extent[1];
   if (H == 0 || W == 0) return 0;
-  std::int32_t const corner = near == c8 ? 1 : 0;
   index_t const most = std::max<index_t>(1, std::min({static_cast<index_t>(thread_count(where)), H, H * W / 65536}));
   auto& bands = scratch.bands;
   if (bands.size() < static_cast<std::size_t>(most)) bands.resize(static_cast<std::size_t>(most));
@@ -275,10 +276,12 @@ struct label_runs {
 
 /// Label the connected components of a mask.
 ///
-/// @param where  cpu
-/// @param mask   [H,W] any arithmetic type or bool; a cell is inside where it is not 0
-/// @param near   c4 (edge neighbours) or c8 (corners too)
-/// @return labels [H,W], 0 outside, 1..count in raster order of each component's first cell
+/// @param where    cpu
+/// @param mask     [H,W] any arithmetic type or bool; a cell is inside where it is not 0
+/// @param near     c4 (edge neighbours) or c8 (corners too)
+/// @param out      [H,W] labels: 0 outside, 1..count in raster order of each component's first cell
+/// @param scratch  of any earlier call; it grows to the largest map and allocates nothing else
+/// @return count
 ///
 /// @pre          W < 2^31
 /// @throws       precondition_error when the components do not fit Label: counts never overflow silently
@@ -302,6 +305,7 @@ index_t connected_into(cpu const& where, M const& mask, neighbourhood const& nea
 }
 
 /// As connected_into, and allocates labels and scratch.
+/// @return labels [H,W], and their count
 template <class Label = std::int32_t, image_like M>
 [[nodiscard]] components<Label> connected(cpu const& where, M const& mask, neighbourhood const& near = c4)
 {
@@ -319,8 +323,10 @@ template <class Label = std::int32_t, image_like M>
 
 /// Label the connected components of a label map: neighbours belong together when their labels are equal.
 ///
-/// @param labels  [H,W] of an integer type; cells that hold `background` belong to no component
-/// As connected() in everything else.
+/// @param labels      [H,W] of an integer type
+/// @param background  cells that hold it belong to no component
+///
+/// Everything else as connected_into, without a scratch.
 template <class Label = std::int32_t, image_like M>
 [[nodiscard]] components<Label> connected_equal(cpu const& where, M const& labels, neighbourhood const& near = c4,
                                                 value_of<M, 2> background = 0)
@@ -347,9 +353,14 @@ template <class Label = std::int32_t, image_like M>
 ///
 /// @param size    [cells] height and width
 /// @param inside  inside(y, x): does the cell belong to a component at all?
+/// @param near    c4, c8, or any offsets before (0,0) in raster order
 /// @param join    join(y, x, ny, nx): do these two neighbours, both inside, belong together? Symmetric
-/// As connected() in everything else; one thread, O(H * W) calls of the predicates.
-/// @source  Hoshen & Kopelman 1976; the predicate is VIGRA's idea of labelling
+/// @return labels [H,W], and their count
+///
+/// @throws       precondition_error when the components do not fit Label
+/// @complexity   O(H * W) calls of the predicates, on one thread; 8 bytes a cell
+/// @determinism  exact
+/// @source       Hoshen & Kopelman 1976; the predicate is VIGRA's idea of labelling
 template <class Label = std::int32_t, class Inside, class Join>
 [[nodiscard]] components<Label> connected_if(cpu const&, extent2 size, neighbourhood const& near, Inside const& inside,
                                              Join const& join)

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace cambium {
@@ -21,6 +22,7 @@ namespace cambium {
 template <image_like L, class To>
 [[nodiscard]] grid<To, 2> relabel(cpu const&, L const& labels, std::vector<To> const& table)
 {
+  static_assert(std::is_integral_v<value_of<L, 2>>, "relabel: labels are integers");
   auto const label = as_view<2>(labels, "relabel: labels");
   index_t const H = label.extent[0], W = label.extent[1], known = static_cast<index_t>(table.size());
   auto out = make_grid<To>({H, W});
@@ -62,9 +64,11 @@ template <class Label>
 /// Distance is counted in steps between edge neighbours with the same region label; ties go to the
 /// smaller component label. Components whose core touches no region cell beside them stay as they are.
 ///
-/// @param found   labels 0..count: the cores
-/// @param region  [H,W] integer labels; growth never crosses from one value to another, nor enters `background`
-/// @return        labels 0..count
+/// @param found       labels 0..count: the cores
+/// @param regions     [H,W] integer labels; growth never crosses from one value to another
+/// @param background  a region that growth never enters
+/// @return labels 0..count
+///
 /// @throws       precondition_error on differing shapes
 /// @complexity   Theta(H * W)
 /// @determinism  exact
@@ -79,7 +83,7 @@ template <class Label, image_like R>
   std::vector<index_t> front, next;
   for (index_t at = 0; at < H * W; ++at)
     if (out.label.cells()[static_cast<std::size_t>(at)] != 0) front.push_back(at);
-  auto distance = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
+  auto fresh = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
   constexpr offset around[4] = {{-1, 0}, {0, -1}, {0, 1}, {1, 0}};
   while (!front.empty()) {
     next.clear();
@@ -93,14 +97,14 @@ template <class Label, image_like R>
         Label& theirs = out.label(ny, nx);
         if (theirs == 0) {
           theirs = mine;
-          distance(ny, nx) = 1;
+          fresh(ny, nx) = 1;
           next.push_back(ny * W + nx);
-        } else if (distance(ny, nx) == 1 && mine < theirs) {
+        } else if (fresh(ny, nx) == 1 && mine < theirs) {
           theirs = mine;  // reached in the same round from a smaller label
         }
       }
     }
-    for (index_t const at : next) distance(at / W, at % W) = 0;
+    for (index_t const at : next) fresh(at / W, at % W) = 0;
     front.swap(next);
   }
   return out;

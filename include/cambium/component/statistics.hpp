@@ -37,6 +37,7 @@ template <image_like L, image_like S = image_view<float const>>
 [[nodiscard]] std::vector<component_statistics> statistics(cpu const&, L const& labels, index_t count,
                                                            S const& scores = {})
 {
+  static_assert(std::is_integral_v<value_of<L, 2>>, "statistics: labels are integers");
   auto const label = as_view<2>(labels, "statistics: labels");
   auto const score = as_view<2>(scores, "statistics: scores");
   bool const scored = score.data != nullptr;

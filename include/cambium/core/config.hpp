@@ -1,5 +1,5 @@
 #pragma once
-// What the preprocessor knows of compilers; nobody asks it but this header and exec/simd.hpp.
+// What the preprocessor knows of compilers and processors, in one place.
 
 #if defined(__CUDACC__)
 #define CAMBIUM_HD __host__ __device__  ///< callable from either side under nvcc, plain C++ elsewhere

@@ -60,6 +60,12 @@ struct trace_step {
   }
 };
 
+/// The field with both components of a cell side by side, so that maps of one size are traced without allocation.
+template <class T>
+struct trace_scratch {
+  cells_t<T> beside;
+};
+
 /// Follow a displacement field until it no longer moves anything: where does each cell end?
 ///
 ///   p_0 = the cell,   p_u+1 = clamp(p_u + D(p_u)),   D read bilinearly
@@ -68,18 +74,20 @@ struct trace_step {
 /// @param displacement  [2,H,W] (dy,dx) in cells, finite
 /// @param options       iterations = 300; precision = mixed, the original's
 /// @param out           [2,H,W] (y,x) in [0,H-1] x [0,W-1]: where the position of each cell ended
+/// @param scratch       of any earlier call; it grows to the largest map
 ///
 /// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused)
 /// @throws       precondition_error before anything is written
 /// @invariant    a zero field leaves every cell where it is; more iterations than a cell needs change nothing
-/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. O(H * W) extra memory
+/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. 2 * H * W values of scratch
 /// @determinism  exact with precision mixed: the same bits on every machine. With single the same bits on every
 ///               run, for every number of threads; between compilers up to contraction
 /// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (10); find_centroids_with_refinement,
 ///               step/make_ins_seg_labels.py of jiwoon-ahn/irn, whose state is float32 and whose weights
 ///               NumPy promotes to float64. It always does all iterations; ours are skipped once positions repeat
 template <stack_like D, stack_like O>
-void trace_into(cpu const& where, D const& displacement, trace_options options, O&& out)
+void trace_into(cpu const& where, D const& displacement, trace_options options, O&& out,
+                trace_scratch<value_of<D, 3>>& scratch)
 {
   using T = value_of<D, 3>;
   auto const field = as_view<3>(displacement, "trace: displacement");
@@ -93,7 +101,8 @@ void trace_into(cpu const& where, D const& displacement, trace_options options, 
   expects(!overlap(field, to), "trace: displacement and out overlap");
   expects_finite(where, field, "trace: displacement");
 
-  cells_t<T> beside(static_cast<std::size_t>(2 * H * W));
+  cells_t<T>& beside = scratch.beside;
+  beside.resize(std::max(beside.size(), static_cast<std::size_t>(2 * H * W)));
   for_each_share(where, H, 64, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
       for (index_t x = 0; x < W; ++x) {
@@ -141,12 +150,13 @@ void trace_into(cpu const& where, D const& displacement, trace_options options, 
     follow(trace_step<T, T>{beside.data(), H, W});
 }
 
-/// As trace_into, and allocates the result.
+/// As trace_into, and allocates the result and the scratch.
 template <stack_like D>
 [[nodiscard]] auto trace(cpu const& where, D const& displacement, trace_options options = {}) -> grid<value_of<D, 3>, 3>
 {
   auto out = grid_like<value_of<D, 3>, host>(as_view<3>(displacement, "trace: displacement"));
-  trace_into(where, displacement, options, out);
+  trace_scratch<value_of<D, 3>> scratch;
+  trace_into(where, displacement, options, out, scratch);
   return out;
 }
 

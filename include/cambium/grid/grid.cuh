@@ -5,6 +5,7 @@
 #include <cambium/grid/grid.hpp>
 
 #include <memory>
+#include <utility>
 
 namespace cambium {
 
@@ -28,6 +29,15 @@ class grid<T, Rank, device> {
     window_ = {first, extents};
   }
 
+  grid(grid&& other) noexcept : cells_(std::move(other.cells_)), window_(std::exchange(other.window_, {})) {}
+  grid& operator=(grid&& other) noexcept
+  {
+    cells_ = std::move(other.cells_);
+    window_ = std::exchange(other.window_, {});
+    return *this;
+  }
+
+  /// Unlike on the host, the cells hold no value yet.
   template <std::convertible_to<index_t>... N>
     requires(sizeof...(N) == Rank)
   explicit grid(N... extents) : grid({static_cast<index_t>(extents)...}, uninitialised{})

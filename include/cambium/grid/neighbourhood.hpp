@@ -9,7 +9,7 @@ struct neighbourhood {
   int size = 0;
   offset before[4]{};
 
-  friend constexpr bool operator==(neighbourhood const& a, neighbourhood const& b) { return a.size == b.size; }
+  friend constexpr bool operator==(neighbourhood const&, neighbourhood const&) = default;
 };
 
 // clang-format off

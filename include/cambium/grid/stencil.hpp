@@ -59,4 +59,13 @@ struct stencil {
   }
 };
 
+/// Throws unless every offset lies in the half plane that owns edges. `who` begins the message.
+inline void expects_half_plane(stencil const& edges, char const* who)
+{
+  expects(0 <= edges.size && edges.size <= stencil::capacity, who, ": a stencil of ", edges.size, " offsets");
+  for (int k = 0; k < edges.size; ++k)
+    expects(edges.at[k].dy > 0 || (edges.at[k].dy == 0 && edges.at[k].dx > 0), who, ": offset ", k,
+            " of the stencil is (", edges.at[k].dy, ",", edges.at[k].dx, "), outside the half plane (dy,dx) > (0,0)");
+}
+
 }  // namespace cambium

@@ -141,7 +141,7 @@ bool overlap(view<T, Rank, S> const& a, view<U, Rank2, S> const& b)
 
 /// A contiguous row-major array of the host that says where its cells and extents are.
 ///
-/// - `a.data()` is a pointer to the first cell;
+/// - `a.data()` is a pointer to the first cell, or to `a.data_offset()` cells before it;
 /// - `a.shape()` is a range of integers with `size()`, or a pointer to `a.num_dimensions()` of them;
 /// - `a.strides()`, if there is one, tells the truth: it is checked to be row-major without gaps.
 ///
@@ -177,7 +177,9 @@ auto as_view(A& a, char const* what = "array")
   expects(axes == Rank, what, " has ", axes, " axes instead of ", Rank);
   index_t extents[Rank];
   for (int r = 0; r < Rank; ++r) extents[r] = static_cast<index_t>(a.shape()[static_cast<std::size_t>(r)]);
-  view<cell, Rank> const v(a.data(), extents);
+  cell* first = a.data();
+  if constexpr (requires { a.data_offset(); }) first += a.data_offset();  // xt::view: data() is the whole array's
+  view<cell, Rank> const v(first, extents);
   if constexpr (requires { a.strides()[0]; })
     for (int r = 0; r < Rank; ++r)
       expects(extents[r] == 1 || v.size() == 0 ||

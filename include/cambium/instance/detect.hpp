@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -49,6 +50,7 @@ template <image_like L, image_like X>
                                X const& scores, detect_options options = {})
 {
   static_cast<void>(where);
+  static_assert(std::is_integral_v<value_of<L, 2>>, "detect: labels are integers");
   auto const label = as_view<2>(labels, "detect: labels");
   auto const score = as_view<2>(scores, "detect: scores");
   expects(same_shape(label, score), "detect: labels are ", label, " but scores are ", score);

@@ -26,10 +26,15 @@ struct rle {
 };
 
 /// Encode the cells of `bounds` for which inside(y, x) holds; there are none outside.
+/// @throws precondition_error when the box leaves the image
 /// @complexity Theta(cells of the box)
 template <class Inside>
 [[nodiscard]] rle encode_rle(extent2 image, box bounds, Inside const& inside)
 {
+  expects(0 <= bounds.top && bounds.top <= bounds.bottom && bounds.bottom <= image.height && 0 <= bounds.left &&
+              bounds.left <= bounds.right && bounds.right <= image.width,
+          "encode_rle: the box ", bounds.top, ",", bounds.left, " to ", bounds.bottom, ",", bounds.right,
+          " leaves the image of ", image.height, " x ", image.width);
   rle out{image.height, image.width, {}};
   index_t run = bounds.left * image.height;
   bool value = false;
@@ -53,7 +58,7 @@ template <class Inside>
 }
 
 /// The same text as the COCO API's compressed `counts`: six bits a character from '0', five of them payload, each
-/// count from the third on as the difference to the count two before.
+/// count from the fourth on as the difference to the count two before.
 /// @source rleToString, common/maskApi.c of cocodataset/cocoapi (format only)
 [[nodiscard]] inline std::string compressed_counts(rle const& mask)
 {

@@ -37,20 +37,27 @@ struct jpeg_stream {
   unsigned long size = 0;
 
   jpeg_stream() { jpeg_std_error(&manager)->error_exit = stop, manager.emit_message = warn; }
-  ~jpeg_stream() { std::free(memory); }
+  ~jpeg_stream()
+  {
+    jpeg_destroy_decompress(&reader);  // both do nothing to what was never made
+    jpeg_destroy_compress(&writer);
+    std::free(memory);
+  }
   jpeg_stream(jpeg_stream const&) = delete;
   jpeg_stream& operator=(jpeg_stream const&) = delete;
 
   [[gnu::noinline]] bool read(unsigned char const* data, std::size_t length)
   {
     reader.err = &manager;
-    if (setjmp(jump) != 0) {
-      jpeg_destroy_decompress(&reader);
-      return false;
-    }
+    if (setjmp(jump) != 0) return false;
     jpeg_create_decompress(&reader);
     jpeg_mem_src(&reader, data, static_cast<unsigned long>(length));
     jpeg_read_header(&reader, TRUE);
+    // A byte holds far fewer pixels than this even where all are equal: a header that claims more lies.
+    if (static_cast<std::size_t>(reader.image_height) * reader.image_width / 8192 > length) {
+      std::strcpy(message, "too small for the size it claims");
+      return false;
+    }
     bool const four = reader.jpeg_color_space == JCS_CMYK || reader.jpeg_color_space == JCS_YCCK;
     reader.out_color_space = four ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&reader);
@@ -69,17 +76,13 @@ struct jpeg_stream {
         }
     }
     jpeg_finish_decompress(&reader);
-    jpeg_destroy_decompress(&reader);
     return true;
   }
 
   [[gnu::noinline]] bool write(unsigned char const* rgb, index_t height, index_t width, int quality)
   {
     writer.err = &manager;
-    if (setjmp(jump) != 0) {
-      jpeg_destroy_compress(&writer);
-      return false;
-    }
+    if (setjmp(jump) != 0) return false;
     jpeg_create_compress(&writer);
     jpeg_mem_dest(&writer, &memory, &size);
     writer.image_height = static_cast<JDIMENSION>(height);
@@ -94,7 +97,6 @@ struct jpeg_stream {
       jpeg_write_scanlines(&writer, &row, 1);
     }
     jpeg_finish_compress(&writer);
-    jpeg_destroy_compress(&writer);
     return true;
   }
 
@@ -129,16 +131,21 @@ struct jpeg_stream {
 template <stack_like I>
 [[nodiscard]] bytes format_jpeg(I const& image, int quality = 90)
 {
-  auto const v = as_view<3>(image, "write_jpeg: image");
-  expects(v.extent[2] == 3 && v.contiguous() && v.size() > 0, "write_jpeg: the image is ", v,
+  auto const v = as_view<3>(image, "format_jpeg: image");
+  expects(v.extent[2] == 3 && v.contiguous() && v.size() > 0, "format_jpeg: the image is ", v,
           " instead of [H,W,3] without gaps");
-  expects(v.extent[0] <= JPEG_MAX_DIMENSION && v.extent[1] <= JPEG_MAX_DIMENSION, "write_jpeg: ", v,
+  expects(v.extent[0] <= JPEG_MAX_DIMENSION && v.extent[1] <= JPEG_MAX_DIMENSION, "format_jpeg: ", v,
           " is larger than a JPEG can be");
-  expects(1 <= quality && quality <= 100, "write_jpeg: quality is ", quality);
+  expects(1 <= quality && quality <= 100, "format_jpeg: quality is ", quality);
   jpeg_stream stream;
   if (!stream.write(v.data, v.extent[0], v.extent[1], quality))
-    throw io_error(std::string("write_jpeg: ") + stream.message);
+    throw io_error(std::string("format_jpeg: ") + stream.message);
   return {stream.memory, stream.memory + stream.size};
+}
+
+[[nodiscard]] inline grid<std::uint8_t, 3> read_jpeg(std::filesystem::path const& path)
+{
+  return parse_jpeg(read_file(path), path.string());
 }
 
 }  // namespace cambium

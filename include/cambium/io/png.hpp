@@ -66,7 +66,16 @@ struct png_stream {
   png_infop info = nullptr;
   char message[200] = "libpng could not start";
 
+  bool writes = false;
+
   png_stream() = default;
+  ~png_stream()
+  {
+    if (writes)
+      png_destroy_write_struct(&png, &info);
+    else
+      png_destroy_read_struct(&png, &info, nullptr);
+  }
   png_stream(png_stream const&) = delete;
   png_stream& operator=(png_stream const&) = delete;
 
@@ -74,10 +83,7 @@ struct png_stream {
   {
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
     info = png != nullptr ? png_create_info_struct(png) : nullptr;
-    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) {
-      png_destroy_read_struct(&png, &info, nullptr);
-      return false;
-    }
+    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) return false;
     png_image_data& image = read_image;
     png_set_read_fn(png, this, take);
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
@@ -108,19 +114,16 @@ struct png_stream {
     for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.samples.data() + y * row;
     png_read_image(png, rows.data());
     png_read_end(png, nullptr);
-    png_destroy_read_struct(&png, &info, nullptr);
     return true;
   }
 
   [[gnu::noinline]] bool write(unsigned char const* samples, index_t height, index_t width, int colour_type, int depth,
                                std::size_t row_bytes, png_color const* colours, int colour_count)
   {
+    writes = true;
     png = png_create_write_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
     info = png != nullptr ? png_create_info_struct(png) : nullptr;
-    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) {
-      png_destroy_write_struct(&png, &info);
-      return false;
-    }
+    if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) return false;
     png_set_write_fn(png, this, give, flush);
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff);
     png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), depth, colour_type,
@@ -132,7 +135,6 @@ struct png_stream {
     for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = const_cast<png_bytep>(samples + y * row_bytes);
     png_write_image(png, rows.data());
     png_write_end(png, nullptr);
-    png_destroy_write_struct(&png, &info);
     return true;
   }
 
@@ -232,15 +234,15 @@ struct png_stream {
 [[nodiscard]] inline bytes format_png(void const* samples, index_t height, index_t width, int colour_type, int depth,
                                       std::size_t row_bytes, std::vector<rgb> const& palette = {})
 {
-  expects(height >= 1 && width >= 1 && height <= 0x7fffffff && width <= 0x7fffffff, "write_png: an image of ", height,
+  expects(height >= 1 && width >= 1 && height <= 0x7fffffff && width <= 0x7fffffff, "format_png: an image of ", height,
           " x ", width);
-  expects(palette.size() <= 256, "write_png: a palette of ", static_cast<index_t>(palette.size()), " colours");
+  expects(palette.size() <= 256, "format_png: a palette of ", static_cast<index_t>(palette.size()), " colours");
   std::array<png_color, 256> colours{};
   for (std::size_t i = 0; i < palette.size(); ++i) colours[i] = {palette[i].red, palette[i].green, palette[i].blue};
   png_stream stream;
   if (!stream.write(static_cast<unsigned char const*>(samples), height, width, colour_type, depth, row_bytes,
                     colours.data(), static_cast<int>(palette.size())))
-    throw io_error(std::string("write_png: ") + stream.message);
+    throw io_error(std::string("format_png: ") + stream.message);
   return std::move(stream.written);
 }
 
@@ -249,12 +251,12 @@ struct png_stream {
 template <image_like L>
 [[nodiscard]] bytes format_labels(L const& labels, std::vector<rgb> const& palette)
 {
-  auto const v = as_view<2>(labels, "write_labels: labels");
+  auto const v = as_view<2>(labels, "format_labels: labels");
   bytes samples;
   for (index_t y = 0; y < v.extent[0]; ++y)
     for (index_t x = 0; x < v.extent[1]; ++x) {
       auto const label = static_cast<index_t>(v(y, x));
-      expects(0 <= label && label < static_cast<index_t>(palette.size()), "write_labels: label(", y, ",", x, ") is ",
+      expects(0 <= label && label < static_cast<index_t>(palette.size()), "format_labels: label(", y, ",", x, ") is ",
               label, " but the palette has ", static_cast<index_t>(palette.size()), " colours");
       samples.push_back(static_cast<unsigned char>(label));
     }
@@ -267,12 +269,12 @@ template <image_like L>
 template <image_like L>
 [[nodiscard]] bytes format_ids(L const& ids)
 {
-  auto const v = as_view<2>(ids, "write_ids: ids");
+  auto const v = as_view<2>(ids, "format_ids: ids");
   std::vector<std::uint16_t> samples;
   for (index_t y = 0; y < v.extent[0]; ++y)
     for (index_t x = 0; x < v.extent[1]; ++x) {
       auto const id = static_cast<index_t>(v(y, x));
-      expects(0 <= id && id <= 65535, "write_ids: id(", y, ",", x, ") is ", id, ", outside 0..65535");
+      expects(0 <= id && id <= 65535, "format_ids: id(", y, ",", x, ") is ", id, ", outside 0..65535");
       samples.push_back(static_cast<std::uint16_t>(id));
     }
   return format_png(samples.data(), v.extent[0], v.extent[1], PNG_COLOR_TYPE_GRAY, 16,
@@ -284,8 +286,9 @@ template <stack_like I>
 [[nodiscard]] bytes format_photograph_png(I const& image)
 {
   static_assert(std::is_same_v<value_of<I, 3>, std::uint8_t>, "a photograph is of std::uint8_t");
-  auto const v = as_view<3>(image, "write_png: image");
-  expects(v.extent[2] == 3 && v.contiguous(), "write_png: the image is ", v, " instead of [H,W,3] without gaps");
+  auto const v = as_view<3>(image, "format_photograph_png: image");
+  expects(v.extent[2] == 3 && v.contiguous(), "format_photograph_png: the image is ", v,
+          " instead of [H,W,3] without gaps");
   return format_png(v.data, v.extent[0], v.extent[1], PNG_COLOR_TYPE_RGB, 8, 3 * static_cast<std::size_t>(v.extent[1]));
 }
 

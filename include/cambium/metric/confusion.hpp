@@ -46,7 +46,7 @@ struct confusion_matrix {
 /// @param predicted  [H,W] 0..classes-1, or options.ignore
 /// @param truth      [H,W] 0..classes-1, or options.ignore, or negative
 /// @throws       precondition_error for any other value, with its place; the matrix is then unchanged
-/// @complexity   Theta(H * W)
+/// @complexity   Theta(H * W + classes^2)
 /// @determinism  exact
 /// @source       calc_semantic_segmentation_confusion of chainercv; step/eval_sem_seg.py of jiwoon-ahn/irn for 255
 template <image_like Q, image_like G>

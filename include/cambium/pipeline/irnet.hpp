@@ -23,7 +23,7 @@ namespace cambium {
 /// Are the pieces of one instance channel one object or several?
 enum class pieces {
   separate,  ///< every 4-connected piece is an instance: the original, which splits what an occluder cuts
-  merged,    ///< all pieces of a channel are one instance
+  merged,    ///< all pieces of a channel are one instance; without a displacement field, of a class
 };
 
 /// Parameters of IRNet's label synthesis, by the names and with the defaults of the original's run_sample.py.
@@ -199,6 +199,8 @@ template <class T>
                              {.background = options.ins_seg_bg_thres, .scale = options.scale, .empty = options.empty});
   double const smallest =
       options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width);
+  if (options.parts == pieces::merged)
+    return detect(where, chosen.channel, keys, chosen.score, {smallest, options.small});
   index_t const H = image.height, W = image.width;
   auto found = connected_equal(where, chosen.channel, c4);
   if (options.component_thres <= 1) {
@@ -214,8 +216,7 @@ template <class T>
     cores = drop_small(where, cores, static_cast<index_t>(std::ceil(smallest)));
     cores = grow(where, cores, chosen.channel);
     // Regions without a core follow as they are.
-    std::vector<std::int32_t> rest(static_cast<std::size_t>(found.count + 1), 0);
-    for (std::size_t i = 0; i < rest.size(); ++i) rest[i] = -1;
+    std::vector<std::int32_t> rest(static_cast<std::size_t>(found.count + 1), -1);
     for (std::size_t i = 0; i < found.label.cells().size(); ++i) {
       auto& label = cores.label.cells()[i];
       auto const region = found.label.cells()[i];

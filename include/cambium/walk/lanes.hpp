@@ -41,7 +41,9 @@ struct lane_map {
   index_t bands = 0;                       ///< blocks of rows
   index_t score_row = 0;                   ///< elements of a row of scores, halo included
   index_t score_plane = 0;                 ///< elements of a channel
-  index_t weight_row = 0;                  ///< elements of a row of weights, all edges
+  index_t weight_position = 0;             ///< elements from the weights of a position to those of the next
+  index_t weight_row = 0;                  ///< from a row of a block to the next
+  index_t weight_band = 0;                 ///< from a band to the next
   index_t weight_at[stencil::capacity]{};  ///< where position 0 of edge k starts in its row
 
   lane_map(isa set, std::size_t cell_size, index_t H, index_t W, stencil const& edges)
@@ -50,12 +52,22 @@ struct lane_map {
     segment = (W + lanes - 1) / lanes;
     bands = (H + rows - 1) / rows;
     for (int k = 0; k < edges.size; ++k) {
-      index_t const dx = edges.at[k].dx;
+      index_t const dx = edges.at[k].dx, across = dx < 0 ? -dx : dx;
       reach_y = std::max<index_t>(reach_y, edges.at[k].dy);
-      reach_x = std::max(reach_x, dx < 0 ? -dx : dx);
+      reach_x = std::max(reach_x, across);
       // an edge is read from its far end too: dx positions further left, so the row starts earlier or ends later
       weight_at[k] = weight_row + std::max<index_t>(0, dx) * lanes;
-      weight_row += (segment + (dx < 0 ? -dx : dx)) * lanes;
+      weight_row += (segment + across) * lanes;
+    }
+    weight_position = lanes;
+    weight_band = rows * weight_row;
+    if (weight_size() * static_cast<index_t>(cell_size) > index_t{6} << 20) {
+      // Edge after edge would be many streams at once. Large maps: position after position, each with all edges of its
+      // block, so that a step reads one.
+      weight_row = edges.size * lanes;
+      weight_position = rows * weight_row;
+      weight_band = (segment + 2 * reach_x) * weight_position;
+      for (int k = 0; k < edges.size; ++k) weight_at[k] = reach_x * weight_position + k * lanes;
     }
     score_row = (segment + 2 * reach_x) * lanes;
     score_plane = score_row * (bands * rows + 2 * reach_y);
@@ -63,8 +75,11 @@ struct lane_map {
 
   /// Offset of row y, position p.
   index_t score(index_t y, index_t p) const { return (y + reach_y) * score_row + (p + reach_x) * lanes; }
-  index_t weight(index_t y) const { return (y + reach_y) * weight_row; }
-  index_t weight_size() const { return (bands * rows + reach_y) * weight_row; }
+  /// Bands above the map, without weights, that edges into the first rows would come from.
+  index_t bands_above() const { return (reach_y + rows - 1) / rows; }
+  /// Offset of the weights of a band; weight_at leads on to an edge's position 0.
+  index_t weight(index_t band) const { return (band + bands_above()) * weight_band; }
+  index_t weight_size() const { return (bands + bands_above()) * weight_band; }
   index_t degree(index_t y) const { return y * segment * lanes; }
   index_t degree_size() const { return bands * rows * segment * lanes; }
 };
@@ -84,7 +99,8 @@ struct block_program {
 
   block_program(lane_map const& map, stencil const& edges)
   {
-    index_t const farthest = (map.rows + map.reach_y) * std::max(map.score_row, map.weight_row);
+    index_t const farthest =
+        std::max((map.rows + map.reach_y) * map.score_row, (map.bands_above() + 1) * map.weight_band);
     expects(farthest < std::numeric_limits<std::int32_t>::max(), "random_walk: a map of ", map.width,
             " columns is too wide for ", edges.size, " edges");
     for (int first = 0; first < map.rows; ++first)
@@ -121,7 +137,8 @@ struct block_program {
         return true;
       }
       if (edges.at[k].dy == -dy && edges.at[k].dx == -dx) {
-        weight = r * map.weight_row + map.weight_at[k] + dx * map.lanes;
+        index_t const above = r < 0 ? (-r + map.rows - 1) / map.rows : 0, row = r + above * map.rows;
+        weight = row * map.weight_row - above * map.weight_band + map.weight_at[k] + dx * map.weight_position;
         return true;
       }
     }
@@ -148,10 +165,11 @@ struct band_step {
   int channels;  ///< 1..4
   step_form<T> form;
   T const* scores;          ///< row 0 of the band, position 0, first channel
-  T const* weights;         ///< row 0 of the band
+  T const* weights;         ///< of the band, position 0
   T const* inverse_degree;  ///< row 0 of the band
   T const* seeds;           ///< as scores; not read by a plain step
   T* out;                   ///< as scores
+  index_t ahead;            ///< how far ahead weights are asked for, in elements; 0 = not at all
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
@@ -172,19 +190,20 @@ struct band_step {
   [[gnu::always_inline]] void sweep() const
   {
     index_t p = 0;
-    for (; p + Wide <= map->segment; p += Wide) block<Lanes, Rows, Channels, Wide>(p * Lanes);
+    for (; p + Wide <= map->segment; p += Wide) block<Lanes, Rows, Channels, Wide>(p);
     if constexpr (Wide > 2)
-      for (; p + 2 <= map->segment; p += 2) block<Lanes, Rows, Channels, 2>(p * Lanes);
+      for (; p + 2 <= map->segment; p += 2) block<Lanes, Rows, Channels, 2>(p);
     if constexpr (Wide > 1)
-      for (; p < map->segment; ++p) block<Lanes, Rows, Channels, 1>(p * Lanes);
+      for (; p < map->segment; ++p) block<Lanes, Rows, Channels, 1>(p);
   }
 
   template <int Lanes, int Rows, int Channels, int Wide>
-  [[gnu::always_inline]] void block(index_t at) const
+  [[gnu::always_inline]] void block(index_t position) const
   {
-    index_t const plane = map->score_plane, row = map->score_row;
+    index_t const plane = map->score_plane, row = map->score_row, at = position * Lanes;
     T const* const x = scores + at;
-    T const* const w = weights + at;
+    T const* const w = weights + position * map->weight_position;
+    fetch(w + ahead, w + ahead + (ahead > 0 ? Wide : 0) * map->weight_position);
     pack<T, Lanes> sum[Rows][Channels][Wide];
     CAMBIUM_UNROLL
     for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
@@ -228,13 +247,19 @@ struct band_step {
     }
   }
 
+  /// Asks for lines of memory.
+  [[gnu::always_inline]] static void fetch(T const* first, T const* last)
+  {
+    for (; first < last; first += 64 / sizeof(T)) __builtin_prefetch(first, 0, 2);
+  }
+
   /// Adds the neighbours that output rows First..Last of the block share.
   template <int Lanes, int Rows, int Channels, int Wide, int First, int Last>
   [[gnu::always_inline]] void gather(T const* x, T const* w, pack<T, Lanes> (&sum)[Rows][Channels][Wide]) const
   {
     block_neighbour const* n = program->neighbour.data() + program->begin[First][Last];
     block_neighbour const* const end = program->neighbour.data() + program->end[First][Last];
-    index_t const plane = map->score_plane;
+    index_t const plane = map->score_plane, next = map->weight_position;
     for (; n != end; ++n) {
       pack<T, Lanes> here[Channels][Wide];
       CAMBIUM_UNROLL
@@ -243,7 +268,7 @@ struct band_step {
       CAMBIUM_UNROLL
       for (int j = First; j <= Last; ++j) CAMBIUM_UNROLL
       for (int b = 0; b < Wide; ++b) {
-        pack<T, Lanes> const weight = lanes_at<Lanes>(w + n->weight[j] + b * Lanes).v;
+        pack<T, Lanes> const weight = lanes_at<Lanes>(w + n->weight[j] + b * next).v;
         CAMBIUM_UNROLL
         for (int c = 0; c < Channels; ++c) sum[j][c][b] += weight * here[c][b];
       }
@@ -292,9 +317,9 @@ class walk_scratch;
 template <class T>
 class walk_scratch<T, host> {
  public:
-  /// For [C,H,W] seeds on a grid with these edges, run under this policy; `accelerated` if walk_options
-  /// will have a tolerance.
-  walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, bool accelerated = false)
+  /// For [C,H,W] seeds on a grid with these edges, run under this policy with this
+  /// tolerance of walk_options or none.
+  walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0)
       : set(vectors_of(where)),
         edges(graph),
         channels(C),
@@ -304,7 +329,7 @@ class walk_scratch<T, host> {
         inverse_degree(static_cast<std::size_t>(map.degree_size())),
         a(static_cast<std::size_t>(C * map.score_plane)),
         b(a.size()),
-        seeds(accelerated ? a.size() : 0),
+        seeds(tolerance > 0 ? a.size() : 0),
         channel(static_cast<std::size_t>(C)),
         members(static_cast<std::size_t>(std::max(1, thread_count(where))))
   {
@@ -322,13 +347,14 @@ class walk_scratch<T, host> {
   std::vector<progress> members;
 };
 
-/// Copies row + by into lanes, positions first..last-1; lanes beyond the row's ends hold 0.
+/// Copies row + by into lanes, positions first..last-1, `apart` elements from each other; lanes beyond the row's ends
+/// hold 0.
 template <class T>
-void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t last, T* position0)
+void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t last, index_t apart, T* position0)
 {
   index_t const S = map.segment, W = map.width, lanes = map.lanes;
   for (index_t p = first; p < last; ++p) {
-    T* const to = position0 + p * lanes;
+    T* const to = position0 + p * apart;
     index_t const begin = p < 0 ? std::min(lanes, (-p + S - 1) / S) : 0;
     index_t const end = p < W ? std::max(begin, std::min(lanes, (W - p + S - 1) / S)) : begin;
     for (index_t l = 0; l < begin; ++l) to[l] = T(0);
@@ -342,23 +368,27 @@ template <class T>
 void spread_transition(cpu const& where, transition_view<T> const& t, walk_scratch<T>& s)
 {
   lane_map const& map = s.map;
-  std::fill(s.weights.begin(), s.weights.begin() + static_cast<std::ptrdiff_t>(map.weight(0)), T(0));
-  for_each_share(where, map.bands * map.rows, map.rows, [&](index_t begin, index_t end) {
-    for (index_t y = begin; y < end; ++y) {
-      T* const row = s.weights.data() + map.weight(y);
-      T* const degrees = s.inverse_degree.data() + map.degree(y);
-      if (y >= map.height) {
-        std::fill(row, row + map.weight_row, T(0));
-        std::fill(degrees, degrees + map.segment * map.lanes, T(0));
-        continue;
+  std::fill_n(s.weights.begin(), map.bands_above() * map.weight_band, T(0));
+  for_each_share(where, map.bands, 1, [&](index_t begin, index_t end) {
+    for (index_t band = begin; band < end; ++band)
+      for (int j = 0; j < map.rows; ++j) {
+        index_t const y = band * map.rows + j;
+        T* const to = s.weights.data() + map.weight(band) + j * map.weight_row;
+        T* const degrees = s.inverse_degree.data() + map.degree(y);
+        for (int k = 0; k < t.edges.size; ++k) {  // its far end is dx positions further right
+          index_t const dx = t.edges.at[k].dx, left = -std::max<index_t>(0, dx);
+          index_t const right = map.segment + std::max<index_t>(0, -dx);
+          T* const edge = to + map.weight_at[k];
+          if (y < map.height)
+            spread_row(&t.weight(k, y, 0), T(0), map, left, right, map.weight_position, edge);
+          else
+            for (index_t p = left; p < right; ++p) std::fill_n(edge + p * map.weight_position, map.lanes, T(0));
+        }
+        if (y < map.height)
+          spread_row(&t.inverse_degree(y, 0), T(0), map, 0, map.segment, map.lanes, degrees);
+        else
+          std::fill_n(degrees, map.segment * map.lanes, T(0));
       }
-      for (int k = 0; k < t.edges.size; ++k) {
-        index_t const dx = t.edges.at[k].dx;
-        spread_row(&t.weight(k, y, 0), T(0), map, -std::max<index_t>(0, dx), map.segment + std::max<index_t>(0, -dx),
-                   row + map.weight_at[k]);
-      }
-      spread_row(&t.inverse_degree(y, 0), T(0), map, 0, map.segment, degrees);
-    }
   });
 }
 
@@ -376,7 +406,7 @@ void spread_scores(cpu const& where, stack_view<T const> scores, std::vector<cha
         std::fill_n(row - map.reach_x * map.lanes, map.score_row, T(0));
       else
         spread_row(&scores(c, y, 0), -channel[static_cast<std::size_t>(c)].shift, map, -map.reach_x,
-                   map.segment + map.reach_x, row);
+                   map.segment + map.reach_x, map.lanes, row);
     }
   });
 }
@@ -417,14 +447,19 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
     flush_denormals const quick;
     index_t const first = map.bands * rank / size, last = map.bands * (rank + 1) / size;
     T *from = s.a.data(), *to = s.b.data();
+    // Weights that no cache holds are asked for four blocks ahead: a processor's own prefetcher starts anew at every
+    // page, and a block is two pages.
+    bool const streams = map.weight_size() * static_cast<index_t>(sizeof(T)) > index_t{64} << 20;
+    index_t const ahead = streams ? (map.reach_x + 4) * map.weight_position : 0;
     auto const step_band = [&](index_t band, step_form<T> const& f) {
       index_t const y = band * map.rows, row = map.score(y, 0);
       for (index_t c = 0; c < s.channels; c += most_channels) {
         index_t const cells = c * map.score_plane + row;
         int const together = static_cast<int>(std::min<index_t>(most_channels, s.channels - c));
-        run_widest(s.set, band_step<T>{&map, &s.program, together, f, from + cells, s.weights.data() + map.weight(y),
-                                       s.inverse_degree.data() + map.degree(y),
-                                       s.seeds.empty() ? nullptr : s.seeds.data() + cells, to + cells});
+        run_widest(s.set,
+                   band_step<T>{&map, &s.program, together, f, from + cells, s.weights.data() + map.weight(band),
+                                s.inverse_degree.data() + map.degree(y),
+                                s.seeds.empty() ? nullptr : s.seeds.data() + cells, to + cells, c == 0 ? ahead : 0});
       }
     };
     index_t const top = std::min(last, first + border), bottom = std::max(top, last - border);

@@ -57,25 +57,30 @@ struct walk_step {
 
 /// Size of the seeds of one channel, as the error bound of the accelerated form needs it.
 struct seed_norm {
-  double middle = 0;  ///< mean of the seeds, weighted by the degrees
+  double middle = 0;  ///< mean of the seeds, weighted by the degrees, in units
   double norm = 0;    ///< sqrt(sum of degree * (seed - middle)^2 / smallest degree)
 };
 
+/// In two passes over seeds scaled by `unit`, so that neither an offset nor huge values cancel or overflow.
 template <class T>
-seed_norm measure_seeds(image_view<T const> seeds, image_view<T const> inverse_degree)
+seed_norm measure_seeds(image_view<T const> seeds, image_view<T const> inverse_degree, double unit)
 {
+  index_t const H = seeds.extent[0], W = seeds.extent[1];
   double degrees = 0, sum = 0, squares = 0, smallest = std::numeric_limits<double>::max();
-  for (index_t y = 0; y < seeds.extent[0]; ++y)
-    for (index_t x = 0; x < seeds.extent[1]; ++x) {
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
       double const degree = 1 / static_cast<double>(inverse_degree(y, x));
-      double const seed = static_cast<double>(seeds(y, x));
       smallest = std::min(smallest, degree);
       degrees += degree;
-      sum += degree * seed;
-      squares += degree * seed * seed;
+      sum += degree * (static_cast<double>(seeds(y, x)) / unit);
     }
   double const middle = sum / degrees;
-  return {middle, std::sqrt(std::max(0.0, squares - sum * middle) / smallest)};
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      double const off = static_cast<double>(seeds(y, x)) / unit - middle;
+      squares += off * off / static_cast<double>(inverse_degree(y, x));
+    }
+  return {middle, std::sqrt(squares / smallest)};
 }
 
 /// The shortest polynomial in T that stands in for T^steps within `tolerance` of every channel's range.
@@ -91,16 +96,22 @@ chebyshev_power plan_walk(cpu const& where, stack_view<T const> seeds, image_vie
   std::vector<double> relative(channel.size(), 0.0);
   for_each_share(where, seeds.extent[0], 1, [&](index_t begin, index_t end) {
     for (index_t c = begin; c < end; ++c) {
-      auto const size = measure_seeds<T>(seeds[c], inverse_degree);
       auto& frame = channel[static_cast<std::size_t>(c)];
-      frame = {static_cast<T>(size.middle), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
+      frame = {T(0), std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()};
       for (index_t y = 0; y < seeds.extent[1]; ++y)
         for (index_t x = 0; x < seeds.extent[2]; ++x) {
           frame.low = std::min(frame.low, seeds(c, y, x));
           frame.high = std::max(frame.high, seeds(c, y, x));
         }
-      double const range = static_cast<double>(frame.high) - static_cast<double>(frame.low);
-      if (range > 0) relative[static_cast<std::size_t>(c)] = size.norm / range;
+      if (frame.low == frame.high) {
+        frame.shift = frame.low;
+        continue;
+      }
+      double const low = static_cast<double>(frame.low), high = static_cast<double>(frame.high);
+      double const unit = std::max(std::abs(low), std::abs(high));
+      auto const size = measure_seeds<T>(seeds[c], inverse_degree, unit);
+      frame.shift = static_cast<T>(size.middle * unit);
+      relative[static_cast<std::size_t>(c)] = size.norm / (high / unit - low / unit);
     }
   });
   double largest_degree = 1;
@@ -163,7 +174,7 @@ template <class T, class Space>
 class walk_scratch {
  public:
   template <execution_policy P>
-  walk_scratch(P const&, index_t C, index_t H, index_t W, stencil const&, bool = false) : scores({C, H, W}, {})
+  walk_scratch(P const&, index_t C, index_t H, index_t W, stencil const&, double = 0) : scores({C, H, W}, {})
   {
   }
   grid<T, 3, Space> scores;
@@ -192,8 +203,8 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 /// neighbours. Edges of weight near 0 let nothing through.
 ///
 /// With a tolerance the same power is taken as a short Chebyshev sum of about
-/// sqrt(2 steps ln(2/r)) applications of T instead of `steps` (90 for 256 at 2e-5); the degree follows from
-/// the tolerance and a proven bound, see plan_walk.
+/// sqrt(2 steps ln(2/r)) applications of T instead of `steps` (78 for 256 at 2e-5), where r is the tolerance less what
+/// the seeds' spread may make of it; the degree follows from a proven bound, see plan_walk.
 ///
 /// @param where       where to run; must reach the memory of the arrays
 /// @param seeds       [C,H,W] scores, any finite value; not modified
@@ -232,6 +243,7 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
   expects(options.steps >= 0, "random_walk: steps is ", options.steps);
   expects(options.tolerance >= 0 && options.tolerance < 1, "random_walk: tolerance is ", options.tolerance,
           ", outside [0,1)");
+  expects_half_plane(t.edges, "random_walk");
   expects(t.weight.extent[0] == t.edges.size, "random_walk: weights are ", t.weight, " but there are ", t.edges.size,
           " edges");
   expects(same_shape(from, to), "random_walk: seeds are ", from, " but out is ", to);
@@ -265,7 +277,7 @@ template <execution_policy P, stack_like X, transition_like A>
   auto const from = as_view<3>(seeds, "random_walk: seeds");
   index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
   grid<T, 3, typename P::memory> out({C, H, W}, {});
-  walk_scratch<T, typename P::memory> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance > 0);
+  walk_scratch<T, typename P::memory> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance);
   random_walk_into(where, from, transition, options, out, scratch);
   return out;
 }

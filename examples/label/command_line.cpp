@@ -66,7 +66,7 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
       ->group(walk);
   app.add_option(
          both("tolerance"), o.tolerance,
-         "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 2e-5 about three times as fast")
+         "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 3e-5 about 2.5 times as fast")
       ->check(CLI::Range(0.0, 0.5))
       ->group(walk);
   app.add_option(both("boundary-scale"), s.boundary_scale,

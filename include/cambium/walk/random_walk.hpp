@@ -55,32 +55,47 @@ struct walk_step {
   }
 };
 
+/// The degrees of a transition.
+struct degree_range {
+  double sum = 0;
+  double smallest = std::numeric_limits<double>::max();
+  double largest = 1;
+};
+
 /// Size of the seeds of one channel, as the error bound of the accelerated form needs it.
 struct seed_norm {
   double middle = 0;  ///< mean of the seeds, weighted by the degrees, in units
   double norm = 0;    ///< sqrt(sum of degree * (seed - middle)^2 / smallest degree)
 };
 
+/// A sum over a map in eight parts, which do not wait for each other.
+template <class Term>
+double sum_over(index_t H, index_t W, Term const& term)
+{
+  double part[8]{};
+  for (index_t y = 0; y < H; ++y) {
+    index_t x = 0;
+    for (; x + 8 <= W; x += 8)
+      for (index_t i = 0; i < 8; ++i) part[i] += term(y, x + i);
+    for (; x < W; ++x) part[0] += term(y, x);
+  }
+  return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
+}
+
 /// In two passes over seeds scaled by `unit`, so that neither an offset nor huge values cancel or overflow.
 template <class T>
-seed_norm measure_seeds(image_view<T const> seeds, image_view<T const> inverse_degree, double unit)
+seed_norm measure_seeds(image_view<T const> seeds, image_view<double const> degree, degree_range const& range,
+                        double unit)
 {
   index_t const H = seeds.extent[0], W = seeds.extent[1];
-  double degrees = 0, sum = 0, squares = 0, smallest = std::numeric_limits<double>::max();
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      double const degree = 1 / static_cast<double>(inverse_degree(y, x));
-      smallest = std::min(smallest, degree);
-      degrees += degree;
-      sum += degree * (static_cast<double>(seeds(y, x)) / unit);
-    }
-  double const middle = sum / degrees;
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      double const off = static_cast<double>(seeds(y, x)) / unit - middle;
-      squares += off * off / static_cast<double>(inverse_degree(y, x));
-    }
-  return {middle, std::sqrt(squares / smallest)};
+  double const scale = 1 / unit;
+  auto const seed = [&](index_t y, index_t x) { return static_cast<double>(seeds(y, x)) * scale; };
+  double const middle = sum_over(H, W, [&](index_t y, index_t x) { return degree(y, x) * seed(y, x); }) / range.sum;
+  double const squares = sum_over(H, W, [&](index_t y, index_t x) {
+    double const off = seed(y, x) - middle;
+    return degree(y, x) * off * off;
+  });
+  return {middle, std::sqrt(squares / range.smallest)};
 }
 
 /// The shortest polynomial in T that stands in for T^steps within `tolerance` of every channel's range.
@@ -93,6 +108,14 @@ template <class T>
 chebyshev_power plan_walk(cpu const& where, stack_view<T const> seeds, image_view<T const> inverse_degree,
                           walk_options options, std::vector<channel_frame<T>>& channel)
 {
+  auto degree = make_grid<double>({inverse_degree.extent[0], inverse_degree.extent[1]});
+  degree_range range;
+  for (index_t y = 0; y < inverse_degree.extent[0]; ++y)
+    for (index_t x = 0; x < inverse_degree.extent[1]; ++x) {
+      double const d = 1 / static_cast<double>(inverse_degree(y, x));
+      degree(y, x) = d;
+      range = {range.sum + d, std::min(range.smallest, d), std::max(range.largest, d)};
+    }
   std::vector<double> relative(channel.size(), 0.0);
   for_each_share(where, seeds.extent[0], 1, [&](index_t begin, index_t end) {
     for (index_t c = begin; c < end; ++c) {
@@ -109,16 +132,12 @@ chebyshev_power plan_walk(cpu const& where, stack_view<T const> seeds, image_vie
       }
       double const low = static_cast<double>(frame.low), high = static_cast<double>(frame.high);
       double const unit = std::max(std::abs(low), std::abs(high));
-      auto const size = measure_seeds<T>(seeds[c], inverse_degree, unit);
+      auto const size = measure_seeds<T>(seeds[c], degree, range, unit);
       frame.shift = static_cast<T>(size.middle * unit);
       relative[static_cast<std::size_t>(c)] = size.norm / (high / unit - low / unit);
     }
   });
-  double largest_degree = 1;
-  for (index_t y = 0; y < inverse_degree.extent[0]; ++y)
-    for (index_t x = 0; x < inverse_degree.extent[1]; ++x)
-      largest_degree = std::max(largest_degree, 1 / static_cast<double>(inverse_degree(y, x)));
-  double const lower = 2 / largest_degree - 1 - 1e-6;  // degrees are rounded to T
+  double const lower = 2 / range.largest - 1 - 1e-6;  // degrees are rounded to T
   double const worst = *std::max_element(relative.begin(), relative.end());
   return expand_power(options.steps, std::clamp(lower, -1.0, 0.0), options.tolerance / std::max(1.0, worst));
 }
@@ -221,7 +240,7 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 ///               With a tolerance: |out - exact| <= tolerance * (max(seeds[c]) - min(seeds[c])) up to rounding,
 ///               and out never leaves [min(seeds[c]), max(seeds[c])]
 /// @complexity   Theta(steps * C * H * W * K) time, O((K + C) * H * W) memory in the scratch. The exact form
-///               allocates nothing, the accelerated one its O(degree) coefficients
+///               allocates nothing, the accelerated one H * W degrees and its coefficients
 /// @determinism  the same bits on every run and for every number of threads; between instruction sets and
 ///               between cpu and gpu up to contraction of multiply-add, bounded in docs/determinism.md.
 ///               On the cpu, numbers below the smallest normal one count as 0

@@ -10,9 +10,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <mutex>
 
@@ -52,19 +54,21 @@ double memory_of(image_input const& in, irnet_options const& options)
   return cells * 4 * (2.3 * K + 6 * channels + 8) + pixels * (3 + 4 * 8);
 }
 
-/// Makes the folder for the labels and tries whether files can be written there, before hours of work.
+/// Makes the folders for the labels and asks whether files may be written there, before hours of work.
 void prepare(fs::path const& out)
 {
-  std::error_code failure;
-  fs::create_directories(out, failure);
-  if (failure) throw usage_error("--out " + out.string() + ": " + failure.message());
-  fs::path const probe = out / "records" / (".try." + std::to_string(::getpid()));
-  try {
-    replace_file(probe, std::string_view());
-  } catch (io_error const& e) {
-    throw usage_error("--out " + out.string() + " cannot be written to: " + e.what());
+  for (char const* const folder : {"", "semantic", "instances", "records"}) {
+    std::error_code failure;
+    fs::path const path = out / folder;
+    if (fs::exists(path, failure) && !fs::is_directory(path, failure)) {
+      if (*folder != 0) continue;  // an image's own message will say so
+      throw usage_error("--out " + out.string() + " is not a folder");
+    }
+    fs::create_directories(path, failure);
+    if (failure) throw usage_error("--out " + out.string() + ": " + failure.message());
+    if (::access(path.c_str(), W_OK) != 0)
+      throw usage_error("--out " + out.string() + ": " + path.string() + ": " + std::strerror(errno));
   }
-  fs::remove(probe, failure);
 }
 
 /// Counts files, and labels one image in memory to tell how long all of them will take.

@@ -110,8 +110,9 @@ class grid<T, Rank, host> {
     for (int r = 0; r < Rank; ++r) extent_[static_cast<std::size_t>(r)] = extents[r];
   }
 
-  cells_t<T>& cells() { return cells_; }  ///< row-major, no gaps
-  cells_t<T> const& cells() const { return cells_; }
+  cells_t<T>& cells() & { return cells_; }  ///< row-major, no gaps
+  cells_t<T> const& cells() const& { return cells_; }
+  cells_t<T> cells() && { return std::move(cells_); }  ///< so that a loop over a result's cells keeps them
   T* data() { return cells_.data(); }
   T const* data() const { return cells_.data(); }
   std::array<index_t, Rank> const& shape() const { return extent_; }

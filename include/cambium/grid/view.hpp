@@ -14,7 +14,7 @@
 
 namespace cambium {
 
-/// A product that may not fit, since nobody will use it: the stride of a view of nothing.
+/// A product that may not fit where another factor is 0: of a view of nothing.
 CAMBIUM_HD constexpr index_t wrapped_product(index_t a, index_t b)
 {
   return static_cast<index_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
@@ -78,10 +78,7 @@ struct view {
   CAMBIUM_HD index_t size() const
   {
     index_t n = 1;
-    for (int r = 0; r < Rank; ++r) {
-      if (extent[r] == 0) return 0;
-      n *= extent[r];
-    }
+    for (int r = 0; r < Rank; ++r) n = wrapped_product(n, extent[r]);
     return n;
   }
 

@@ -72,6 +72,13 @@ class golden_case {
     compare(array, {{static_cast<index_t>(list.size())}, {list.begin(), list.end()}});
   }
 
+  /// The same for values of any shape.
+  void result(std::string const& array, std::vector<index_t> const& shape, std::vector<double> const& values)
+  {
+    compare(array, {shape, values});
+    compare(array + "_f64", {shape, values});
+  }
+
   /// An expected array that another one stands in for; `why` is shown when asked for.
   void excuse(std::string const& array) { seen_.insert(array); }
 
@@ -106,5 +113,6 @@ class golden_case {
 
 /// Runs the stage of a case. False: the stage is not known.
 bool run_irnet_stage(golden_case& c);
+bool run_irnet_training_stage(golden_case& c);
 
 }  // namespace conformance

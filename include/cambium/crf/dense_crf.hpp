@@ -1,0 +1,438 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/crf/permutohedral.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// How a kernel's sums are brought to scale; d is the sum of a pixel's own kernel weights.
+enum class kernel_norm {
+  none,
+  before,    ///< values times 1/d, then the filter
+  after,     ///< the filter, then 1/d: a weighted mean
+  symmetric  ///< 1/sqrt(d) on both sides: the package's default
+};
+
+/// What neighbours' labels do to a pixel's energies.
+struct compatibility {
+  compatibility(double potts = 1) : weight{potts} {}  // NOLINT: `.compat = 10`
+  compatibility(std::vector<double> w, bool is_matrix) : weight(std::move(w)), matrix(is_matrix) {}
+
+  std::vector<double> weight;  ///< one: what agreement takes off, for every label; L: for each label
+  bool matrix = false;         ///< weight is [L,L]: energy of label l beside label m, symmetric
+
+  /// Agreement on label l takes weight[l] off.
+  static compatibility per_class(std::vector<double> w) { return {std::move(w), false}; }
+  /// Label l beside label m costs energy[l * L + m]. potts(w) is -w on the diagonal.
+  static compatibility table(std::vector<double> energy) { return {std::move(energy), true}; }
+};
+
+/// One Gaussian over positions, or over positions and colours, that ties pixels together.
+struct pairwise {
+  double sxy = 3;              ///< [pixels] standard deviation of positions
+  double srgb = 0;             ///< [grey levels] standard deviation of colours; 0 leaves colours out
+  compatibility compat = 3.0;  ///< weight of agreement
+  kernel_norm by = kernel_norm::symmetric;
+};
+
+/// The published sets of kernels.
+namespace crf_preset {
+/// IRNet and most weak supervision since: label maps, 10 iterations.
+inline std::vector<pairwise> irn() { return {{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 50, .srgb = 5, .compat = 10.0}}; }
+/// DeepLab's test-time refinement of probabilities, 10 iterations.
+inline std::vector<pairwise> deeplab()
+{
+  return {{.sxy = 1, .srgb = 0, .compat = 3.0}, {.sxy = 67, .srgb = 3, .compat = 4.0}};
+}
+/// The example of the common package.
+inline std::vector<pairwise> standard()
+{
+  return {{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 80, .srgb = 13, .compat = 10.0}};
+}
+}  // namespace crf_preset
+
+/// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
+struct mean_field {
+  extent2 size;
+  index_t labels = 0;   ///< L, of those that take part
+  index_t all = 0;      ///< labels of the unary energies
+  std::vector<index_t> ids;  ///< [L] which of them take part
+  index_t stride = 0;   ///< of q: L, and what fills a register
+  index_t steps = 0;    ///< done so far
+  cells_t<float> gain;  ///< [N,L] minus the unary energies
+  cells_t<float> q;     ///< [N,stride] marginals
+  std::vector<cells_t<float>> weighted;           ///< per kernel that scales before filtering: q times that scale
+  std::vector<std::vector<lattice_values>> room;  ///< per kernel and piece of channels
+};
+
+/// Softmax over labels of 16 pixels' energies.
+struct normalise_marginals {
+  static constexpr int block = 16;
+  float* energy;  ///< [labels,block], becomes marginals
+  index_t labels;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
+    for (int first = 0; first < block; first += lanes) {
+      float* const at = energy + first;
+      auto most = lanes_at<lanes>(at).v;
+      for (index_t l = 1; l < labels; ++l) {
+        auto const v = lanes_at<lanes>(at + l * block).v;
+        most = v > most ? v : most;
+      }
+      pack<float, lanes> sum{};
+      for (index_t l = 0; l < labels; ++l) {
+        auto v = lanes_at<lanes>(at + l * block).v - most;
+        exponential<lanes>(v);
+        lanes_at<lanes>(at + l * block).v = v;
+        sum += v;
+      }
+      for (index_t l = 0; l < labels; ++l) lanes_at<lanes>(at + l * block).v = lanes_at<lanes>(at + l * block).v / sum;
+    }
+  }
+};
+
+struct crf_build {
+  double most_bytes = 8e9;  ///< an image that would take more is refused
+  bool pad = false;         ///< as lattice_options: the package's quirk where pixels are no multiple of 4
+};
+
+/// A fully connected conditional random field over the pixels of one image, ready for inference: its kernels' lattices
+/// are built once and serve any number of label sets.
+///
+/// Mean-field inference of P(x) ~ exp(-sum_i U_i(x_i) - sum_{i<j} sum_k compat_k(x_i,x_j) K_k(f_i,f_j)):
+///
+///   Q_i(l) ~ exp(-U_i(l) - sum_k sum_m compat_k(l,m) sum_j K_k(f_i,f_j) Q_j(m))
+class dense_crf {
+ public:
+  /// Build the lattices of an image.
+  ///
+  /// @param where    cpu
+  /// @param image    [H,W,B] colours of any arithmetic type, B <= 6: features are x/sxy, y/sxy, colour/srgb
+  /// @param kernels  usually crf_preset::irn(); may be empty
+  /// @param options  most_bytes = 8e9, pad = false
+  ///
+  /// @throws       precondition_error: sxy or srgb not positive, compat not finite, NaN colours, or an image whose
+  ///               inference would take more than options.most_bytes, with the number; see bytes_needed
+  /// @complexity   about 100 ns a pixel and 5-dimensional kernel
+  /// @determinism  see marginals
+  /// @source       Kraehenbuehl & Koltun, NIPS 2011; DenseCRF2D of pydensecrf, features in its order and type
+  template <stack_like I>
+  dense_crf(cpu const& where, I const& image, std::vector<pairwise> kernels, crf_build options = {})
+      : kernels_(std::move(kernels))
+  {
+    auto const in = as_view<3>(image, "dense_crf: image");
+    index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2], N = H * W;
+    size_ = {H, W};
+    if constexpr (std::is_floating_point_v<value_of<I, 3>>) expects_finite(where, in, "dense_crf: image");
+    for (auto const& k : kernels_) {
+      expects(k.sxy > 0 && std::isfinite(k.sxy), "dense_crf: sxy is ", k.sxy, "; it must be positive and finite");
+      expects(k.srgb >= 0 && std::isfinite(k.srgb), "dense_crf: srgb is ", k.srgb, "; it must be >= 0 and finite");
+      expects(k.srgb == 0 || bands <= 6, "dense_crf: the image has ", bands, " bands; at most 6 enter a kernel");
+      for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
+    }
+    double const needed = bytes_needed(size_, bands, kernels_, 2);
+    expects(needed <= options.most_bytes, "dense_crf: an image of ", H, " x ", W, " takes about ", std::ceil(needed / 1e8) / 10,
+            " GB, more than the ", options.most_bytes / 1e9, " GB allowed; raise options.most_bytes or label it in tiles");
+    for (auto const& k : kernels_) {
+      auto features = make_grid<float>({2 + (k.srgb > 0 ? bands : 0), H, W});
+      auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
+      for_each_share(where, H, 64, [&](index_t begin, index_t end) {
+        for (index_t y = begin; y < end; ++y)
+          for (index_t x = 0; x < W; ++x) {
+            features(0, y, x) = static_cast<float>(x) / sxy;
+            features(1, y, x) = static_cast<float>(y) / sxy;
+            for (index_t b = 2; b < features.shape()[0]; ++b)
+              features(b, y, x) = static_cast<float>(in(y, x, b - 2)) / srgb;
+          }
+      });
+      lattice_.emplace_back(where, view<float const, 2>(features.data(), {features.shape()[0], N}),
+                            lattice_options{options.pad});
+    }
+    for (std::size_t k = 0; k < kernels_.size(); ++k) scale_kernel(where, k);
+  }
+
+  /// About how many bytes an inference takes at its peak, lattices included.
+  static double bytes_needed(extent2 size, index_t bands, std::vector<pairwise> const& kernels, index_t labels)
+  {
+    double const stride = static_cast<double>(padded(labels));
+    double a_pixel = 4 * (static_cast<double>(labels) + stride + 1);
+    for (auto const& k : kernels) {
+      double const D = k.srgb > 0 ? 2 + static_cast<double>(bands) : 2, points = k.srgb > 0 ? 0.6 : 0.15;
+      a_pixel += 16 * (D + 1) + 8 + 4 * stride + points * (8 * (D + 1) + 24 + 8 * stride);
+    }
+    return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
+  }
+
+  extent2 size() const { return size_; }
+  std::vector<pairwise> const& kernels() const { return kernels_; }
+  permutohedral const& lattice(std::size_t k) const { return lattice_[k]; }
+
+  /// Begin an inference: the marginals are the softmax of minus the unary energies.
+  ///
+  /// @param where    cpu
+  /// @param unary    [L,H,W] energies, L >= 1, finite
+  /// @param present  the labels that take part, all if empty: the others have marginals of 0 and cost nothing
+  ///
+  /// @throws       precondition_error: another size, no labels, NaN or infinite energies, compat of another number of
+  ///               labels, a label outside 0..L-1 or named twice
+  template <stack_like U>
+  [[nodiscard]] mean_field start(cpu const& where, U const& unary, std::vector<index_t> present = {}) const
+  {
+    auto const in = as_view<3>(unary, "dense_crf: unary");
+    index_t const all = in.extent[0];
+    if (present.empty()) {
+      present.resize(static_cast<std::size_t>(all));
+      std::iota(present.begin(), present.end(), index_t{0});
+    }
+    std::vector<bool> seen(static_cast<std::size_t>(all), false);
+    for (index_t const l : present) {
+      expects(0 <= l && l < all, "dense_crf: label ", l, " takes part but there are ", all);
+      expects(!seen[static_cast<std::size_t>(l)], "dense_crf: label ", l, " is named twice");
+      seen[static_cast<std::size_t>(l)] = true;
+    }
+    index_t const L = static_cast<index_t>(present.size());
+    expects(all >= 1 && in.extent[1] == size_.height && in.extent[2] == size_.width, "dense_crf: unary is ", in,
+            " but the image is ", size_.height, " x ", size_.width);
+    expects_finite(where, in, "dense_crf: unary");
+    for (auto const& k : kernels_) {
+      auto const n = static_cast<index_t>(k.compat.weight.size());
+      expects(k.compat.matrix ? n == all * all : n == 1 || n == all, "dense_crf: compat has ", n,
+              " weights but there are ", all, " labels");
+    }
+    mean_field field;
+    field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
+    field.ids = std::move(present);
+    auto const N = static_cast<std::size_t>(size_.height * size_.width);
+    field.gain.resize(N * static_cast<std::size_t>(L));
+    field.q.assign(N * static_cast<std::size_t>(field.stride), 0);
+    field.room.resize(kernels_.size());
+    field.weighted.resize(kernels_.size());
+    for (std::size_t k = 0; k < kernels_.size(); ++k)
+      if (scales_before(k)) field.weighted[k].assign(field.q.size(), 0);
+    for_each_share(where, size_.height, 16, [&](index_t begin, index_t end) {
+      for (index_t y = begin; y < end; ++y)
+        for (index_t l = 0; l < L; ++l)
+          for (index_t x = 0; x < size_.width; ++x)
+            field.gain[static_cast<std::size_t>((y * size_.width + x) * L + l)] = -static_cast<float>(in(field.ids[static_cast<std::size_t>(l)], y, x));
+    });
+    update(where, field, false);
+    return field;
+  }
+
+  /// One step of inference.
+  void step(cpu const& where, mean_field& field) const
+  {
+    spread(where, field);
+    update(where, field, true);
+    ++field.steps;
+  }
+
+  /// KL(Q||P) up to the constant log Z: what the steps bring down. Costs as much as a step.
+  [[nodiscard]] double divergence(cpu const& where, mean_field& field) const
+  {
+    spread(where, field);
+    index_t const N = size_.height * size_.width, L = field.labels;
+    double sum = 0;  // one thread: the order of a sum is part of its value
+    std::vector<float> message(static_cast<std::size_t>(field.stride + 16)), q(static_cast<std::size_t>(L));
+    std::vector<double> force(static_cast<std::size_t>(L));
+    for (index_t i = 0; i < N; ++i) {
+      std::fill(force.begin(), force.end(), 0.0);
+      for (std::size_t k = 0; k < kernels_.size(); ++k) {
+        receive(field, k, i, message.data());
+        act(k, field, message.data(), [&](index_t l, float v) { force[static_cast<std::size_t>(l)] += static_cast<double>(v); });
+      }
+      for (index_t l = 0; l < L; ++l) {
+        double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * field.stride + l)]);
+        double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * L + l)]);
+        if (p > 0) sum += p * (std::log(p) + energy - force[static_cast<std::size_t>(l)] / 2);
+      }
+    }
+    return sum;
+  }
+
+ private:
+  static index_t padded(index_t labels)
+  {
+    return labels <= 2 ? labels : (labels + 3) / 4 * 4;
+  }
+  bool scales_before(std::size_t k) const
+  {
+    return kernels_[k].by == kernel_norm::before || kernels_[k].by == kernel_norm::symmetric;
+  }
+  bool scales_after(std::size_t k) const
+  {
+    return kernels_[k].by == kernel_norm::after || kernels_[k].by == kernel_norm::symmetric;
+  }
+
+  /// Finds 1/d or 1/sqrt(d) of a kernel.
+  void scale_kernel(cpu const& where, std::size_t k)
+  {
+    auto& factor = factor_.emplace_back();
+    if (kernels_[k].by == kernel_norm::none) return;
+    factor.resize(static_cast<std::size_t>(lattice_[k].positions()));
+    float const one = 1;
+    lattice_values room;
+    spread_and_blur<1>(where, lattice_[k], false, [&](index_t) { return &one; }, room);
+    for_each_share(where, lattice_[k].positions(), 4096, [&](index_t begin, index_t end) {
+      for (index_t i = begin; i < end; ++i) {
+        float& f = factor[static_cast<std::size_t>(i)];
+        read_back<1>(lattice_[k], room, i, &f);
+        f = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f + 1e-20f) : 1.f / (f + 1e-20f);
+      }
+    });
+  }
+
+  void spread(cpu const& where, mean_field& field) const
+  {
+    for (std::size_t k = 0; k < kernels_.size(); ++k) {
+      float const* const in = scales_before(k) ? field.weighted[k].data() : field.q.data();
+      std::size_t piece = 0;
+      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+        if (field.room[k].size() <= piece) field.room[k].emplace_back();
+        spread_and_blur<Width>(where, lattice_[k], false, [&](index_t i) { return in + i * field.stride + c; },
+                               field.room[k][piece++]);
+      });
+    }
+  }
+
+  /// What kernel k brings to pixel i, label by label.
+  [[gnu::always_inline]] void receive(mean_field const& field, std::size_t k, index_t i, float* message) const
+  {
+    std::size_t piece = 0;
+    for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+      read_back<Width>(lattice_[k], field.room[k][piece++], i, message + c);
+    });
+    if (!scales_after(k)) return;
+    float const scale = factor_[k][static_cast<std::size_t>(i)];
+    for (index_t l = 0; l < field.labels; ++l) message[l] *= scale;
+  }
+
+  /// Calls add(label, energy taken off) for a kernel's message.
+  template <class Add>
+  [[gnu::always_inline]] void act(std::size_t k, mean_field const& field, float const* message, Add const& add) const
+  {
+    auto const& w = kernels_[k].compat.weight;
+    auto const id = [&](index_t l) { return field.ids[static_cast<std::size_t>(l)]; };
+    index_t const L = field.labels;
+    if (kernels_[k].compat.matrix) {
+      for (index_t l = 0; l < L; ++l) {
+        float v = 0;
+        for (index_t m = 0; m < L; ++m) v -= static_cast<float>(w[static_cast<std::size_t>(id(l) * field.all + id(m))]) * message[m];
+        add(l, v);
+      }
+    } else if (w.size() == 1) {
+      auto const potts = static_cast<float>(w[0]);
+      for (index_t l = 0; l < L; ++l) add(l, potts * message[l]);
+    } else {
+      for (index_t l = 0; l < L; ++l) add(l, static_cast<float>(w[static_cast<std::size_t>(id(l))]) * message[l]);
+    }
+  }
+
+  void update(cpu const& where, mean_field& field, bool with_messages) const
+  {
+    constexpr int block = normalise_marginals::block;
+    index_t const N = size_.height * size_.width, L = field.labels, stride = field.stride;
+    isa const set = vectors_of(where);
+    for_each_share(where, (N + block - 1) / block, 64, [&](index_t begin, index_t end) {
+      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f), message(static_cast<std::size_t>(stride + 16));
+      for (index_t b = begin; b < end; ++b) {
+        index_t const first = b * block, n = std::min<index_t>(block, N - first);
+        for (index_t i = 0; i < n; ++i) {
+          float const* const gain = &field.gain[static_cast<std::size_t>((first + i) * L)];
+          for (index_t l = 0; l < L; ++l) energy[static_cast<std::size_t>(l * block + i)] = gain[l];
+          if (!with_messages) continue;
+          for (std::size_t k = 0; k < kernels_.size(); ++k) {
+            receive(field, k, first + i, message.data());
+            act(k, field, message.data(), [&](index_t l, float v) { energy[static_cast<std::size_t>(l * block + i)] += v; });
+          }
+        }
+        run_widest(set, normalise_marginals{energy.data(), L});
+        for (index_t i = 0; i < n; ++i) {
+          float* const q = &field.q[static_cast<std::size_t>((first + i) * stride)];
+          for (index_t l = 0; l < L; ++l) q[l] = energy[static_cast<std::size_t>(l * block + i)];
+          for (std::size_t k = 0; k < kernels_.size(); ++k)
+            if (scales_before(k)) {
+              float const scale = factor_[k][static_cast<std::size_t>(first + i)];
+              float* const w = &field.weighted[k][static_cast<std::size_t>((first + i) * stride)];
+              for (index_t l = 0; l < L; ++l) w[l] = q[l] * scale;
+            }
+        }
+      }
+    });
+  }
+
+  extent2 size_;
+  std::vector<pairwise> kernels_;
+  std::vector<permutohedral> lattice_;
+  std::vector<cells_t<float>> factor_;   // per kernel [N]: 1/d or 1/sqrt(d)
+};
+
+/// The marginals of an inference in the label space of its unary energies.
+/// @return [L,H,W] each in [0,1], their sum 1 up to rounding; 0 for labels that take no part
+[[nodiscard]] inline grid<float, 3> marginals(mean_field const& field)
+{
+  index_t const H = field.size.height, W = field.size.width;
+  grid<float, 3> out(field.all, H, W);
+  for (index_t l = 0; l < field.labels; ++l) {
+    float* const to = out.data() + field.ids[static_cast<std::size_t>(l)] * H * W;
+    for (index_t i = 0; i < H * W; ++i) to[i] = field.q[static_cast<std::size_t>(i * field.stride + l)];
+  }
+  return out;
+}
+
+/// The likeliest label of each pixel, in the label space of the unary energies; of equal ones the first that takes part.
+/// @return [H,W]
+[[nodiscard]] inline grid<std::int32_t, 2> likeliest(mean_field const& field)
+{
+  auto out = make_grid<std::int32_t>({field.size.height, field.size.width});
+  for (std::size_t i = 0; i < out.cells().size(); ++i) {
+    float const* const q = &field.q[i * static_cast<std::size_t>(field.stride)];
+    out.cells()[i] = static_cast<std::int32_t>(
+        field.ids[static_cast<std::size_t>(std::max_element(q, q + field.labels) - q)]);
+  }
+  return out;
+}
+
+struct crf_options {
+  int iterations = 10;
+  std::vector<index_t> present{};  ///< the labels that take part; all if empty
+};
+
+/// Refine unary energies with a fully connected CRF.
+///
+/// @param where    cpu
+/// @param field    built once for an image; any number of energies may follow
+/// @param unary    [L,H,W] energies, from unary_from_labels and its like
+/// @param options  iterations = 10, present = all
+/// @return the field after that many steps: marginals() and likeliest() read it, step() goes on
+///
+/// @throws       precondition_error: see start; iterations negative
+/// @complexity   a step takes about 25 ns a pixel and label on one core; O(N * L) memory beside the lattices
+/// @determinism  the same bits on every run and for every number of threads; between instruction sets and compilers up to
+///               contraction, which inference may amplify to about 1e-4 of a marginal
+/// @source       DenseCRF::inference of pydensecrf
+template <stack_like U>
+[[nodiscard]] mean_field infer(cpu const& where, dense_crf const& field, U const& unary, crf_options options = {})
+{
+  expects(options.iterations >= 0, "infer: iterations is ", options.iterations);
+  auto state = field.start(where, unary, std::move(options.present));
+  for (int t = 0; t < options.iterations; ++t) field.step(where, state);
+  return state;
+}
+
+}  // namespace cambium

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cambium/activation/confident.hpp>
+#include <cambium/component/relabel.hpp>
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/unary.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace cambium {
+
+/// Parameters of IRNet's label mining, by the names and with the defaults of the original's run_sample.py.
+struct mining_options {
+  double conf_fg_thres = 0.30;
+  double conf_bg_thres = 0.05;
+  double gt_prob = 0.7;  ///< how likely a label is right before refinement
+  int iterations = 10;   ///< of the CRF
+  std::vector<pairwise> kernels = crf_preset::irn();
+  crf_build build{};
+};
+
+/// Mine the pixels of an image whose label is sure, from its CAMs.
+///
+/// Labels above a high threshold are refined by a CRF, and so are labels above a low one. Where the first finds a class
+/// it is taken; where neither finds one it is background; the rest is unknown.
+///
+/// @param where    cpu
+/// @param image    [H,W,B]
+/// @param cams     [C,H,W] at the size of the image, each channel's maximum about 1
+/// @param keys     C classes, 0-based; the label of class k is k + 1
+/// @param options  defaults of the original
+/// @return [H,W] 0, key + 1, or label::ignore
+///
+/// @throws       precondition_error: sizes that do not fit together, NaN, a negative key
+/// @complexity   lattices of the image once, and two inferences
+/// @determinism  as infer
+/// @source       _work, step/cam_to_ir_label.py of jiwoon-ahn/irn, which builds the lattices twice
+template <stack_like I, stack_like M>
+[[nodiscard]] grid<std::int32_t, 2> cam_to_ir_label(cpu const& where, I const& image, M const& cams,
+                                                    std::vector<std::int32_t> const& keys, mining_options options = {})
+{
+  auto const in = as_view<3>(cams, "cam_to_ir_label: cams");
+  auto const picture = as_view<3>(image, "cam_to_ir_label: image");
+  expects(in.extent[1] == picture.extent[0] && in.extent[2] == picture.extent[1], "cam_to_ir_label: CAMs are ", in,
+          " but the image is ", picture);
+  expects(static_cast<index_t>(keys.size()) == in.extent[0], "cam_to_ir_label: CAMs are ", in, " but there are ",
+          static_cast<index_t>(keys.size()), " keys");
+  std::vector<std::int32_t> label{label::background};
+  for (auto const key : keys) {
+    expects(key >= 0, "cam_to_ir_label: key ", key, " is negative");
+    label.push_back(key + 1);
+  }
+  dense_crf const field(where, picture, options.kernels, options.build);
+  auto const refined = [&](double thres) {
+    auto const unary = unary_from_labels(where, label_above(where, in, thres), in.extent[0] + 1,
+                                         {.gt_prob = options.gt_prob});
+    return relabel(where, likeliest(infer(where, field, unary, {.iterations = options.iterations})), label);
+  };
+  return join_confident(where, refined(options.conf_fg_thres), refined(options.conf_bg_thres));
+}
+
+}  // namespace cambium

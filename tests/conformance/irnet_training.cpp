@@ -116,8 +116,8 @@ void pairs_of(golden_case& c, grid<float, 3> const& logits, grid<float, 4> const
         for (index_t y = 0; y < H; ++y)
           for (index_t x = reach; x < w - reach; ++x) {
             offset const to = edges.at[k];
-            double const off = static_cast<double>(field(b, axis, y, x)) -
-                               static_cast<double>(field(b, axis, y + to.dy, x + to.dx));
+            double const off =
+                static_cast<double>(field(b, axis, y, x)) - static_cast<double>(field(b, axis, y + to.dy, x + to.dx));
             by_class.push_back(std::abs(off - (axis == 0 ? to.dy : to.dx)));
             by_background.push_back(std::abs(off));
           }
@@ -159,8 +159,8 @@ void affinity_loss_stage(golden_case& c)
       for (int k = 0; k < edges.size; ++k)
         for (index_t y = 0; y < H; ++y)
           for (index_t x = 0; x < W; ++x) {
-            auto const kind = kind_of_pair(known(b, y, x + reach),
-                                           known(b, y + edges.at[k].dy, x + reach + edges.at[k].dx));
+            auto const kind =
+                kind_of_pair(known(b, y, x + reach), known(b, y + edges.at[k].dy, x + reach + edges.at[k].dx));
             if (kind != pair_kind::none) of_kind[static_cast<std::size_t>(kind)](b, k, y, x) = 1;
           }
     c.result("bg_pos_label", of_kind[0]);
@@ -171,8 +171,8 @@ void affinity_loss_stage(golden_case& c)
   auto const loss = affinity_displacement_loss<float>(where, logits, field, known, options);
   auto const& v = loss.value;
   auto const truth = c.read(c.has("losses_f64") ? "losses_f64" : "losses").value;
-  double const got[7] = {v.background, v.foreground, v.positive(), v.negative, v.field_foreground, v.field_background,
-                         v.total()};
+  double const got[7] = {v.background,       v.foreground,       v.positive(), v.negative,
+                         v.field_foreground, v.field_background, v.total()};
   char const* const names[7] = {"bg_pos", "fg_pos", "pos", "neg", "dp_fg", "dp_bg", "total"};
   for (std::size_t i = 0; i < 7 && i < truth.size(); ++i)
     if (!(std::abs(got[i] - truth[i]) <= 1e-6 + 1e-5 * std::abs(truth[i])))

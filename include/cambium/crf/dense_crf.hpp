@@ -50,7 +50,10 @@ struct pairwise {
 /// The published sets of kernels.
 namespace crf_preset {
 /// IRNet and most weak supervision since: label maps, 10 iterations.
-inline std::vector<pairwise> irn() { return {{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 50, .srgb = 5, .compat = 10.0}}; }
+inline std::vector<pairwise> irn()
+{
+  return {{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 50, .srgb = 5, .compat = 10.0}};
+}
 /// DeepLab's test-time refinement of probabilities, 10 iterations.
 inline std::vector<pairwise> deeplab()
 {
@@ -66,15 +69,16 @@ inline std::vector<pairwise> standard()
 /// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
 struct mean_field {
   extent2 size;
-  index_t labels = 0;   ///< L, of those that take part
-  index_t all = 0;      ///< labels of the unary energies
-  std::vector<index_t> ids;  ///< [L] which of them take part
-  index_t stride = 0;   ///< of q: L, and what fills a register
-  index_t steps = 0;    ///< done so far
-  cells_t<float> gain;  ///< [N,L] minus the unary energies
-  cells_t<float> q;     ///< [N,stride] marginals
+  index_t labels = 0;                             ///< L, of those that take part
+  index_t all = 0;                                ///< labels of the unary energies
+  std::vector<index_t> ids;                       ///< [L] which of them take part
+  index_t stride = 0;                             ///< of q: L, and what fills a register
+  index_t steps = 0;                              ///< done so far
+  cells_t<float> gain;                            ///< [N,L] minus the unary energies
+  cells_t<float> q;                               ///< [N,stride] marginals
   std::vector<cells_t<float>> weighted;           ///< per kernel that scales before filtering: q times that scale
   std::vector<std::vector<lattice_values>> room;  ///< per kernel and piece of channels
+  std::vector<cells_t<float>> summed;             ///< per kernel [N,stride], of exact kernels
 };
 
 /// Softmax over labels of 16 pixels' energies.
@@ -109,6 +113,7 @@ struct normalise_marginals {
 struct crf_build {
   double most_bytes = 8e9;  ///< an image that would take more is refused
   bool pad = false;         ///< as lattice_options: the package's quirk where pixels are no multiple of 4
+  bool exact = false;  ///< sum over all pairs of pixels instead of the lattice: O(N^2), for images of a few thousand
 };
 
 /// A fully connected conditional random field over the pixels of one image, ready for inference: its kernels' lattices
@@ -124,7 +129,7 @@ class dense_crf {
   /// @param where    cpu
   /// @param image    [H,W,B] colours of any arithmetic type, B <= 6: features are x/sxy, y/sxy, colour/srgb
   /// @param kernels  usually crf_preset::irn(); may be empty
-  /// @param options  most_bytes = 8e9, pad = false
+  /// @param options  most_bytes = 8e9, pad = false, exact = false
   ///
   /// @throws       precondition_error: sxy or srgb not positive, compat not finite, NaN colours, or an image whose
   ///               inference would take more than options.most_bytes, with the number; see bytes_needed
@@ -146,8 +151,9 @@ class dense_crf {
       for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
     }
     double const needed = bytes_needed(size_, bands, kernels_, 2);
-    expects(needed <= options.most_bytes, "dense_crf: an image of ", H, " x ", W, " takes about ", std::ceil(needed / 1e8) / 10,
-            " GB, more than the ", options.most_bytes / 1e9, " GB allowed; raise options.most_bytes or label it in tiles");
+    expects(needed <= options.most_bytes, "dense_crf: an image of ", H, " x ", W, " takes about ",
+            std::ceil(needed / 1e8) / 10, " GB, more than the ", options.most_bytes / 1e9,
+            " GB allowed; raise options.most_bytes or label it in tiles");
     for (auto const& k : kernels_) {
       auto features = make_grid<float>({2 + (k.srgb > 0 ? bands : 0), H, W});
       auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
@@ -160,8 +166,11 @@ class dense_crf {
               features(b, y, x) = static_cast<float>(in(y, x, b - 2)) / srgb;
           }
       });
-      lattice_.emplace_back(where, view<float const, 2>(features.data(), {features.shape()[0], N}),
-                            lattice_options{options.pad});
+      if (options.exact)
+        exact_.push_back(std::move(features));
+      else
+        lattice_.emplace_back(where, view<float const, 2>(features.data(), {features.shape()[0], N}),
+                              lattice_options{options.pad});
     }
     for (std::size_t k = 0; k < kernels_.size(); ++k) scale_kernel(where, k);
   }
@@ -180,7 +189,6 @@ class dense_crf {
 
   extent2 size() const { return size_; }
   std::vector<pairwise> const& kernels() const { return kernels_; }
-  permutohedral const& lattice(std::size_t k) const { return lattice_[k]; }
 
   /// Begin an inference: the marginals are the softmax of minus the unary energies.
   ///
@@ -222,13 +230,15 @@ class dense_crf {
     field.q.assign(N * static_cast<std::size_t>(field.stride), 0);
     field.room.resize(kernels_.size());
     field.weighted.resize(kernels_.size());
+    field.summed.resize(exact_.size());
     for (std::size_t k = 0; k < kernels_.size(); ++k)
       if (scales_before(k)) field.weighted[k].assign(field.q.size(), 0);
     for_each_share(where, size_.height, 16, [&](index_t begin, index_t end) {
       for (index_t y = begin; y < end; ++y)
         for (index_t l = 0; l < L; ++l)
           for (index_t x = 0; x < size_.width; ++x)
-            field.gain[static_cast<std::size_t>((y * size_.width + x) * L + l)] = -static_cast<float>(in(field.ids[static_cast<std::size_t>(l)], y, x));
+            field.gain[static_cast<std::size_t>((y * size_.width + x) * L + l)] =
+                -static_cast<float>(in(field.ids[static_cast<std::size_t>(l)], y, x));
     });
     update(where, field, false);
     return field;
@@ -254,7 +264,8 @@ class dense_crf {
       std::fill(force.begin(), force.end(), 0.0);
       for (std::size_t k = 0; k < kernels_.size(); ++k) {
         receive(field, k, i, message.data());
-        act(k, field, message.data(), [&](index_t l, float v) { force[static_cast<std::size_t>(l)] += static_cast<double>(v); });
+        act(k, field, message.data(),
+            [&](index_t l, float v) { force[static_cast<std::size_t>(l)] += static_cast<double>(v); });
       }
       for (index_t l = 0; l < L; ++l) {
         double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * field.stride + l)]);
@@ -266,10 +277,7 @@ class dense_crf {
   }
 
  private:
-  static index_t padded(index_t labels)
-  {
-    return labels <= 2 ? labels : (labels + 3) / 4 * 4;
-  }
+  static index_t padded(index_t labels) { return labels <= 2 ? labels : (labels + 3) / 4 * 4; }
   bool scales_before(std::size_t k) const
   {
     return kernels_[k].by == kernel_norm::before || kernels_[k].by == kernel_norm::symmetric;
@@ -284,15 +292,43 @@ class dense_crf {
   {
     auto& factor = factor_.emplace_back();
     if (kernels_[k].by == kernel_norm::none) return;
-    factor.resize(static_cast<std::size_t>(lattice_[k].positions()));
     float const one = 1;
     lattice_values room;
-    spread_and_blur<1>(where, lattice_[k], false, [&](index_t) { return &one; }, room);
-    for_each_share(where, lattice_[k].positions(), 4096, [&](index_t begin, index_t end) {
+    factor.resize(static_cast<std::size_t>(size_.height * size_.width));
+    if (exact_.empty())
+      spread_and_blur<1>(where, lattice_[k], false, [&](index_t) { return &one; }, room);
+    else
+      sum_pairs(where, k, 1, [&](index_t) { return &one; }, factor.data());
+    for_each_share(where, static_cast<index_t>(factor.size()), 4096, [&](index_t begin, index_t end) {
       for (index_t i = begin; i < end; ++i) {
         float& f = factor[static_cast<std::size_t>(i)];
-        read_back<1>(lattice_[k], room, i, &f);
+        if (exact_.empty()) read_back<1>(lattice_[k], room, i, &f);
         f = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f + 1e-20f) : 1.f / (f + 1e-20f);
+      }
+    });
+  }
+
+  /// The kernel itself, pair by pair: out[i] = sum over j of exp(-|f_i - f_j|^2 / 2) in(j), for `channels` values.
+  template <class In>
+  void sum_pairs(cpu const& where, std::size_t k, index_t channels, In const& in, float* out) const
+  {
+    auto const& f = exact_[k];
+    index_t const D = f.shape()[0], N = size_.height * size_.width;
+    for_each_share(where, N, 16, [&](index_t begin, index_t end) {
+      std::vector<double> sum(static_cast<std::size_t>(channels));
+      for (index_t i = begin; i < end; ++i) {
+        std::fill(sum.begin(), sum.end(), 0.0);
+        for (index_t j = 0; j < N; ++j) {
+          double distance = 0;
+          for (index_t d = 0; d < D; ++d) {
+            double const apart = static_cast<double>(f.data()[d * N + i]) - static_cast<double>(f.data()[d * N + j]);
+            distance += apart * apart;
+          }
+          double const weight = std::exp(-distance / 2);
+          for (index_t c = 0; c < channels; ++c)
+            sum[static_cast<std::size_t>(c)] += weight * static_cast<double>(in(j)[c]);
+        }
+        std::copy(sum.begin(), sum.end(), out + i * channels);
       }
     });
   }
@@ -301,11 +337,16 @@ class dense_crf {
   {
     for (std::size_t k = 0; k < kernels_.size(); ++k) {
       float const* const in = scales_before(k) ? field.weighted[k].data() : field.q.data();
+      if (!exact_.empty()) {
+        field.summed[k].resize(field.q.size());
+        sum_pairs(where, k, field.stride, [&](index_t i) { return in + i * field.stride; }, field.summed[k].data());
+        continue;
+      }
       std::size_t piece = 0;
       for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
         if (field.room[k].size() <= piece) field.room[k].emplace_back();
-        spread_and_blur<Width>(where, lattice_[k], false, [&](index_t i) { return in + i * field.stride + c; },
-                               field.room[k][piece++]);
+        spread_and_blur<Width>(
+            where, lattice_[k], false, [&](index_t i) { return in + i * field.stride + c; }, field.room[k][piece++]);
       });
     }
   }
@@ -314,9 +355,12 @@ class dense_crf {
   [[gnu::always_inline]] void receive(mean_field const& field, std::size_t k, index_t i, float* message) const
   {
     std::size_t piece = 0;
-    for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-      read_back<Width>(lattice_[k], field.room[k][piece++], i, message + c);
-    });
+    if (!exact_.empty())
+      std::copy_n(field.summed[k].data() + i * field.stride, field.labels, message);
+    else
+      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+        read_back<Width>(lattice_[k], field.room[k][piece++], i, message + c);
+      });
     if (!scales_after(k)) return;
     float const scale = factor_[k][static_cast<std::size_t>(i)];
     for (index_t l = 0; l < field.labels; ++l) message[l] *= scale;
@@ -332,7 +376,8 @@ class dense_crf {
     if (kernels_[k].compat.matrix) {
       for (index_t l = 0; l < L; ++l) {
         float v = 0;
-        for (index_t m = 0; m < L; ++m) v -= static_cast<float>(w[static_cast<std::size_t>(id(l) * field.all + id(m))]) * message[m];
+        for (index_t m = 0; m < L; ++m)
+          v -= static_cast<float>(w[static_cast<std::size_t>(id(l) * field.all + id(m))]) * message[m];
         add(l, v);
       }
     } else if (w.size() == 1) {
@@ -349,7 +394,8 @@ class dense_crf {
     index_t const N = size_.height * size_.width, L = field.labels, stride = field.stride;
     isa const set = vectors_of(where);
     for_each_share(where, (N + block - 1) / block, 64, [&](index_t begin, index_t end) {
-      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f), message(static_cast<std::size_t>(stride + 16));
+      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f),
+          message(static_cast<std::size_t>(stride + 16));
       for (index_t b = begin; b < end; ++b) {
         index_t const first = b * block, n = std::min<index_t>(block, N - first);
         for (index_t i = 0; i < n; ++i) {
@@ -358,7 +404,8 @@ class dense_crf {
           if (!with_messages) continue;
           for (std::size_t k = 0; k < kernels_.size(); ++k) {
             receive(field, k, first + i, message.data());
-            act(k, field, message.data(), [&](index_t l, float v) { energy[static_cast<std::size_t>(l * block + i)] += v; });
+            act(k, field, message.data(),
+                [&](index_t l, float v) { energy[static_cast<std::size_t>(l * block + i)] += v; });
           }
         }
         run_widest(set, normalise_marginals{energy.data(), L});
@@ -378,8 +425,9 @@ class dense_crf {
 
   extent2 size_;
   std::vector<pairwise> kernels_;
-  std::vector<permutohedral> lattice_;
-  std::vector<cells_t<float>> factor_;   // per kernel [N]: 1/d or 1/sqrt(d)
+  std::vector<permutohedral> lattice_;  // or, of exact kernels,
+  std::vector<grid<float, 3>> exact_;   // their features
+  std::vector<cells_t<float>> factor_;  // per kernel [N]: 1/d or 1/sqrt(d)
 };
 
 /// The marginals of an inference in the label space of its unary energies.
@@ -402,8 +450,8 @@ class dense_crf {
   auto out = make_grid<std::int32_t>({field.size.height, field.size.width});
   for (std::size_t i = 0; i < out.cells().size(); ++i) {
     float const* const q = &field.q[i * static_cast<std::size_t>(field.stride)];
-    out.cells()[i] = static_cast<std::int32_t>(
-        field.ids[static_cast<std::size_t>(std::max_element(q, q + field.labels) - q)]);
+    out.cells()[i] =
+        static_cast<std::int32_t>(field.ids[static_cast<std::size_t>(std::max_element(q, q + field.labels) - q)]);
   }
   return out;
 }

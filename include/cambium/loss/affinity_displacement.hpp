@@ -208,8 +208,8 @@ struct affinity_loss_band {
     auto const i = static_cast<std::size_t>(kind);
     double const target[2] = {kind == pair_kind::foreground ? to.dy : 0.0, kind == pair_kind::foreground ? to.dx : 0.0};
     for (index_t axis = 0; axis < 2; ++axis) {
-      double const off = static_cast<double>(field(axis, y, x)) - static_cast<double>(field(axis, y + to.dy, x + to.dx)) -
-                         target[axis];
+      double const off = static_cast<double>(field(axis, y, x)) -
+                         static_cast<double>(field(axis, y + to.dy, x + to.dx)) - target[axis];
       field_sum[i] += std::abs(off);
       double const pull = off > 0 ? field_slope[i] : off < 0 ? -field_slope[i] : 0;
       double* const at = field_gradient.data() + axis * height * W + (y - top) * W + x;

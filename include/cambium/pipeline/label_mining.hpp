@@ -53,8 +53,8 @@ template <stack_like I, stack_like M>
   }
   dense_crf const field(where, picture, options.kernels, options.build);
   auto const refined = [&](double thres) {
-    auto const unary = unary_from_labels(where, label_above(where, in, thres), in.extent[0] + 1,
-                                         {.gt_prob = options.gt_prob});
+    auto const unary =
+        unary_from_labels(where, label_above(where, in, thres), in.extent[0] + 1, {.gt_prob = options.gt_prob});
     return relabel(where, likeliest(infer(where, field, unary, {.iterations = options.iterations})), label);
   };
   return join_confident(where, refined(options.conf_fg_thres), refined(options.conf_bg_thres));

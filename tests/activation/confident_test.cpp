@@ -1,0 +1,49 @@
+#include <cambium/activation/confident.hpp>
+#include <cambium/pipeline/label_mining.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+
+using namespace cambium;
+
+TEST_CASE("label_above: the first of the largest, if it is above the threshold", "[activation][picture]")
+{
+  grid<float, 3> maps(2, 1, 5);
+  float const first[5] = {0.3f, 0.31f, 0.5f, 0.1f, -1}, second[5] = {0.3f, 0.2f, 0.5f, 0.4f, -2};
+  for (index_t x = 0; x < 5; ++x) maps(0, 0, x) = first[x], maps(1, 0, x) = second[x];
+  auto const labels = label_above(cpu{}, maps, 0.3f);
+  std::int32_t const want[5] = {0, 1, 1, 2, 0};
+  for (index_t x = 0; x < 5; ++x) CHECK(labels(0, x) == want[x]);
+  CAMBIUM_THROWS_SAYING(label_above(cpu{}, maps, std::nan("")), precondition_error, "thres is nan");
+  maps(1, 0, 3) = std::nanf("");
+  CAMBIUM_THROWS_SAYING(label_above(cpu{}, maps, 0.3), precondition_error, "maps(1,0,3) is nan");
+}
+
+TEST_CASE("join_confident: sure of a class, sure of none, unsure", "[activation][picture]")
+{
+  grid<std::int32_t, 2> fg(1, 4), bg(1, 4);
+  fg(0, 0) = 5, bg(0, 0) = 5;
+  bg(0, 1) = 7;
+  fg(0, 3) = 9;
+  auto const out = join_confident(cpu{}, fg, bg);
+  CHECK(out(0, 0) == 5);
+  CHECK(out(0, 1) == 255);
+  CHECK(out(0, 2) == 0);
+  CHECK(out(0, 3) == 9);
+  CAMBIUM_THROWS_SAYING(join_confident(cpu{}, fg, grid<std::int32_t, 2>(1, 3)), precondition_error, "[1,4]");
+}
+
+TEST_CASE("cam_to_ir_label checks what fits together, and labels by class", "[activation][errors]")
+{
+  grid<std::uint8_t, 3> const image(8, 9, 3);
+  grid<float, 3> cams(1, 8, 9);
+  std::fill(cams.cells().begin(), cams.cells().end(), 1.f);
+  for (auto const v : cam_to_ir_label(cpu{}, image, cams, {7}).cells()) CHECK(v == 8);
+  for (auto const v : cam_to_ir_label(cpu{}, image, grid<float, 3>(1, 8, 9), {7}).cells()) CHECK(v == 0);
+  for (auto const v : cam_to_ir_label(cpu{}, image, grid<float, 3>(0, 8, 9), {}).cells()) CHECK(v == 0);
+  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, grid<float, 3>(1, 8, 8), {7}), precondition_error, "[1,8,8]");
+  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, cams, {7, 8}), precondition_error, "2 keys");
+  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, cams, {-1}), precondition_error, "key -1 is negative");
+}

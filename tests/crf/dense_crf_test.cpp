@@ -1,0 +1,283 @@
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/unary.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+struct picture {
+  grid<std::uint8_t, 3> image;
+  grid<float, 3> unary;
+
+  picture(index_t L, index_t H, index_t W, unsigned seed)
+      : image(support::uniform<std::uint8_t, 3>({H, W, 3}, 0, 40, seed)),
+        unary(support::uniform<float, 3>({L, H, W}, 0, 2, seed + 1))
+  {
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = W / 2; x < W; ++x)
+        for (index_t c = 0; c < 3; ++c) image(y, x, c) = static_cast<std::uint8_t>(image(y, x, c) + 120);
+  }
+};
+
+/// Mean field by its definition, over all pairs of pixels, in double.
+std::vector<double> by_definition(picture const& p, std::vector<pairwise> const& kernels, int steps)
+{
+  index_t const H = p.image.shape()[0], W = p.image.shape()[1], L = p.unary.shape()[0], N = H * W;
+  auto const at = [&](std::vector<double>& v, index_t l, index_t i) -> double& {
+    return v[static_cast<std::size_t>(l * N + i)];
+  };
+  std::vector<std::vector<double>> weight;
+  for (auto const& k : kernels) {
+    std::vector<double> w(static_cast<std::size_t>(N * N)), d(static_cast<std::size_t>(N), 0.0);
+    for (index_t i = 0; i < N; ++i)
+      for (index_t j = 0; j < N; ++j) {
+        double far = (std::pow(i / W - j / W, 2) + std::pow(i % W - j % W, 2)) / (k.sxy * k.sxy);
+        for (index_t c = 0; c < 3 && k.srgb > 0; ++c)
+          far += std::pow((p.image(i / W, i % W, c) - p.image(j / W, j % W, c)) / k.srgb, 2);
+        w[static_cast<std::size_t>(i * N + j)] = std::exp(-far / 2);
+        d[static_cast<std::size_t>(i)] += std::exp(-far / 2);
+      }
+    for (index_t i = 0; i < N; ++i)
+      for (index_t j = 0; j < N; ++j) {
+        double& v = w[static_cast<std::size_t>(i * N + j)];
+        double const di = d[static_cast<std::size_t>(i)], dj = d[static_cast<std::size_t>(j)];
+        if (k.by == kernel_norm::before) v /= dj;
+        if (k.by == kernel_norm::after) v /= di;
+        if (k.by == kernel_norm::symmetric) v /= std::sqrt(di * dj);
+      }
+    weight.push_back(w);
+  }
+  std::vector<double> q(static_cast<std::size_t>(L * N)), energy(q.size());
+  for (int t = 0; t <= steps; ++t) {
+    for (index_t i = 0; i < N; ++i)
+      for (index_t l = 0; l < L; ++l) {
+        double e = -static_cast<double>(p.unary(l, i / W, i % W));
+        for (std::size_t k = 0; k < kernels.size() && t > 0; ++k)
+          for (index_t j = 0; j < N; ++j) {
+            double const w = weight[k][static_cast<std::size_t>(i * N + j)];
+            auto const& c = kernels[k].compat;
+            if (c.matrix)
+              for (index_t m = 0; m < L; ++m) e -= c.weight[static_cast<std::size_t>(l * L + m)] * w * at(q, m, j);
+            else
+              e += c.weight[c.weight.size() == 1 ? 0 : static_cast<std::size_t>(l)] * w * at(q, l, j);
+          }
+        at(energy, l, i) = e;
+      }
+    for (index_t i = 0; i < N; ++i) {
+      double most = -1e300, sum = 0;
+      for (index_t l = 0; l < L; ++l) most = std::max(most, at(energy, l, i));
+      for (index_t l = 0; l < L; ++l) sum += at(q, l, i) = std::exp(at(energy, l, i) - most);
+      for (index_t l = 0; l < L; ++l) at(q, l, i) /= sum;
+    }
+  }
+  return q;
+}
+
+}  // namespace
+
+TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]")
+{
+  auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::after, kernel_norm::symmetric);
+  auto const kind = GENERATE(0, 1, 2);
+  CAPTURE(static_cast<int>(by), kind);
+  index_t const L = 3;
+  picture const p(L, 6, 7, 4);
+  compatibility const compat = kind == 0   ? compatibility(2.0)
+                               : kind == 1 ? compatibility::per_class({1, 0.5, 2})
+                                           : compatibility::table({-1, 0.5, 0, 0.5, -2, 0.25, 0, 0.25, -0.5});
+  std::vector<pairwise> const kernels{{.sxy = 2, .srgb = 0, .compat = 0.5, .by = by},
+                                      {.sxy = 4, .srgb = 30, .compat = compat, .by = by}};
+  dense_crf const crf(cpu{}, p.image, kernels, {.exact = true});
+  for (int const steps : {0, 1, 3}) {
+    auto const have = marginals(infer(cpu{}, crf, p.unary, {.iterations = steps}));
+    CHECK(support::largest_gap(have.cells(), by_definition(p, kernels, steps)) < 2e-5);
+  }
+}
+
+TEST_CASE("the lattice is near the exact kernels", "[crf][reference]")
+{
+  picture const p(2, 20, 24, 9);
+  auto const step = [&](bool exact) {
+    return marginals(
+        infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn(), {.exact = exact}), p.unary, {.iterations = 1}));
+  };
+  auto const lattice = step(false), exact = step(true);
+  double mean = 0;
+  for (std::size_t i = 0; i < lattice.cells().size(); ++i)
+    mean += std::abs(static_cast<double>(lattice.cells()[i]) - static_cast<double>(exact.cells()[i]));
+  CHECK(mean / static_cast<double>(lattice.size()) < 0.02);
+}
+
+TEST_CASE("marginals are distributions", "[crf][property]")
+{
+  index_t const L = GENERATE(1, 2, 3, 4, 5, 21);
+  CAPTURE(L);
+  picture const p(L, 15, 18, 2);
+  auto const q = marginals(infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn()), p.unary));
+  for (index_t y = 0; y < 15; ++y)
+    for (index_t x = 0; x < 18; ++x) {
+      double sum = 0;
+      for (index_t l = 0; l < L; ++l) {
+        REQUIRE((q(l, y, x) >= 0 && q(l, y, x) <= 1));
+        sum += static_cast<double>(q(l, y, x));
+      }
+      REQUIRE(sum == Approx(1).margin(1e-5));
+    }
+}
+
+TEST_CASE("the number of threads changes nothing, and steps add up", "[crf][property]")
+{
+  picture const p(3, 150, 160, 6);
+  auto const run = [&](int threads, int iterations) {
+    cpu const where{.threads = threads};
+    return marginals(infer(where, dense_crf(where, p.image, crf_preset::irn()), p.unary, {.iterations = iterations}));
+  };
+  auto const want = run(1, 4);
+  for (int const threads : {2, 3, 7}) CHECK(run(threads, 4) == want);
+  dense_crf const crf(cpu{}, p.image, crf_preset::irn());
+  auto field = infer(cpu{}, crf, p.unary, {.iterations = 1});
+  for (int t = 0; t < 3; ++t) crf.step(cpu{}, field);
+  CHECK(marginals(field) == want);
+  CHECK(field.steps == 4);
+}
+
+TEST_CASE("equal labels stay equal", "[crf][property]")
+{
+  picture p(3, 20, 20, 3);
+  std::fill(p.unary.cells().begin(), p.unary.cells().end(), 1.f);
+  auto const q = marginals(infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn()), p.unary));
+  for (float const v : q.cells()) REQUIRE(v == Approx(1 / 3.0).margin(1e-6));
+}
+
+TEST_CASE("only the labels present take part", "[crf][property]")
+{
+  picture const three(3, 20, 24, 5);
+  grid<float, 3> all(21, 20, 24);
+  std::vector<index_t> const present{0, 8, 15};
+  for (std::size_t l = 0; l < 3; ++l) std::copy_n(&three.unary(l, 0, 0), 20 * 24, &all(present[l], 0, 0));
+  dense_crf const crf(cpu{}, three.image, crf_preset::irn());
+  auto const few = infer(cpu{}, crf, three.unary), many = infer(cpu{}, crf, all, {.present = present});
+  auto const q = marginals(few), wide = marginals(many);
+  CHECK(wide.shape() == all.shape());
+  for (index_t l = 0; l < 21; ++l)
+    for (index_t y = 0; y < 20; ++y)
+      for (index_t x = 0; x < 24; ++x)
+        REQUIRE(wide(l, y, x) == (l == 0 ? q(0, y, x) : l == 8 ? q(1, y, x) : l == 15 ? q(2, y, x) : 0.f));
+  auto const best = likeliest(few), named = likeliest(many);
+  for (std::size_t i = 0; i < best.cells().size(); ++i)
+    REQUIRE(named.cells()[i] == present[static_cast<std::size_t>(best.cells()[i])]);
+
+  // weights of classes are looked up by their number in the whole space
+  std::vector<double> weight(21, 99.0);
+  weight[0] = 1, weight[8] = 2, weight[15] = 3;
+  dense_crf const by_all(cpu{}, three.image, {{.sxy = 3, .compat = compatibility::per_class(weight)}});
+  dense_crf const by_few(cpu{}, three.image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}});
+  CHECK(marginals(infer(cpu{}, by_all, all, {.present = present}))(15, 3, 4) ==
+        marginals(infer(cpu{}, by_few, three.unary))(2, 3, 4));
+}
+
+TEST_CASE("inference brings the divergence down", "[crf][property]")
+{
+  picture const p(3, 30, 30, 8);
+  dense_crf const crf(cpu{}, p.image, crf_preset::irn());
+  auto field = crf.start(cpu{}, p.unary);
+  double const before = crf.divergence(cpu{}, field);
+  for (int t = 0; t < 5; ++t) crf.step(cpu{}, field);
+  CHECK(crf.divergence(cpu{}, field) < before);
+}
+
+TEST_CASE("an edge in colour stops what positions would smooth", "[crf][picture]")
+{
+  // left dark, right bright; a few wrong labels on either side are put right, the border stays where it is
+  picture const p(2, 16, 20, 1);
+  grid<std::int32_t, 2> labels(16, 20), truth(16, 20);
+  for (index_t y = 0; y < 16; ++y)
+    for (index_t x = 0; x < 20; ++x) {
+      truth(y, x) = x >= 10;
+      labels(y, x) = (x >= 10) != ((7 * y + 5 * x) % 11 == 0);
+    }
+  auto const unary = unary_from_labels(cpu{}, labels, 2);
+  std::vector<pairwise> const kernels{{.sxy = 50, .srgb = 40, .compat = 10.0}};
+  CHECK(likeliest(infer(cpu{}, dense_crf(cpu{}, p.image, kernels), unary)) == truth);
+}
+
+TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
+{
+  picture const p(2, 5, 6, 1);
+  auto const made = [&](pairwise const& k) { dense_crf(cpu{}, p.image, {k}); };
+  CAMBIUM_THROWS_SAYING(made({.sxy = 0}), precondition_error, "sxy is 0");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 3, .srgb = -1}), precondition_error, "srgb is -1");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 3, .compat = HUGE_VAL}), precondition_error, "compat is inf");
+  CAMBIUM_THROWS_SAYING(dense_crf(cpu{}, grid<std::uint8_t, 3>(4, 4, 7), crf_preset::irn()), precondition_error,
+                        "7 bands");
+  CAMBIUM_THROWS_SAYING(dense_crf(cpu{}, grid<std::uint8_t, 3>(10000, 10000, 0), crf_preset::irn()), precondition_error,
+                        "an image of 10000 x 10000 takes about");
+  dense_crf const crf(cpu{}, p.image, crf_preset::irn());
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, grid<float, 3>(2, 5, 5)), precondition_error,
+                        "[2,5,5] but the image is 5 x 6");
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, grid<float, 3>(0, 5, 6)), precondition_error, "[0,5,6]");
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, p.unary, {2}), precondition_error, "label 2 takes part but there are 2");
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, p.unary, {1, 1}), precondition_error, "label 1 is named twice");
+  CAMBIUM_THROWS_SAYING(infer(cpu{}, crf, p.unary, {.iterations = -1}), precondition_error, "iterations is -1");
+  auto bad = p.unary;
+  bad(1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, bad), precondition_error, "unary(1,2,3) is nan");
+  dense_crf const three(cpu{}, p.image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}});
+  CAMBIUM_THROWS_SAYING(three.start(cpu{}, p.unary), precondition_error, "compat has 3 weights but there are 2 labels");
+}
+
+TEST_CASE("small and empty images", "[crf][errors]")
+{
+  for (auto const& [H, W] : {std::pair<index_t, index_t>{1, 1}, {1, 9}, {9, 1}, {0, 4}, {4, 0}}) {
+    grid<std::uint8_t, 3> const image(H, W, 3);
+    auto const field = infer(cpu{}, dense_crf(cpu{}, image, crf_preset::irn()), grid<float, 3>(2, H, W));
+    CHECK(marginals(field).size() == 2 * H * W);
+    CHECK(likeliest(field).size() == H * W);
+  }
+  picture const p(2, 4, 4, 1);
+  CHECK(marginals(infer(cpu{}, dense_crf(cpu{}, p.image, {}), p.unary)) ==
+        marginals(infer(cpu{}, dense_crf(cpu{}, p.image, {}), p.unary, {.iterations = 0})));
+}
+
+TEST_CASE("unary energies", "[crf][picture]")
+{
+  grid<std::int32_t, 2> labels(1, 3);
+  labels(0, 0) = 0, labels(0, 1) = 2, labels(0, 2) = 1;
+  auto const u = unary_from_labels(cpu{}, labels, 3, {.gt_prob = 0.5});
+  CHECK(u(0, 0, 0) == Approx(std::log(2)));
+  CHECK(u(1, 0, 0) == Approx(std::log(4)));
+  CHECK(u(2, 0, 1) == Approx(std::log(2)));
+  auto const unsure = unary_from_labels(cpu{}, labels, 2, {.gt_prob = 0.5, .zero_unsure = true});
+  CHECK(unsure(0, 0, 0) == Approx(std::log(2)));
+  CHECK(unsure(1, 0, 1) == Approx(std::log(2)));
+  CHECK(unsure(0, 0, 2) == Approx(std::log(2)));
+  for (float const v : unary_from_labels(cpu{}, grid<std::int32_t, 2>(2, 2), 1).cells()) CHECK(v == 0);
+  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 2), precondition_error, "label(0,1) is 2, outside 0..1");
+  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 3, {.gt_prob = 1}), precondition_error, "gt_prob is 1");
+  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 0), precondition_error, "0 labels");
+
+  grid<float, 3> p(2, 1, 2);
+  p(0, 0, 0) = 0.25f, p(1, 0, 0) = 0.75f, p(1, 0, 1) = 1;
+  auto const energy = unary_from_probabilities(cpu{}, p);
+  CHECK(energy(0, 0, 0) == Approx(std::log(4)));
+  CHECK(energy(0, 0, 1) == Approx(-std::log(1e-5)));
+  CHECK(energy(1, 0, 1) == 0);
+  CHECK(unary_from_probabilities(cpu{}, p, {.scale = 0.5})(0, 0, 0) == Approx(-std::log(0.375)));
+  p(0, 0, 0) = 1.5f;
+  CAMBIUM_THROWS_SAYING(unary_from_probabilities(cpu{}, p), precondition_error, "probabilities(0,0,0) is 1.5");
+
+  grid<float, 3> s(2, 1, 1);
+  s(0, 0, 0) = 1000, s(1, 0, 0) = 998;
+  auto const soft = unary_from_scores(cpu{}, s, 0.5);
+  CHECK(soft(1, 0, 0) - soft(0, 0, 0) == Approx(1));
+  CHECK(std::exp(-soft(0, 0, 0)) + std::exp(-soft(1, 0, 0)) == Approx(1));
+  CAMBIUM_THROWS_SAYING(unary_from_scores(cpu{}, s, 0), precondition_error, "scale is 0");
+}

@@ -1,0 +1,196 @@
+#include <cambium/crf/permutohedral.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+/// The filter it stands in for, pair by pair.
+grid<float, 2> exact_filter(grid<float, 2> const& features, grid<float, 2> const& values)
+{
+  index_t const D = features.shape()[0], N = features.shape()[1], C = values.shape()[1];
+  grid<float, 2> out(N, C);
+  for (index_t i = 0; i < N; ++i)
+    for (index_t c = 0; c < C; ++c) {
+      double sum = 0;
+      for (index_t j = 0; j < N; ++j) {
+        double distance = 0;
+        for (index_t d = 0; d < D; ++d) distance += std::pow(features(d, i) - features(d, j), 2);
+        sum += std::exp(-distance / 2) * static_cast<double>(values(j, c));
+      }
+      out(i, c) = static_cast<float>(sum);
+    }
+  return out;
+}
+
+double relative_gap(grid<float, 2> const& a, grid<float, 2> const& b)
+{
+  double gap = 0, size = 0;
+  for (std::size_t i = 0; i < a.cells().size(); ++i) {
+    gap += std::pow(static_cast<double>(a.cells()[i]) - static_cast<double>(b.cells()[i]), 2);
+    size += std::pow(static_cast<double>(b.cells()[i]), 2);
+  }
+  return std::sqrt(gap / size);
+}
+
+}  // namespace
+
+TEST_CASE("every position lies in one simplex", "[crf][property]")
+{
+  int const D = GENERATE(1, 2, 3, 4, 5, 6, 7, 8);
+  CAPTURE(D);
+  auto const features = support::uniform<float, 2>({D, 333}, -9, 9, static_cast<unsigned>(D));
+  permutohedral const lattice(cpu{}, features);
+  CHECK(lattice.dimension() == D);
+  for (index_t i = 0; i < 333; ++i) {
+    double sum = 0;
+    std::set<std::int32_t> corners;
+    for (int c = 0; c <= D; ++c) {
+      REQUIRE(lattice.weight(i, c) >= -1e-5f);
+      REQUIRE((1 <= lattice.point(i, c) && lattice.point(i, c) <= lattice.points()));
+      sum += static_cast<double>(lattice.weight(i, c));
+      corners.insert(lattice.point(i, c));
+    }
+    REQUIRE(sum == Approx(1).margin(1e-5));
+    REQUIRE(corners.size() == static_cast<std::size_t>(D + 1));
+  }
+}
+
+TEST_CASE("the positions of a point are those that have it as a corner", "[crf][property]")
+{
+  auto const features = support::uniform<float, 2>({3, 200}, 0, 4, 5);
+  permutohedral const lattice(cpu{}, features);
+  index_t listed = 0;
+  for (index_t p = 1; p <= lattice.points(); ++p) {
+    std::int32_t before = -1;
+    for (auto const* c = lattice.begin(p); c != lattice.end(p); ++c, ++listed) {
+      REQUIRE(c->position > before);  // in order: sums do not depend on threads
+      before = c->position;
+      bool found = false;
+      for (int corner = 0; corner < 4; ++corner)
+        found = found || (lattice.point(c->position, corner) == p && lattice.weight(c->position, corner) == c->weight);
+      REQUIRE(found);
+    }
+  }
+  CHECK(listed == 4 * 200);
+}
+
+TEST_CASE("neighbours along an axis are each other's", "[crf][property]")
+{
+  auto const features = support::uniform<float, 2>({4, 500}, 0, 3, 8);
+  permutohedral const lattice(cpu{}, features);
+  int met = 0;
+  for (int axis = 0; axis <= 4; ++axis)
+    for (index_t p = 1; p <= lattice.points(); ++p) {
+      auto const near = lattice.along(axis)[p];
+      if (near.after != 0) REQUIRE(lattice.along(axis)[near.after].before == p);
+      if (near.before != 0) REQUIRE(lattice.along(axis)[near.before].after == p);
+      met += near.after != 0;
+    }
+  CHECK(met > 100);
+}
+
+TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]")
+{
+  auto const [D, N, wide] = GENERATE(table<int, int, double>({{1, 300, 20}, {2, 900, 12}, {3, 900, 6}, {5, 900, 3}}));
+  CAPTURE(D, N);
+  auto const features = support::uniform<float, 2>({D, N}, 0, wide, 11);
+  auto const values = support::uniform<float, 2>({N, 3}, 0, 1, 12);
+  auto have = filter(cpu{}, permutohedral(cpu{}, features), values);
+  auto want = exact_filter(features, values);
+  // The lattice is right up to a factor that every normalisation takes out.
+  double a = 0, b = 0;
+  for (std::size_t i = 0; i < have.cells().size(); ++i) {
+    a += static_cast<double>(have.cells()[i]) * static_cast<double>(want.cells()[i]);
+    b += static_cast<double>(have.cells()[i]) * static_cast<double>(have.cells()[i]);
+  }
+  for (float& v : have.cells()) v *= static_cast<float>(a / b);
+  CHECK(relative_gap(have, want) < 0.1);
+}
+
+TEST_CASE("the reversed filter is the transposed one", "[crf][property]")
+{
+  auto const features = support::uniform<float, 2>({3, 250}, 0, 3, 3);
+  permutohedral const lattice(cpu{}, features);
+  auto const u = support::uniform<float, 2>({250, 1}, -1, 1, 1), v = support::uniform<float, 2>({250, 1}, -1, 1, 2);
+  auto const dot = [](grid<float, 2> const& p, grid<float, 2> const& q) {
+    double sum = 0;
+    for (std::size_t i = 0; i < p.cells().size(); ++i)
+      sum += static_cast<double>(p.cells()[i]) * static_cast<double>(q.cells()[i]);
+    return sum;
+  };
+  CHECK(dot(u, filter(cpu{}, lattice, v)) ==
+        Approx(dot(filter(cpu{}, lattice, u, {.reverse = true}), v)).epsilon(1e-5));
+}
+
+TEST_CASE("threads, instruction sets and channels change nothing", "[crf][property]")
+{
+  index_t const N = 40000;
+  auto const features = support::uniform<float, 2>({5, N}, 0, 12, 21);
+  auto const values = support::uniform<float, 2>({N, 7}, -1, 1, 22);
+  auto const want = filter(cpu{.threads = 1}, permutohedral(cpu{.threads = 1}, features), values);
+  for (int const threads : {2, 3, 7})
+    for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+      cpu const where{.threads = threads, .vectors = set};
+      CHECK(filter(where, permutohedral(where, features), values) == want);
+    }
+  grid<float, 2> alone(N, 1);
+  for (index_t i = 0; i < N; ++i) alone(i, 0) = values(i, 5);
+  auto const one = filter(cpu{}, permutohedral(cpu{}, features), alone);
+  for (index_t i = 0; i < N; ++i) REQUIRE(one(i, 0) == want(i, 5));
+}
+
+TEST_CASE("padding adds the lattice points of the origin, and only where the package does", "[crf][property]")
+{
+  auto const far = support::uniform<float, 2>({2, 5}, 20, 21, 2), four = support::uniform<float, 2>({2, 4}, 20, 21, 2);
+  CHECK(permutohedral(cpu{}, far, {.pad = true}).points() == permutohedral(cpu{}, far).points() + 3);
+  CHECK(permutohedral(cpu{}, four, {.pad = true}).points() == permutohedral(cpu{}, four).points());
+  grid<float, 2> const origin(2, 3);
+  CHECK(permutohedral(cpu{}, origin, {.pad = true}).points() == 3);
+}
+
+TEST_CASE("a wide space takes wide keys", "[crf][property]")
+{
+  auto features = support::uniform<float, 2>({8, 200}, -20000, 20000, 5);
+  for (index_t d = 0; d < 8; ++d) features(d, 1) = features(d, 0);  // the only neighbours
+  auto const values = support::uniform<float, 2>({200, 1}, 1, 2, 6);
+  permutohedral const lattice(cpu{}, features);
+  CHECK(lattice.points() == 199 * 9);
+  auto const out = filter(cpu{}, lattice, values);
+  CHECK(out(0, 0) == out(1, 0));
+  CHECK(out(0, 0) > 1.5f * out(2, 0) / values(2, 0));
+}
+
+TEST_CASE("permutohedral rejects what it documents", "[crf][errors]")
+{
+  CAMBIUM_THROWS_SAYING(permutohedral(cpu{}, grid<float, 2>(0, 5)), precondition_error, "must be 1..8");
+  CAMBIUM_THROWS_SAYING(permutohedral(cpu{}, grid<float, 2>(9, 5)), precondition_error, "must be 1..8");
+  grid<float, 2> features(2, 5);
+  features(1, 3) = std::numeric_limits<float>::quiet_NaN();
+  CAMBIUM_THROWS_SAYING(permutohedral(cpu{}, features), precondition_error, "features(1,3) is nan");
+  features(1, 3) = 1e9f;
+  CAMBIUM_THROWS_SAYING(permutohedral(cpu{}, features), precondition_error, "standard deviations");
+  permutohedral const lattice(cpu{}, grid<float, 2>(2, 5));
+  CAMBIUM_THROWS_SAYING(filter(cpu{}, lattice, grid<float, 2>(4, 1)), precondition_error, "the lattice holds 5");
+  grid<float, 2> values(5, 1);
+  values(2, 0) = std::numeric_limits<float>::infinity();
+  CAMBIUM_THROWS_SAYING(filter(cpu{}, lattice, values), precondition_error, "values(2,0) is inf");
+}
+
+TEST_CASE("no position, one position", "[crf][errors]")
+{
+  permutohedral const none(cpu{}, grid<float, 2>(3, 0));
+  CHECK(none.points() == 0);
+  CHECK(filter(cpu{}, none, grid<float, 2>(0, 2)).size() == 0);
+  permutohedral const one(cpu{}, grid<float, 2>(3, 1));
+  CHECK(one.points() == 4);
+  CHECK(filter(cpu{}, one, grid<float, 2>(1, 0)).size() == 0);
+}

@@ -1,0 +1,207 @@
+#include <cambium/loss/affinity_displacement.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+struct batch {
+  grid<float, 3> logits;
+  grid<float, 4> field;
+  grid<std::int32_t, 3> labels;
+
+  batch(index_t B, index_t H, index_t W, unsigned seed)
+      : logits(support::uniform<float, 3>({B, H, W}, -3, 3, seed)),
+        field(support::uniform<float, 4>({B, 2, H, W}, -4, 4, seed + 1)),
+        labels(support::uniform<std::int32_t, 3>({B, H / 3 + 1, W}, 0, 3.99, seed + 2))
+  {
+    auto const coarse = labels;
+    labels = grid<std::int32_t, 3>(B, H, W);
+    for (index_t b = 0; b < B; ++b)
+      for (index_t y = 0; y < H; ++y)
+        for (index_t x = 0; x < W; ++x) {
+          auto const v = coarse(b, y / 3, x / 3);
+          labels(b, y, x) = v == 3 ? label::ignore : v;
+        }
+  }
+  affinity_loss<float> loss(affinity_loss_options o, cpu const& where = {}) const
+  {
+    return affinity_displacement_loss<float>(where, logits, field, labels, o);
+  }
+};
+
+/// The loss by its definition, pair by pair.
+affinity_loss_values by_definition(batch const& d, int radius, bool inner)
+{
+  index_t const B = d.logits.shape()[0], H = d.logits.shape()[1], W = d.logits.shape()[2];
+  affinity_loss_values v;
+  double sum[3]{}, off_sum[2]{};
+  int const reach = radius - 1;
+  for (index_t b = 0; b < B; ++b)
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x)
+        for (int dy = 0; dy < radius; ++dy)
+          for (int dx = -reach; dx < radius; ++dx) {
+            if (dy == 0 && dx <= 0) continue;
+            if (dy * dy + dx * dx >= radius * radius) continue;
+            if (inner && (y + reach >= H || x - reach < 0 || x + reach >= W)) continue;
+            if (y + dy >= H || x + dx < 0 || x + dx >= W) continue;
+            double most = 0;
+            for (int py = 0; py <= dy; ++py)
+              for (int px = std::min(0, dx); px <= std::max(0, dx); ++px) {
+                double const far = std::pow(dy * px - dx * py, 2) / (dy * dy + dx * dx);
+                if (far < 1)
+                  most = std::max(most, 1 / (1 + std::exp(-static_cast<double>(d.logits(b, y + py, x + px)))));
+              }
+            auto const p = d.labels(b, y, x), q = d.labels(b, y + dy, x + dx);
+            if (p == 255 || q == 255) continue;
+            int const kind = p != q ? 2 : p == 0 ? 0 : 1;
+            ++v.pairs[kind];
+            sum[kind] -= std::log((kind == 2 ? most : 1 - most) + 1e-5);
+            if (kind == 2) continue;
+            for (index_t axis = 0; axis < 2; ++axis)
+              off_sum[kind] += std::abs(static_cast<double>(d.field(b, axis, y, x)) -
+                                        static_cast<double>(d.field(b, axis, y + dy, x + dx)) -
+                                        (kind == 0   ? 0
+                                         : axis == 0 ? dy
+                                                     : dx));
+          }
+  v.background = sum[0] / (static_cast<double>(v.pairs[0]) + 1e-5);
+  v.foreground = sum[1] / (static_cast<double>(v.pairs[1]) + 1e-5);
+  v.negative = sum[2] / (static_cast<double>(v.pairs[2]) + 1e-5);
+  v.field_background = off_sum[0] / (2 * static_cast<double>(v.pairs[0]) + 1e-5);
+  v.field_foreground = off_sum[1] / (2 * static_cast<double>(v.pairs[1]) + 1e-5);
+  return v;
+}
+
+}  // namespace
+
+TEST_CASE("the loss is its definition", "[loss][reference]")
+{
+  auto const [B, H, W] = GENERATE(table<int, int, int>({{1, 20, 30}, {3, 37, 21}, {2, 5, 60}}));
+  int const radius = GENERATE(2, 3, 5, 10);
+  bool const inner = GENERATE(true, false);
+  CAPTURE(B, H, W, radius, inner);
+  batch const d(B, H, W, 7);
+  auto const have = d.loss({radius, inner ? pair_sources::inner : pair_sources::all}).value;
+  auto const want = by_definition(d, radius, inner);
+  for (int i = 0; i < 3; ++i) CHECK(have.pairs[i] == want.pairs[i]);
+  CHECK(have.background == Approx(want.background).margin(1e-12));
+  CHECK(have.foreground == Approx(want.foreground).margin(1e-12));
+  CHECK(have.negative == Approx(want.negative).margin(1e-12));
+  CHECK(have.field_background == Approx(want.field_background).margin(1e-12));
+  CHECK(have.field_foreground == Approx(want.field_foreground).margin(1e-12));
+  CHECK(have.total() == Approx(want.total()).margin(1e-12));
+}
+
+TEST_CASE("the gradient is the slope", "[loss][property]")
+{
+  auto const sources = GENERATE(pair_sources::inner, pair_sources::all);
+  batch d(2, 18, 22, 5);
+  affinity_loss_options const options{4, sources};
+  auto const loss = d.loss(options);
+  float const step = 1e-3f;
+  for (index_t i = 0; i < d.logits.size(); i += 37) {
+    float& v = d.logits.data()[i];
+    float const here = v;
+    v = here + step;
+    double const above = d.loss(options).value.total();
+    v = here - step;
+    double const below = d.loss(options).value.total();
+    v = here;
+    double const width = static_cast<double>(here + step) - static_cast<double>(here - step);
+    CHECK(static_cast<double>(loss.boundary.data()[i]) == Approx((above - below) / width).margin(2e-6));
+  }
+  for (index_t i = 0; i < d.field.size(); i += 91) {
+    float& v = d.field.data()[i];
+    float const here = v;
+    v = here + step;
+    double const above = d.loss(options).value.total();
+    v = here - step;
+    double const below = d.loss(options).value.total();
+    v = here;
+    double const width = static_cast<double>(here + step) - static_cast<double>(here - step);
+    CHECK(static_cast<double>(loss.field.data()[i]) == Approx((above - below) / width).margin(2e-4));
+  }
+}
+
+TEST_CASE("of equal maxima the first on the path gets the gradient", "[loss][picture]")
+{
+  // one pair: (0,0) and (0,2); all three cells equal, the destination is first
+  grid<float, 3> const logits(1, 1, 3);
+  grid<std::int32_t, 3> labels(1, 1, 3);
+  labels(0, 0, 0) = 1, labels(0, 0, 1) = 255, labels(0, 0, 2) = 2;
+  auto const loss = affinity_displacement_loss<float>(cpu{}, logits, {}, labels, {3, pair_sources::all});
+  CHECK(loss.value.pairs[2] == 1);
+  CHECK(loss.boundary(0, 0, 0) == 0);
+  CHECK(loss.boundary(0, 0, 1) == 0);
+  CHECK(loss.boundary(0, 0, 2) < 0);
+  CHECK(loss.field.size() == 0);
+}
+
+TEST_CASE("threads change nothing", "[loss][property]")
+{
+  batch const d(2, 64, 50, 3);
+  auto const want = d.loss({10, pair_sources::inner}, cpu{.threads = 1});
+  for (int const threads : {2, 3, 7}) {
+    auto const have = d.loss({10, pair_sources::inner}, cpu{.threads = threads});
+    CHECK(have.boundary == want.boundary);
+    CHECK(have.field == want.field);
+    CHECK(have.value.total() == want.value.total());
+  }
+}
+
+TEST_CASE("many classes, unknown cells, no pair at all", "[loss][errors]")
+{
+  batch d(1, 12, 12, 1);
+  std::fill(d.labels.cells().begin(), d.labels.cells().end(), label::ignore);
+  auto const nothing = d.loss({5, pair_sources::inner});
+  CHECK(nothing.value.total() == 0);
+  for (float const g : nothing.boundary.cells()) CHECK(g == 0);
+  for (float const g : nothing.field.cells()) CHECK(g == 0);
+  std::fill(d.labels.cells().begin(), d.labels.cells().end(), 1000);  // any class counts
+  CHECK(d.loss({5, pair_sources::inner}).value.pairs[1] > 0);
+  CHECK(batch(1, 3, 3, 1).loss({10, pair_sources::inner}).value.total() == 0);  // no source inside
+  CHECK(batch(0, 3, 3, 1).loss({10, pair_sources::all}).value.total() == 0);
+  // saturated: huge logits give finite losses and slopes
+  std::fill(d.logits.cells().begin(), d.logits.cells().end(), 1e30f);
+  auto const wall = d.loss({5, pair_sources::all});
+  CHECK(wall.value.foreground == Approx(-std::log(1e-5)));
+  for (float const g : wall.boundary.cells()) CHECK(g == 0);
+}
+
+TEST_CASE("the loss rejects what it documents", "[loss][errors]")
+{
+  batch d(1, 8, 9, 1);
+  CAMBIUM_THROWS_SAYING(d.loss({11, pair_sources::all}), precondition_error, "radius 11");
+  d.logits(0, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+  CAMBIUM_THROWS_SAYING(d.loss({5, pair_sources::all}), precondition_error, "logits(0,2,3) is nan");
+  d = batch(1, 8, 9, 1);
+  d.field(0, 1, 2, 3) = std::numeric_limits<float>::infinity();
+  CAMBIUM_THROWS_SAYING(d.loss({5, pair_sources::all}), precondition_error, "displacement(0,1,2,3) is inf");
+  d = batch(1, 8, 9, 1);
+  d.labels = grid<std::int32_t, 3>(1, 8, 8);
+  CAMBIUM_THROWS_SAYING(d.loss({5, pair_sources::all}), precondition_error, "[1,8,9] but labels are [1,8,8]");
+  d = batch(1, 8, 9, 1);
+  d.field = grid<float, 4>(1, 3, 8, 9);
+  CAMBIUM_THROWS_SAYING(d.loss({5, pair_sources::all}), precondition_error, "the displacement is [1,3,8,9]");
+  CAMBIUM_THROWS_SAYING(quarter_labels(cpu{}, grid<std::int32_t, 2>(8, 10)), precondition_error, "multiples of 4");
+}
+
+TEST_CASE("a quarter takes the third of every four", "[loss][picture]")
+{
+  grid<std::int32_t, 2> pixels(8, 4);
+  for (index_t y = 0; y < 8; ++y)
+    for (index_t x = 0; x < 4; ++x) pixels(y, x) = static_cast<std::int32_t>(10 * y + x);
+  auto const cells = quarter_labels(cpu{}, pixels);
+  CHECK(cells.shape() == std::array<index_t, 2>{2, 1});
+  CHECK(cells(0, 0) == 22);
+  CHECK(cells(1, 0) == 62);
+}

@@ -103,6 +103,7 @@ void add_walk();
 void add_displacement();
 void add_component();
 void add_instance();
+void add_crf();
 void add_pipeline();
 
 }  // namespace bench

@@ -5,7 +5,7 @@
 //
 //   $ ./05_displacement
 //
-// Next: 11_irnet.
+// Next: 06_dense_crf.
 
 #include <cambium/component/connected.hpp>
 #include <cambium/displacement/cluster.hpp>

@@ -74,7 +74,7 @@ struct mean_field {
   std::vector<index_t> ids;                       ///< [L] which of them take part
   index_t stride = 0;                             ///< of q: L, and what fills a register
   index_t steps = 0;                              ///< done so far
-  cells_t<float> gain;                            ///< [N,L] minus the unary energies
+  cells_t<float> gain;                            ///< [N,stride] minus the unary energies
   cells_t<float> q;                               ///< [N,stride] marginals
   std::vector<cells_t<float>> weighted;           ///< per kernel that scales before filtering: q times that scale
   std::vector<std::vector<lattice_values>> room;  ///< per kernel and piece of channels
@@ -226,7 +226,7 @@ class dense_crf {
     field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
     field.ids = std::move(present);
     auto const N = static_cast<std::size_t>(size_.height * size_.width);
-    field.gain.resize(N * static_cast<std::size_t>(L));
+    field.gain.assign(N * static_cast<std::size_t>(field.stride), 0);
     field.q.assign(N * static_cast<std::size_t>(field.stride), 0);
     field.room.resize(kernels_.size());
     field.weighted.resize(kernels_.size());
@@ -237,7 +237,7 @@ class dense_crf {
       for (index_t y = begin; y < end; ++y)
         for (index_t l = 0; l < L; ++l)
           for (index_t x = 0; x < size_.width; ++x)
-            field.gain[static_cast<std::size_t>((y * size_.width + x) * L + l)] =
+            field.gain[static_cast<std::size_t>((y * size_.width + x) * field.stride + l)] =
                 -static_cast<float>(in(field.ids[static_cast<std::size_t>(l)], y, x));
     });
     update(where, field, false);
@@ -256,21 +256,16 @@ class dense_crf {
   [[nodiscard]] double divergence(cpu const& where, mean_field& field) const
   {
     spread(where, field);
-    index_t const N = size_.height * size_.width, L = field.labels;
+    index_t const N = size_.height * size_.width, stride = field.stride;
+    std::vector<float> force(static_cast<std::size_t>(stride)), message(force.size());
     double sum = 0;  // one thread: the order of a sum is part of its value
-    std::vector<float> message(static_cast<std::size_t>(field.stride + 16)), q(static_cast<std::size_t>(L));
-    std::vector<double> force(static_cast<std::size_t>(L));
     for (index_t i = 0; i < N; ++i) {
-      std::fill(force.begin(), force.end(), 0.0);
-      for (std::size_t k = 0; k < kernels_.size(); ++k) {
-        receive(field, k, i, message.data());
-        act(k, field, message.data(),
-            [&](index_t l, float v) { force[static_cast<std::size_t>(l)] += static_cast<double>(v); });
-      }
-      for (index_t l = 0; l < L; ++l) {
-        double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * field.stride + l)]);
-        double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * L + l)]);
-        if (p > 0) sum += p * (std::log(p) + energy - force[static_cast<std::size_t>(l)] / 2);
+      std::fill(force.begin(), force.end(), 0.f);
+      receive(field, i, 1, force.data(), message.data());
+      for (index_t l = 0; l < field.labels; ++l) {
+        double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * stride + l)]);
+        double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * stride + l)]);
+        if (p > 0) sum += p * (std::log(p) + energy - static_cast<double>(force[static_cast<std::size_t>(l)]) / 2);
       }
     }
     return sum;
@@ -302,7 +297,10 @@ class dense_crf {
     for_each_share(where, static_cast<index_t>(factor.size()), 4096, [&](index_t begin, index_t end) {
       for (index_t i = begin; i < end; ++i) {
         float& f = factor[static_cast<std::size_t>(i)];
-        if (exact_.empty()) read_back<1>(lattice_[k], room, i, &f);
+        if (exact_.empty()) {
+          f = 0;
+          read_back<1>(lattice_[k], room, i, 1, &f);
+        }
         f = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f + 1e-20f) : 1.f / (f + 1e-20f);
       }
     });
@@ -351,40 +349,42 @@ class dense_crf {
     }
   }
 
-  /// What kernel k brings to pixel i, label by label.
-  [[gnu::always_inline]] void receive(mean_field const& field, std::size_t k, index_t i, float* message) const
+  /// Adds what all kernels take off the energies of pixels first..first+n-1: force and message are [n,stride].
+  void receive(mean_field const& field, index_t first, index_t n, float* force, float* message) const
   {
-    std::size_t piece = 0;
-    if (!exact_.empty())
-      std::copy_n(field.summed[k].data() + i * field.stride, field.labels, message);
-    else
-      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-        read_back<Width>(lattice_[k], field.room[k][piece++], i, message + c);
-      });
-    if (!scales_after(k)) return;
-    float const scale = factor_[k][static_cast<std::size_t>(i)];
-    for (index_t l = 0; l < field.labels; ++l) message[l] *= scale;
-  }
-
-  /// Calls add(label, energy taken off) for a kernel's message.
-  template <class Add>
-  [[gnu::always_inline]] void act(std::size_t k, mean_field const& field, float const* message, Add const& add) const
-  {
-    auto const& w = kernels_[k].compat.weight;
+    index_t const stride = field.stride, L = field.labels;
     auto const id = [&](index_t l) { return field.ids[static_cast<std::size_t>(l)]; };
-    index_t const L = field.labels;
-    if (kernels_[k].compat.matrix) {
-      for (index_t l = 0; l < L; ++l) {
-        float v = 0;
-        for (index_t m = 0; m < L; ++m)
-          v -= static_cast<float>(w[static_cast<std::size_t>(id(l) * field.all + id(m))]) * message[m];
-        add(l, v);
+    for (std::size_t k = 0; k < kernels_.size(); ++k) {
+      auto const& compat = kernels_[k].compat;
+      bool const potts = !compat.matrix && compat.weight.size() == 1;
+      float* const to = potts ? force : message;
+      float const weight = potts ? static_cast<float>(compat.weight[0]) : 1.f;
+      float const* const factor = scales_after(k) ? &factor_[k][static_cast<std::size_t>(first)] : nullptr;
+      if (!potts) std::fill_n(message, n * stride, 0.f);
+      if (!exact_.empty()) {
+        for (index_t i = 0; i < n * stride; ++i)
+          to[i] += weight * (factor != nullptr ? factor[i / stride] : 1.f) *
+                   field.summed[k][static_cast<std::size_t>(first * stride + i)];
+      } else {
+        std::size_t piece = 0;
+        for_each_width(stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+          auto const& values = field.room[k][piece++];
+          for (index_t i = 0; i < n; ++i)
+            read_back<Width>(lattice_[k], values, first + i, factor != nullptr ? weight * factor[i] : weight,
+                             to + i * stride + c);
+        });
       }
-    } else if (w.size() == 1) {
-      auto const potts = static_cast<float>(w[0]);
-      for (index_t l = 0; l < L; ++l) add(l, potts * message[l]);
-    } else {
-      for (index_t l = 0; l < L; ++l) add(l, static_cast<float>(w[static_cast<std::size_t>(id(l))]) * message[l]);
+      if (potts) continue;
+      for (index_t i = 0; i < n; ++i)
+        for (index_t l = 0; l < L; ++l) {
+          float& taken = force[i * stride + l];
+          if (compat.matrix)
+            for (index_t m = 0; m < L; ++m)
+              taken -= static_cast<float>(compat.weight[static_cast<std::size_t>(id(l) * field.all + id(m))]) *
+                       message[i * stride + m];
+          else
+            taken += static_cast<float>(compat.weight[static_cast<std::size_t>(id(l))]) * message[i * stride + l];
+        }
     }
   }
 
@@ -394,30 +394,25 @@ class dense_crf {
     index_t const N = size_.height * size_.width, L = field.labels, stride = field.stride;
     isa const set = vectors_of(where);
     for_each_share(where, (N + block - 1) / block, 64, [&](index_t begin, index_t end) {
-      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f),
-          message(static_cast<std::size_t>(stride + 16));
+      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f);
+      std::vector<float> force(static_cast<std::size_t>(stride * block)), message(force.size());
       for (index_t b = begin; b < end; ++b) {
         index_t const first = b * block, n = std::min<index_t>(block, N - first);
-        for (index_t i = 0; i < n; ++i) {
-          float const* const gain = &field.gain[static_cast<std::size_t>((first + i) * L)];
-          for (index_t l = 0; l < L; ++l) energy[static_cast<std::size_t>(l * block + i)] = gain[l];
-          if (!with_messages) continue;
-          for (std::size_t k = 0; k < kernels_.size(); ++k) {
-            receive(field, k, first + i, message.data());
-            act(k, field, message.data(),
-                [&](index_t l, float v) { energy[static_cast<std::size_t>(l * block + i)] += v; });
-          }
-        }
+        std::copy_n(&field.gain[static_cast<std::size_t>(first * stride)], n * stride, force.data());
+        if (with_messages) receive(field, first, n, force.data(), message.data());
+        for (index_t i = 0; i < n; ++i)
+          for (index_t l = 0; l < L; ++l)
+            energy[static_cast<std::size_t>(l * block + i)] = force[static_cast<std::size_t>(i * stride + l)];
         run_widest(set, normalise_marginals{energy.data(), L});
-        for (index_t i = 0; i < n; ++i) {
-          float* const q = &field.q[static_cast<std::size_t>((first + i) * stride)];
-          for (index_t l = 0; l < L; ++l) q[l] = energy[static_cast<std::size_t>(l * block + i)];
-          for (std::size_t k = 0; k < kernels_.size(); ++k)
-            if (scales_before(k)) {
-              float const scale = factor_[k][static_cast<std::size_t>(first + i)];
-              float* const w = &field.weighted[k][static_cast<std::size_t>((first + i) * stride)];
-              for (index_t l = 0; l < L; ++l) w[l] = q[l] * scale;
-            }
+        float* const q = &field.q[static_cast<std::size_t>(first * stride)];
+        for (index_t i = 0; i < n; ++i)
+          for (index_t l = 0; l < L; ++l) q[i * stride + l] = energy[static_cast<std::size_t>(l * block + i)];
+        for (std::size_t k = 0; k < kernels_.size(); ++k) {
+          if (!scales_before(k)) continue;
+          float const* const factor = &factor_[k][static_cast<std::size_t>(first)];
+          float* const weighted = &field.weighted[k][static_cast<std::size_t>(first * stride)];
+          for (index_t i = 0; i < n; ++i)
+            for (index_t l = 0; l < stride; ++l) weighted[i * stride + l] = q[i * stride + l] * factor[i];
         }
       }
     });

@@ -193,6 +193,7 @@ class permutohedral {
             "; at most 2^31 / (dimension + 1) positions fit");
     expects_finite(where, in, "permutohedral: features");
     dimension_ = static_cast<int>(D);
+    gain_ = 1.f / (1.f + std::ldexp(1.f, -dimension_));
     positions_ = N;
     bool const origin = options.pad && N % 4 != 0;
     key_digits const digits = lay_out_keys(in, origin);
@@ -215,7 +216,7 @@ class permutohedral {
   int corners() const { return dimension_ + 1; }
 
   /// The factor that makes the filter of ones 1 for positions that lie alone; the original's alpha.
-  float gain() const { return 1.f / (1.f + std::ldexp(1.f, -dimension_)); }
+  float gain() const { return gain_; }
 
   /// Corner c of the simplex of position i: a lattice point 1..points(), and its barycentric weight.
   std::int32_t point(index_t i, int c) const { return point_[static_cast<std::size_t>(i * corners() + c)]; }
@@ -377,6 +378,7 @@ class permutohedral {
   }
 
   int dimension_ = 0;
+  float gain_ = 1;
   index_t positions_ = 0, points_ = 0;
   cells_t<std::int32_t> point_;   // [N,D + 1]
   cells_t<float> weight_;         // [N,D + 1]
@@ -427,17 +429,18 @@ void spread_and_blur(cpu const& where, permutohedral const& lattice, bool revers
   }
 }
 
-/// Reads `Width` blurred values at position i.
+/// Adds `factor` times the `Width` blurred values at position i.
 template <int Width>
 [[gnu::always_inline]] inline void read_back(permutohedral const& lattice, lattice_values const& values, index_t i,
-                                             float* to)
+                                             float factor, float* to)
 {
   std::int32_t const* const point = lattice.points_of(i);
   float const* const weight = lattice.weights_of(i);
+  float const* const from = values.now.data();
   pack<float, Width> sum{};
-  for (int c = 0; c < lattice.corners(); ++c)
-    sum += weight[c] * lanes_at<Width>(&values.now[static_cast<std::size_t>(index_t{point[c]} * Width)]).v;
-  lanes_at<Width>(to).v = lattice.gain() * sum;
+  for (int c = 0, n = lattice.corners(); c < n; ++c)
+    sum += weight[c] * lanes_at<Width>(from + index_t{point[c]} * Width).v;
+  lanes_at<Width>(to).v += lattice.gain() * factor * sum;
 }
 
 /// Calls body(std::integral_constant<int, Width>, first channel) for pieces of 16, 8, 4, 2 and 1 channels.
@@ -488,7 +491,7 @@ template <image_like X>
   for_each_width(in.extent[1], [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     spread_and_blur<Width>(where, lattice, options.reverse, [&](index_t i) { return &in(i, c); }, scratch);
     for_each_share(where, in.extent[0], 4096, [&](index_t begin, index_t end) {
-      for (index_t i = begin; i < end; ++i) read_back<Width>(lattice, scratch, i, &out(i, c));
+      for (index_t i = begin; i < end; ++i) read_back<Width>(lattice, scratch, i, 1, &out(i, c));
     });
   });
   return out;

@@ -352,29 +352,56 @@ class permutohedral {
     points_ = all_numbers.size();
 
     near_.assign(static_cast<std::size_t>((D + 1) * (points_ + 1)), neighbours{0, 0});
-    for_each_share(where, (D + 1) * points_, 4096, [&](index_t begin, index_t end) {
-      for (index_t i = begin; i < end; ++i) {
-        auto const axis = i / points_, p = i % points_ + 1;
-        std::int32_t const after =
-            all_numbers.find(all_numbers[static_cast<std::int32_t>(p)] + all - (D + 1) * stride[axis]);
-        if (after == 0) continue;
-        near_[static_cast<std::size_t>(axis * (points_ + 1) + p)].after = after;
-        near_[static_cast<std::size_t>(axis * (points_ + 1) + after)].before = static_cast<std::int32_t>(p);
-      }
-    });
+    for (index_t axis = 0; axis <= D; ++axis) {
+      neighbours* const near = near_.data() + axis * (points_ + 1);
+      Key const step = all - (D + 1) * stride[axis];
+      for_each_share(where, points_, 4096, [&](index_t begin, index_t end) {
+        for (index_t p = begin + 1; p <= end; ++p) {
+          std::int32_t const after = all_numbers.find(all_numbers[static_cast<std::int32_t>(p)] + step);
+          if (after == 0) continue;
+          near[p].after = after;
+          near[after].before = static_cast<std::int32_t>(p);
+        }
+      });
+    }
   }
 
   /// Turns corners by position into positions by point.
-  void list_positions(cpu const&)
+  void list_positions(cpu const& where)
   {
-    first_.assign(static_cast<std::size_t>(points_ + 2), 0);
-    for (std::int32_t const p : point_) ++first_[static_cast<std::size_t>(p + 1)];
-    for (std::size_t p = 1; p < first_.size(); ++p) first_[p] += first_[p - 1];
+    // Each member of the team counts, and later lists, its own positions: they come in order all the same.
+    int const most = static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), positions_ / 8192)));
+    auto const points = static_cast<std::size_t>(points_ + 2), n = static_cast<std::size_t>(corners());
+    std::vector<cells_t<std::int32_t>> next(static_cast<std::size_t>(most));
+    int used = 1;
+    auto const share = [&](int rank, int size, auto const& visit) {
+      auto const first = static_cast<std::size_t>(positions_ * rank / size);
+      auto const last = static_cast<std::size_t>(positions_ * (rank + 1) / size);
+      for (std::size_t i = first; i < last; ++i)
+        for (std::size_t at = i * n; at < (i + 1) * n; ++at) visit(i, at);
+    };
+    as_team(most, [&](int rank, int size) {
+      if (rank == 0) used = size;
+      auto& count = next[static_cast<std::size_t>(rank)];
+      count.assign(points, 0);
+      share(rank, size, [&](std::size_t, std::size_t at) { ++count[static_cast<std::size_t>(point_[at])]; });
+    });
+    first_.resize(points);
+    std::int32_t sum = 0;
+    for (std::size_t p = 0; p < points; ++p) {
+      first_[p] = sum;
+      for (int t = 0; t < used; ++t) sum += std::exchange(next[static_cast<std::size_t>(t)][p], sum);
+    }
     spread_.resize(point_.size());
-    cells_t<std::int32_t> next(first_.begin(), first_.end());
-    for (std::size_t i = 0; i < point_.size(); ++i)
-      spread_[static_cast<std::size_t>(next[static_cast<std::size_t>(point_[i])]++)] = {
-          static_cast<std::int32_t>(i / static_cast<std::size_t>(corners())), weight_[i]};
+    for_each_share(where, used, 1, [&](index_t begin, index_t end) {
+      for (auto rank = static_cast<int>(begin); rank < static_cast<int>(end); ++rank) {
+        auto& place = next[static_cast<std::size_t>(rank)];
+        share(rank, used, [&](std::size_t i, std::size_t at) {
+          auto const to = static_cast<std::size_t>(place[static_cast<std::size_t>(point_[at])]++);
+          spread_[to] = {static_cast<std::int32_t>(i), weight_[at]};
+        });
+      }
+    });
   }
 
   int dimension_ = 0;

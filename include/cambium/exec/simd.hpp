@@ -181,7 +181,10 @@ class flush_denormals {
 template <class T>
 [[gnu::always_inline]] inline void pin(T& value)
 {
-#if CAMBIUM_X86
+#if CAMBIUM_X86 && defined(__clang__)
+  // Wide packs do not fit its constraint here; but it fuses inside one expression only, and this ends one.
+  if constexpr (sizeof(T) <= 16) asm("" : "+x"(value));
+#elif CAMBIUM_X86
   asm("" : "+x"(value));
 #else
   asm volatile("" : "+m"(value));

@@ -2,10 +2,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace labelling {
@@ -92,18 +94,21 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   app.add_option(both("component-thres"), o.component_thres,
                  "without displacements: boundaries from here on part components; above 1 none do")
       ->group(labels);
-  auto const choice = [&](std::string const& name, std::string& to, std::vector<std::string> const& words,
+  auto const choice = [&](std::string const& name, auto& to, std::vector<std::string> const& words,
                           std::string const& text) {
-    to = words.front();
-    app.add_option(name, to, text)->check(CLI::IsMember(words))->group(labels);
+    auto const choose = [&to, &words](std::string const& word) {
+      to = static_cast<std::decay_t<decltype(to)>>(std::find(words.begin(), words.end(), word) - words.begin());
+    };
+    app.add_option_function<std::string>(name, choose, text)
+        ->check(CLI::IsMember(words))
+        ->default_str(words.front())
+        ->group(labels);
   };
-  std::string small, scale, parts;
-  choice("--fragments", small, {"zero", "drop", "keep"},
+  choice("--fragments", o.small, fragment_words,
          "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'");
-  choice("--scale", scale, {"image", "class", "instance"},
+  choice("--scale", o.scale, scale_words,
          "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'");
-  choice("--pieces", parts, {"separate", "merged"},
-         "pieces of one instance: 'separate' instances (the original) or 'merged'");
+  choice("--pieces", o.parts, piece_words, "pieces of one instance: 'separate' instances (the original) or 'merged'");
   app.add_option(both("cam-eval-thres"), s.cam_eval_thres,
                  "background score of the CAM baseline printed beside the scores")
       ->group(labels);
@@ -132,13 +137,6 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
     status = app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
     return std::nullopt;
   }
-  o.small = small == "zero"   ? cambium::fragments::score_zero
-            : small == "drop" ? cambium::fragments::drop
-                              : cambium::fragments::keep;
-  o.scale = scale == "image"   ? cambium::score_scale::image
-            : scale == "class" ? cambium::score_scale::group
-                               : cambium::score_scale::channel;
-  o.parts = parts == "separate" ? cambium::pieces::separate : cambium::pieces::merged;
   auto const refuse = [&](std::string const& why) -> std::optional<settings> {
     std::cerr << "label: " << why << "\nRun with --help for more information.\n";
     status = 2;

@@ -33,9 +33,6 @@ std::string hash(cambium::bytes const& content)
 json parameters(settings const& s)
 {
   auto const& o = s.irnet;
-  char const* const small[] = {"zero", "drop", "keep"};
-  char const* const scale[] = {"image", "class", "instance"};
-  char const* const parts[] = {"separate", "merged"};
   return {{"method", s.displacements.empty() ? "irnet walk, components" : "irnet walk, displacement"},
           {"radius", o.radius},
           {"beta", o.beta},
@@ -48,9 +45,9 @@ json parameters(settings const& s)
           {"thres", o.thres},
           {"max_fragment_size", o.max_fragment_size},
           {"component_thres", o.component_thres},
-          {"fragments", small[static_cast<int>(o.small)]},
-          {"scale", scale[static_cast<int>(o.scale)]},
-          {"pieces", parts[static_cast<int>(o.parts)]},
+          {"fragments", fragment_words[static_cast<std::size_t>(o.small)]},
+          {"scale", scale_words[static_cast<std::size_t>(o.scale)]},
+          {"pieces", piece_words[static_cast<std::size_t>(o.parts)]},
           {"cam_eval_thres", s.cam_eval_thres},
           {"void_counts", s.void_counts},
           {"zero_based", s.zero_based},

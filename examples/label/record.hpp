@@ -1,5 +1,5 @@
 #pragma once
-// What is kept of each image, so that runs can be resumed and shards put together: OUT/records/<id>.json.
+// What is kept of each image for --resume and for putting shards together: records/<id>.json below --out.
 
 #include "image_set.hpp"
 #include "settings.hpp"

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace labelling {
 
@@ -30,6 +31,11 @@ struct settings {
 
   bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }
 };
+
+/// The words for choices, in the order of their enumerations.
+inline std::vector<std::string> const fragment_words{"zero", "drop", "keep"};
+inline std::vector<std::string> const scale_words{"image", "class", "instance"};
+inline std::vector<std::string> const piece_words{"separate", "merged"};
 
 /// Reads the command line. Empty: there is nothing to do, and `status` is what the program ends with.
 std::optional<settings> parse_command_line(int count, char const* const* arguments, int& status);

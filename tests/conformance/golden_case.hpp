@@ -111,8 +111,9 @@ class golden_case {
   std::set<std::string> seen_;
 };
 
-/// Runs the stage of a case. False: the stage is not known.
-bool run_irnet_stage(golden_case& c);
-bool run_irnet_training_stage(golden_case& c);
+/// What runs the cases of each stage.
+using stage_table = std::map<std::string, void (*)(golden_case&)>;
+stage_table const& irnet_stages();
+stage_table const& irnet_training_stages();
 
 }  // namespace conformance

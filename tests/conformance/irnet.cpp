@@ -10,7 +10,6 @@
 #include <cambium/pipeline/irnet.hpp>
 
 #include <algorithm>
-#include <functional>
 #include <map>
 
 using namespace cambium;
@@ -374,9 +373,9 @@ void instance_stage(golden_case& c)
 
 }  // namespace
 
-bool run_irnet_stage(golden_case& c)
+stage_table const& irnet_stages()
 {
-  static std::map<std::string, std::function<void(golden_case&)>> const stages{
+  static stage_table const stages{
       {"s1_path_index", path_index},
       {"s2_edge_to_affinity", edge_to_affinity},
       {"s3_random_walk", random_walk_stage},
@@ -390,10 +389,7 @@ bool run_irnet_stage(golden_case& c)
       {"s9_semantic", semantic},
       {"s9_instance", instance_stage},
   };
-  auto const found = stages.find(c.stage);
-  if (found == stages.end()) return false;
-  found->second(c);
-  return true;
+  return stages;
 }
 
 }  // namespace conformance

@@ -8,7 +8,6 @@
 #include <cambium/loss/affinity_displacement.hpp>
 #include <cambium/pipeline/label_mining.hpp>
 
-#include <functional>
 #include <map>
 
 using namespace cambium;
@@ -187,18 +186,15 @@ void affinity_loss_stage(golden_case& c)
 
 }  // namespace
 
-bool run_irnet_training_stage(golden_case& c)
+stage_table const& irnet_training_stages()
 {
-  static std::map<std::string, std::function<void(golden_case&)>> const stages{
+  static stage_table const stages{
       {"s7_permutohedral_filter", permutohedral_filter},
       {"s7_dense_crf", crf},
       {"s7_cam_to_ir_label", cam_to_ir_label_stage},
       {"s8_affinity_loss", affinity_loss_stage},
   };
-  auto const found = stages.find(c.stage);
-  if (found == stages.end()) return false;
-  found->second(c);
-  return true;
+  return stages;
 }
 
 }  // namespace conformance

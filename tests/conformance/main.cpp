@@ -51,8 +51,13 @@ int main(int count, char** arguments)
         continue;
       }
       conformance::golden_case c(folder);
-      bool const known =
-          c.system == "irnet" && (conformance::run_irnet_stage(c) || conformance::run_irnet_training_stage(c));
+      bool known = false;
+      for (auto const* const table : {&conformance::irnet_stages(), &conformance::irnet_training_stages()}) {
+        auto const found = table->find(c.stage);
+        if (c.system != "irnet" || found == table->end()) continue;
+        found->second(c);
+        known = true;
+      }
       if (!known) {
         ++skipped;
         ++unknown["stage " + c.system + "/" + c.stage];

@@ -28,10 +28,11 @@ struct components {
 };
 
 /// Throws unless a label of this type can tell so many components apart.
+/// `who` begins the message.
 template <class Label>
-void expects_labels_fit(index_t count)
+void expects_labels_fit(index_t count, char const* who)
 {
-  expects(std::cmp_less_equal(count, std::numeric_limits<Label>::max()), "connected: ", count,
+  expects(std::cmp_less_equal(count, std::numeric_limits<Label>::max()), who, ": ", count,
           " components do not fit the label type, whose largest value is ", std::numeric_limits<Label>::max());
 }
 
@@ -205,7 +206,7 @@ index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& fi
     Index const parent = all[i];
     all[i] = parent == i ? static_cast<Index>(++count) : all[parent];
   }
-  expects_labels_fit<Label>(count);
+  expects_labels_fit<Label>(count, "connected");
 
   for_each_share(where, H, std::max<index_t>(1, 65536 / W), [&](index_t first, index_t last) {
     std::size_t b = 0;
@@ -390,7 +391,7 @@ template <class Label = std::int32_t, class Inside, class Join>
     index_t const parent = sets[i];
     sets[i] = parent == i ? ++out.count : sets[parent];
   }
-  expects_labels_fit<Label>(out.count);
+  expects_labels_fit<Label>(out.count, "connected_if");
   for (index_t y = 0; y < size.height; ++y)
     for (index_t x = 0; x < size.width; ++x) out.label(y, x) = static_cast<Label>(sets[number(y, x)]);
   return out;

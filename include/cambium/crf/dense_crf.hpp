@@ -35,7 +35,7 @@ struct compatibility {
 
   /// Agreement on label l takes weight[l] off.
   static compatibility per_class(std::vector<double> w) { return {std::move(w), false}; }
-  /// Label l beside label m costs energy[l * L + m]. potts(w) is -w on the diagonal.
+  /// Label l beside label m costs energy[l * L + m]. A single weight w is -w on the diagonal.
   static compatibility table(std::vector<double> energy) { return {std::move(energy), true}; }
 };
 

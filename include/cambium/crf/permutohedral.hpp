@@ -215,7 +215,7 @@ class permutohedral {
   index_t points() const { return points_; }  ///< of the lattice
   int corners() const { return dimension_ + 1; }
 
-  /// The factor that makes the filter of ones 1 for positions that lie alone; the original's alpha.
+  /// What blurred values are multiplied by; the original's alpha.
   float gain() const { return gain_; }
 
   /// Corner c of the simplex of position i: a lattice point 1..points(), and its barycentric weight.
@@ -298,7 +298,7 @@ class permutohedral {
     index_t const N = positions_, blocks = (N + block - 1) / block;
 
     // Each member of the team numbers the corners of its positions, then the numbers are united.
-    int const most = static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), N / 8192)));
+    int const most = team_size(where, N, 8192);
     std::vector<key_numbers<Key>> part(static_cast<std::size_t>(most));
     std::vector<index_t> border(static_cast<std::size_t>(most) + 1, N);
     std::size_t used = 1;
@@ -370,7 +370,7 @@ class permutohedral {
   void list_positions(cpu const& where)
   {
     // Each member of the team counts, and later lists, its own positions: they come in order all the same.
-    int const most = static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), positions_ / 8192)));
+    int const most = team_size(where, positions_, 8192);
     auto const points = static_cast<std::size_t>(points_ + 2), n = static_cast<std::size_t>(corners());
     std::vector<cells_t<std::int32_t>> next(static_cast<std::size_t>(most));
     int used = 1;

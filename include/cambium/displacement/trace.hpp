@@ -112,7 +112,7 @@ void trace_into(cpu const& where, D const& displacement, trace_options options, 
   });
 
   auto const follow = [&](auto step) {
-    as_team(static_cast<int>(std::min<index_t>(thread_count(where), (H * W + 255) / 256)), [&](int rank, int size) {
+    as_team(team_size(where, H * W, 256), [&](int rank, int size) {
       // Several cells at once: one step waits for the one before it, steps of different cells do not.
       constexpr int together = 8;
       struct positions {

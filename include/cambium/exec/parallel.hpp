@@ -4,6 +4,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/exec/cpu.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <thread>
@@ -51,15 +52,20 @@ void as_team(int most, Body const& body)
 #endif
 }
 
+/// How many threads some work is worth, where `grain` items are the least for one: at least 1.
+inline int team_size(cpu const& where, index_t count, index_t grain)
+{
+  index_t const useful = (count + grain - 1) / grain;
+  return static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), useful)));
+}
+
 /// Call body(first, last) on contiguous shares of 0..count-1, one share a thread.
 /// `grain` is the smallest share worth a thread.
 template <class Body>
 void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
 {
   if (count <= 0) return;
-  index_t const useful = (count + grain - 1) / grain;
-  index_t const most = thread_count(where);
-  as_team(static_cast<int>(most < useful ? most : useful), [&](int rank, int size) {
+  as_team(team_size(where, count, grain), [&](int rank, int size) {
     index_t const first = count * rank / size, last = count * (rank + 1) / size;
     if (first < last) body(first, last);
   });

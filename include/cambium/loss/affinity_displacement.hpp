@@ -42,10 +42,9 @@ constexpr pair_kind kind_of_pair(std::int32_t a, std::int32_t b)
 /// @determinism  exact
 /// @source       pil_rescale(label, 0.25, 0) in VOC12AffinityDataset, voc12/dataloader.py of jiwoon-ahn/irn
 template <image_like L>
-[[nodiscard]] grid<std::int32_t, 2> quarter_labels(cpu const& where, L const& labels)
+[[nodiscard]] grid<std::int32_t, 2> quarter_labels(cpu const&, L const& labels)
 {
   static_assert(std::is_integral_v<value_of<L, 2>>, "quarter_labels: labels are integers");
-  static_cast<void>(where);
   auto const in = as_view<2>(labels, "quarter_labels: labels");
   expects(in.extent[0] % 4 == 0 && in.extent[1] % 4 == 0, "quarter_labels: labels are ", in,
           "; both extents must be multiples of 4");

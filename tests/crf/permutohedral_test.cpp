@@ -43,6 +43,14 @@ double relative_gap(grid<float, 2> const& a, grid<float, 2> const& b)
 
 }  // namespace
 
+/// The first slot of the point that a slot belongs to.
+std::int32_t home_of(permutohedral const& lattice, std::int32_t slot)
+{
+  for (auto const& s : lattice.shared())
+    if (s.slot == slot) return s.home;
+  return slot;
+}
+
 TEST_CASE("every position lies in one simplex", "[crf][property]")
 {
   int const D = GENERATE(1, 2, 3, 4, 5, 6, 7, 8);
@@ -54,48 +62,100 @@ TEST_CASE("every position lies in one simplex", "[crf][property]")
     double sum = 0;
     std::set<std::int32_t> corners;
     for (int c = 0; c <= D; ++c) {
-      REQUIRE(lattice.weight(i, c) >= -1e-5f);
-      REQUIRE((1 <= lattice.point(i, c) && lattice.point(i, c) <= lattice.points()));
-      sum += static_cast<double>(lattice.weight(i, c));
-      corners.insert(lattice.point(i, c));
+      REQUIRE(lattice.weights_of(i)[c] >= -1e-5f);
+      REQUIRE((1 <= lattice.corners_of(i)[c] && lattice.corners_of(i)[c] <= lattice.points()));
+      sum += static_cast<double>(lattice.weights_of(i)[c]);
+      corners.insert(lattice.corners_of(i)[c]);
     }
     REQUIRE(sum == Approx(1).margin(1e-5));
     REQUIRE(corners.size() == static_cast<std::size_t>(D + 1));
   }
 }
 
-TEST_CASE("the positions of a point are those that have it as a corner", "[crf][property]")
+TEST_CASE("positions are parted without gaps, whatever their number", "[crf][property]")
 {
-  auto const features = support::uniform<float, 2>({3, 200}, 0, 4, 5);
-  permutohedral const lattice(cpu{}, features);
-  index_t listed = 0;
-  for (index_t p = 1; p <= lattice.points(); ++p) {
-    std::int32_t before = -1;
-    for (auto const* c = lattice.begin(p); c != lattice.end(p); ++c, ++listed) {
-      REQUIRE(c->position > before);  // in order: sums do not depend on threads
-      before = c->position;
-      bool found = false;
-      for (int corner = 0; corner < 4; ++corner)
-        found = found || (lattice.point(c->position, corner) == p && lattice.weight(c->position, corner) == c->weight);
-      REQUIRE(found);
-    }
+  index_t const N = GENERATE(0, 1, 63, 64, 73727, 73728, 100000, 187500, 1000001);
+  CAPTURE(N);
+  lattice_parts const parts{N};
+  CHECK(parts.begin(0) == 0);
+  CHECK(parts.begin(parts.count()) == N);
+  for (index_t p = 0; p < parts.count(); ++p) {
+    CHECK(parts.begin(p) % lattice_parts::granule == 0);
+    CHECK((N == 0 || parts.begin(p) < parts.begin(p + 1)));
   }
-  CHECK(listed == 4 * 200);
 }
 
-TEST_CASE("neighbours along an axis are each other's", "[crf][property]")
+TEST_CASE("a point that several parts touch has one home", "[crf][property]")
+{
+  // 200,000 positions in a small space: every part meets nearly every point
+  auto const features = support::uniform<float, 2>({2, 200000}, 0, 9, 5);
+  permutohedral const lattice(cpu{}, features);
+  REQUIRE(lattice.parts().count() == 4);
+  CHECK(lattice.shared().size() > 2 * static_cast<std::size_t>(lattice.points()));
+  std::set<std::int32_t> foreign;
+  std::int32_t before = 0;
+  for (auto const& s : lattice.shared()) {
+    REQUIRE(s.home < s.slot);
+    REQUIRE(s.home >= before);
+    REQUIRE(foreign.insert(s.slot).second);
+    before = s.home;
+  }
+  for (auto const& s : lattice.shared()) REQUIRE(foreign.count(s.home) == 0);
+}
+
+TEST_CASE("the parts' sums are joined", "[crf][reference]")
+{
+  // the same positions again and again: each copy reads what all copies spread
+  index_t const copies = 2000, N = 100;
+  auto const few = support::uniform<float, 2>({3, N}, 0, 4, 5);
+  auto const few_values = support::uniform<float, 2>({N, 3}, 0, 1, 6);
+  grid<float, 2> features(3, copies * N), values(copies * N, 3);
+  for (index_t i = 0; i < copies * N; ++i)
+    for (index_t k = 0; k < 3; ++k) features(k, i) = few(k, i % N), values(i, k) = few_values(i % N, k);
+  permutohedral const lattice(cpu{}, features);
+  REQUIRE(lattice.parts().count() > 2);
+  auto const have = filter(cpu{}, lattice, values);
+  auto const want = filter(cpu{}, permutohedral(cpu{}, few), few_values);
+  for (index_t i = 0; i < copies * N; i += 777)
+    for (index_t k = 0; k < 3; ++k)
+      REQUIRE(have(i, k) == Approx(static_cast<double>(copies) * static_cast<double>(want(i % N, k))).epsilon(1e-3));
+}
+
+TEST_CASE("chains follow one another along an axis, and each point is in one at most", "[crf][property]")
 {
   auto const features = support::uniform<float, 2>({4, 500}, 0, 3, 8);
   permutohedral const lattice(cpu{}, features);
-  int met = 0;
-  for (int axis = 0; axis <= 4; ++axis)
-    for (index_t p = 1; p <= lattice.points(); ++p) {
-      auto const near = lattice.along(axis)[p];
-      if (near.after != 0) REQUIRE(lattice.along(axis)[near.after].before == p);
-      if (near.before != 0) REQUIRE(lattice.along(axis)[near.before].after == p);
-      met += near.after != 0;
+  std::size_t met = 0;
+  for (int axis = 0; axis <= 4; ++axis) {
+    auto const& chain = lattice.chains(axis);
+    REQUIRE((chain.front() == 0 && chain.back() == 0));
+    std::set<std::int32_t> seen;
+    for (std::size_t i = 1; i < chain.size(); ++i) {
+      if (chain[i] == 0) {
+        REQUIRE((chain[i - 1] != 0 && chain[i - 2] != 0));  // at least two
+        continue;
+      }
+      REQUIRE((1 <= chain[i] && chain[i] <= lattice.slots()));
+      REQUIRE(home_of(lattice, chain[i]) == chain[i]);
+      REQUIRE(seen.insert(chain[i]).second);
     }
+    met += seen.size();
+  }
   CHECK(met > 100);
+}
+
+TEST_CASE("consecutive corners of a simplex are neighbours along an axis", "[crf][property]")
+{
+  // the steps from a corner to the next are the lattice's axes, so such pairs must stand side by side in a chain
+  auto const features = support::uniform<float, 2>({3, 400}, 0, 6, 9);
+  permutohedral const lattice(cpu{}, features);
+  std::set<std::pair<std::int32_t, std::int32_t>> pairs;
+  for (int axis = 0; axis <= 3; ++axis)
+    for (std::size_t i = 1; i < lattice.chains(axis).size(); ++i)
+      pairs.insert({lattice.chains(axis)[i - 1], lattice.chains(axis)[i]});
+  for (index_t i = 0; i < 400; ++i)
+    for (int c = 0; c <= 3; ++c)
+      REQUIRE(pairs.count({lattice.corners_of(i)[c], lattice.corners_of(i)[(c + 1) % 4]}) == 1);
 }
 
 TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]")

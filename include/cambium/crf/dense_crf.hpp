@@ -76,23 +76,46 @@ struct mean_field {
   index_t steps = 0;                              ///< done so far
   cells_t<float> gain;                            ///< [N,stride] minus the unary energies
   cells_t<float> q;                               ///< [N,stride] marginals
-  std::vector<cells_t<float>> weighted;           ///< per kernel that scales before filtering: q times that scale
-  std::vector<std::vector<lattice_values>> room;  ///< per kernel and piece of channels
+  std::vector<std::vector<lattice_values>> held;  ///< per kernel and piece of channels: what the lattices hold of q,
+  std::vector<std::vector<lattice_values>> next;  ///< and room for what they will hold
   std::vector<cells_t<float>> summed;             ///< per kernel [N,stride], of exact kernels
+  enum { nothing, spread, blurred } holds = nothing;
 };
 
-/// Softmax over labels of 16 pixels' energies.
+/// Turns 4 rows of 4 values into 4 columns.
+[[gnu::always_inline]] inline void transpose_4x4(float const* from, index_t step, float* to, index_t to_step)
+{
+  pack<float, 4> const a = lanes_at<4>(from).v, b = lanes_at<4>(from + step).v, c = lanes_at<4>(from + 2 * step).v,
+                       d = lanes_at<4>(from + 3 * step).v;
+  pack<float, 4> const ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                       ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  lanes_at<4>(to).v = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  lanes_at<4>(to + to_step).v = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  lanes_at<4>(to + 2 * to_step).v = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
+  lanes_at<4>(to + 3 * to_step).v = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
+}
+
+/// Softmax over the labels of some pixels.
 struct normalise_marginals {
-  static constexpr int block = 16;
-  float* energy;  ///< [labels,block], becomes marginals
+  static constexpr int block = lattice_parts::granule;
+  float const* force;  ///< [block,stride] minus energies
+  float* q;            ///< [n,stride] marginals
+  float* room;         ///< [stride,block]
+  index_t n;
   index_t labels;
+  index_t stride;  ///< 1, 2, or a multiple of 4
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
+    for (index_t i = 0; i < block; i += 4)
+      for (index_t l = 0; stride % 4 == 0 && l < stride; l += 4)
+        transpose_4x4(force + i * stride + l, stride, room + l * block + i, block);
+    for (index_t i = 0; stride % 4 != 0 && i < block; ++i)
+      for (index_t l = 0; l < stride; ++l) room[l * block + i] = force[i * stride + l];
     for (int first = 0; first < block; first += lanes) {
-      float* const at = energy + first;
+      float* const at = room + first;
       auto most = lanes_at<lanes>(at).v;
       for (index_t l = 1; l < labels; ++l) {
         auto const v = lanes_at<lanes>(at + l * block).v;
@@ -106,7 +129,13 @@ struct normalise_marginals {
         sum += v;
       }
       for (index_t l = 0; l < labels; ++l) lanes_at<lanes>(at + l * block).v = lanes_at<lanes>(at + l * block).v / sum;
+      for (index_t l = labels; l < stride; ++l) lanes_at<lanes>(at + l * block).v = pack<float, lanes>{};
     }
+    index_t const whole = stride % 4 == 0 ? n / 4 * 4 : 0;
+    for (index_t i = 0; i < whole; i += 4)
+      for (index_t l = 0; l < stride; l += 4) transpose_4x4(room + l * block + i, block, q + i * stride + l, stride);
+    for (index_t i = whole; i < n; ++i)
+      for (index_t l = 0; l < stride; ++l) q[i * stride + l] = room[l * block + i];
   }
 };
 
@@ -143,6 +172,7 @@ class dense_crf {
     auto const in = as_view<3>(image, "dense_crf: image");
     index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2], N = H * W;
     size_ = {H, W};
+    parts_ = {N};
     if constexpr (std::is_floating_point_v<value_of<I, 3>>) expects_finite(where, in, "dense_crf: image");
     for (auto const& k : kernels_) {
       expects(k.sxy > 0 && std::isfinite(k.sxy), "dense_crf: sxy is ", k.sxy, "; it must be positive and finite");
@@ -179,10 +209,10 @@ class dense_crf {
   static double bytes_needed(extent2 size, index_t bands, std::vector<pairwise> const& kernels, index_t labels)
   {
     double const stride = static_cast<double>(padded(labels));
-    double a_pixel = 4 * (static_cast<double>(labels) + stride + 1);
+    double a_pixel = 4 * (static_cast<double>(labels) + 2 * stride);
     for (auto const& k : kernels) {
       double const D = k.srgb > 0 ? 2 + static_cast<double>(bands) : 2, points = k.srgb > 0 ? 0.6 : 0.15;
-      a_pixel += 16 * (D + 1) + 8 + 4 * stride + points * (8 * (D + 1) + 24 + 8 * stride);
+      a_pixel += 12 * (D + 1) + 4 + points * (5 * (D + 1) + 40 + 8 * stride);
     }
     return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
   }
@@ -228,11 +258,9 @@ class dense_crf {
     auto const N = static_cast<std::size_t>(size_.height * size_.width);
     field.gain.assign(N * static_cast<std::size_t>(field.stride), 0);
     field.q.assign(N * static_cast<std::size_t>(field.stride), 0);
-    field.room.resize(kernels_.size());
-    field.weighted.resize(kernels_.size());
+    field.held.resize(lattice_.size());
+    field.next.resize(lattice_.size());
     field.summed.resize(exact_.size());
-    for (std::size_t k = 0; k < kernels_.size(); ++k)
-      if (scales_before(k)) field.weighted[k].assign(field.q.size(), 0);
     for_each_share(where, size_.height, 16, [&](index_t begin, index_t end) {
       for (index_t y = begin; y < end; ++y)
         for (index_t l = 0; l < L; ++l)
@@ -240,28 +268,31 @@ class dense_crf {
             field.gain[static_cast<std::size_t>((y * size_.width + x) * field.stride + l)] =
                 -static_cast<float>(in(field.ids[static_cast<std::size_t>(l)], y, x));
     });
-    update(where, field, false);
+    update(where, field, false, true);
     return field;
   }
 
-  /// One step of inference.
-  void step(cpu const& where, mean_field& field) const
+  /// One step of inference, or several.
+  void step(cpu const& where, mean_field& field, int count = 1) const
   {
-    spread(where, field);
-    update(where, field, true);
-    ++field.steps;
+    for (int t = 0; t < count; ++t) {
+      gather(where, field);
+      update(where, field, true, t + 1 < count);
+      ++field.steps;
+    }
   }
 
   /// KL(Q||P) up to the constant log Z: what the steps bring down. Costs as much as a step.
   [[nodiscard]] double divergence(cpu const& where, mean_field& field) const
   {
-    spread(where, field);
-    index_t const N = size_.height * size_.width, stride = field.stride;
+    gather(where, field);
+    index_t const stride = field.stride;
     std::vector<float> force(static_cast<std::size_t>(stride)), message(force.size());
     double sum = 0;  // one thread: the order of a sum is part of its value
-    for (index_t i = 0; i < N; ++i) {
+    for (index_t i = 0, part = 0; i < parts_.positions; ++i) {
+      part += i == parts_.begin(part + 1);
       std::fill(force.begin(), force.end(), 0.f);
-      receive(field, i, 1, force.data(), message.data());
+      receive(vectors_of(where), field, part, i, 1, force.data(), message.data());
       for (index_t l = 0; l < field.labels; ++l) {
         double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * stride + l)]);
         double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * stride + l)]);
@@ -282,36 +313,48 @@ class dense_crf {
     return kernels_[k].by == kernel_norm::after || kernels_[k].by == kernel_norm::symmetric;
   }
 
+  /// Calls body(part, its first pixel, their number) for all parts of the image.
+  template <class Body>
+  void for_each_part(cpu const& where, Body const& body) const
+  {
+    for_each_share(where, parts_.count(), 1, [&](index_t begin, index_t end) {
+      for (index_t p = begin; p < end; ++p) body(p, parts_.begin(p), parts_.begin(p + 1) - parts_.begin(p));
+    });
+  }
+
   /// Finds 1/d or 1/sqrt(d) of a kernel.
   void scale_kernel(cpu const& where, std::size_t k)
   {
     auto& factor = factor_.emplace_back();
     if (kernels_[k].by == kernel_norm::none) return;
     float const one = 1;
+    isa const set = vectors_of(where);
+    factor.assign(static_cast<std::size_t>(parts_.positions), 0);
     lattice_values room;
-    factor.resize(static_cast<std::size_t>(size_.height * size_.width));
-    if (exact_.empty())
-      spread_and_blur<1>(where, lattice_[k], false, [&](index_t) { return &one; }, room);
-    else
-      sum_pairs(where, k, 1, [&](index_t) { return &one; }, factor.data());
-    for_each_share(where, static_cast<index_t>(factor.size()), 4096, [&](index_t begin, index_t end) {
-      for (index_t i = begin; i < end; ++i) {
-        float& f = factor[static_cast<std::size_t>(i)];
-        if (exact_.empty()) {
-          f = 0;
-          read_back<1>(lattice_[k], room, i, 1, &f);
-        }
-        f = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f + 1e-20f) : 1.f / (f + 1e-20f);
-      }
+    if (exact_.empty()) {
+      make_room<1>(lattice_[k], room);
+      for_each_part(where, [&](index_t p, index_t first, index_t n) {
+        clear_part<1>(lattice_[k], p, room);
+        spread_some<1>(set, lattice_[k], p, first, n, &one, 0, nullptr, room);
+      });
+      blur<1>(where, lattice_[k], false, room);
+    } else {
+      sum_pairs(where, k, 1, &one, 0, nullptr, factor.data());
+    }
+    for_each_part(where, [&](index_t p, index_t first, index_t n) {
+      float* const f = factor.data() + first;
+      if (exact_.empty()) read_some<1>(set, lattice_[k], p, first, n, room, 1, nullptr, f, 1);
+      for (index_t i = 0; i < n; ++i)
+        f[i] = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f[i] + 1e-20f) : 1.f / (f[i] + 1e-20f);
     });
   }
 
-  /// The kernel itself, pair by pair: out[i] = sum over j of exp(-|f_i - f_j|^2 / 2) in(j), for `channels` values.
-  template <class In>
-  void sum_pairs(cpu const& where, std::size_t k, index_t channels, In const& in, float* out) const
+  /// The kernel itself, pair by pair, for `channels` values: out[i] = sum over j of K(f_i,f_j) in[j] factor[j].
+  void sum_pairs(cpu const& where, std::size_t k, index_t channels, float const* in, index_t step, float const* factor,
+                 float* out) const
   {
     auto const& f = exact_[k];
-    index_t const D = f.shape()[0], N = size_.height * size_.width;
+    index_t const D = f.shape()[0], N = parts_.positions;
     for_each_share(where, N, 16, [&](index_t begin, index_t end) {
       std::vector<double> sum(static_cast<std::size_t>(channels));
       for (index_t i = begin; i < end; ++i) {
@@ -322,35 +365,79 @@ class dense_crf {
             double const apart = static_cast<double>(f.data()[d * N + i]) - static_cast<double>(f.data()[d * N + j]);
             distance += apart * apart;
           }
-          double const weight = std::exp(-distance / 2);
+          double const weight = std::exp(-distance / 2) * (factor != nullptr ? static_cast<double>(factor[j]) : 1.0);
           for (index_t c = 0; c < channels; ++c)
-            sum[static_cast<std::size_t>(c)] += weight * static_cast<double>(in(j)[c]);
+            sum[static_cast<std::size_t>(c)] += weight * static_cast<double>(in[j * step + c]);
         }
         std::copy(sum.begin(), sum.end(), out + i * channels);
       }
     });
   }
 
-  void spread(cpu const& where, mean_field& field) const
+  float const* before(std::size_t k) const { return scales_before(k) ? factor_[k].data() : nullptr; }
+
+  /// Makes room on every lattice for a field's values.
+  void make_rooms(mean_field const& field, std::vector<std::vector<lattice_values>>& rooms) const
   {
-    for (std::size_t k = 0; k < kernels_.size(); ++k) {
-      float const* const in = scales_before(k) ? field.weighted[k].data() : field.q.data();
-      if (!exact_.empty()) {
-        field.summed[k].resize(field.q.size());
-        sum_pairs(where, k, field.stride, [&](index_t i) { return in + i * field.stride; }, field.summed[k].data());
-        continue;
-      }
+    for (std::size_t k = 0; k < lattice_.size(); ++k) {
       std::size_t piece = 0;
-      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-        if (field.room[k].size() <= piece) field.room[k].emplace_back();
-        spread_and_blur<Width>(
-            where, lattice_[k], false, [&](index_t i) { return in + i * field.stride + c; }, field.room[k][piece++]);
+      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t) {
+        if (rooms[k].size() <= piece) rooms[k].emplace_back();
+        make_room<Width>(lattice_[k], rooms[k][piece++]);
+      });
+    }
+  }
+  void clear_parts(mean_field const& field, index_t part, std::vector<std::vector<lattice_values>>& rooms) const
+  {
+    for (std::size_t k = 0; k < lattice_.size(); ++k) {
+      std::size_t piece = 0;
+      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t) {
+        clear_part<Width>(lattice_[k], part, rooms[k][piece++]);
       });
     }
   }
 
-  /// Adds what all kernels take off the energies of pixels first..first+n-1: force and message are [n,stride].
-  void receive(mean_field const& field, index_t first, index_t n, float* force, float* message) const
+  /// Spreads the marginals of n pixels of a part onto every lattice.
+  void spread_marginals(isa set, mean_field const& field, index_t part, index_t first, index_t n,
+                        std::vector<std::vector<lattice_values>>& rooms) const
+  {
+    float const* const q = field.q.data() + first * field.stride;
+    for (std::size_t k = 0; k < lattice_.size(); ++k) {
+      float const* const factor = scales_before(k) ? factor_[k].data() + first : nullptr;
+      std::size_t piece = 0;
+      for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+        spread_some<Width>(set, lattice_[k], part, first, n, q + c, field.stride, factor, rooms[k][piece++]);
+      });
+    }
+  }
+
+  /// Brings the kernels' sums of the marginals up to date.
+  void gather(cpu const& where, mean_field& field) const
+  {
+    if (field.holds == mean_field::nothing) {
+      make_rooms(field, field.held);
+      for_each_part(where, [&](index_t part, index_t first, index_t n) {
+        clear_parts(field, part, field.held);
+        spread_marginals(vectors_of(where), field, part, first, n, field.held);
+      });
+      for (std::size_t k = 0; k < exact_.size(); ++k) {
+        field.summed[k].resize(field.q.size());
+        sum_pairs(where, k, field.stride, field.q.data(), field.stride, before(k), field.summed[k].data());
+      }
+    }
+    if (field.holds != mean_field::blurred)
+      for (std::size_t k = 0; k < lattice_.size(); ++k) {
+        std::size_t piece = 0;
+        for_each_width(field.stride, [&]<int Width>(std::integral_constant<int, Width>, index_t) {
+          blur<Width>(where, lattice_[k], false, field.held[k][piece++]);
+        });
+      }
+    field.holds = mean_field::blurred;
+  }
+
+  /// Adds what all kernels take off the energies of n pixels of a part: force and message are [n,stride].
+  void receive(isa set, mean_field const& field, index_t part, index_t first, index_t n, float* force,
+               float* message) const
   {
     index_t const stride = field.stride, L = field.labels;
     auto const id = [&](index_t l) { return field.ids[static_cast<std::size_t>(l)]; };
@@ -368,10 +455,7 @@ class dense_crf {
       } else {
         std::size_t piece = 0;
         for_each_width(stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-          auto const& values = field.room[k][piece++];
-          for (index_t i = 0; i < n; ++i)
-            read_back<Width>(lattice_[k], values, first + i, factor != nullptr ? weight * factor[i] : weight,
-                             to + i * stride + c);
+          read_some<Width>(set, lattice_[k], part, first, n, field.held[k][piece++], weight, factor, to + c, stride);
         });
       }
       if (potts) continue;
@@ -388,37 +472,33 @@ class dense_crf {
     }
   }
 
-  void update(cpu const& where, mean_field& field, bool with_messages) const
+  /// New marginals; where another step follows they are spread while they are at hand.
+  void update(cpu const& where, mean_field& field, bool with_messages, bool go_on) const
   {
-    constexpr int block = normalise_marginals::block;
-    index_t const N = size_.height * size_.width, L = field.labels, stride = field.stride;
+    constexpr index_t block = normalise_marginals::block;
+    index_t const stride = field.stride;
     isa const set = vectors_of(where);
-    for_each_share(where, (N + block - 1) / block, 64, [&](index_t begin, index_t end) {
-      std::vector<float> energy(static_cast<std::size_t>(L * block), 0.f);
-      std::vector<float> force(static_cast<std::size_t>(stride * block)), message(force.size());
-      for (index_t b = begin; b < end; ++b) {
-        index_t const first = b * block, n = std::min<index_t>(block, N - first);
+    bool const spread = go_on && exact_.empty();
+    if (spread) make_rooms(field, field.next);
+    for_each_part(where, [&](index_t part, index_t begin, index_t count) {
+      auto const size = static_cast<std::size_t>(stride * block);
+      std::vector<float> force(size), message(size), room(size);
+      if (spread) clear_parts(field, part, field.next);
+      for (index_t first = begin; first < begin + count; first += block) {
+        index_t const n = std::min<index_t>(block, begin + count - first);
         std::copy_n(&field.gain[static_cast<std::size_t>(first * stride)], n * stride, force.data());
-        if (with_messages) receive(field, first, n, force.data(), message.data());
-        for (index_t i = 0; i < n; ++i)
-          for (index_t l = 0; l < L; ++l)
-            energy[static_cast<std::size_t>(l * block + i)] = force[static_cast<std::size_t>(i * stride + l)];
-        run_widest(set, normalise_marginals{energy.data(), L});
-        float* const q = &field.q[static_cast<std::size_t>(first * stride)];
-        for (index_t i = 0; i < n; ++i)
-          for (index_t l = 0; l < L; ++l) q[i * stride + l] = energy[static_cast<std::size_t>(l * block + i)];
-        for (std::size_t k = 0; k < kernels_.size(); ++k) {
-          if (!scales_before(k)) continue;
-          float const* const factor = &factor_[k][static_cast<std::size_t>(first)];
-          float* const weighted = &field.weighted[k][static_cast<std::size_t>(first * stride)];
-          for (index_t i = 0; i < n; ++i)
-            for (index_t l = 0; l < stride; ++l) weighted[i * stride + l] = q[i * stride + l] * factor[i];
-        }
+        if (with_messages) receive(set, field, part, first, n, force.data(), message.data());
+        run_widest(set, normalise_marginals{force.data(), &field.q[static_cast<std::size_t>(first * stride)],
+                                            room.data(), n, field.labels, stride});
+        if (spread) spread_marginals(set, field, part, first, n, field.next);
       }
     });
+    if (spread) std::swap(field.held, field.next);
+    field.holds = spread ? mean_field::spread : mean_field::nothing;
   }
 
   extent2 size_;
+  lattice_parts parts_;  // of the pixels
   std::vector<pairwise> kernels_;
   std::vector<permutohedral> lattice_;  // or, of exact kernels,
   std::vector<grid<float, 3>> exact_;   // their features
@@ -474,7 +554,7 @@ template <stack_like U>
 {
   expects(options.iterations >= 0, "infer: iterations is ", options.iterations);
   auto state = field.start(where, unary, std::move(options.present));
-  for (int t = 0; t < options.iterations; ++t) field.step(where, state);
+  field.step(where, state, options.iterations);
   return state;
 }
 

@@ -18,55 +18,70 @@
 
 namespace cambium {
 
-/// Numbers for keys as they come, 1, 2, ... A table of slots that point at the keys, at most half full.
+/// Names for keys: 1, 2, ... as they come, or names that are given. A table of slots that point at the keys, at most
+/// half full. Looking a key up misses the cache twice: for the slot, then for the key. So whoever has many to look up
+/// takes their hashes, announces them all, announces them again, and then asks.
 template <class Key>
-class key_numbers {
+class key_names {
  public:
-  key_numbers() : key_(1), slot_(std::size_t{1} << bits_, 0) {}
+  using hash_t = std::uint64_t;
 
-  std::int32_t size() const { return static_cast<std::int32_t>(key_.size() - 1); }
-  Key operator[](std::int32_t number) const { return key_[static_cast<std::size_t>(number)]; }
-  void prefetch(Key key) const { __builtin_prefetch(&slot_[place(key)]); }
+  key_names() : entry_(1), slot_(std::size_t{1} << bits_, 0) {}
 
-  /// The number of a key, or 0.
-  std::int32_t find(Key key) const
-  {
-    for (std::size_t at = place(key);; at = (at + 1) & (slot_.size() - 1))
-      if (slot_[at] == 0 || key_[static_cast<std::size_t>(slot_[at])] == key) return slot_[at];
-  }
+  std::int32_t size() const { return static_cast<std::int32_t>(entry_.size() - 1); }
+  Key operator[](std::int32_t i) const { return entry_[static_cast<std::size_t>(i)].key; }  ///< of the i-th, from 1
+  std::int32_t name(std::int32_t i) const { return entry_[static_cast<std::size_t>(i)].name; }
 
-  /// The number of a key, a new one if it has none yet.
-  std::int32_t number(Key key)
-  {
-    std::size_t at = place(key);
-    for (; slot_[at] != 0; at = (at + 1) & (slot_.size() - 1))
-      if (key_[static_cast<std::size_t>(slot_[at])] == key) return slot_[at];
-    key_.push_back(key);
-    slot_[at] = size();
-    if (2 * key_.size() > slot_.size()) grow();
-    return size();
-  }
-
- private:
-  std::size_t place(Key key) const
+  static hash_t hash(Key key)
   {
     auto mixed = static_cast<std::uint64_t>(key) * 0x9E3779B97F4A7C15u;
     if constexpr (sizeof(Key) > 8) mixed ^= static_cast<std::uint64_t>(key >> 64) * 0xC2B2AE3D27D4EB4Fu;
-    return static_cast<std::size_t>((mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u >> (64 - bits_));
+    return (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u;
+  }
+  void announce(hash_t hash) const { __builtin_prefetch(&slot_[hash >> (64 - bits_)]); }
+  void announce_again(hash_t hash) const { __builtin_prefetch(&entry_at(hash >> (64 - bits_))); }
+
+  /// The name of a key, or 0.
+  std::int32_t find(Key key, hash_t hash) const { return entry_at(place(key, hash)).name; }
+
+  /// The name of a key, which is given this one if it has none yet.
+  std::int32_t name(Key key, hash_t hash, std::int32_t name)
+  {
+    std::size_t const at = place(key, hash);
+    if (slot_[at] != 0) return entry_at(at).name;
+    entry_.push_back({key, name});
+    slot_[at] = size();
+    if (2 * entry_.size() > slot_.size()) grow();
+    return name;
+  }
+
+ private:
+  struct entry {
+    Key key{};
+    std::int32_t name = 0;
+  };
+
+  entry const& entry_at(std::size_t at) const { return entry_[static_cast<std::size_t>(slot_[at])]; }
+  /// Where a key is, or would be.
+  std::size_t place(Key key, hash_t hash) const
+  {
+    std::size_t at = hash >> (64 - bits_);
+    while ((slot_[at] != 0) & (entry_at(at).key != key)) at = (at + 1) & (slot_.size() - 1);
+    return at;
   }
   void grow()
   {
     bits_ += 2;
     slot_.assign(std::size_t{1} << bits_, 0);
-    for (std::size_t i = 1; i < key_.size(); ++i) {
-      std::size_t at = place(key_[i]);
+    for (std::size_t i = 1; i < entry_.size(); ++i) {
+      std::size_t at = hash(entry_[i].key) >> (64 - bits_);
       while (slot_[at] != 0) at = (at + 1) & (slot_.size() - 1);
       slot_[at] = static_cast<std::int32_t>(i);
     }
   }
 
   int bits_ = 12;
-  cells_t<Key> key_;  // key_[0] stands for no point
+  cells_t<entry> entry_;  // entry_[0] stands for no key
   cells_t<std::int32_t> slot_;
 };
 
@@ -164,10 +179,29 @@ struct lattice_options {
   bool pad = false;  ///< the package's quirk: where N is no multiple of 4, lattice points of positions at 0 take part
 };
 
+/// The parts that positions are divided into, whatever the number of threads: each sums on its own, and the parts' sums
+/// are added in order.
+struct lattice_parts {
+  static constexpr index_t granule = 64, size = 768 * granule;
+
+  index_t positions = 0;
+
+  index_t count() const { return std::max<index_t>(1, (positions + size / 2) / size); }
+  /// Positions begin(part) .. begin(part + 1) - 1 are a part; all but the last end on a granule.
+  index_t begin(index_t part) const
+  {
+    index_t const granules = (positions + granule - 1) / granule;
+    return std::min(positions, granules * part / count() * granule);
+  }
+};
+
 /// Positions in a space of 1 to 8 dimensions, ready to be filtered with a Gaussian of unit deviation.
 ///
 /// The space is cut into simplices by a permutohedral lattice. Values are spread onto the corners of the simplex that
 /// a position lies in, blurred along the lattice's axes, and read back. Build it once, filter often.
+///
+/// Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice points it touches. A
+/// point's values live in its first slot; where other parts touch it too, their slots are joined to that one.
 class permutohedral {
  public:
   /// Build the lattice of some positions.
@@ -178,7 +212,7 @@ class permutohedral {
   ///
   /// @throws       precondition_error: D outside 1..8, NaN or infinite features, features so far apart that the
   ///               lattice's coordinates need more than 126 bits, more than 2^31 corners
-  /// @complexity   Theta(N * D^2) time; 16 * (D + 1) bytes a position and 8 * (D + 1) bytes a lattice point
+  /// @complexity   Theta(N * D^2) time; 8 * (D + 1) bytes a position and 5 * (D + 1) bytes a lattice point
   /// @determinism  what is filtered has the same bits for every number of threads and every instruction set
   /// @source       Adams, Baek, Davis, Eurographics 2010; Permutohedral of pydensecrf (Kraehenbuehl & Koltun, NIPS
   ///               2011). That one pads N to a multiple of 4 with positions at 0, whose empty lattice points then
@@ -194,7 +228,7 @@ class permutohedral {
     expects_finite(where, in, "permutohedral: features");
     dimension_ = static_cast<int>(D);
     gain_ = 1.f / (1.f + std::ldexp(1.f, -dimension_));
-    positions_ = N;
+    parts_.positions = N;
     bool const origin = options.pad && N % 4 != 0;
     key_digits const digits = lay_out_keys(in, origin);
     bool const narrow = digits.limit < 0x1p63;
@@ -207,37 +241,34 @@ class permutohedral {
     [&]<int... Dim>(std::integer_sequence<int, Dim...>) {
       static_cast<void>(((D == Dim + 1 ? (build(std::integral_constant<int, Dim + 1>{}), true) : false) || ...));
     }(std::make_integer_sequence<int, 8>{});
-    list_positions(where);
   }
 
   int dimension() const { return dimension_; }
-  index_t positions() const { return positions_; }
-  index_t points() const { return points_; }  ///< of the lattice
+  index_t positions() const { return parts_.positions; }
+  index_t points() const { return slots_ - static_cast<index_t>(shared_.size()); }  ///< of the lattice
+  index_t slots() const { return slots_; }
   int corners() const { return dimension_ + 1; }
+  lattice_parts const& parts() const { return parts_; }
 
   /// What blurred values are multiplied by; the original's alpha.
   float gain() const { return gain_; }
 
-  /// Corner c of the simplex of position i: a lattice point 1..points(), and its barycentric weight.
-  std::int32_t point(index_t i, int c) const { return point_[static_cast<std::size_t>(i * corners() + c)]; }
-  float weight(index_t i, int c) const { return weight_[static_cast<std::size_t>(i * corners() + c)]; }
-  std::int32_t const* points_of(index_t i) const { return point_.data() + i * corners(); }
+  /// The corners of the simplex of position i: its part's slots, counted from slot first_slot(part) on, and barycentric
+  /// weights.
+  std::int32_t const* corners_of(index_t i) const { return corner_.data() + i * corners(); }
   float const* weights_of(index_t i) const { return weight_.data() + i * corners(); }
+  index_t first_slot(index_t part) const { return first_slot_[static_cast<std::size_t>(part)]; }
 
-  /// The positions that spread onto a point, in order, with their weights.
-  struct contribution {
-    std::int32_t position;
-    float weight;
+  /// A slot of a point that has an earlier one.
+  struct sharing {
+    std::int32_t home;  ///< the point's first slot
+    std::int32_t slot;
   };
-  contribution const* begin(index_t point) const { return spread_.data() + first_[static_cast<std::size_t>(point)]; }
-  contribution const* end(index_t point) const { return begin(point + 1); }
+  cells_t<sharing> const& shared() const { return shared_; }  ///< by home, then by slot
 
-  /// The points before and after a point along one of the D + 1 axes; 0 where there is none.
-  struct neighbours {
-    std::int32_t before;
-    std::int32_t after;
-  };
-  neighbours const* along(int axis) const { return near_.data() + axis * (points_ + 1); }
+  /// The first slots of points that follow one another along one of the D + 1 axes. Each chain is preceded and followed
+  /// by a 0; points without neighbours are left out.
+  cells_t<std::int32_t> const& chains(int axis) const { return chains_[static_cast<std::size_t>(axis)]; }
 
  private:
   __extension__ typedef __int128 wide_key;
@@ -255,7 +286,7 @@ class permutohedral {
     double low[8]{}, high[8]{};
     for (int k = 0; k < D; ++k) {
       float least = 0, most = 0;
-      for (index_t i = 0; i < positions_; ++i) {
+      for (index_t i = 0; i < positions(); ++i) {
         float const v = in(k, i);
         if (i == 0 && !origin) least = most = v;
         least = std::min(least, v), most = std::max(most, v);
@@ -292,182 +323,339 @@ class permutohedral {
     }
     float scales[D];
     for (int k = 0; k < D; ++k) scales[k] = scale(k);
-    point_.resize(static_cast<std::size_t>(positions_ * (D + 1)));
-    weight_.resize(point_.size());
+    corner_.resize(static_cast<std::size_t>(positions() * (D + 1)));
+    weight_.resize(corner_.size());
     isa const set = vectors_of(where);
-    index_t const N = positions_, blocks = (N + block - 1) / block;
-
-    // Each member of the team numbers the corners of its positions, then the numbers are united.
-    int const most = team_size(where, N, 8192);
-    std::vector<key_numbers<Key>> part(static_cast<std::size_t>(most));
-    std::vector<index_t> border(static_cast<std::size_t>(most) + 1, N);
-    std::size_t used = 1;
-    as_team(most, [&](int rank, int size) {
-      if (rank == 0) used = static_cast<std::size_t>(size);
-      auto& numbers = part[static_cast<std::size_t>(rank)];
-      index_t const from = blocks * rank / size, to = blocks * (rank + 1) / size;
-      border[static_cast<std::size_t>(rank)] = std::min(N, from * block);
+    index_t const P = parts_.count();
+    std::vector<key_names<Key>> part(static_cast<std::size_t>(P));
+    for_each_share(where, P, 1, [&](index_t begin, index_t end) {
       float feature[D * block]{}, weight[(D + 1) * block];
       std::int32_t base[(D + 1) * block], order[(D + 1) * block];
-      Key key[block][D + 1];
-      for (index_t b = from; b < to; ++b) {
-        index_t const first = b * block, n = std::min<index_t>(block, N - first);
-        for (int k = 0; k < D; ++k) std::copy_n(&in(k, first), n, feature + k * block);
-        run_widest(set, find_simplices<D>{feature, scales, base, order, weight});
-        for (index_t i = 0; i < n; ++i) {
-          Key at = -lowest, step[D + 1]{};
-          for (int j = 0; j < D; ++j) {
-            at += stride[j] * base[j * block + i];
-            step[order[j * block + i]] = (D + 1) * stride[j];
+      Key key[block * (D + 1) + 1], before[D + 1];
+      std::uint64_t hash[block * (D + 1)];
+      std::int32_t name[block * (D + 1) + 1]{}, latest[D + 1]{};
+      for (index_t p = begin; p < end; ++p) {
+        auto& names = part[static_cast<std::size_t>(p)];
+        index_t const last = parts_.begin(p + 1);
+        std::fill_n(before, D + 1, Key{-1});  // no key
+        for (index_t first = parts_.begin(p); first < last; first += block) {
+          index_t const n = std::min<index_t>(block, last - first);
+          for (int k = 0; k < D; ++k) std::copy_n(&in(k, first), n, feature + k * block);
+          run_widest(set, find_simplices<D>{feature, scales, base, order, weight});
+          // Mostly a corner is the one of the position before. Which are not is hard to foretell, so no branch asks.
+          int fresh = 0;
+          bool is_fresh[block][D + 1];
+          for (index_t i = 0; i < n; ++i) {
+            Key at = -lowest, step[D + 1]{};
+            for (int j = 0; j < D; ++j) {
+              at += stride[j] * base[j * block + i];
+              step[order[j * block + i]] = (D + 1) * stride[j];
+            }
+            for (int c = 0; c <= D; ++c) {
+              is_fresh[i][c] = at != before[c];
+              key[fresh] = before[c] = at;
+              fresh += is_fresh[i][c];
+              at += all - step[D - c];
+            }
           }
-          for (int c = 0; c <= D; ++c) {
-            key[i][c] = at;
-            numbers.prefetch(at);
-            at += all - step[D - c];
+          for (int k = 0; k < fresh; ++k) {
+            hash[k] = names.hash(key[k]);
+            names.announce(hash[k]);
           }
+          for (int k = 0; k < fresh; ++k) names.announce_again(hash[k]);
+          for (int k = 0; k < fresh; ++k) name[k + 1] = names.name(key[k], hash[k], names.size() + 1);
+          std::int32_t* const corner = corner_.data() + first * (D + 1);
+          float* const weights = weight_.data() + first * (D + 1);
+          std::int32_t const* next = name;
+          for (index_t i = 0; i < n; ++i)
+            for (int c = 0; c <= D; ++c) {
+              next += is_fresh[i][c];
+              corner[i * (D + 1) + c] = latest[c] = is_fresh[i][c] ? *next : latest[c];
+              weights[i * (D + 1) + c] = weight[c * block + i];
+            }
         }
-        for (index_t i = 0; i < n; ++i)
-          for (int c = 0; c <= D; ++c) {
-            auto const place = static_cast<std::size_t>((first + i) * (D + 1) + c);
-            bool const again = i > 0 && key[i][c] == key[i - 1][c];
-            point_[place] = again ? point_[place - (D + 1)] : numbers.number(key[i][c]);
-            weight_[place] = weight[c * block + i];
-          }
       }
     });
-    auto& all_numbers = part[0];
-    for (std::size_t p = 1; p < used; ++p) {
-      cells_t<std::int32_t> united(static_cast<std::size_t>(part[p].size()) + 1);
-      for (std::int32_t i = 1; i <= part[p].size(); ++i)
-        united[static_cast<std::size_t>(i)] = all_numbers.number(part[p][i]);
-      auto const from = point_.begin() + border[p] * (D + 1), to = point_.begin() + border[p + 1] * (D + 1);
-      std::transform(from, to, from, [&](std::int32_t i) { return united[static_cast<std::size_t>(i)]; });
+    first_slot_.assign(static_cast<std::size_t>(P) + 1, 0);
+    for (std::size_t p = 0; p < part.size(); ++p) first_slot_[p + 1] = first_slot_[p] + part[p].size();
+    slots_ = first_slot_.back();
+
+    // The first part's names are slots already; the others' keys are looked up and, if new, given theirs.
+    auto& slot_of = part[0];
+    for (std::size_t p = 1; p < part.size(); ++p) {
+      auto const& names = part[p];
+      look_up(names, slot_of, Key{0}, [&](std::int32_t i, Key key, std::uint64_t hash) {
+        auto const slot = static_cast<std::int32_t>(first_slot_[p] + i);
+        auto const home = slot_of.name(key, hash, slot);
+        if (home != slot) shared_.push_back({home, slot});
+      });
     }
     if (origin)  // its base is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
       for (int c = 0; c <= D; ++c) {
         Key at = c * all - lowest;
         for (int j = D - c + 1; j <= D; ++j) at -= (D + 1) * stride[j];
-        all_numbers.number(at);
+        auto const next = static_cast<std::int32_t>(slots_ + 1);
+        if (slot_of.name(at, slot_of.hash(at), next) == next) ++slots_;
       }
-    points_ = all_numbers.size();
+    std::sort(shared_.begin(), shared_.end(),
+              [](sharing a, sharing b) { return a.home != b.home ? a.home < b.home : a.slot < b.slot; });
 
-    near_.assign(static_cast<std::size_t>((D + 1) * (points_ + 1)), neighbours{0, 0});
-    for (index_t axis = 0; axis <= D; ++axis) {
-      neighbours* const near = near_.data() + axis * (points_ + 1);
-      Key const step = all - (D + 1) * stride[axis];
-      for_each_share(where, points_, 4096, [&](index_t begin, index_t end) {
-        for (index_t p = begin + 1; p <= end; ++p) {
-          std::int32_t const after = all_numbers.find(all_numbers[static_cast<std::int32_t>(p)] + step);
-          if (after == 0) continue;
-          near[p].after = after;
-          near[after].before = static_cast<std::int32_t>(p);
-        }
-      });
+    chains_.resize(D + 1);
+    for_each_share(where, D + 1, 1, [&](index_t begin, index_t end) {
+      for (index_t axis = begin; axis < end; ++axis)
+        chain_points(slot_of, all - (D + 1) * stride[axis], chains_[static_cast<std::size_t>(axis)]);
+    });
+  }
+
+  /// Calls visit(i, key, hash) for keys[i] + step, i from 1, announced to a table.
+  template <class Key, class Visit>
+  static void look_up(key_names<Key> const& keys, key_names<Key> const& in, Key step, Visit const& visit)
+  {
+    constexpr std::int32_t block = 32;
+    Key key[block];
+    std::uint64_t hash[block];
+    for (std::int32_t first = 1, size = keys.size(); first <= size; first += block) {
+      std::int32_t const n = std::min(block, size - first + 1);
+      for (std::int32_t i = 0; i < n; ++i) {
+        key[i] = keys[first + i] + step;
+        hash[i] = in.hash(key[i]);
+        in.announce(hash[i]);
+      }
+      for (std::int32_t i = 0; i < n; ++i) in.announce_again(hash[i]);
+      for (std::int32_t i = 0; i < n; ++i) visit(first + i, key[i], hash[i]);
     }
   }
 
-  /// Turns corners by position into positions by point.
-  void list_positions(cpu const& where)
+  /// Lists the points that lie `step` apart.
+  template <class Key>
+  void chain_points(key_names<Key> const& slot_of, Key step, cells_t<std::int32_t>& chain) const
   {
-    // Each member of the team counts, and later lists, its own positions: they come in order all the same.
-    int const most = team_size(where, positions_, 8192);
-    auto const points = static_cast<std::size_t>(points_ + 2), n = static_cast<std::size_t>(corners());
-    std::vector<cells_t<std::int32_t>> next(static_cast<std::size_t>(most));
-    int used = 1;
-    auto const share = [&](int rank, int size, auto const& visit) {
-      auto const first = static_cast<std::size_t>(positions_ * rank / size);
-      auto const last = static_cast<std::size_t>(positions_ * (rank + 1) / size);
-      for (std::size_t i = first; i < last; ++i)
-        for (std::size_t at = i * n; at < (i + 1) * n; ++at) visit(i, at);
-    };
-    as_team(most, [&](int rank, int size) {
-      if (rank == 0) used = size;
-      auto& count = next[static_cast<std::size_t>(rank)];
-      count.assign(points, 0);
-      share(rank, size, [&](std::size_t, std::size_t at) { ++count[static_cast<std::size_t>(point_[at])]; });
+    constexpr std::int32_t preceded = std::numeric_limits<std::int32_t>::min();  // the sign bit
+    cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1), 0);
+    std::size_t links = 0;
+    look_up(slot_of, slot_of, step, [&](std::int32_t i, Key key, std::uint64_t hash) {
+      std::int32_t const after = slot_of.find(key, hash);  // or 0, as likely as not: that is written like any other
+      next[static_cast<std::size_t>(slot_of.name(i))] |= after;
+      next[static_cast<std::size_t>(after)] |= preceded;
+      links += after != 0;
     });
-    first_.resize(points);
-    std::int32_t sum = 0;
-    for (std::size_t p = 0; p < points; ++p) {
-      first_[p] = sum;
-      for (int t = 0; t < used; ++t) sum += std::exchange(next[static_cast<std::size_t>(t)][p], sum);
-    }
-    spread_.resize(point_.size());
-    for_each_share(where, used, 1, [&](index_t begin, index_t end) {
-      for (auto rank = static_cast<int>(begin); rank < static_cast<int>(end); ++rank) {
-        auto& place = next[static_cast<std::size_t>(rank)];
-        share(rank, used, [&](std::size_t i, std::size_t at) {
-          auto const to = static_cast<std::size_t>(place[static_cast<std::size_t>(point_[at])]++);
-          spread_[to] = {static_cast<std::int32_t>(i), weight_[at]};
-        });
+    chain.reserve(2 * links + 2);
+    chain.push_back(0);
+    for (std::size_t first = 1; first < next.size(); ++first) {
+      if (next[first] <= 0) continue;  // alone, or not the first
+      chain.push_back(static_cast<std::int32_t>(first));
+      for (std::size_t at = first; (next[at] & ~preceded) != 0;) {
+        at = static_cast<std::size_t>(next[at] & ~preceded);
+        chain.push_back(static_cast<std::int32_t>(at));
       }
-    });
+      chain.push_back(0);
+    }
   }
 
   int dimension_ = 0;
   float gain_ = 1;
-  index_t positions_ = 0, points_ = 0;
-  cells_t<std::int32_t> point_;   // [N,D + 1]
-  cells_t<float> weight_;         // [N,D + 1]
-  cells_t<std::int32_t> first_;   // [points + 2]
-  cells_t<contribution> spread_;  // [N * (D + 1)]
-  cells_t<neighbours> near_;      // [D + 1,points + 1]
+  lattice_parts parts_;
+  index_t slots_ = 0;
+  cells_t<std::int32_t> corner_;     // [N,D + 1]
+  cells_t<float> weight_;            // [N,D + 1]
+  std::vector<index_t> first_slot_;  // [parts + 1] slot 0 of a part's own numbers
+  cells_t<sharing> shared_;
+  std::vector<cells_t<std::int32_t>> chains_;  // [D + 1]
 };
 
-/// Values on the points of a lattice, point 0 staying 0: room for one filtering.
-struct lattice_values {
-  cells_t<float> now, next;
+/// Values on the slots of a lattice, slot 0 staying 0: room for one filtering.
+using lattice_values = cells_t<float>;
 
-  void fit(permutohedral const& lattice, int width)
+/// Adds values at n positions onto the slots of their part, a register at a time.
+template <int Width, int Corners>
+struct spread_positions {
+  std::int32_t const* corner;  ///< [n,Corners]
+  float const* weight;         ///< [n,Corners]
+  float const* from;           ///< values of the first position
+  index_t step;                ///< between the values of one position and the next
+  float const* factor;         ///< [n], or null
+  index_t n;
+  float* slots;  ///< slot 0 of the part
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
   {
-    auto const n = static_cast<std::size_t>((lattice.points() + 1) * width);
-    if (now.size() < n) now.resize(n), next.resize(n);
-    std::fill_n(now.begin(), width, 0.f);
-    std::fill_n(next.begin(), width, 0.f);
+    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
+    auto const self = *this;  // in registers: no store can change it
+    for (index_t i = 0; i < self.n; ++i)
+      for (int first = 0; first < Width; first += lanes) {
+        pack<float, lanes> value = lanes_at<lanes>(self.from + i * self.step + first).v;
+        if (self.factor != nullptr) value = value * self.factor[i];
+        float* to[Corners];
+        pack<float, lanes> part[Corners];
+        CAMBIUM_UNROLL
+        for (int c = 0; c < Corners; ++c) {
+          to[c] = self.slots + index_t{self.corner[i * Corners + c]} * Width + first;
+          part[c] = self.weight[i * Corners + c] * value;
+          pin(part[c]);  // rounded by itself on every machine
+        }
+        CAMBIUM_UNROLL
+        for (int c = 0; c < Corners; ++c) part[c] += lanes_at<lanes>(to[c]).v;  // the corners are different points
+        CAMBIUM_UNROLL
+        for (int c = 0; c < Corners; ++c) lanes_at<lanes>(to[c]).v = part[c];
+      }
   }
 };
 
-/// Spreads `Width` values a position onto the lattice and blurs them. in(i) points at the values of position i.
-template <int Width, class In>
-void spread_and_blur(cpu const& where, permutohedral const& lattice, bool reverse, In const& in, lattice_values& values)
-{
-  values.fit(lattice, Width);
-  index_t const points = lattice.points();
-  for_each_share(where, points, 1024, [&](index_t begin, index_t end) {
-    for (index_t p = begin + 1; p <= end; ++p) {
-      pack<float, Width> sum{};
-      for (auto const* c = lattice.begin(p); c != lattice.end(p); ++c)
-        sum += c->weight * lanes_at<Width>(in(c->position)).v;
-      lanes_at<Width>(&values.now[static_cast<std::size_t>(p * Width)]).v = sum;
-    }
-  });
-  for (int step = 0; step < lattice.corners(); ++step) {
-    auto const* const near = lattice.along(reverse ? lattice.corners() - 1 - step : step);
-    float const* const from = values.now.data();
-    float* const to = values.next.data();
-    for_each_share(where, points, 4096, [&](index_t begin, index_t end) {
-      for (index_t p = begin + 1; p <= end; ++p) {
-        pack<float, Width> const sides = lanes_at<Width>(from + index_t{near[p].before} * Width).v +
-                                         lanes_at<Width>(from + index_t{near[p].after} * Width).v;
-        lanes_at<Width>(to + p * Width).v = lanes_at<Width>(from + p * Width).v + 0.5f * sides;
+/// Adds to each of n positions `factor` times what its simplex holds.
+template <int Width, int Corners>
+struct read_positions {
+  std::int32_t const* corner;  ///< [n,Corners]
+  float const* weight;         ///< [n,Corners]
+  float const* slots;          ///< slot 0 of the part
+  float gain;
+  float const* factor;  ///< [n], or null
+  index_t n;
+  float* to;
+  index_t step;  ///< between the values of one position and the next
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
+    auto const self = *this;
+    for (index_t i = 0; i < self.n; ++i) {
+      float const times = self.factor != nullptr ? self.gain * self.factor[i] : self.gain;
+      std::int32_t const* const corners = self.corner + i * Corners;
+      float const* const weights = self.weight + i * Corners;
+      for (int first = 0; first < Width; first += lanes) {
+        pack<float, lanes> sum{};
+        CAMBIUM_UNROLL
+        for (int c = 0; c < Corners; ++c) {
+          pack<float, lanes> part = weights[c] * lanes_at<lanes>(self.slots + index_t{corners[c]} * Width + first).v;
+          pin(part);
+          sum += part;
+        }
+        sum = times * sum;
+        pin(sum);
+        lanes_at<lanes>(self.to + i * self.step + first).v += sum;
       }
-    });
-    std::swap(values.now, values.next);
+    }
   }
+};
+
+/// Blurs along whole chains: every point takes half of either neighbour.
+template <int Width>
+struct blur_chains {
+  std::int32_t const* slot;  ///< slot[-1] and slot[n] are 0, or slot[0] is
+  index_t n;
+  float* values;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
+    auto const self = *this;
+    float nowhere[Width];
+    for (int first = 0; first < Width; first += lanes) {
+      float* at = self.values + index_t{self.slot[0]} * Width + first;
+      pack<float, lanes> before{}, here = lanes_at<lanes>(at).v;
+      for (index_t i = 1; i <= self.n; ++i) {
+        float* const next = self.values + index_t{self.slot[i]} * Width + first;
+        pack<float, lanes> const after = lanes_at<lanes>(next).v;
+        lanes_at<lanes>(at != self.values + first ? at : nowhere).v = here + 0.5f * (before + after);  // slot 0 stays 0
+        before = here;
+        here = after;
+        at = next;
+      }
+    }
+  }
+};
+
+/// Calls body(std::integral_constant<int, Corners>) for the number of corners of a lattice's simplices.
+template <class Body>
+void with_corners(permutohedral const& lattice, Body const& body)
+{
+  [&]<int... D>(std::integer_sequence<int, D...>) {
+    static_cast<void>(
+        ((lattice.corners() == D + 2 ? (body(std::integral_constant<int, D + 2>{}), true) : false) || ...));
+  }(std::make_integer_sequence<int, 8>{});
 }
 
-/// Adds `factor` times the `Width` blurred values at position i.
+/// Makes room for `Width` values a slot. A part's slots are cleared by clear_part, before it spreads onto them.
 template <int Width>
-[[gnu::always_inline]] inline void read_back(permutohedral const& lattice, lattice_values const& values, index_t i,
-                                             float factor, float* to)
+void make_room(permutohedral const& lattice, lattice_values& values)
 {
-  std::int32_t const* const point = lattice.points_of(i);
-  float const* const weight = lattice.weights_of(i);
-  float const* const from = values.now.data();
-  pack<float, Width> sum{};
-  for (int c = 0, n = lattice.corners(); c < n; ++c)
-    sum += weight[c] * lanes_at<Width>(from + index_t{point[c]} * Width).v;
-  lanes_at<Width>(to).v += lattice.gain() * factor * sum;
+  auto const n = static_cast<std::size_t>((lattice.slots() + 1) * Width);
+  if (values.size() < n) values.resize(n);
+  std::fill_n(values.begin(), Width, 0.f);
+  std::fill(values.begin() + lattice.first_slot(lattice.parts().count()) * Width,
+            values.begin() + (lattice.slots() + 1) * Width, 0.f);
+}
+template <int Width>
+void clear_part(permutohedral const& lattice, index_t part, lattice_values& values)
+{
+  auto const slots = values.begin() + Width;
+  std::fill(slots + lattice.first_slot(part) * Width, slots + lattice.first_slot(part + 1) * Width, 0.f);
+}
+
+/// Spreads n positions of a part from position `first` on. `from` points at the values of the first, `factor` at its
+/// factor, or is null.
+template <int Width>
+void spread_some(isa set, permutohedral const& lattice, index_t part, index_t first, index_t n, float const* from,
+                 index_t step, float const* factor, lattice_values& values)
+{
+  with_corners(lattice, [&]<int Corners>(std::integral_constant<int, Corners>) {
+    run_widest(set, spread_positions<Width, Corners>{lattice.corners_of(first), lattice.weights_of(first), from, step,
+                                                     factor, n, values.data() + lattice.first_slot(part) * Width});
+  });
+}
+
+/// Adds what n positions of a part read back, times `scale` and their factors, if there are any.
+template <int Width>
+void read_some(isa set, permutohedral const& lattice, index_t part, index_t first, index_t n,
+               lattice_values const& values, float scale, float const* factor, float* to, index_t step)
+{
+  with_corners(lattice, [&]<int Corners>(std::integral_constant<int, Corners>) {
+    run_widest(set, read_positions<Width, Corners>{lattice.corners_of(first), lattice.weights_of(first),
+                                                   values.data() + lattice.first_slot(part) * Width,
+                                                   lattice.gain() * scale, factor, n, to, step});
+  });
+}
+
+/// Joins what the parts have spread, blurs it, and gives every part its share.
+template <int Width>
+void blur(cpu const& where, permutohedral const& lattice, bool reverse, lattice_values& values)
+{
+  auto const& shared = lattice.shared();
+  auto const at = [&](std::int32_t slot) { return values.data() + index_t{slot} * Width; };
+  auto const n = static_cast<index_t>(shared.size());
+  // Of points that are shared by several parts no two threads see the same.
+  auto const border = [&](index_t i) {
+    while (0 < i && i < n && shared[static_cast<std::size_t>(i)].home == shared[static_cast<std::size_t>(i - 1)].home)
+      ++i;
+    return i;
+  };
+  for_each_share(where, n, 8192, [&](index_t begin, index_t end) {
+    for (index_t i = border(begin); i < border(end); ++i) {
+      auto const [home, slot] = shared[static_cast<std::size_t>(i)];
+      for (int c = 0; c < Width; ++c) at(home)[c] += at(slot)[c];
+    }
+  });
+  isa const set = vectors_of(where);
+  for (int step = 0; step < lattice.corners(); ++step) {
+    auto const& chain = lattice.chains(reverse ? lattice.corners() - 1 - step : step);
+    auto const last = static_cast<index_t>(chain.size()) - 1;
+    auto const end_of_chain = [&](index_t i) {
+      while (i > 1 && i < last && chain[static_cast<std::size_t>(i)] != 0) ++i;
+      return i;
+    };
+    for_each_share(where, last - 1, 8192, [&](index_t begin, index_t end) {
+      index_t const first = end_of_chain(begin + 1), to = end_of_chain(end + 1);
+      if (first < to) run_widest(set, blur_chains<Width>{chain.data() + first, to - first, values.data()});
+    });
+  }
+  for_each_share(where, n, 8192, [&](index_t begin, index_t end) {
+    for (index_t i = begin; i < end; ++i) {
+      auto const [home, slot] = shared[static_cast<std::size_t>(i)];
+      std::copy_n(at(home), Width, at(slot));
+    }
+  });
 }
 
 /// Calls body(std::integral_constant<int, Width>, first channel) for pieces of 16, 8, 4, 2 and 1 channels.
@@ -515,10 +703,22 @@ template <image_like X>
   expects_finite(where, in, "filter: values");
   grid<float, 2> out(in.extent[0], in.extent[1]);
   lattice_values scratch;
+  isa const set = vectors_of(where);
+  auto const& parts = lattice.parts();
+  auto const each_part = [&](auto const& body) {  // body(part, its first position, their number)
+    for_each_share(where, parts.count(), 1, [&](index_t begin, index_t end) {
+      for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
+    });
+  };
   for_each_width(in.extent[1], [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    spread_and_blur<Width>(where, lattice, options.reverse, [&](index_t i) { return &in(i, c); }, scratch);
-    for_each_share(where, in.extent[0], 4096, [&](index_t begin, index_t end) {
-      for (index_t i = begin; i < end; ++i) read_back<Width>(lattice, scratch, i, 1, &out(i, c));
+    make_room<Width>(lattice, scratch);
+    each_part([&](index_t p, index_t first, index_t n) {
+      clear_part<Width>(lattice, p, scratch);
+      spread_some<Width>(set, lattice, p, first, n, &in(first, c), in.stride[0], nullptr, scratch);
+    });
+    blur<Width>(where, lattice, options.reverse, scratch);
+    each_part([&](index_t p, index_t first, index_t n) {
+      read_some<Width>(set, lattice, p, first, n, scratch, 1, nullptr, &out(first, c), in.extent[1]);
     });
   });
   return out;

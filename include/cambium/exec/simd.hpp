@@ -185,7 +185,10 @@ template <class T>
   // Wide packs do not fit its constraint here; but it fuses inside one expression only, and this ends one.
   if constexpr (sizeof(T) <= 16) asm("" : "+x"(value));
 #elif CAMBIUM_X86
-  asm("" : "+x"(value));
+  if constexpr (sizeof(T) >= 8 || std::is_arithmetic_v<T>)
+    asm("" : "+x"(value));
+  else
+    asm("" : "+m"(value));  // a pack of one
 #else
   asm volatile("" : "+m"(value));
 #endif

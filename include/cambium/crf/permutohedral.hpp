@@ -66,7 +66,7 @@ class key_names {
   std::size_t place(Key key, hash_t hash) const
   {
     std::size_t at = hash >> (64 - bits_);
-    while ((slot_[at] != 0) & (entry_at(at).key != key)) at = (at + 1) & (slot_.size() - 1);
+    while (int{slot_[at] != 0} & int{entry_at(at).key != key}) at = (at + 1) & (slot_.size() - 1);
     return at;
   }
   void grow()
@@ -710,6 +710,7 @@ template <image_like X>
       for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
     });
   };
+  if (in.extent[0] == 0) return out;
   for_each_width(in.extent[1], [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     make_room<Width>(lattice, scratch);
     each_part([&](index_t p, index_t first, index_t n) {

@@ -182,8 +182,8 @@ template <class T>
 [[gnu::always_inline]] inline void pin(T& value)
 {
 #if CAMBIUM_X86 && defined(__clang__)
-  // Wide packs do not fit its constraint here; but it fuses inside one expression only, and this ends one.
-  if constexpr (sizeof(T) <= 16) asm("" : "+x"(value));
+  // Wide and narrow packs do not fit its constraint here; but it fuses inside one expression only, and this ends one.
+  if constexpr (sizeof(T) == 16 || std::is_arithmetic_v<T>) asm("" : "+x"(value));
 #elif CAMBIUM_X86
   if constexpr (sizeof(T) >= 8 || std::is_arithmetic_v<T>)
     asm("" : "+x"(value));

@@ -112,6 +112,6 @@ TEST_CASE("the steps of the pipeline check what they are given", "[pipeline][err
                         "boundary");
   CAMBIUM_THROWS_SAYING(propagate_to_edge<double>(cpu{}, step, larger.cams, larger.boundary, options),
                         precondition_error, "[2,5,6]");
-  CAMBIUM_THROWS_SAYING(irnet_semantic_labels<double>(cpu{}, s.cams.view(), {4}, s.image, options), precondition_error,
-                        "label");
+  auto const chosen = irnet_assign<double>(cpu{}, s.cams.view(), s.keys, s.image, 0.25, options);
+  CAMBIUM_THROWS_SAYING(irnet_semantic_labels(cpu{}, chosen, {4}), precondition_error, "label");
 }

@@ -4,12 +4,14 @@
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/bilinear.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <vector>
 
 namespace cambium {
@@ -41,6 +43,138 @@ struct assignment {
   grid<T, 2> score;               ///< [H,W] scaled score of that channel, the background's where it won
 };
 
+/// Rows of enlarged scores on a window of the image.
+template <class T>
+class enlarged_rows {
+ public:
+  enlarged_rows(stack_view<T const> scores, box window, index_t stride, char const* who) : scores_(scores)
+  {
+    index_t const H = scores.extent[1], W = scores.extent[2];
+    expects(stride >= 1, who, ": stride is ", stride);
+    expects(0 <= window.top && window.top <= window.bottom && window.bottom <= stride * H && 0 <= window.left &&
+                window.left <= window.right && window.right <= stride * W,
+            who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
+            " leaves scores ", scores, " enlarged by ", stride);
+    step_ = T(1) / static_cast<T>(stride);
+    for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, W));
+  }
+
+  std::vector<T> mixed() const { return std::vector<T>(static_cast<std::size_t>(scores_.extent[2])); }
+  std::vector<T> row() const { return std::vector<T>(across_.size()); }
+
+  /// Row y of channel n; the other two are scratch and result.
+  void operator()(index_t n, index_t y, std::vector<T>& mixed, std::vector<T>& row) const
+  {
+    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row.data());
+  }
+
+ private:
+  stack_view<T const> scores_;
+  T step_;
+  std::vector<bilinear_tap<T>> across_;
+};
+
+/// The largest enlarged score of every channel on a window of the image.
+///
+/// @param where   cpu
+/// @param scores  [N,h,w] finite
+/// @param window  [pixels] inside stride * h, stride * w
+/// @param stride  [pixels per cell] enlargement of the scores, >= 1
+/// @return N scores; the lowest number where the window is empty
+///
+/// @throws       precondition_error
+/// @complexity   Theta(N * window)
+/// @determinism  exact
+template <stack_like X>
+[[nodiscard]] auto largest_scores(cpu const& where, X const& scores, box window,
+                                  index_t stride = 4) -> std::vector<value_of<X, 3>>
+{
+  using T = value_of<X, 3>;
+  auto const in = as_view<3>(scores, "largest_scores: scores");
+  enlarged_rows<T> const enlarged(in, window, stride, "largest_scores");
+  std::vector<T> largest(static_cast<std::size_t>(in.extent[0]), std::numeric_limits<T>::lowest());
+  for_each_share(where, in.extent[0], 1, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed(), row = enlarged.row();
+    for (index_t n = begin; n < end; ++n) {
+      T& most = largest[static_cast<std::size_t>(n)];
+      for (index_t y = window.top; y < window.bottom; ++y) {
+        enlarged(n, y, mixed, row);
+        for (T const v : row) most = v > most ? v : most;
+      }
+    }
+  });
+  return largest;
+}
+
+/// What each channel is divided by: the largest score of all channels, of its group, or its own.
+template <class T>
+[[nodiscard]] std::vector<T> score_divisors(std::vector<T> const& largest, std::vector<std::int32_t> const& groups,
+                                            score_scale scale)
+{
+  expects(scale != score_scale::group || groups.size() == largest.size(),
+          "assign: ", static_cast<index_t>(largest.size()), " channels but ", static_cast<index_t>(groups.size()),
+          " group numbers");
+  if (scale == score_scale::channel) return largest;
+  std::map<std::int32_t, T> of_group;
+  auto const group = [&](std::size_t n) { return scale == score_scale::group ? groups[n] : 0; };
+  for (std::size_t n = 0; n < largest.size(); ++n) {
+    auto const [at, fresh] = of_group.emplace(group(n), largest[n]);
+    if (!fresh) at->second = std::max(at->second, largest[n]);
+  }
+  std::vector<T> divisor;
+  for (std::size_t n = 0; n < largest.size(); ++n) divisor.push_back(of_group.at(group(n)));
+  return divisor;
+}
+
+/// Enlarge scores on a window of the image, divide them, and let every pixel choose among them and the background.
+///
+/// @param where       cpu
+/// @param scores      [N,h,w] finite
+/// @param divisors    N; a channel whose divisor is not positive never scores
+/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right for
+/// @param background  score of the background
+/// @param stride      [pixels per cell]
+/// @return maps of the window
+///
+/// @throws       precondition_error before anything is written
+/// @invariant    ties go to the lower channel, the background first
+/// @complexity   Theta(N * window) time, O(window) memory: enlarged channels are never stored
+/// @determinism  exact
+template <stack_like X>
+[[nodiscard]] auto assign_divided(cpu const& where, X const& scores, std::vector<value_of<X, 3>> const& divisors,
+                                  box window, double background, index_t stride = 4) -> assignment<value_of<X, 3>>
+{
+  using T = value_of<X, 3>;
+  auto const in = as_view<3>(scores, "assign: scores");
+  index_t const N = in.extent[0], W = window.right - window.left;
+  expects(static_cast<index_t>(divisors.size()) == N, "assign: scores are ", in, " but there are ",
+          static_cast<index_t>(divisors.size()), " divisors");
+  enlarged_rows<T> const enlarged(in, window, stride, "assign");
+  assignment<T> out{make_grid<std::int32_t>({window.bottom - window.top, W}),
+                    make_grid<T>({window.bottom - window.top, W})};
+  for_each_share(where, window.bottom - window.top, 8, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed(), row = enlarged.row();
+    for (index_t y = begin; y < end; ++y) {
+      T* const best = &out.score(y, 0);
+      std::int32_t* const channel = &out.channel(y, 0);
+      std::fill_n(best, W, static_cast<T>(background));
+      std::fill_n(channel, W, 0);
+      for (index_t n = 0; n < N; ++n) {
+        T const by = divisors[static_cast<std::size_t>(n)];
+        if (!(by > 0)) continue;
+        enlarged(n, window.top + y, mixed, row);
+        for (index_t x = 0; x < W; ++x) {
+          T const v = row[static_cast<std::size_t>(x)] / by;
+          bool const better = v > best[x];
+          best[x] = better ? v : best[x];
+          channel[x] = better ? static_cast<std::int32_t>(n + 1) : channel[x];
+        }
+      }
+    }
+  });
+  return out;
+}
+
 /// Enlarge scores to the image, scale them, and let every pixel choose among them and the background.
 ///
 /// @param where    cpu
@@ -62,69 +196,37 @@ template <stack_like X>
 {
   using T = value_of<X, 3>;
   auto const in = as_view<3>(scores, "assign: scores");
-  index_t const N = in.extent[0], H = image.height, W = image.width;
+  index_t const H = image.height, W = image.width;
   expects(options.stride >= 1, "assign: stride is ", options.stride);
   expects(std::isfinite(options.background), "assign: background is ", options.background);
   expects(H >= 1 && W >= 1 && H <= options.stride * in.extent[1] && W <= options.stride * in.extent[2],
           "assign: scores ", in, " enlarged by ", options.stride, " do not cover an image of ", H, " x ", W);
-  expects(options.scale != score_scale::group || static_cast<index_t>(groups.size()) == N, "assign: ", N,
-          " channels but ", static_cast<index_t>(groups.size()), " group numbers");
   expects_finite(where, in, "assign: scores");
-
-  T const step = T(1) / static_cast<T>(options.stride);
-  auto const across = taps(W, step, in.extent[2]);
-  // Enlarges row y of channel n into `row`.
-  auto const enlarge = [&](index_t n, index_t y, std::vector<T>& mixed, std::vector<T>& row) {
-    bilinear_row(image_view<T const>(in[n]), tap(y, step, in.extent[1]), across, mixed.data(), row.data());
-  };
-  auto const buffer = [](index_t n) { return std::vector<T>(static_cast<std::size_t>(n)); };
-
-  std::vector<T> largest(static_cast<std::size_t>(N), std::numeric_limits<T>::lowest());
-  for_each_share(where, N, 1, [&](index_t begin, index_t end) {
-    auto mixed = buffer(in.extent[2]), row = buffer(W);
-    for (index_t n = begin; n < end; ++n) {
-      T& most = largest[static_cast<std::size_t>(n)];
-      for (index_t y = 0; y < H; ++y) {
-        enlarge(n, y, mixed, row);
-        for (T const v : row) most = v > most ? v : most;
-      }
-    }
-  });
-  std::vector<T> divisor = largest;
-  for (std::size_t n = 0; n < divisor.size(); ++n)
-    for (std::size_t m = 0; m < divisor.size(); ++m)
-      if (options.scale == score_scale::image || (options.scale == score_scale::group && groups[m] == groups[n]))
-        divisor[n] = std::max(divisor[n], largest[m]);
-
-  assignment<T> out{make_grid<std::int32_t>({H, W}), make_grid<T>({H, W})};
+  box const whole{0, 0, H, W};
+  auto const largest = largest_scores(where, in, whole, options.stride);
+  auto const divisors = score_divisors(largest, groups, options.scale);
   bool const nothing = std::none_of(largest.begin(), largest.end(), [](T v) { return v > 0; });
-  if (nothing) {
-    bool const first = options.empty == no_score::first_channel && N > 0;
-    std::fill(out.channel.cells().begin(), out.channel.cells().end(), first ? 1 : 0);
-    std::fill(out.score.cells().begin(), out.score.cells().end(), first ? T(0) : static_cast<T>(options.background));
-    return out;
+  auto out = assign_divided(where, in, divisors, whole, options.background, options.stride);
+  if (nothing && options.empty == no_score::first_channel && in.extent[0] > 0) {
+    std::fill(out.channel.cells().begin(), out.channel.cells().end(), 1);
+    std::fill(out.score.cells().begin(), out.score.cells().end(), T(0));
   }
-  for_each_share(where, H, 8, [&](index_t begin, index_t end) {
-    auto mixed = buffer(in.extent[2]), row = buffer(W);
-    for (index_t y = begin; y < end; ++y) {
-      T* const best = &out.score(y, 0);
-      std::int32_t* const channel = &out.channel(y, 0);
-      std::fill_n(best, W, static_cast<T>(options.background));
-      std::fill_n(channel, W, 0);
-      for (index_t n = 0; n < N; ++n) {
-        T const by = divisor[static_cast<std::size_t>(n)];
-        if (!(by > 0)) continue;  // this group never scores
-        enlarge(n, y, mixed, row);
-        for (index_t x = 0; x < W; ++x) {
-          T const v = row[static_cast<std::size_t>(x)] / by;
-          bool const better = v > best[x];
-          best[x] = better ? v : best[x];
-          channel[x] = better ? static_cast<std::int32_t>(n + 1) : channel[x];
-        }
-      }
-    }
-  });
   return out;
+}
+
+/// The same choice where the background scores more.
+///
+/// @param chosen      made with a lower background, of which nothing else is asked
+/// @param background  score of the background
+/// @invariant    equals assign() with this background
+/// @complexity   Theta(H * W)
+template <class T>
+[[nodiscard]] assignment<T> raise_background(assignment<T> chosen, double background)
+{
+  auto const least = static_cast<T>(background);
+  for (std::size_t i = 0; i < chosen.score.cells().size(); ++i)
+    if (!(chosen.score.cells()[i] > least)) chosen.channel.cells()[i] = 0, chosen.score.cells()[i] = least;
+  return chosen;
 }
 
 }  // namespace cambium

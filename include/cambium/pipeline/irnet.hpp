@@ -132,14 +132,21 @@ template <class T>
   return cluster(where, regions.label, centroids);
 }
 
-/// From walked scores to the semantic labels of an image.
+/// The channel of every pixel, from walked scores; `groups` has a number a channel.
 template <class T>
-[[nodiscard]] grid<std::int32_t, 2> irnet_semantic_labels(cpu const& where, stack_view<T const> walked,
-                                                          std::vector<std::int32_t> const& keys, extent2 image,
-                                                          irnet_options const& options)
+[[nodiscard]] assignment<T> irnet_assign(cpu const& where, stack_view<T const> walked,
+                                         std::vector<std::int32_t> const& groups, extent2 image, double background,
+                                         irnet_options const& options)
 {
-  auto const chosen = assign(where, walked, keys, image,
-                             {.background = options.sem_seg_bg_thres, .scale = options.scale, .empty = options.empty});
+  return assign(where, walked, groups, image,
+                {.background = background, .scale = options.scale, .empty = options.empty});
+}
+
+/// From the channel of every pixel to its class label.
+template <class T>
+[[nodiscard]] grid<std::int32_t, 2> irnet_semantic_labels(cpu const& where, assignment<T> const& chosen,
+                                                          std::vector<std::int32_t> const& keys)
+{
   std::vector<std::int32_t> label{0};
   for (auto const key : keys) label.push_back(key + 1);
   return relabel(where, chosen.channel, label);
@@ -165,24 +172,45 @@ inline std::vector<std::int32_t> order_by_channel(components<> const& found, gri
   return table;
 }
 
-/// From walked scores of instance channels c*K + k to the instances of an image.
-template <class T>
-[[nodiscard]] instances irnet_detect(cpu const& where, stack_view<T const> walked,
-                                     std::vector<std::int32_t> const& keys, extent2 image, irnet_options const& options)
+/// The classes of instance channels c*K + k.
+inline std::vector<std::int32_t> irnet_channel_keys(std::vector<std::int32_t> const& keys, index_t K)
 {
-  index_t const C = static_cast<index_t>(keys.size()), K = C == 0 ? 0 : walked.extent[0] / C;
-  std::vector<std::int32_t> key_of;
-  for (auto const key : keys) key_of.insert(key_of.end(), static_cast<std::size_t>(K), key);
-  auto const chosen = assign(where, walked, key_of, image,
-                             {.background = options.ins_seg_bg_thres, .scale = options.scale, .empty = options.empty});
-  detect_options const rules{
-      options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width), options.small};
-  if (options.parts == pieces::merged) return detect(where, chosen.channel, key_of, chosen.score, rules);
-  auto const found = connected_equal(where, chosen.channel, c4);
+  std::vector<std::int32_t> out;
+  for (auto const key : keys) out.insert(out.end(), static_cast<std::size_t>(K), key);
+  return out;
+}
+
+/// [pixels] The area below which a component of an image is a fragment, and what becomes of it.
+template <class T>
+[[nodiscard]] detect_options irnet_fragments(assignment<T> const& chosen, irnet_options const& options)
+{
+  auto const& [H, W] = chosen.channel.shape();
+  return {options.max_fragment_size * static_cast<double>(H) * static_cast<double>(W), options.small};
+}
+
+/// Instances of components that lie in one channel each, channel by channel.
+template <class T>
+[[nodiscard]] instances irnet_detect_components(cpu const& where, components<> const& found,
+                                                assignment<T> const& chosen,
+                                                std::vector<std::int32_t> const& channel_keys,
+                                                detect_options const& rules)
+{
   std::vector<std::int32_t> channel_of, categories;
   auto const labels = relabel(where, found.label, order_by_channel(found, chosen.channel, channel_of));
-  for (auto const n : channel_of) categories.push_back(key_of[static_cast<std::size_t>(n - 1)]);
+  for (auto const n : channel_of) categories.push_back(channel_keys[static_cast<std::size_t>(n - 1)]);
   return detect(where, labels, categories, chosen.score, rules);
+}
+
+/// From the channel of every pixel to instances: its components, or all its pixels.
+///
+/// @param channel_keys  the class of each channel
+template <class T>
+[[nodiscard]] instances irnet_detect(cpu const& where, assignment<T> const& chosen,
+                                     std::vector<std::int32_t> const& channel_keys, irnet_options const& options)
+{
+  auto const rules = irnet_fragments(chosen, options);
+  if (options.parts == pieces::merged) return detect(where, chosen.channel, channel_keys, chosen.score, rules);
+  return irnet_detect_components(where, connected_equal(where, chosen.channel, c4), chosen, channel_keys, rules);
 }
 
 /// Instances without a displacement field: components of the class labels that boundaries part.
@@ -191,46 +219,63 @@ template <class T>
 /// max_fragment_size grow back over the boundary inside their class region; a region without such a core is one
 /// instance. A component's score is the largest scaled class score on it.
 template <class T>
-[[nodiscard]] instances irnet_components(cpu const& where, stack_view<T const> walked,
+[[nodiscard]] instances irnet_components(cpu const& where, assignment<T> const& chosen,
                                          std::vector<std::int32_t> const& keys, image_view<T const> boundary,
-                                         extent2 image, irnet_options const& options)
+                                         irnet_options const& options)
 {
-  auto const chosen = assign(where, walked, keys, image,
-                             {.background = options.ins_seg_bg_thres, .scale = options.scale, .empty = options.empty});
-  double const smallest =
-      options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width);
-  if (options.parts == pieces::merged)
-    return detect(where, chosen.channel, keys, chosen.score, {smallest, options.small});
-  index_t const H = image.height, W = image.width;
+  if (options.parts == pieces::merged || options.component_thres > 1) return irnet_detect(where, chosen, keys, options);
+  auto const& [H, W] = chosen.channel.shape();
+  auto const rules = irnet_fragments(chosen, options);
   auto found = connected_equal(where, chosen.channel, c4);
-  if (options.component_thres <= 1) {
-    auto wall = make_grid<T>({H, W});
-    auto const across = taps(W, T(0.25), boundary.extent[1]);
-    std::vector<T> mixed(static_cast<std::size_t>(boundary.extent[1]));
-    for (index_t y = 0; y < H; ++y)
-      bilinear_row(boundary, tap(y, T(0.25), boundary.extent[0]), across, mixed.data(), &wall(y, 0));
-    T const thres = static_cast<T>(options.component_thres);
-    auto cores = connected_if(
-        where, image, c4, [&](index_t y, index_t x) { return chosen.channel(y, x) != 0 && wall(y, x) < thres; },
-        [&](index_t y, index_t x, index_t ny, index_t nx) { return chosen.channel(y, x) == chosen.channel(ny, nx); });
-    cores = drop_small(where, cores, static_cast<index_t>(std::ceil(smallest)));
-    cores = grow(where, cores, chosen.channel);
-    // Regions without a core follow as they are.
-    std::vector<std::int32_t> rest(static_cast<std::size_t>(found.count + 1), -1);
-    for (std::size_t i = 0; i < found.label.cells().size(); ++i) {
-      auto& label = cores.label.cells()[i];
-      auto const region = found.label.cells()[i];
-      if (region == 0 || label != 0) continue;
-      auto& number = rest[static_cast<std::size_t>(region)];
-      if (number < 0) number = static_cast<std::int32_t>(++cores.count);
-      label = number;
-    }
-    found = std::move(cores);
+  auto wall = make_grid<T>({H, W});
+  auto const across = taps(W, T(0.25), boundary.extent[1]);
+  std::vector<T> mixed(static_cast<std::size_t>(boundary.extent[1]));
+  for (index_t y = 0; y < H; ++y)
+    bilinear_row(boundary, tap(y, T(0.25), boundary.extent[0]), across, mixed.data(), &wall(y, 0));
+  T const thres = static_cast<T>(options.component_thres);
+  auto cores = connected_if(
+      where, {H, W}, c4, [&](index_t y, index_t x) { return chosen.channel(y, x) != 0 && wall(y, x) < thres; },
+      [&](index_t y, index_t x, index_t ny, index_t nx) { return chosen.channel(y, x) == chosen.channel(ny, nx); });
+  cores = drop_small(where, cores, static_cast<index_t>(std::ceil(rules.smallest)));
+  cores = grow(where, cores, chosen.channel);
+  // Regions without a core follow as they are.
+  std::vector<std::int32_t> rest(static_cast<std::size_t>(found.count + 1), -1);
+  for (std::size_t i = 0; i < found.label.cells().size(); ++i) {
+    auto& label = cores.label.cells()[i];
+    auto const region = found.label.cells()[i];
+    if (region == 0 || label != 0) continue;
+    auto& number = rest[static_cast<std::size_t>(region)];
+    if (number < 0) number = static_cast<std::int32_t>(++cores.count);
+    label = number;
   }
-  std::vector<std::int32_t> channel_of, categories;
-  auto const labels = relabel(where, found.label, order_by_channel(found, chosen.channel, channel_of));
-  for (auto const n : channel_of) categories.push_back(keys[static_cast<std::size_t>(n - 1)]);
-  return detect(where, labels, categories, chosen.score, {smallest, options.small});
+  return irnet_detect_components(where, cores, chosen, keys, rules);
+}
+
+/// What walked class scores say: semantic labels and, where there is no displacement field, instances.
+template <class T>
+[[nodiscard]] irnet_labels irnet_label_classes(cpu const& where, stack_view<T const> walked, irnet_input<T> const& in,
+                                               irnet_options const& options)
+{
+  auto const chosen = [&](double background) {
+    return irnet_assign<T>(where, walked, in.keys, in.image, background, options);
+  };
+  irnet_labels out{irnet_semantic_labels(where, chosen(options.sem_seg_bg_thres), in.keys), {}};
+  if (in.displacement.data == nullptr)
+    out.objects = irnet_components(where, chosen(options.ins_seg_bg_thres), in.keys, in.boundary, options);
+  return out;
+}
+
+/// Instances by the displacement field: CAMs are split by its clusters, walked, and cut into components.
+template <class T>
+[[nodiscard]] instances irnet_label_instances(cpu const& where, transition<T> const& step, irnet_input<T> const& in,
+                                              irnet_options const& options)
+{
+  auto const clusters = irnet_clusters<T>(where, in.displacement, options);
+  auto const split = separate(where, in.cams, clusters.id, clusters.count);
+  auto const walked = propagate_to_edge<T>(where, step, split.view(), in.boundary, options);
+  auto const keys = irnet_channel_keys(in.keys, clusters.count);
+  auto const chosen = irnet_assign<T>(where, walked.view(), keys, in.image, options.ins_seg_bg_thres, options);
+  return irnet_detect(where, chosen, keys, options);
 }
 
 /// Label one image as IRNet does: CAMs, a boundary map and, if there is one, a displacement field go in;
@@ -254,15 +299,9 @@ template <class T>
   expects_finite(where, in.cams, "irnet: cams");
   auto const step = irnet_transition<T>(where, in.boundary, options);
   auto const classes = propagate_to_edge<T>(where, step, in.cams, in.boundary, options);
-  irnet_labels out{irnet_semantic_labels<T>(where, classes.view(), in.keys, in.image, options), {}};
-  if (in.displacement.data == nullptr) {
-    out.objects = irnet_components<T>(where, classes.view(), in.keys, in.boundary, in.image, options);
-    return out;
-  }
-  auto const clusters = irnet_clusters<T>(where, in.displacement, options);
-  auto const split = separate(where, in.cams, clusters.id, clusters.count);
-  auto const scores = propagate_to_edge<T>(where, step, split.view(), in.boundary, options);
-  out.objects = irnet_detect<T>(where, scores.view(), in.keys, in.image, options);
+  auto out = irnet_label_classes<T>(where, classes.view(), in, options);
+  if (in.displacement.data == nullptr) return out;
+  out.objects = irnet_label_instances<T>(where, step, in, options);
   return out;
 }
 

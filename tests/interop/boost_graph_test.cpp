@@ -15,9 +15,11 @@
 #include <boost/graph/lookup_edge.hpp>
 #include <boost/graph/prim_minimum_spanning_tree.hpp>
 
+#include <functional>
 #include <limits>
 #include <set>
 #include <tuple>
+#include <vector>
 
 using namespace cambium;
 using support::picture;

@@ -208,7 +208,7 @@ class label_energy {
 ///               start does not matter but for its 255. More: at most twice the minimum if unaries are >= 0 and the
 ///               sweeps settled. Cells whose choice does not matter keep their label (two labels: take 0)
 /// @complexity   one maximum flow an expansion, L expansions a sweep; in practice near linear in the edges. About
-///               80 K + 160 bytes a cell
+///               85 K + 200 bytes a cell
 /// @determinism  exact: whole numbers, a fixed order, one thread. Energies are rounded to 2^-60 of about twice their
 ///               sum
 /// @source       Boykov, Veksler, Zabih, PAMI 2001 (expansions, the bound of 2); Kolmogorov, Zabih, PAMI 2004 (edges
@@ -233,7 +233,7 @@ template <stack_like U, stack_like A, image_like L>
   expects(options.smoothness >= 0 && std::isfinite(options.smoothness), "graph_cut: smoothness is ", options.smoothness,
           "; expected a finite number >= 0");
   expects(options.rounds >= 1, "graph_cut: rounds is ", options.rounds);
-  double const cells = static_cast<double>(H) * static_cast<double>(W), bytes = cells * (80.0 * edges.size + 160);
+  double const cells = static_cast<double>(H) * static_cast<double>(W), bytes = cells * (85.0 * edges.size + 200);
   expects(bytes <= static_cast<double>(options.most_bytes), "graph_cut: the graph of ", costs, " with ", edges.size,
           " edges a cell takes about ", bytes, " bytes, more than most_bytes = ", options.most_bytes);
   expects(cells * (2.0 * edges.size + 4) < 4294967295.0, "graph_cut: ", costs, " with ", edges.size,

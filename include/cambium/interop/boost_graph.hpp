@@ -19,6 +19,8 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <iterator>
 #include <type_traits>
 #include <utility>
 

@@ -94,6 +94,9 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   app.add_option(both("component-thres"), o.component_thres,
                  "without displacements: boundaries from here on part components; above 1 none do")
       ->group(labels);
+  app.add_flag("--crf", s.crf, "refine semantic labels with a dense CRF on the photograph")
+      ->disable_flag_override()
+      ->group(labels);
   auto const choice = [&](std::string const& name, auto& to, std::vector<std::string> const& words,
                           std::string const& text) {
     auto const choose = [&to, &words](std::string const& word) {
@@ -126,6 +129,16 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   app.add_flag("--overlay", s.overlay, "also draw the instances on the photographs")
       ->disable_flag_override()
       ->group(work);
+  app.add_flag("--keep-scores", s.keep_scores, "also keep the walked scores, for ./run sweep")
+      ->disable_flag_override()
+      ->group(work);
+  app.add_option("--tile", s.tile,
+                 "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images")
+      ->check(CLI::Range(0, 1000000000))
+      ->group(work);
+  app.add_option("--overlap", s.overlap, "what a tile sees around itself, in pixels")
+      ->check(CLI::Range(4, 1000000000))
+      ->group(work);
   app.add_flag("--dry-run", s.dry_run, "count files, estimate time and memory, write nothing")
       ->disable_flag_override()
       ->group(work);
@@ -154,6 +167,9 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   if (s.truth_instances.empty() != s.truth_semantic.empty() && s.truth_semantic.empty())
     return refuse("--truth-instances needs --truth-semantic, which says their classes");
   if (s.out.empty()) return refuse("--out is empty");
+  if (s.tile != 0 && s.tile < 4) return refuse("--tile " + std::to_string(s.tile) + ": at least 4 pixels, or 0");
+  if (s.tile != 0 && s.keep_scores && !s.displacements.empty())
+    return refuse("--keep-scores with --tile keeps class scores only; leave out --displacements or one of the two");
   return s;
 }
 

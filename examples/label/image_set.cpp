@@ -90,6 +90,32 @@ std::vector<int> image_set::classes(std::string const& id, std::int64_t channels
   return out;
 }
 
+std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool zero_based)
+{
+  std::map<std::string, std::vector<int>> tags;
+  for (auto const& [n, line] : lines_of(path)) {
+    std::string const where = path + ":" + std::to_string(n) + ": ";
+    std::istringstream words(line);
+    std::string id, word;
+    words >> id;
+    std::vector<int> classes;
+    while (words >> word) {
+      char* end = nullptr;
+      long const tag = std::strtol(word.c_str(), &end, 10);
+      long const label = zero_based ? tag + 1 : tag;
+      if (*end != '\0') throw usage_error(where + "'" + word + "' is not a class number");
+      if (label < 1 || label > 254)
+        throw usage_error(where + "class " + word + " is outside " + (zero_based ? "0..253" : "1..254") +
+                          (tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
+      if (std::find(classes.begin(), classes.end(), label) != classes.end())
+        throw usage_error(where + "class " + word + " is named twice");
+      classes.push_back(static_cast<int>(label));
+    }
+    if (!tags.emplace(id, classes).second) throw usage_error(where + "'" + id + "' has two lines");
+  }
+  return tags;
+}
+
 image_set find_images(settings const& s)
 {
   image_set set;
@@ -108,27 +134,7 @@ image_set find_images(settings const& s)
   }
 
   set.tagged = !s.tags.empty();
-  if (set.tagged)
-    for (auto const& [n, line] : lines_of(s.tags)) {
-      std::string const where = s.tags + ":" + std::to_string(n) + ": ";
-      std::istringstream words(line);
-      std::string id, word;
-      words >> id;
-      std::vector<int> classes;
-      while (words >> word) {
-        char* end = nullptr;
-        long const tag = std::strtol(word.c_str(), &end, 10);
-        long const label = s.zero_based ? tag + 1 : tag;
-        if (*end != '\0') throw usage_error(where + "'" + word + "' is not a class number");
-        if (label < 1 || label > 254)
-          throw usage_error(where + "class " + word + " is outside " + (s.zero_based ? "0..253" : "1..254") +
-                            (tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
-        if (std::find(classes.begin(), classes.end(), label) != classes.end())
-          throw usage_error(where + "class " + word + " is named twice");
-        classes.push_back(static_cast<int>(label));
-      }
-      if (!set.tags.emplace(id, classes).second) throw usage_error(where + "'" + id + "' has two lines");
-    }
+  if (set.tagged) set.tags = read_tags(s.tags, s.zero_based);
 
   std::set<std::int64_t> distinct;
   for (auto const& id : set.ids) {

@@ -34,6 +34,10 @@ struct image_set {
   std::vector<std::int64_t> numbers_;
 };
 
+/// Lines '<id> <class> <class> ...', as classes 1..254.
+/// @throws usage_error, io_error
+std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool zero_based);
+
 /// @throws usage_error, io_error
 image_set find_images(settings const& s);
 

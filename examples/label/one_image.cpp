@@ -1,14 +1,17 @@
 #include "one_image.hpp"
 
+#include "kept_scores.hpp"
 #include "overlay.hpp"
 
-#include <cambium/activation/background.hpp>
+#include <cambium/component/relabel.hpp>
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/grid/copy.hpp>
 #include <cambium/io/coco.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/metric/confusion.hpp>
-#include <cambium/metric/instance_ap.hpp>
+#include <cambium/pipeline/irnet_tiled.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -69,6 +72,8 @@ void demand_range(grid<float, Rank> const& g, float low, float high, std::string
   }
 }
 
+}  // namespace
+
 grid<std::uint8_t, 3> decode_photograph(bytes const& content, std::string const& path)
 {
   if (content.size() > 8 && content[0] == 0x89 && content[1] == 'P')
@@ -76,8 +81,6 @@ grid<std::uint8_t, 3> decode_photograph(bytes const& content, std::string const&
   demand(content.empty() || content[0] == 0xFF, path, "is neither a JPEG nor a PNG file");
   return parse_jpeg(content, path);
 }
-
-}  // namespace
 
 irnet_input<float> image_input::maps() const
 {
@@ -126,30 +129,19 @@ image_input read_input(settings const& s, image_set const& set, std::string cons
            size + shape_text({2, h, w}) + " is needed; it holds " + shape_text({got[0], got[1], got[2]}));
     demand_range(in.displacement, least, most, path, "a finite number");
   }
-  auto const truth = [&](std::string const& name, std::string const& path_template) {
-    std::string const path = fill(path_template, id);
-    auto labels = to_labels(parse_png(read.file(name, path), path), path);
-    demand(
-        labels.shape()[0] == H && labels.shape()[1] == W, path,
-        size + "the truth cannot be " + std::to_string(labels.shape()[0]) + " x " + std::to_string(labels.shape()[1]));
-    for (auto const v : labels.cells()) demand(name != "truth_semantic" || v <= 255, path, "a class is above 255");
-    return labels;
-  };
-  if (!s.truth_semantic.empty()) in.true_semantic = truth("truth_semantic", s.truth_semantic);
-  if (!s.truth_instances.empty()) in.true_instances = truth("truth_instances", s.truth_instances);
+  extent2 const image{H, W};
+  if (!s.truth_semantic.empty()) {
+    std::string const path = fill(s.truth_semantic, id);
+    in.is.semantic = parse_truth(read.file("truth_semantic", path), path, image, true);
+  }
+  if (!s.truth_instances.empty()) {
+    std::string const path = fill(s.truth_instances, id);
+    in.is.instances = parse_truth(read.file("truth_instances", path), path, image, false);
+  }
   return in;
 }
 
 namespace {
-
-json confusion_cells(confusion_matrix const& m)
-{
-  json cells = json::array();
-  for (int t = 0; t < m.classes; ++t)
-    for (int p = 0; p <= m.classes; ++p)
-      if (m.at(t, p) > 0) cells.push_back({t, p, m.at(t, p)});
-  return cells;
-}
 
 /// What the CAMs alone say: the class of the largest one above the threshold.
 grid<std::int32_t, 2> cam_labels(cpu const& where, settings const& s, image_input const& in)
@@ -164,57 +156,59 @@ grid<std::int32_t, 2> cam_labels(cpu const& where, settings const& s, image_inpu
 /// Everything that scores need from this image, so that they can be summed over images later.
 json compare_with_truth(cpu const& where, settings const& s, image_input const& in, irnet_labels const& labels)
 {
-  json out;
   confusion_matrix walk(256), cam(256);
-  accumulate(walk, labels.semantic, in.true_semantic);
-  accumulate(cam, cam_labels(where, s, in), in.true_semantic);
-  out["confusion"] = confusion_cells(walk);
-  out["cam_confusion"] = confusion_cells(cam);
-  if (in.true_instances.size() == 0) return out;
-
-  // The class of a true instance is that of most of its pixels. Instances without one are void.
-  std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
-  for (std::size_t i = 0; i < in.true_instances.cells().size(); ++i) {
-    auto const id = in.true_instances.cells()[i], category = in.true_semantic.cells()[i];
-    if (id != 0 && id != label::ignore) votes[id][category == label::ignore ? 0 : category] += 1;
-  }
-  std::map<std::int32_t, std::int32_t> number{{0, 0}, {label::ignore, -1}};
-  std::vector<std::int32_t> classes;
-  for (auto const& [id, of_class] : votes) {
-    auto const best = std::max_element(of_class.begin(), of_class.end(),
-                                       [](auto const& a, auto const& b) { return a.second < b.second; });
-    if (best->first != 0) classes.push_back(best->first);
-    number[id] = best->first == 0 ? -1 : static_cast<std::int32_t>(classes.size());
-  }
-  auto truth = in.true_instances;
-  for (auto& v : truth.cells()) {
-    v = number[v];
-    if (v < 0 && s.void_counts) v = 0;
-  }
-  std::vector<std::int32_t> predicted;
-  std::vector<double> scores;
-  for (auto const& found : labels.objects.found) {
-    predicted.push_back(found.category + 1);
-    scores.push_back(found.score);
-  }
-  auto const iou = label_iou(labels.objects.label, static_cast<index_t>(predicted.size()), truth,
-                             static_cast<index_t>(classes.size()), -1);
-  out["predicted"] = predicted;
-  out["scores"] = scores;
-  out["classes"] = classes;
-  out["iou"] = std::vector<double>(iou.cells().begin(), iou.cells().end());
-  // a prediction that lies wholly in the void overlaps nothing
-  for (auto& v : out["iou"])
-    if (std::isnan(v.get<double>())) v = 0;
+  accumulate(walk, labels.semantic, in.is.semantic);
+  accumulate(cam, cam_labels(where, s, in), in.is.semantic);
+  json out{{"confusion", confusion_cells(walk)}, {"cam_confusion", confusion_cells(cam)}};
+  if (in.is.instances.size() > 0) out.update(to_json(compare_instances(labels.objects, in.is, s.void_counts)));
   return out;
+}
+
+/// Walks and labels; what is to be kept goes into `kept`.
+irnet_labels walk_and_label(cpu const& where, settings const& s, irnet_input<float> const& maps, kept_scores* kept)
+{
+  irnet_tiling const tiles{s.tile, s.overlap};
+  if (s.tile > 0 && kept == nullptr) return irnet_tiled(where, maps, s.irnet, tiles);
+  check_input(maps);
+  auto walked =
+      s.tile > 0
+          ? irnet_scores<float>{propagate_to_edge_tiled<float>(where, maps.cams, maps.boundary, s.irnet, tiles), {}}
+          : irnet_walk(where, maps, s.irnet);
+  auto labels = irnet_label(where, walked, maps, s.irnet);
+  if (kept != nullptr) {
+    auto const C = static_cast<index_t>(maps.keys.size());
+    kept->instance_keys = irnet_channel_keys(maps.keys, C == 0 ? 0 : walked.instances.shape()[0] / C);
+    kept->with_instances = maps.displacement.data != nullptr;
+    kept->boundary = make_grid<float>({maps.boundary.extent[0], maps.boundary.extent[1]});
+    copy(where, maps.boundary, kept->boundary.view());
+    kept->classes = std::move(walked.classes);
+    kept->instances = std::move(walked.instances);
+  }
+  return labels;
 }
 
 }  // namespace
 
+grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf const& field, grid<std::int32_t, 2> const& semantic,
+                                     std::vector<int> const& classes)
+{
+  std::vector<std::int32_t> label{label::background}, number(256, 0);
+  for (int const c : classes) {
+    number[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(label.size());
+    label.push_back(c);
+  }
+  auto const L = static_cast<index_t>(label.size());
+  return relabel(where, refine_labels(where, field, relabel(where, semantic, number), L), label);
+}
+
 labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cpu const& where)
 {
   auto const in = read_input(s, set, id);
-  auto const labels = irnet(where, in.maps(), s.irnet);
+  kept_scores kept;
+  auto labels = walk_and_label(where, s, in.maps(), s.keep_scores ? &kept : nullptr);
+  if (s.crf)
+    labels.semantic =
+        refine_classes(where, dense_crf(where, in.photograph, crf_preset::irn()), labels.semantic, in.classes);
   extent2 const image{in.photograph.shape()[0], in.photograph.shape()[1]};
   auto const& found = labels.objects.found;
   demand(found.size() <= 65535, fill(s.cams, id),
@@ -236,6 +230,11 @@ labelled_image label_image(settings const& s, image_set const& set, std::string 
   static auto const palette = voc_palette();
   put("semantic/" + id + ".png", format_labels(labels.semantic, palette));
   put("instances/" + id + ".png", format_ids(labels.objects.label));
+  if (s.keep_scores) {
+    json about;
+    put("scores/" + id + ".png", format_scores(kept, about));
+    record["scores"] = about;
+  }
   if (s.overlay) put("overlay/" + id + ".jpg", format_jpeg(draw_instances(in.photograph, labels.objects)));
 
   record["detections"] = json::array();
@@ -260,6 +259,7 @@ void write_image(settings const& s, labelled_image const& image)
   for (auto const& [name, content] : image.files) replace_file(fs::path(s.out) / name, content);
   std::error_code ignored;
   if (!s.overlay) fs::remove(fs::path(s.out) / "overlay" / (image.id + ".jpg"), ignored);  // of other labels
+  if (!s.keep_scores) fs::remove(fs::path(s.out) / "scores" / (image.id + ".png"), ignored);
   replace_file(record_path(s, image.id), image.record.dump() + "\n");
 }
 

@@ -1,5 +1,7 @@
 #include "record.hpp"
 
+#include "truth.hpp"
+
 #include <cambium/metric/confusion.hpp>
 
 #include <openssl/evp.h>
@@ -51,6 +53,10 @@ json parameters(settings const& s)
           {"cam_eval_thres", s.cam_eval_thres},
           {"void_counts", s.void_counts},
           {"zero_based", s.zero_based},
+          {"crf", s.crf},
+          {"tile", s.tile},
+          {"overlap", s.tile > 0 ? s.overlap : 0},
+          {"keep_scores", s.keep_scores},
           {"overlay", s.overlay},
           {"scored", s.scored()}};
 }
@@ -149,6 +155,7 @@ void forget(settings const& s, std::string const& id)
   fs::remove(out / "semantic" / (id + ".png"), ignored);
   fs::remove(out / "instances" / (id + ".png"), ignored);
   fs::remove(out / "overlay" / (id + ".jpg"), ignored);
+  fs::remove(out / "scores" / (id + ".png"), ignored);
 }
 
 summary write_summary(settings const& s, image_set const& set)
@@ -187,14 +194,7 @@ summary write_summary(settings const& s, image_set const& set)
     add(walk, truth.at("confusion"));
     add(cam, truth.at("cam_confusion"));
     if (!truth.contains("iou")) continue;
-    cambium::image_result r;
-    r.predicted = truth.at("predicted").get<std::vector<std::int32_t>>();
-    r.score = truth.at("scores").get<std::vector<float>>();
-    r.truth = truth.at("classes").get<std::vector<std::int32_t>>();
-    r.iou = cambium::grid<float, 2>(r.predicted.size(), r.truth.size());
-    auto const iou = truth.at("iou").get<std::vector<float>>();
-    std::copy(iou.begin(), iou.end(), r.iou.data());
-    results.push_back(std::move(r));
+    results.push_back(image_result_from(truth));
   }
   cambium::replace_file(out / "detections.json", detections + (total.instances == 0 ? "]\n" : "\n]\n"));
 

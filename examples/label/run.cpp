@@ -45,13 +45,19 @@ std::string duration(double seconds)
 }
 
 /// Bytes one image takes while it is labelled: maps, both forms of the transition, scores, labels.
-double memory_of(image_input const& in, irnet_options const& options)
+double memory_of(image_input const& in, settings const& s)
 {
+  auto const& options = s.irnet;
   double const cells = static_cast<double>(in.boundary.size()), pixels = static_cast<double>(in.photograph.size()) / 3;
   double const K = stencil::disc(options.radius).size, C = static_cast<double>(in.cams.shape()[0]);
   double channels = C;
   if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
-  return cells * 4 * (2.3 * K + 6 * channels + 8) + pixels * (3 + 4 * 8);
+  double const tile =
+      s.tile == 0 ? cells : std::min(cells, std::pow(static_cast<double>(s.tile + 2 * s.overlap) / 4, 2));
+  double const crf = s.crf ? dense_crf::bytes_needed({in.photograph.shape()[0], in.photograph.shape()[1]}, 3,
+                                                     crf_preset::irn(), in.cams.shape()[0] + 1)
+                           : 0;
+  return tile * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + crf;
 }
 
 /// Makes the folders for the labels and asks whether files may be written there, before hours of work.
@@ -108,7 +114,7 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
                   duration(each * static_cast<double>(mine.size()) / std::max(1, together)).c_str(), typical.c_str(),
                   1000 * each, together);
       std::printf("about %.0f MB of memory: %d images at a time, that with the largest CAM is %lld x %lld\n",
-                  together * memory_of(largest, s.irnet) / 1e6 + 20, together,
+                  together * memory_of(largest, s) / 1e6 + 20, together,
                   static_cast<long long>(largest.photograph.shape()[0]),
                   static_cast<long long>(largest.photograph.shape()[1]));
     } catch (std::exception const& e) {

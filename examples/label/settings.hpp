@@ -20,8 +20,11 @@ struct settings {
   double boundary_scale = 1;
   double cam_eval_thres = 0.15;  ///< of the CAM baseline printed beside the scores
   bool void_counts = false;
+  cambium::index_t tile = 0, overlap = 512;  ///< [pixels] of walks tile by tile; 0: images are walked whole
+  bool crf = false;                          ///< refine semantic labels with the photograph
 
   bool overlay = false;
+  bool keep_scores = false;
 
   // how the work is done: none of this changes a byte of the outputs
   int threads = 0;

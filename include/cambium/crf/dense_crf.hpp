@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/crf/permutohedral.hpp>
+#include <cambium/crf/unary.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
@@ -556,6 +557,30 @@ template <stack_like U>
   auto state = field.start(where, unary, std::move(options.present));
   field.step(where, state, options.iterations);
   return state;
+}
+
+struct refine_options {
+  double gt_prob = 0.7;  ///< how likely a label is right before
+  int iterations = 10;
+};
+
+/// Refine a label map with a fully connected CRF.
+///
+/// @param where    cpu
+/// @param field    of the image
+/// @param labels   [H,W] 0..L-1
+/// @param L        number of labels that may be; those that do not occur cost time and can win
+/// @param options  gt_prob = 0.7, iterations = 10
+/// @return [H,W] 0..L-1
+///
+/// @throws       precondition_error: see unary_from_labels and infer
+/// @source       crf_inference_label, misc/imutils.py of jiwoon-ahn/irn
+template <image_like M>
+[[nodiscard]] grid<std::int32_t, 2> refine_labels(cpu const& where, dense_crf const& field, M const& labels, index_t L,
+                                                  refine_options options = {})
+{
+  auto const unary = unary_from_labels(where, labels, L, {.gt_prob = options.gt_prob});
+  return likeliest(infer(where, field, unary, {.iterations = options.iterations}));
 }
 
 }  // namespace cambium

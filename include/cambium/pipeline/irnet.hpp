@@ -265,17 +265,46 @@ template <class T>
   return out;
 }
 
-/// Instances by the displacement field: CAMs are split by its clusters, walked, and cut into components.
+/// Walked scores of one image: all that its labels need, whatever the thresholds. Keep them, and try many.
 template <class T>
-[[nodiscard]] instances irnet_label_instances(cpu const& where, transition<T> const& step, irnet_input<T> const& in,
-                                              irnet_options const& options)
+struct irnet_scores {
+  grid<T, 3> classes;    ///< [C,h,w]
+  grid<T, 3> instances;  ///< [C*K,h,w] channel c*K + k is class c on cluster k; empty without a displacement field
+};
+
+/// Walk the CAMs of an image and, where there is a displacement field, their shares on each of its clusters.
+template <class T>
+[[nodiscard]] irnet_scores<T> irnet_walk(cpu const& where, irnet_input<T> const& in, irnet_options const& options)
 {
+  auto const step = irnet_transition<T>(where, in.boundary, options);
+  irnet_scores<T> out{propagate_to_edge<T>(where, step, in.cams, in.boundary, options), {}};
+  if (in.displacement.data == nullptr) return out;
   auto const clusters = irnet_clusters<T>(where, in.displacement, options);
   auto const split = separate(where, in.cams, clusters.id, clusters.count);
-  auto const walked = propagate_to_edge<T>(where, step, split.view(), in.boundary, options);
-  auto const keys = irnet_channel_keys(in.keys, clusters.count);
-  auto const chosen = irnet_assign<T>(where, walked.view(), keys, in.image, options.ins_seg_bg_thres, options);
+  out.instances = propagate_to_edge<T>(where, step, split.view(), in.boundary, options);
+  return out;
+}
+
+/// Instances of walked instance channels.
+template <class T>
+[[nodiscard]] instances irnet_label_instances(cpu const& where, stack_view<T const> walked, irnet_input<T> const& in,
+                                              irnet_options const& options)
+{
+  auto const C = static_cast<index_t>(in.keys.size());
+  auto const keys = irnet_channel_keys(in.keys, C == 0 ? 0 : walked.extent[0] / C);
+  auto const chosen = irnet_assign<T>(where, walked, keys, in.image, options.ins_seg_bg_thres, options);
   return irnet_detect(where, chosen, keys, options);
+}
+
+/// Labels of walked scores.
+template <class T>
+[[nodiscard]] irnet_labels irnet_label(cpu const& where, irnet_scores<T> const& walked, irnet_input<T> const& in,
+                                       irnet_options const& options)
+{
+  auto out = irnet_label_classes<T>(where, walked.classes.view(), in, options);
+  if (in.displacement.data != nullptr)
+    out.objects = irnet_label_instances<T>(where, walked.instances.view(), in, options);
+  return out;
 }
 
 /// Label one image as IRNet does: CAMs, a boundary map and, if there is one, a displacement field go in;
@@ -297,12 +326,7 @@ template <class T>
 {
   check_input(in);
   expects_finite(where, in.cams, "irnet: cams");
-  auto const step = irnet_transition<T>(where, in.boundary, options);
-  auto const classes = propagate_to_edge<T>(where, step, in.cams, in.boundary, options);
-  auto out = irnet_label_classes<T>(where, classes.view(), in, options);
-  if (in.displacement.data == nullptr) return out;
-  out.objects = irnet_label_instances<T>(where, step, in, options);
-  return out;
+  return irnet_label(where, irnet_walk(where, in, options), in, options);
 }
 
 }  // namespace cambium

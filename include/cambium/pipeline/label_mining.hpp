@@ -3,7 +3,6 @@
 #include <cambium/activation/confident.hpp>
 #include <cambium/component/relabel.hpp>
 #include <cambium/crf/dense_crf.hpp>
-#include <cambium/crf/unary.hpp>
 
 #include <cstdint>
 #include <vector>
@@ -53,9 +52,9 @@ template <stack_like I, stack_like M>
   }
   dense_crf const field(where, picture, options.kernels, options.build);
   auto const refined = [&](double thres) {
-    auto const unary =
-        unary_from_labels(where, label_above(where, in, thres), in.extent[0] + 1, {.gt_prob = options.gt_prob});
-    return relabel(where, likeliest(infer(where, field, unary, {.iterations = options.iterations})), label);
+    auto const found = refine_labels(where, field, label_above(where, in, thres), in.extent[0] + 1,
+                                     {.gt_prob = options.gt_prob, .iterations = options.iterations});
+    return relabel(where, found, label);
   };
   return join_confident(where, refined(options.conf_fg_thres), refined(options.conf_bg_thres));
 }

@@ -47,13 +47,14 @@ struct tally {
 /// What one image says of one threshold.
 struct answer {
   grid<std::int32_t, 2> semantic;
+  double stable;  ///< agreement of the labels at a threshold a tenth lower and a tenth higher
   image_result instances;
 };
 
 double ratio(index_t a, index_t b) { return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b); }
 
-/// How far two label maps agree: intersection over union of what they call background, times that of their classes.
-/// A threshold so low that all is foreground is as bad as one so high that nothing is.
+/// How far two label maps agree: intersection over union of what they call background, or of their classes where that
+/// is less. So a threshold so low that all is foreground is as bad as one so high that nothing is.
 double agreement(grid<std::int32_t, 2> const& a, grid<std::int32_t, 2> const& b)
 {
   index_t same_object = 0, same_background = 0, object = 0, background = 0;
@@ -64,7 +65,7 @@ double agreement(grid<std::int32_t, 2> const& a, grid<std::int32_t, 2> const& b)
     same_object += p != 0 && p == q;
     same_background += p == 0 && q == 0;
   }
-  return ratio(same_object, object) * ratio(same_background, background);
+  return std::min(ratio(same_object, object), ratio(same_background, background));
 }
 
 /// The criterion that asks no truth: classes survive, none is invented, and the labels do not hang on the threshold.
@@ -158,9 +159,14 @@ class sweeper {
     auto const by_instance = scores.with_instances ? irnet_assign<float>(where, scores.instances.view(),
                                                                          scores.instance_keys, image, 0, options_)
                                                    : assignment<float>{};
+    auto const classes_at = [&](double thres) {
+      return irnet_semantic_labels(where, raise_background(by_class, thres), keys);
+    };
     auto const label = [&](double thres) {
       auto const chosen = raise_background(by_class, thres);
-      answer out{irnet_semantic_labels(where, chosen, keys), {}};
+      answer out{irnet_semantic_labels(where, chosen, keys),
+                 agreement(classes_at(thres / nearby), classes_at(thres * nearby)),
+                 {}};
       if (is.instances.size() == 0) return out;
       auto const found = scores.with_instances
                              ? irnet_detect(where, raise_background(by_instance, thres), scores.instance_keys, options_)
@@ -172,7 +178,7 @@ class sweeper {
     for (double const t : thresholds_) answers.push_back(label(t));
     std::vector<answer> with_crf;
     for (std::size_t i = 0; i < (s_.crf ? answers.size() : 0); ++i)
-      with_crf.push_back({refine_classes(where, *field, answers[i].semantic, classes), {}});
+      with_crf.push_back({refine_classes(where, *field, answers[i].semantic, classes), answers[i].stable, {}});
 
     auto const named = shown_.find(id);
     if (!s_.image_labels.empty() && named == shown_.end())
@@ -208,12 +214,11 @@ class sweeper {
       t.clean += std::all_of(area.begin(), area.end(), [&](auto const& a) {
         return a.first == 0 || std::find(shown.begin(), shown.end(), a.first) != shown.end();
       });
-      auto const& before = answers[i == 0 ? 0 : i - 1].semantic;
-      auto const& after = answers[std::min(i + 1, answers.size() - 1)].semantic;
-      t.stable += agreement(before, after);
+      t.stable += answers[i].stable;
     }
   }
 
+  static constexpr double nearby = 1.1;
   sweep_settings const& s_;
   irnet_options options_;
   std::map<std::string, std::vector<int>> shown_;
@@ -341,9 +346,9 @@ int main(int count, char** arguments)
   app.footer(
       "Without the truth a threshold is judged by three fractions and their product: image-level classes that "
       "survive,\n"
-      "images without a class they do not show, and foreground that the next lower and the next higher threshold "
-      "agree\n"
-      "on. '<' marks the largest product, '*' what is best by the truth. Status: 0, 1 some images failed, 2 usage.");
+      "images without a class they do not show, and how far the labels at a threshold a tenth lower and a tenth "
+      "higher\n"
+      "agree. '<' marks the largest product, '*' what is best by the truth. Status: 0, 1 some images failed, 2 usage.");
   app.option_defaults()->always_capture_default();
   app.add_option("--labels", s.labels, "folder that label --keep-scores wrote; sweep.json goes there")->required();
   app.add_option("--truth-semantic", s.truth_semantic, "template: true classes, PNG: 0 background, 1..C, 255 void");

@@ -13,9 +13,9 @@
 #include <cambium/grid/stencil.hpp>
 #include <cambium/loss/affinity_displacement.hpp>
 
+#include <malloc.h>
 #include <cmath>
 #include <fstream>
-#include <malloc.h>
 #include <thread>
 
 namespace bench {
@@ -58,8 +58,7 @@ struct path_tables {
     }
     close();
     target = torch::empty({1, 2, edges.size, 1});
-    for (int k = 0; k < edges.size; ++k)
-      target[0][0][k][0] = edges.at[k].dy, target[0][1][k][0] = edges.at[k].dx;
+    for (int k = 0; k < edges.size; ++k) target[0][0][k][0] = edges.at[k].dy, target[0][1][k][0] = edges.at[k].dx;
   }
 
   /// The sources of a map [...,H,W], and where edge k takes them: [...,sources].
@@ -110,8 +109,7 @@ torch_loss affinity_loss_of(path_tables const& of, Tensor const& logits, Tensor 
   auto const boundary = torch::sigmoid(logits).flatten(1);
   std::vector<Tensor> of_length;
   for (auto const& p : of.paths) {
-    auto const cells =
-        boundary.index_select(1, p.view(-1)).view({boundary.size(0), p.size(0), p.size(1), p.size(2)});
+    auto const cells = boundary.index_select(1, p.view(-1)).view({boundary.size(0), p.size(0), p.size(1), p.size(2)});
     of_length.push_back((1 - torch::max_pool2d(cells, {p.size(1), 1})).squeeze(2));
   }
   auto const affinity = torch::cat(of_length, 1);
@@ -131,8 +129,8 @@ torch_loss affinity_loss_of(path_tables const& of, Tensor const& logits, Tensor 
   out.negative = mean(negative, pairs.negative);
   out.field_foreground = field_mean(off_foreground, pairs.foreground);
   out.field_background = field_mean(off_background, pairs.background);
-  out.total = ((out.background + out.foreground) / 2 + out.negative) / 2 +
-              (out.field_foreground + out.field_background) / 2;
+  out.total =
+      ((out.background + out.foreground) / 2 + out.negative) / 2 + (out.field_foreground + out.field_background) / 2;
   auto const slopes = torch::autograd::grad({out.total}, {logits, field});
   out.by_logits = slopes[0], out.by_field = slopes[1];
   return out;
@@ -169,65 +167,68 @@ double peak_of(Work const& work)
 
 void add_affinity_loss_torch()
 {
-  benchmark::RegisterBenchmark("loss/affinity_r10_torch/128x128/4", [](benchmark::State& state) {
-    torch::set_num_threads(static_cast<int>(std::thread::hardware_concurrency()));  // half of them by default
-    auto const batch = training_batch();
-    auto const [B, H, W] = batch.logits.shape();
-    auto const logits = tensor_of(batch.logits.data(), {B, H, W}, torch::kFloat).requires_grad_();
-    auto const field = tensor_of(batch.field.data(), {B, 2, H, W}, torch::kFloat).requires_grad_();
-    auto const labels = tensor_of(batch.labels.data(), {B, H, W}, torch::kInt);
-    auto const ours = [&] {
-      return affinity_displacement_loss<float>(all_cores, batch.logits, batch.field, batch.labels, {.radius = radius});
-    };
-    auto const theirs = [&](path_tables const& of) {
-      return affinity_loss_of(of, logits, field, pair_masks(of, labels));
-    };
+  benchmark::RegisterBenchmark(
+      "loss/affinity_r10_torch/128x128/4",
+      [](benchmark::State& state) {
+        torch::set_num_threads(static_cast<int>(std::thread::hardware_concurrency()));  // half of them by default
+        auto const batch = training_batch();
+        auto const [B, H, W] = batch.logits.shape();
+        auto const logits = tensor_of(batch.logits.data(), {B, H, W}, torch::kFloat).requires_grad_();
+        auto const field = tensor_of(batch.field.data(), {B, 2, H, W}, torch::kFloat).requires_grad_();
+        auto const labels = tensor_of(batch.labels.data(), {B, H, W}, torch::kInt);
+        auto const ours = [&] {
+          return affinity_displacement_loss<float>(all_cores, batch.logits, batch.field, batch.labels,
+                                                   {.radius = radius});
+        };
+        auto const theirs = [&](path_tables const& of) {
+          return affinity_loss_of(of, logits, field, pair_masks(of, labels));
+        };
 
-    double difference = 0;
-    {
-      auto const want = ours();
-      auto const have = theirs({H, W});
-      auto const& v = want.value;
-      for (double const d : {apart(have.background, v.background), apart(have.foreground, v.foreground),
-                             apart(have.negative, v.negative), apart(have.field_foreground, v.field_foreground),
-                             apart(have.field_background, v.field_background), apart(have.total, v.total()),
-                             apart(have.by_logits, want.boundary.data()), apart(have.by_field, want.field.data())})
-        difference = std::max(difference, d);
-      if (!(difference < 1e-4)) return state.SkipWithError("LibTorch's loss is not ours");
-    }
-    double const our_peak = peak_of([&] { benchmark::DoNotOptimize(ours().value); });
-    double const peak = peak_of([&] { benchmark::DoNotOptimize(theirs({H, W}).total); });
+        double difference = 0;
+        {
+          auto const want = ours();
+          auto const have = theirs({H, W});
+          auto const& v = want.value;
+          for (double const d : {apart(have.background, v.background), apart(have.foreground, v.foreground),
+                                 apart(have.negative, v.negative), apart(have.field_foreground, v.field_foreground),
+                                 apart(have.field_background, v.field_background), apart(have.total, v.total()),
+                                 apart(have.by_logits, want.boundary.data()), apart(have.by_field, want.field.data())})
+            difference = std::max(difference, d);
+          if (!(difference < 1e-4)) return state.SkipWithError("LibTorch's loss is not ours");
+        }
+        double const our_peak = peak_of([&] { benchmark::DoNotOptimize(ours().value); });
+        double const peak = peak_of([&] { benchmark::DoNotOptimize(theirs({H, W}).total); });
 
-    path_tables const tables(H, W);
-    std::vector<double> times, mask_times, our_times;
-    for (auto _ : state) {
-      double const start = seconds();
-      pair_masks const pairs(tables, labels);
-      double const masked = seconds();
-      benchmark::DoNotOptimize(affinity_loss_of(tables, logits, field, pairs).total);
-      times.push_back(seconds() - start);
-      mask_times.push_back(masked - start);
-      state.PauseTiming();
-      for (int i = 0; i < 5; ++i) {
-        double const begin = seconds();
-        benchmark::DoNotOptimize(ours().value);
-        our_times.push_back(seconds() - begin);
-      }
-      state.ResumeTiming();
-    }
-    double const time = median(times), our_time = median(our_times);
-    state.counters["median_ms"] = 1e3 * time;
-    state.counters["min_ms"] = 1e3 * *std::min_element(times.begin(), times.end());
-    state.counters["masks_ms"] = 1e3 * median(mask_times);
-    state.counters["ours_ms"] = 1e3 * our_time;
-    state.counters["ours_min_ms"] = 1e3 * *std::min_element(our_times.begin(), our_times.end());
-    state.counters["times_as_long"] = time / our_time;
-    state.counters["peak_MB"] = 1e-6 * peak;
-    state.counters["tables_MB"] = 1e-6 * static_cast<double>(tables.bytes());
-    state.counters["ours_peak_MB"] = 1e-6 * our_peak;
-    state.counters["times_the_memory"] = peak / our_peak;
-    state.counters["difference"] = difference;
-  })
+        path_tables const tables(H, W);
+        std::vector<double> times, mask_times, our_times;
+        for (auto _ : state) {
+          double const start = seconds();
+          pair_masks const pairs(tables, labels);
+          double const masked = seconds();
+          benchmark::DoNotOptimize(affinity_loss_of(tables, logits, field, pairs).total);
+          times.push_back(seconds() - start);
+          mask_times.push_back(masked - start);
+          state.PauseTiming();
+          for (int i = 0; i < 5; ++i) {
+            double const begin = seconds();
+            benchmark::DoNotOptimize(ours().value);
+            our_times.push_back(seconds() - begin);
+          }
+          state.ResumeTiming();
+        }
+        double const time = median(times), our_time = median(our_times);
+        state.counters["median_ms"] = 1e3 * time;
+        state.counters["min_ms"] = 1e3 * *std::min_element(times.begin(), times.end());
+        state.counters["masks_ms"] = 1e3 * median(mask_times);
+        state.counters["ours_ms"] = 1e3 * our_time;
+        state.counters["ours_min_ms"] = 1e3 * *std::min_element(our_times.begin(), our_times.end());
+        state.counters["times_as_long"] = time / our_time;
+        state.counters["peak_MB"] = 1e-6 * peak;
+        state.counters["tables_MB"] = 1e-6 * static_cast<double>(tables.bytes());
+        state.counters["ours_peak_MB"] = 1e-6 * our_peak;
+        state.counters["times_the_memory"] = peak / our_peak;
+        state.counters["difference"] = difference;
+      })
       ->Unit(benchmark::kMillisecond)
       ->Iterations(7);
 }

@@ -95,9 +95,9 @@ grid<float, 3> centre_field(index_t H, index_t W, int objects);
 
 /// What the affinity and displacement loss is measured on: a batch of crops of 512x512 at a quarter of their size.
 struct loss_batch {
-  grid<float, 3> logits;        ///< [B,H,W] boundary
-  grid<float, 4> field;         ///< [B,2,H,W] displacement
-  grid<std::int32_t, 3> labels; ///< [B,H,W]
+  grid<float, 3> logits;         ///< [B,H,W] boundary
+  grid<float, 4> field;          ///< [B,2,H,W] displacement
+  grid<std::int32_t, 3> labels;  ///< [B,H,W]
 };
 loss_batch training_batch();
 

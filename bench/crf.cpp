@@ -53,6 +53,15 @@ void crf(benchmark::State& state, cpu const& where, index_t L, std::vector<std::
 
 }  // namespace
 
+loss_batch training_batch()
+{
+  loss_batch out{uniform<float, 3>({4, 128, 128}, -4, 2, 1), uniform<float, 4>({4, 2, 128, 128}, -5, 5, 2),
+                 grid<std::int32_t, 3>(4, 128, 128)};
+  auto const one = noisy_labels(128, 128, {0, 7, 255});
+  for (index_t b = 0; b < 4; ++b) std::copy(one.cells().begin(), one.cells().end(), &out.labels(b, 0, 0));
+  return out;
+}
+
 void add_crf()
 {
   auto const add = [](char const* name, auto const& body) {
@@ -67,13 +76,7 @@ void add_crf()
     measure(state, {}, [&] { benchmark::DoNotOptimize(cam_to_ir_label(all_cores, image, cams, {7, 14}).data()); });
   });
   add("loss/affinity_r10/128x128/4", [](benchmark::State& state) {
-    auto const logits = uniform<float, 3>({4, 128, 128}, -4, 2, 1);
-    auto const field = uniform<float, 4>({4, 2, 128, 128}, -5, 5, 2);
-    grid<std::int32_t, 3> labels(4, 128, 128);
-    for (index_t b = 0; b < 4; ++b) {
-      auto const one = noisy_labels(128, 128, {0, 7, 255});
-      std::copy(one.cells().begin(), one.cells().end(), &labels(b, 0, 0));
-    }
+    auto const [logits, field, labels] = training_batch();
     measure(state, {}, [&] {
       benchmark::DoNotOptimize(
           affinity_displacement_loss<float>(all_cores, logits, field, labels, {.radius = 10}).value);

@@ -76,6 +76,9 @@ int main(int count, char** arguments)
   bench::add_instance();
   bench::add_crf();
   bench::add_pipeline();
+#if defined(CAMBIUM_BENCH_TORCH)
+  bench::add_affinity_loss_torch();
+#endif
   // Long enough for a median, unless the caller says otherwise.
   std::string minimum = "--benchmark_min_time=0.5";
   std::vector<char*> all(arguments, arguments + count);

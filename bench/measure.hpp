@@ -93,6 +93,14 @@ grid<float, 3> blobs(index_t C, index_t H, index_t W);
 /// A displacement field that points to the nearest of `objects` centres, or nowhere. [cells]
 grid<float, 3> centre_field(index_t H, index_t W, int objects);
 
+/// What the affinity and displacement loss is measured on: a batch of crops of 512x512 at a quarter of their size.
+struct loss_batch {
+  grid<float, 3> logits;         ///< [B,H,W] boundary
+  grid<float, 4> field;          ///< [B,2,H,W] displacement
+  grid<std::int32_t, 3> labels;  ///< [B,H,W]
+};
+loss_batch training_batch();
+
 /// The map sizes every stage is measured at.
 inline constexpr index_t sizes[][2] = {{94, 125}, {128, 128}, {256, 256}, {512, 512}, {1024, 1024}};
 
@@ -105,5 +113,8 @@ void add_component();
 void add_instance();
 void add_crf();
 void add_pipeline();
+#if defined(CAMBIUM_BENCH_TORCH)
+void add_affinity_loss_torch();
+#endif
 
 }  // namespace bench

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <type_traits>
 #include <vector>
 
@@ -86,62 +87,159 @@ struct affinity_loss {
   grid<T, 4> field;     ///< [B,2,H,W] d total / d displacement; empty without one
 };
 
-/// The largest boundary along one edge's path from each source of a row, and its first place on the path.
-struct path_maxima {
-  path const* cells;
-  double const* boundary;  ///< of the sources' row
-  index_t stride;          ///< [elements] from row to row
-  index_t first, last;     ///< columns of sources
-  double* most;            ///< [columns]
-  std::int64_t* place;     ///< [columns]
+/// A path as steps in memory: what the elements of a row-major map add to their own place.
+struct steps_along {
+  int size = 0;
+  index_t at[path::capacity]{};
+
+  static steps_along of(path const& cells, index_t stride)
+  {
+    steps_along out{.size = cells.size};
+    for (int c = 0; c < cells.size; ++c) out.at[c] = cells.at[c].dy * stride + cells.at[c].dx;
+    return out;
+  }
+};
+
+/// kind_of_pair of Lanes pairs, as masks.
+template <int Lanes>
+struct kinds_of_pairs {
+  bits<std::int32_t, Lanes> background, foreground, negative;
+
+  [[gnu::always_inline]] kinds_of_pairs(std::int32_t const* from, std::int32_t const* to)
+  {
+    auto const a = lanes_at<Lanes>(from).v, b = lanes_at<Lanes>(to).v;
+    auto const known = ((a | b) >= 0) & (a != label::ignore) & (b != label::ignore);
+    negative = known & (a != b);
+    background = known & (a == b) & (a == label::background);
+    foreground = known & (a == b) & (a != label::background);
+  }
+};
+
+/// Counts the pairs of one edge along a row of sources, by kind.
+struct count_pairs {
+  std::int32_t const *from, *to;  ///< labels of the sources' row and of the ends'
+  index_t first, last;            ///< columns of sources
+  index_t* count;                 ///< [3]
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
-    constexpr int lanes = Bytes / static_cast<int>(sizeof(double));
-    index_t x = first;
-    for (; x + lanes <= last; x += lanes) sweep<lanes>(x);
-    for (; x < last; ++x) sweep<1>(x);
+    sweep<1>(sweep<Bytes / 4>(first));
   }
 
  private:
   template <int Lanes>
-  [[gnu::always_inline]] void sweep(index_t x) const
+  [[gnu::always_inline]] index_t sweep(index_t x) const
   {
-    auto best = lanes_at<Lanes>(boundary + cells->at[0].dy * stride + cells->at[0].dx + x).v;
-    bits<double, Lanes> where{};
-    for (int c = 1; c < cells->size; ++c) {
-      auto const here = lanes_at<Lanes>(boundary + cells->at[c].dy * stride + cells->at[c].dx + x).v;
-      bits<double, Lanes> const more = here > best;
-      best = more ? here : best;
-      where = more ? bits<double, Lanes>{} + c : where;
+    bits<std::int32_t, Lanes> sum[3]{};
+    for (; x + Lanes <= last; x += Lanes) {
+      kinds_of_pairs<Lanes> const kind(from + x, to + x);
+      sum[0] -= kind.background, sum[1] -= kind.foreground, sum[2] -= kind.negative;
     }
-    lanes_at<Lanes>(most + x).v = best;
-    lanes_at<Lanes>(place + x).v = where;
+    for (int kind = 0; kind < 3; ++kind)
+      for (int lane = 0; lane < Lanes; ++lane) count[kind] += sum[kind][lane];
+    return x;
   }
 };
 
-/// A sum of logarithms, taken as the logarithm of a product that is cut before it underflows.
-class log_sum {
- public:
-  void add(double factor)
+/// Sums over pairs, lane by lane. A sum of logarithms is the logarithm of a product, which is lifted before it
+/// underflows.
+struct affinity_loss_sums {
+  static constexpr int lanes = 8;  ///< no register has more
+  static constexpr double low = 1e-150, lift = 1e150;
+  double product[3][lanes], lifts[3][lanes]{};
+  double off[2][lanes]{};
+
+  affinity_loss_sums() { std::fill(&product[0][0], &product[0][0] + 3 * lanes, 1.0); }
+
+  double minus_log(int kind) const
   {
-    product_ *= factor;
-    if (product_ < 1e-200) settle();
+    double sum = 0;
+    for (int lane = 0; lane < lanes; ++lane) sum += lifts[kind][lane] * std::log(lift) - std::log(product[kind][lane]);
+    return sum;
   }
-  double value()
+  double distance(int kind) const { return std::accumulate(off[kind], off[kind] + lanes, 0.0); }
+};
+
+/// What the pairs of one edge along a row of sources contribute. Pointers are to column 0 of the sources' row.
+template <class T>
+struct affinity_loss_row {
+  steps_along const* cells;  ///< of the edge's path
+  offset step;
+  index_t stride;       ///< [elements] from row to row of boundary and gradients
+  index_t first, last;  ///< columns of sources
+  double const* boundary;
+  std::int32_t const *from, *to;         ///< labels of the sources and of the ends
+  T const *field_from[2], *field_to[2];  ///< null without a field
+  double const *slope, *field_slope;     ///< of the total by each sum
+  affinity_loss_sums* sums;
+  double *boundary_gradient, *field_gradient[2];
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
   {
-    settle();
-    return sum_;
+    sweep<1>(sweep<Bytes / static_cast<int>(sizeof(double))>(first));
   }
 
  private:
-  void settle()
+  template <int Lanes>
+  [[gnu::always_inline]] index_t sweep(index_t x) const
   {
-    sum_ += std::log(product_);
-    product_ = 1;
+    using numbers = pack<double, Lanes>;
+    using masks = bits<double, Lanes>;
+    numbers product[3], lifts[3], off_sum[2];
+    for (int i = 0; i < 3; ++i)
+      product[i] = lanes_at<Lanes>(sums->product[i]).v, lifts[i] = lanes_at<Lanes>(sums->lifts[i]).v;
+    for (int i = 0; i < 2; ++i) off_sum[i] = lanes_at<Lanes>(sums->off[i]).v;
+
+    for (; x + Lanes <= last; x += Lanes) {
+      // the path's maximum and its first place
+      numbers most = lanes_at<Lanes>(boundary + cells->at[0] + x).v;
+      masks where = masks{} + cells->at[0];
+      for (int c = 1; c < cells->size; ++c) {
+        numbers const here = lanes_at<Lanes>(boundary + cells->at[c] + x).v;
+        masks const more = here > most;
+        most = more ? here : most;
+        where = more ? masks{} + cells->at[c] : where;
+      }
+
+      kinds_of_pairs<Lanes> const kinds(from + x, to + x);
+      masks const kind[3] = {__builtin_convertvector(kinds.background, masks),
+                             __builtin_convertvector(kinds.foreground, masks),
+                             __builtin_convertvector(kinds.negative, masks)};
+      numbers const inside = (kind[2] ? most : 1 - most) + 1e-5;
+      for (int i = 0; i < 3; ++i) {
+        product[i] = kind[i] ? product[i] * inside : product[i];
+        masks const low = product[i] < affinity_loss_sums::low;
+        product[i] = low ? product[i] * affinity_loss_sums::lift : product[i];
+        lifts[i] = low ? lifts[i] + 1 : lifts[i];
+      }
+      numbers const pull = (kind[2]   ? numbers{} - slope[2]
+                            : kind[1] ? numbers{} + slope[1]
+                            : kind[0] ? numbers{} + slope[0]
+                                      : numbers{}) /
+                           inside;
+      for (int lane = 0; lane < Lanes; ++lane) boundary_gradient[where[lane] + x + lane] += pull[lane];
+
+      if (field_from[0] == nullptr) continue;
+      numbers const weight = kind[1] ? numbers{} + field_slope[1] : kind[0] ? numbers{} + field_slope[0] : numbers{};
+      for (int axis = 0; axis < 2; ++axis) {
+        numbers const target = kind[1] ? numbers{} + static_cast<double>(axis == 0 ? step.dy : step.dx) : numbers{};
+        numbers const off = __builtin_convertvector(lanes_at<Lanes>(field_from[axis] + x).v, numbers) -
+                            __builtin_convertvector(lanes_at<Lanes>(field_to[axis] + x).v, numbers) - target;
+        numbers const size = off < 0 ? -off : off;
+        for (int i = 0; i < 2; ++i) off_sum[i] += kind[i] ? size : numbers{};
+        numbers const by_off = off > 0 ? weight : off < 0 ? -weight : numbers{};
+        double* const at = field_gradient[axis] + x;
+        lanes_at<Lanes>(at).v += by_off;
+        lanes_at<Lanes>(at + step.dy * stride + step.dx).v -= by_off;
+      }
+    }
+    for (int i = 0; i < 3; ++i)
+      lanes_at<Lanes>(sums->product[i]).v = product[i], lanes_at<Lanes>(sums->lifts[i]).v = lifts[i];
+    for (int i = 0; i < 2; ++i) lanes_at<Lanes>(sums->off[i]).v = off_sum[i];
+    return x;
   }
-  double product_ = 1, sum_ = 0;
 };
 
 /// One image's maps, and what some of its rows contribute.
@@ -154,67 +252,64 @@ struct affinity_loss_band {
   index_t top = 0;
   double slope[3]{}, field_slope[2]{};  ///< of the total by each sum
 
-  double sum[3]{}, field_sum[2]{};
+  index_t count[3]{};
+  affinity_loss_sums sums;
   std::vector<double> boundary_gradient, field_gradient;  ///< of rows top.., as far as edges reach
 
-  void run(isa set, stencil const& edges, std::vector<path> const& paths, pair_sources sources)
+  void count_kinds(isa set, stencil const& edges, pair_sources sources)
   {
-    index_t const H = labels.extent[0], W = labels.extent[1], reach = edges.reach();
-    index_t const height = std::min(H - top, rows + reach);
-    boundary_gradient.assign(static_cast<std::size_t>(height * W), 0);
-    if (field.data != nullptr) field_gradient.assign(static_cast<std::size_t>(2 * height * W), 0);
-    log_sum logs[3];
-    std::vector<double> most(static_cast<std::size_t>(W));
-    std::vector<std::int64_t> place(most.size());
-    for (index_t y = top; y < std::min(top + rows, H); ++y)
-      for (int k = 0; k < edges.size; ++k) {
-        offset const to = edges.at[k];
-        auto const [first, last] = columns(edges, k, y, sources);
-        if (first >= last) continue;
-        path const& cells = paths[static_cast<std::size_t>(k)];
-        run_widest(set, path_maxima{&cells, boundary + y * W, W, first, last, most.data(), place.data()});
-        double* const at = boundary_gradient.data() + (y - top) * W;
-        for (index_t x = first; x < last; ++x) {
-          auto const kind = kind_of_pair(labels(y, x), labels(y + to.dy, x + to.dx));
-          if (kind == pair_kind::none) continue;
-          auto const i = static_cast<std::size_t>(kind);
-          double const b = most[static_cast<std::size_t>(x)];
-          double const inside = (kind == pair_kind::negative ? b : 1 - b) + 1e-5;
-          logs[i].add(inside);
-          offset const deepest = cells.at[place[static_cast<std::size_t>(x)]];
-          at[deepest.dy * W + deepest.dx + x] += (kind == pair_kind::negative ? -slope[i] : slope[i]) / inside;
-          if (field.data != nullptr && kind != pair_kind::negative) add_field(kind, to, y, x, height);
-        }
-      }
-    for (int i = 0; i < 3; ++i) sum[i] = -logs[i].value();
+    for_each_row(edges, sources, [&](index_t y, int k, index_t first, index_t last) {
+      offset const to = edges.at[k];
+      run_widest(set, count_pairs{&labels(y, 0), &labels(y + to.dy, 0) + to.dx, first, last, count});
+    });
   }
 
-  /// The sources of a row and an edge: columns first..last-1.
-  std::pair<index_t, index_t> columns(stencil const& edges, int k, index_t y, pair_sources sources) const
+  void run(isa set, stencil const& edges, std::vector<steps_along> const& paths, pair_sources sources)
   {
-    index_t const H = labels.extent[0], W = labels.extent[1], reach = edges.reach();
-    if (sources == pair_sources::inner)
-      return y + reach < H ? std::pair{reach, W - reach} : std::pair{index_t{0}, index_t{0}};
-    offset const to = edges.at[k];
-    return y + to.dy < H ? std::pair{std::max<index_t>(0, -to.dx), std::min<index_t>(W, W - to.dx)}
-                         : std::pair{index_t{0}, index_t{0}};
+    index_t const H = labels.extent[0], W = labels.extent[1];
+    index_t const height = std::min(H - top, rows + edges.reach());
+    boundary_gradient.assign(static_cast<std::size_t>(height * W), 0);
+    if (field.data != nullptr) field_gradient.assign(static_cast<std::size_t>(2 * height * W), 0);
+    for_each_row(edges, sources, [&](index_t y, int k, index_t first, index_t last) {
+      offset const to = edges.at[k];
+      affinity_loss_row<T> row{.cells = &paths[static_cast<std::size_t>(k)],
+                               .step = to,
+                               .stride = W,
+                               .first = first,
+                               .last = last,
+                               .boundary = boundary + y * W,
+                               .from = &labels(y, 0),
+                               .to = &labels(y + to.dy, 0) + to.dx,
+                               .field_from = {},
+                               .field_to = {},
+                               .slope = slope,
+                               .field_slope = field_slope,
+                               .sums = &sums,
+                               .boundary_gradient = boundary_gradient.data() + (y - top) * W,
+                               .field_gradient = {}};
+      for (index_t axis = 0; axis < 2 && field.data != nullptr; ++axis) {
+        row.field_from[axis] = &field(axis, y, 0);
+        row.field_to[axis] = &field(axis, y + to.dy, 0) + to.dx;
+        row.field_gradient[axis] = field_gradient.data() + (axis * height + y - top) * W;
+      }
+      run_widest(set, row);
+    });
   }
 
  private:
-  void add_field(pair_kind kind, offset to, index_t y, index_t x, index_t height)
+  /// Calls body(y, edge, first, last) for each row and each edge with sources there: columns first..last-1.
+  template <class Body>
+  void for_each_row(stencil const& edges, pair_sources sources, Body const& body) const
   {
-    index_t const W = labels.extent[1];
-    auto const i = static_cast<std::size_t>(kind);
-    double const target[2] = {kind == pair_kind::foreground ? to.dy : 0.0, kind == pair_kind::foreground ? to.dx : 0.0};
-    for (index_t axis = 0; axis < 2; ++axis) {
-      double const off = static_cast<double>(field(axis, y, x)) -
-                         static_cast<double>(field(axis, y + to.dy, x + to.dx)) - target[axis];
-      field_sum[i] += std::abs(off);
-      double const pull = off > 0 ? field_slope[i] : off < 0 ? -field_slope[i] : 0;
-      double* const at = field_gradient.data() + axis * height * W + (y - top) * W + x;
-      at[0] += pull;
-      at[to.dy * W + to.dx] -= pull;
-    }
+    index_t const H = labels.extent[0], W = labels.extent[1], reach = edges.reach();
+    for (index_t y = top; y < std::min(top + rows, H); ++y)
+      for (int k = 0; k < edges.size; ++k) {
+        offset const to = edges.at[k];
+        bool const inner = sources == pair_sources::inner;
+        index_t const first = inner ? reach : std::max<index_t>(0, -to.dx);
+        index_t const last = inner ? W - reach : std::min<index_t>(W, W - to.dx);
+        if (first < last && y + (inner ? reach : to.dy) < H) body(y, k, first, last);
+      }
   }
 };
 
@@ -256,8 +351,8 @@ template <class T>
   expects_finite(where, logits, "affinity_displacement_loss: logits");
   if (with_field) expects_finite(where, displacement, "affinity_displacement_loss: displacement");
   auto const edges = stencil::disc(options.radius);
-  std::vector<path> paths;
-  for (int k = 0; k < edges.size; ++k) paths.push_back(path::to(edges.at[k]));
+  std::vector<steps_along> paths;
+  for (int k = 0; k < edges.size; ++k) paths.push_back(steps_along::of(path::to(edges.at[k]), W));
 
   affinity_loss<T> out;
   out.boundary = grid<T, 3>(B, H, W);
@@ -275,7 +370,6 @@ template <class T>
   using band_type = affinity_loss_band<T>;
   index_t const bands = (H + band_type::rows - 1) / band_type::rows;
   std::vector<band_type> band(static_cast<std::size_t>(B * bands));
-  std::vector<index_t> count(band.size() * 3, 0);
   for (index_t i = 0; i < B * bands; ++i) {
     auto& b = band[static_cast<std::size_t>(i)];
     b.boundary = boundary.data() + i / bands * H * W;
@@ -283,26 +377,17 @@ template <class T>
     b.labels = labels[i / bands];
     b.top = i % bands * band_type::rows;
   }
+  isa const set = vectors_of(where);
   for_each_share(where, B * bands, 1, [&](index_t begin, index_t end) {
-    for (index_t i = begin; i < end; ++i) {
-      auto const& b = band[static_cast<std::size_t>(i)];
-      for (index_t y = b.top; y < std::min(b.top + band_type::rows, H); ++y)
-        for (int k = 0; k < edges.size; ++k) {
-          auto const [first, last] = b.columns(edges, k, y, options.sources);
-          index_t n[4]{};
-          for (index_t x = first; x < last; ++x)
-            ++n[static_cast<int>(kind_of_pair(b.labels(y, x), b.labels(y + edges.at[k].dy, x + edges.at[k].dx)))];
-          for (std::size_t kind = 0; kind < 3; ++kind) count[static_cast<std::size_t>(3 * i) + kind] += n[kind];
-        }
-    }
+    for (index_t i = begin; i < end; ++i) band[static_cast<std::size_t>(i)].count_kinds(set, edges, options.sources);
   });
   auto& value = out.value;
-  for (std::size_t i = 0; i < count.size(); ++i) value.pairs[i % 3] += count[i];
+  for (auto const& b : band)
+    for (int kind = 0; kind < 3; ++kind) value.pairs[kind] += b.count[kind];
   double mean[3], field_mean[2];  // what a sum is multiplied by
   for (int kind = 0; kind < 3; ++kind) mean[kind] = 1 / (static_cast<double>(value.pairs[kind]) + 1e-5);
   for (int kind = 0; kind < 2; ++kind) field_mean[kind] = 1 / (2 * static_cast<double>(value.pairs[kind]) + 1e-5);
 
-  isa const set = vectors_of(where);
   for_each_share(where, B * bands, 1, [&](index_t begin, index_t end) {
     for (index_t i = begin; i < end; ++i) {
       auto& b = band[static_cast<std::size_t>(i)];
@@ -314,8 +399,8 @@ template <class T>
 
   double sum[3]{}, field_sum[2]{};
   for (auto const& b : band) {
-    for (int i = 0; i < 3; ++i) sum[i] += b.sum[i];
-    for (int i = 0; i < 2; ++i) field_sum[i] += b.field_sum[i];
+    for (int i = 0; i < 3; ++i) sum[i] += b.sums.minus_log(i);
+    for (int i = 0; i < 2; ++i) field_sum[i] += b.sums.distance(i);
   }
   value.background = sum[0] * mean[0], value.foreground = sum[1] * mean[1], value.negative = sum[2] * mean[2];
   value.field_background = field_sum[0] * field_mean[0], value.field_foreground = field_sum[1] * field_mean[1];

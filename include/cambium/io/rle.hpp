@@ -198,9 +198,9 @@ template <image_like M>
 /// @throws precondition_error unless the counts fill the image
 /// @complexity Theta(runs + columns)
 template <class Inside>
-void for_each_run(rle const& mask, Inside const& inside, char const* who = "for_each_run")
+void for_each_run(rle const& mask, Inside const& inside)
 {
-  expects_runs(mask, who);
+  expects_runs(mask, "for_each_run");
   index_t const H = mask.height;
   index_t x = 0, y = 0;
   for (std::size_t i = 0; i < mask.counts.size(); ++i) {
@@ -304,17 +304,23 @@ void for_each_run(rle const& mask, Inside const& inside, char const* who = "for_
 
 /// The smallest box around a mask; all zeros if it is empty.
 /// @throws precondition_error unless the counts fill the image
-/// @complexity Theta(runs + columns)
+/// @complexity Theta(runs)
 /// @source rleToBbox, common/maskApi.c of cocodataset/cocoapi; empty runs inside do not count here
 [[nodiscard]] inline box bounds_of(rle const& mask)
 {
-  box out{mask.height, mask.width, 0, 0};
-  for_each_run(
-      mask,
-      [&](index_t x, index_t top, index_t bottom) {
-        out = {std::min(out.top, top), std::min(out.left, x), std::max(out.bottom, bottom), x + 1};
-      },
-      "bounds_of");
+  expects_runs(mask, "bounds_of");
+  index_t const H = mask.height;
+  auto const turns = turns_of(mask);
+  box out{H, mask.width, 0, 0};
+  for (std::size_t i = 0; i < turns.size(); i += 2) {
+    if (turns[i] == turns[i + 1]) continue;
+    index_t const first = turns[i] / H, last = (turns[i + 1] - 1) / H;
+    bool const one = first == last;  // of more columns than one it has the end of the first and the top of the last
+    out.top = std::min(out.top, one ? turns[i] - first * H : 0);
+    out.bottom = std::max(out.bottom, one ? turns[i + 1] - last * H : H);
+    out.left = std::min(out.left, first);
+    out.right = last + 1;
+  }
   return out.right == 0 ? box{} : out;
 }
 

@@ -231,7 +231,7 @@ void for_each_run(rle const& mask, Inside const& inside)
     out(top, x) ^= 1;
     if (bottom < H) out(bottom, x) ^= 1;
   });
-  for (index_t y = 1; y < H; ++y) {
+  for (index_t y = 1; W > 0 && y < H; ++y) {
     std::uint8_t *const row = &out(y, 0), *const above = row - W;
     index_t x = 0;
     for (; x + 8 <= W; x += 8) {

@@ -38,7 +38,8 @@ inline constexpr std::array<int, 80> coco_category_ids{
 [[nodiscard]] inline int sparse_category(int contiguous)
 {
   expects(0 <= contiguous && contiguous <= 80, "sparse_category: class ", contiguous, " is outside 0..80");
-  return contiguous == 0 ? 0 : coco_category_ids[static_cast<std::size_t>(contiguous - 1)];
+  bool const in_use = 1 <= contiguous && contiguous <= 80;  // again, where g++ sees that the index is sound
+  return in_use ? coco_category_ids[static_cast<std::size_t>(contiguous - 1)] : 0;
 }
 
 /// The class 1..80 of an id in COCO's files; 0 stays 0.

@@ -47,7 +47,8 @@ inline constexpr std::array<std::string_view, 20> voc_class_names{
 [[nodiscard]] inline std::string_view voc_name(std::int32_t category)
 {
   expects(0 <= category && category <= 20, "voc_name: class ", category, " is outside 0..20");
-  return category == 0 ? "background" : voc_class_names[static_cast<std::size_t>(category - 1)];
+  bool const named = 1 <= category && category <= 20;  // again, where g++ sees that the index is sound
+  return named ? voc_class_names[static_cast<std::size_t>(category - 1)] : "background";
 }
 
 // --- lists of images -----------------------------------------------------------------------------------------

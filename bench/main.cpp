@@ -75,6 +75,7 @@ int main(int count, char** arguments)
   bench::add_component();
   bench::add_instance();
   bench::add_crf();
+  bench::add_metric();
   bench::add_pipeline();
 #if defined(CAMBIUM_BENCH_TORCH)
   bench::add_affinity_loss_torch();

@@ -6,7 +6,7 @@
 //
 //   $ ./06_dense_crf
 //
-// Next: 11_irnet.
+// Next: 07_metrics.
 
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/crf/unary.hpp>

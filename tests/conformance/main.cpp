@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <map>
 #include <sstream>
+#include <utility>
 
 int main(int count, char** arguments)
 {
@@ -52,9 +53,13 @@ int main(int count, char** arguments)
       }
       conformance::golden_case c(folder);
       bool known = false;
-      for (auto const* const table : {&conformance::irnet_stages(), &conformance::irnet_training_stages()}) {
+      using conformance::stage_table;
+      std::pair<char const*, stage_table const*> const tables[] = {{"irnet", &conformance::irnet_stages()},
+                                                                   {"irnet", &conformance::irnet_training_stages()},
+                                                                   {"bestie", &conformance::evaluation_stages()}};
+      for (auto const& [system, table] : tables) {
         auto const found = table->find(c.stage);
-        if (c.system != "irnet" || found == table->end()) continue;
+        if (c.system != system || found == table->end()) continue;
         found->second(c);
         known = true;
       }

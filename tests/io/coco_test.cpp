@@ -1,9 +1,11 @@
 #include <cambium/io/coco.hpp>
 
 #include "support/catch.hpp"
+#include "support/temporary.hpp"
 
-#include <numeric>
+#include <limits>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,137 +13,272 @@ using namespace cambium;
 
 namespace {
 
-/// Oracle: the mask written down column by column, then counted.
-std::vector<index_t> count_runs(index_t H, index_t W, std::vector<char> const& mask)
+bytes text(std::string const& s) { return {s.begin(), s.end()}; }
+
+std::string const sound = R"({
+  "info": {"year": 2014}, "licenses": [],
+  "images": [{"id": 7, "height": 3, "width": 4, "file_name": "a.jpg", "license": 1}, {"id": 9, "height": 2, "width": 2}],
+  "categories": [{"id": 3, "name": "car", "supercategory": "vehicle"}, {"id": 90, "name": "toothbrush"}],
+  "annotations": [
+    {"id": 1, "image_id": 7, "category_id": 3, "iscrowd": 0, "area": 4, "bbox": [1, 0, 2, 2],
+     "segmentation": [[1, 0, 3, 0, 3, 2, 1, 2]]},
+    {"id": 2, "image_id": 7, "category_id": 90, "iscrowd": 1, "area": 3.5, "bbox": [0, 0, 1, 3],
+     "segmentation": {"size": [3, 4], "counts": [0, 3, 9]}},
+    {"id": 5, "image_id": 9, "category_id": 3, "segmentation": {"size": [2, 2], "counts": "121"}},
+    {"id": 6, "image_id": 9, "category_id": 3, "area": 1, "bbox": [0, 0, 1, 1]}
+  ]})";
+
+/// The sound file with one piece replaced.
+std::string with(std::string const& what, std::string const& by)
 {
-  std::string columns;
-  for (index_t x = 0; x < W; ++x)
-    for (index_t y = 0; y < H; ++y) columns += mask[static_cast<std::size_t>(y * W + x)] ? '1' : '0';
-  std::vector<index_t> counts{0};
-  char expected = '0';
-  for (char const c : columns) {
-    if (c != expected) counts.push_back(0), expected = c;
-    ++counts.back();
-  }
-  return counts;
+  auto const at = sound.find(what);
+  REQUIRE(at != std::string::npos);
+  return std::string(sound).replace(at, what.size(), by);
 }
 
-/// Oracle: the counts of a text, by the format's description: characters from '0' carry five bits each, lowest first,
-/// the sixth says that more follow, the fifth of the last one is the sign; from the fourth count on differences.
-std::vector<index_t> decode(std::string const& text)
+std::string reason(std::string const& file)
 {
-  std::vector<index_t> counts;
-  for (std::size_t at = 0; at < text.size();) {
-    index_t value = 0, weight = 1;
-    int six;
-    do {
-      six = text.at(at++) - '0';
-      REQUIRE((0 <= six && six < 64));
-      value += (six % 32) * weight;
-      weight *= 32;
-    } while (six >= 32);
-    if (six % 32 >= 16) value -= weight;
-    if (counts.size() > 2) value += counts[counts.size() - 2];
-    counts.push_back(value);
-  }
-  return counts;
+  auto const why = support::refusal([&] { static_cast<void>(parse_coco(text(file), "set.json")); });
+  REQUIRE((why.empty() || why.rfind("set.json: ", 0) == 0));
+  return why.empty() ? "" : why.substr(10);
 }
 
-rle encode(index_t H, index_t W, box bounds, std::vector<char> const& mask)
+std::string result_reason(std::string const& file)
 {
-  return encode_rle({H, W}, bounds,
-                    [&](index_t y, index_t x) { return mask[static_cast<std::size_t>(y * W + x)] != 0; });
+  auto const why = support::refusal([&] { static_cast<void>(parse_coco_results(text(file), "r.json")); });
+  REQUIRE((why.empty() || why.rfind("r.json: ", 0) == 0));
+  return why.empty() ? "" : why.substr(8);
 }
 
 }  // namespace
 
-TEST_CASE("encode_rle counts columns", "[io][reference]")
+TEST_CASE("the ids of COCO's classes", "[io][reference]")
 {
-  std::mt19937 bits(7);
-  int const density = GENERATE(0, 1, 5, 9, 10);  // tenths
-  for (int trial = 0; trial < 600; ++trial) {
+  std::set<int> const never{12, 26, 29, 30, 45, 66, 68, 69, 71, 83};
+  int next = 1;
+  for (int id = 1; id <= 90; ++id) {
+    if (never.contains(id)) {
+      CAMBIUM_THROWS_SAYING(contiguous_category(id), precondition_error, "COCO has no category " + std::to_string(id));
+      continue;
+    }
+    CHECK(contiguous_category(id) == next);
+    CHECK(sparse_category(next) == id);
+    ++next;
+  }
+  CHECK(next == 81);
+  CHECK((sparse_category(0) == 0 && contiguous_category(0) == 0));
+  CAMBIUM_THROWS_SAYING(sparse_category(81), precondition_error, "class 81 is outside 0..80");
+  CAMBIUM_THROWS_SAYING(sparse_category(-1), precondition_error, "class -1 is outside");
+  CAMBIUM_THROWS_SAYING(contiguous_category(91), precondition_error, "COCO has no category 91");
+  CAMBIUM_THROWS_SAYING(contiguous_category(-3), precondition_error, "COCO has no category -3");
+}
+
+TEST_CASE("a data set is read", "[io][picture]")
+{
+  auto const set = parse_coco(text(sound), "set.json");
+  REQUIRE((set.images.size() == 2 && set.categories.size() == 2 && set.annotations.size() == 4));
+  CHECK((set.images[0].id == 7 && set.images[0].height == 3 && set.images[0].width == 4));
+  CHECK((set.images[0].file_name == "a.jpg" && set.images[1].file_name.empty()));
+  CHECK((set.categories[0].name == "car" && set.categories[0].supercategory == "vehicle"));
+  auto const& a = set.annotations;
+  CHECK((!a[0].iscrowd && a[0].area == 4 && a[0].bbox == std::array<double, 4>{1, 0, 2, 2}));
+  CHECK(mask_of(a[0], {3, 4}).counts == std::vector<index_t>{3, 2, 1, 2, 4});
+  CHECK((a[1].iscrowd && a[1].area == 3.5));  // what the file says, not what the mask has
+  CHECK(mask_of(a[1], {3, 4}).counts == std::vector<index_t>{0, 3, 9});
+  CHECK((!a[2].iscrowd && a[2].area == 2));  // missing: from the mask
+  CHECK(a[2].bbox == std::array<double, 4>{0, 0, 2, 2});
+  CAMBIUM_THROWS_SAYING(mask_of(a[3], {2, 2}), precondition_error, "annotation 6 has no segmentation");
+}
+
+TEST_CASE("polygons of an annotation are united", "[io][reference]")
+{
+  coco_annotation a;
+  coco_polygons const parts{{0, 0, 3, 0, 3, 3, 0, 3}, {2, 2, 5, 2, 5, 5, 2, 5}};
+  a.segmentation = parts;
+  auto const got = decode_rle(mask_of(a, {6, 6}));
+  for (int y = 0; y < 6; ++y)
+    for (int x = 0; x < 6; ++x) CHECK(int{got(y, x)} == ((y < 3 && x < 3) || (y >= 2 && y < 5 && x >= 2 && x < 5)));
+  a.segmentation = coco_polygons{};
+  CHECK(mask_of(a, {2, 3}).counts == std::vector<index_t>{6});
+}
+
+TEST_CASE("data sets come back from their files", "[io][property]")
+{
+  support::temporary_folder const folder;
+  auto set = parse_coco(text(sound), "set.json");
+  set.annotations[3].id = 0;
+  auto own = annotate(7, 90, encode_rle({3, 4}, {0, 1, 2, 3}, [](index_t, index_t) { return true; }));
+  own.area = 0.1;
+  set.annotations.push_back(own);
+  write_coco(folder / "new/set.json", set);
+  auto const back = read_coco(folder / "new/set.json");
+  REQUIRE(back.annotations.size() == 5);
+  std::vector<std::int64_t> ids;
+  for (std::size_t i = 0; i < 5; ++i) {
+    auto const &a = set.annotations[i], &b = back.annotations[i];
+    ids.push_back(b.id);
+    CHECK((a.image_id == b.image_id && a.category_id == b.category_id && a.iscrowd == b.iscrowd && a.area == b.area));
+    CHECK(a.bbox == b.bbox);
+    CHECK(a.segmentation == b.segmentation);
+  }
+  CHECK(ids == std::vector<std::int64_t>{1, 2, 5, 6, 7});  // the two without one are numbered on
+  CHECK((back.images[0].file_name == "a.jpg" && back.categories[1].name == "toothbrush"));
+  CHECK(format_coco(back) == format_coco(set));
+
+  auto const none = parse_coco(text(format_coco({})), "none");
+  CHECK((none.images.empty() && none.annotations.empty()));
+}
+
+TEST_CASE("results come back from their files", "[io][property]")
+{
+  support::temporary_folder const folder;
+  std::vector<coco_result> results;
+  std::mt19937 bits(1);
+  for (int i = 0; i < 20; ++i) {
     index_t const H = 1 + bits() % 9, W = 1 + bits() % 9;
-    box b;
-    b.top = bits() % (H + 1), b.bottom = b.top + bits() % (H - b.top + 1);
-    b.left = bits() % (W + 1), b.right = b.left + bits() % (W - b.left + 1);
-    std::vector<char> mask(static_cast<std::size_t>(H * W), 0);
-    index_t area = 0;
-    for (index_t y = b.top; y < b.bottom; ++y)
-      for (index_t x = b.left; x < b.right; ++x) {
-        bool const inside = static_cast<int>(bits() % 10) < density;
-        mask[static_cast<std::size_t>(y * W + x)] = inside;
-        area += inside;
-      }
-    CAPTURE(H, W, b.top, b.left, b.bottom, b.right);
-    auto const tight = encode(H, W, b, mask), wide = encode(H, W, {0, 0, H, W}, mask);
-    REQUIRE(tight.counts == count_runs(H, W, mask));
-    REQUIRE(wide.counts == tight.counts);  // how close the box lies does not matter
-    REQUIRE(tight.area() == area);
-    REQUIRE((tight.height == H && tight.width == W));
-    REQUIRE(decode(compressed_counts(tight)) == tight.counts);
+    results.push_back({i % 3, i % 5,
+                       encode_rle({H, W}, {0, 0, H, W}, [&](index_t, index_t) { return bits() % 2 == 0; }),
+                       static_cast<double>(bits()) / 7});
+  }
+  for (std::size_t n : {std::size_t{0}, std::size_t{1}, results.size()}) {
+    std::vector<coco_result> const some(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(n));
+    write_coco_results(folder / "r.json", some);
+    auto const back = read_coco_results(folder / "r.json");
+    REQUIRE(back.size() == n);
+    for (std::size_t i = 0; i < n; ++i) {
+      CHECK((back[i].image_id == some[i].image_id && back[i].category_id == some[i].category_id));
+      CHECK((back[i].score == some[i].score && back[i].segmentation == some[i].segmentation));
+    }
   }
 }
 
-TEST_CASE("encode_rle asks for no cell outside the box", "[io][property]")
+TEST_CASE("what is wrong with a data set is said, and where", "[io][errors]")
 {
-  box const b{2, 3, 5, 7};
-  index_t asked = 0;
-  auto const mask = encode_rle({9, 8}, b, [&](index_t y, index_t x) {
-    CHECK((2 <= y && y < 5 && 3 <= x && x < 7));
-    return ++asked > 0;
-  });
-  CHECK(asked == 12);
-  CHECK(mask.area() == 12);
+  CHECK(reason(sound) == "");
+  CHECK(reason("").find("parse error") != std::string::npos);
+  CHECK(reason("[1, 2").find("parse error at line 1, column 6") != std::string::npos);
+  CHECK(reason("[]") == "is not an object with images, annotations and categories");
+  CHECK(reason("{}") == "images: is missing");
+  CHECK(reason(with(R"("annotations")", R"("annotation")")) == "annotations: is missing");
+  CHECK(reason(R"({"images": 3})") == "images: is not a list");
+  CHECK(reason(R"({"images": [3]})") == "images[0]: is not an object");
+  CHECK(reason(with(R"("id": 9, )", "")) == "images[1].id: is missing");
+  CHECK(reason(with(R"("id": 9)", R"("id": 7)")) == "images[1].id: 7 is another image's already");
+  CHECK(reason(with(R"("height": 2)", R"("height": 0)")) == "images[1].height: is 0");
+  CHECK(reason(with(R"("width": 2)", R"("width": 2.5)")) == "images[1].width: is not an integer");
+  CHECK(reason(with(R"("width": 2)", R"("width": 99999999999)")) == "images[1].width: is 99999999999");
+  CHECK(reason(with(R"("width": 2)", R"("width": 18446744073709551615)")) == "images[1].width: is too large");
+  CHECK(reason(with(R"("a.jpg")", "1")) == "images[0].file_name: is not a text");
+  CHECK(reason(with(R"("id": 90)", R"("id": 3)")) == "categories[1].id: 3 is another category's already");
+  CHECK(reason(with(R"("id": 2)", R"("id": 1)")) == "annotations[1].id: 1 is another annotation's already");
+  CHECK(reason(with(R"("image_id": 9)", R"("image_id": 8)")) == "annotations[2].image_id: there is no image 8");
+  CHECK(reason(with(R"("category_id": 90)", R"("category_id": 89)")) ==
+        "annotations[1].category_id: there is no category 89");
+  CHECK(reason(with(R"("iscrowd": 1)", R"("iscrowd": 2)")) == "annotations[1].iscrowd: is neither 0 nor 1");
+  CHECK(reason(with(R"("iscrowd": 1)", R"("iscrowd": true)")) == "");
+  CHECK(reason(with(R"("area": 3.5)", R"("area": -1)")) == "annotations[1].area: is -1");
+  CHECK(reason(with(R"("area": 3.5)", R"("area": "big")")) == "annotations[1].area: is not a number");
+  CHECK(reason(with(R"("area": 3.5)", R"("area": 1e999)")).find("number overflow") != std::string::npos);
+  CHECK(reason(with(R"("area": 1, )", "")) == "annotations[3].area: is missing, and so is a segmentation");
+  CHECK(reason(with("[0, 0, 1, 3]", "[0, 0, 1]")) == "annotations[1].bbox: is not [left, top, width, height]");
+  CHECK(reason(with("[0, 0, 1, 3]", "[0, 0, null, 3]")) == "annotations[1].bbox[2]: is not a number");
+  CHECK(reason(with("[3, 4]", "[4, 3]")) == "annotations[1].segmentation.size: is [4,3] but image 7 is 3 x 4");
+  CHECK(reason(with("[3, 4]", "[4]")) == "annotations[1].segmentation.size: is not [height, width]");
+  CHECK(reason(with(R"("size": [3, 4], )", "")) == "annotations[1].segmentation.size: is missing");
+  CHECK(reason(with(R"(, "counts": [0, 3, 9])", "")) == "annotations[1].segmentation.counts: is missing");
+  CHECK(reason(with("[0, 3, 9]", "7")) == "annotations[1].segmentation.counts: is neither a text nor a list");
+  CHECK(reason(with("[0, 3, 9]", "[0, 3, 8]")) ==
+        "annotations[1].segmentation.counts: the counts end 1 pixels before the end of an image of 3 x 4");
+  CHECK(reason(with("[0, 3, 9]", "[0, -3, 15]")) == "annotations[1].segmentation.counts: count 1 is -3");
+  CHECK(reason(with("[0, 3, 9]", "[0, 3.5, 9]")) == "annotations[1].segmentation.counts[1]: is not an integer");
+  CHECK(reason(with("\"121\"", "\"1~1\"")) ==
+        "annotations[2].segmentation.counts: character 1 is not one of '0' to 'o'");
+  CHECK(reason(with("\"121\"", "\"12P\"")) == "annotations[2].segmentation.counts: ends inside a count");
+  CHECK(reason(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "\"x\"")) ==
+        "annotations[0].segmentation: is neither polygons nor runs");
+  CHECK(reason(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "[1, 2]")) ==
+        "annotations[0].segmentation[0]: is not a list of x and y");
+  CHECK(reason(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "[[1, 0, 3, 0]]")) ==
+        "annotations[0].segmentation[0]: has 4 numbers; three corners or more have an x and a y each");
+  CHECK(reason(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "[[1, 0, 3, 0, 3, []]]")) ==
+        "annotations[0].segmentation[0][5]: is not a number");
+  CHECK(reason(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "[[1, 0, 3, 0, 3, 1e300]]")) ==
+        "annotations[0].segmentation[0]: a corner lies too far outside");
+  CHECK(reason(std::string(200000, '[')).find("parse error") != std::string::npos);
+  CHECK(reason(R"({"images": )" + std::string(200000, '[') + std::string(200000, ']') + "}") ==
+        "images[0]: is not an object");
 }
 
-TEST_CASE("runs, drawn", "[io][picture]")
+TEST_CASE("what is wrong with results is said, and where", "[io][errors]")
 {
-  // . # #
-  // # . #
-  auto const mask = encode(2, 3, {0, 0, 2, 3}, {0, 1, 1, 1, 0, 1});
-  CHECK(mask.counts == std::vector<index_t>{1, 2, 1, 2});
-  CHECK(encode(2, 2, {0, 0, 2, 2}, {1, 1, 1, 1}).counts == std::vector<index_t>{0, 4});
-  CHECK(encode(2, 2, {0, 0, 2, 2}, {0, 0, 0, 0}).counts == std::vector<index_t>{4});
-  CHECK(encode(2, 2, {}, {0, 0, 0, 0}).counts == std::vector<index_t>{4});
-  CHECK(encode(2, 2, {0, 0, 2, 1}, {1, 0, 1, 0}).counts == std::vector<index_t>{0, 2, 2});
-  CHECK(encode(2, 2, {0, 1, 2, 2}, {0, 1, 0, 1}).counts == std::vector<index_t>{2, 2});
-  CHECK(encode(0, 0, {}, {}).area() == 0);
-  CHECK(rle{2, 2, {}}.area() == 0);
+  std::string const good =
+      R"([{"image_id": 1, "category_id": 2, "score": 1, "segmentation": {"size": [2, 2], "counts": "4"}}])";
+  auto const but = [&](std::string const& what, std::string const& by) {
+    return std::string(good).replace(good.find(what), what.size(), by);
+  };
+  CHECK(result_reason(good) == "");
+  CHECK(result_reason("{}") == "is not a list of results");
+  CHECK(result_reason("[4]") == "[0]: is not an object");
+  CHECK(result_reason(but("\"score\": 1, ", "")) == "[0].score: is missing");
+  CHECK(result_reason(but("\"score\": 1", "\"score\": NaN")).find("parse error") != std::string::npos);
+  CHECK(result_reason(but("\"image_id\": 1", "\"image_id\": \"1\"")) == "[0].image_id: is not an integer");
+  CHECK(result_reason(but("{\"size\": [2, 2], \"counts\": \"4\"}", "[[1, 2, 3, 4, 5, 6]]")) ==
+        "[0].segmentation: is not {size, counts}");
+  CHECK(result_reason(but("\"4\"", "\"3\"")) ==
+        "[0].segmentation.counts: the counts end 1 pixels before the end of an image of 2 x 2");
+  CHECK(result_reason(but("[2, 2]", "[-2, -2]")) == "[0].segmentation.size: is [-2,-2]");
+  CHECK(result_reason(but("[2, 2]", "[4000000000000, 4000000000000]")) ==
+        "[0].segmentation.size: is [4000000000000,4000000000000]");
 }
 
-TEST_CASE("compressed counts, by hand", "[io][reference]")
+TEST_CASE("what cannot be written is refused", "[io][errors]")
 {
-  auto const text = [](std::vector<index_t> const& counts) { return compressed_counts({0, 0, counts}); };
-  CHECK(text({}) == "");
-  CHECK(text({0}) == "0");
-  CHECK(text({15}) == "?");   // the largest that leaves the sign bit alone
-  CHECK(text({16}) == "`0");  // 16 would read as -16: a second character follows
-  CHECK(text({31}) == "o0");
-  CHECK(text({32}) == "P1");
-  CHECK(text({1000}) == "Xo0");
-  CHECK(text({4}) == "4");
-  CHECK(text({0, 4}) == "04");
-  CHECK(text({1, 2, 1, 2}) == "1210");                           // the fourth count as its difference to the second
-  CHECK(text({6, 1, 40, 4, 5, 4, 5, 4, 21}) == "61X13mN000`0");  // a mask of 9 x 10, as the COCO API writes it
-  CHECK(text({5, 9, 7, 3}) == "597J");                           // 3 - 9 = -6
+  auto const set = parse_coco(text(sound), "set.json");
+  auto const refused = [&](auto const& change, std::string const& words) {
+    auto other = set;
+    change(other);
+    CAMBIUM_THROWS_SAYING(format_coco(other), precondition_error, words);
+  };
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  refused([](auto& s) { s.images[1].id = 7; }, "two images have the id 7");
+  refused([](auto& s) { s.categories[1].id = 3; }, "two categories have the id 3");
+  refused([](auto& s) { s.annotations[1].id = 1; }, "two annotations have the id 1");
+  refused([](auto& s) { s.annotations[1].id = std::numeric_limits<std::int64_t>::max(); }, "an annotation has the id");
+  refused([](auto& s) { s.annotations[1].image_id = 1; }, "annotation 2 is of image 1, which is not there");
+  refused([](auto& s) { s.annotations[1].category_id = 1; }, "annotation 2 is of category 1, which is not there");
+  refused([&](auto& s) { s.annotations[1].area = nan; }, "the area of annotation 2 is nan");
+  refused([&](auto& s) { s.annotations[1].bbox[2] = nan; }, "the box of annotation 2 holds nan");
+  refused([](auto& s) { s.annotations[1].image_id = 9; }, "the mask of annotation 2 is 3 x 4 but its image 2 x 2");
+  refused([](auto& s) { s.annotations[1].segmentation = rle{3, 4, {13}}; }, "count 0 runs past the end");
+  refused([](auto& s) { s.annotations[0].segmentation = coco_polygons{{1, 2, 3, 4}}; },
+          "a polygon of annotation 1 has 4 numbers");
+  refused([&](auto& s) { s.annotations[0].segmentation = coco_polygons{{1, 2, 3, 4, 5, nan}}; },
+          "a polygon of annotation 1 holds nan");
+  refused([](auto& s) { s.images[0].file_name = "\xff"; }, "format_coco: ");
+  CAMBIUM_THROWS_SAYING(format_coco_results({{1, 1, {1, 1, {1}}, nan}}), precondition_error,
+                        "the score of result 0 is nan");
+  CAMBIUM_THROWS_SAYING(format_coco_results({{1, 1, {1, 1, {2}}, 1}}), precondition_error, "count 0 runs past");
 }
 
-TEST_CASE("compressed counts come back, whatever their size", "[io][property]")
+TEST_CASE("annotations and results meet", "[io][reference]")
 {
-  std::mt19937_64 bits(11);
-  for (int trial = 0; trial < 2000; ++trial) {
-    std::vector<index_t> counts(1 + bits() % 12);
-    for (auto& c : counts) c = static_cast<index_t>(bits() >> (20 + bits() % 44));
-    auto const text = compressed_counts({0, 0, counts});
-    for (char const c : text) REQUIRE(('0' <= c && c < '0' + 64));
-    REQUIRE(decode(text) == counts);
-  }
-}
-
-TEST_CASE("a box outside its image is refused", "[io][errors]")
-{
-  auto const all = [](index_t, index_t) { return true; };
-  for (box const b :
-       {box{0, 0, 4, 3}, box{0, 0, 3, 5}, box{-1, 0, 3, 3}, box{0, -1, 3, 3}, box{2, 0, 1, 3}, box{0, 3, 3, 2}})
-    CAMBIUM_THROWS_SAYING(encode_rle({3, 4}, b, all), precondition_error, "leaves the image of 3 x 4");
+  auto const set = parse_coco(text(sound), "set.json");
+  rle const mask{2, 2, {4}};
+  auto const groups = match_up(set, {{9, 3, mask, .1}, {7, 90, mask, .2}, {9, 90, mask, .3}, {9, 3, mask, .4}});
+  REQUIRE(groups.size() == 4);
+  using places = std::vector<std::size_t>;
+  auto const check = [&](std::size_t i, std::int64_t image, int category, places const& a, places const& r) {
+    CAPTURE(i);
+    CHECK((groups[i].image_id == image && groups[i].category == category));
+    CHECK(groups[i].annotations == a);
+    CHECK(groups[i].results == r);
+  };
+  check(0, 7, 0, {0}, {});
+  check(1, 7, 1, {1}, {1});
+  check(2, 9, 0, {2, 3}, {0, 3});
+  check(3, 9, 1, {}, {2});
+  CAMBIUM_THROWS_SAYING(match_up(set, {{9, 3, mask, .1}, {8, 3, mask, .1}}), precondition_error,
+                        "result 1 is of image 8, which the set does not have");
+  CAMBIUM_THROWS_SAYING(match_up(set, {{9, 4, mask, .1}}), precondition_error,
+                        "result 0 is of category 4, which the set does not have");
 }

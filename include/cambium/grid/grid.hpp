@@ -31,11 +31,11 @@ struct cell_allocator {
   T* allocate(std::size_t n)
   {
     if (n > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_array_new_length();
-    std::size_t const bytes = n * sizeof(T);
-    void* const p = ::operator new(bytes, alignment(bytes));
+    std::size_t const size = n * sizeof(T);
+    void* const p = ::operator new(size, alignment(size));
 #if defined(__linux__)
     // Fresh memory is faulted in page by page; pages of 2 MB make that 512 times rarer. A wish, not a need.
-    if (alignment(bytes) == huge) madvise(p, bytes, MADV_HUGEPAGE);
+    if (alignment(size) == huge) madvise(p, size, MADV_HUGEPAGE);
 #endif
     return static_cast<T*>(p);
   }
@@ -56,9 +56,9 @@ struct cell_allocator {
 
  private:
   static constexpr std::align_val_t huge{2 << 20};
-  static constexpr std::align_val_t alignment(std::size_t bytes)
+  static constexpr std::align_val_t alignment(std::size_t size)
   {
-    return bytes >= (std::size_t{4} << 20) ? huge : std::align_val_t{64};
+    return size >= (std::size_t{4} << 20) ? huge : std::align_val_t{64};
   }
 };
 

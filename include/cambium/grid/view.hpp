@@ -123,14 +123,14 @@ template <class T, class U, int Rank, int Rank2, class S>
 bool overlap(view<T, Rank, S> const& a, view<U, Rank2, S> const& b)
 {
   if (a.size() == 0 || b.size() == 0) return false;
-  auto const bytes = [](auto const& v) {
+  auto const ends = [](auto const& v) {
     index_t last = 0;
     for (int r = 0; r < static_cast<int>(std::extent_v<std::remove_cvref_t<decltype(v.extent)>>); ++r)
       last += (v.extent[r] - 1) * v.stride[r];
     return std::pair{reinterpret_cast<char const*>(v.data), reinterpret_cast<char const*>(v.data + last + 1)};
   };
-  auto const [a0, a1] = bytes(a);
-  auto const [b0, b1] = bytes(b);
+  auto const [a0, a1] = ends(a);
+  auto const [b0, b1] = ends(b);
   return a0 < b1 && b0 < a1;
 }
 

@@ -306,11 +306,14 @@ template <class T, int Rank>
   start += '\0';
   start += static_cast<char>(header.size() & 255);
   start += static_cast<char>(header.size() >> 8);
-  bytes out(start.begin(), start.end());
-  out.insert(out.end(), header.begin(), header.end());
   expects(v.contiguous(), "write_npy: the view ", v, " has gaps");
   auto const* const first = reinterpret_cast<unsigned char const*>(v.data);
-  out.insert(out.end(), first, first + static_cast<std::size_t>(v.size()) * sizeof(cell));
+  std::size_t const size = static_cast<std::size_t>(v.size()) * sizeof(cell);
+  bytes out;
+  out.reserve(start.size() + header.size() + size);
+  out.insert(out.end(), start.begin(), start.end());
+  out.insert(out.end(), header.begin(), header.end());
+  out.insert(out.end(), first, first + size);
   return out;
 }
 

@@ -1,0 +1,291 @@
+#pragma once
+// The files of Pascal VOC: lists of images, boxes in XML, and pairs of PNGs with classes and objects.
+
+#include <cambium/core/error.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/core/label.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/png.hpp>
+
+#include <pugixml.hpp>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+// --- classes -------------------------------------------------------------------------------------------------
+
+/// The classes 1..20 by name; class c is entry c - 1, which is also its channel in a network without background.
+inline constexpr std::array<std::string_view, 20> voc_class_names{
+    "aeroplane",   "bicycle", "bird",  "boat",      "bottle", "bus",         "car",   "cat",  "chair", "cow",
+    "diningtable", "dog",     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"};
+
+/// The class 1..20 of a name, 0 of "background".
+/// @throws precondition_error for another name
+[[nodiscard]] inline std::int32_t voc_class(std::string_view name)
+{
+  if (name == "background") return label::background;
+  auto const found = std::find(voc_class_names.begin(), voc_class_names.end(), name);
+  expects(found != voc_class_names.end(), "voc_class: VOC has no class '", name, "'");
+  return static_cast<std::int32_t>(found - voc_class_names.begin()) + 1;
+}
+
+/// The name of a class 0..20.
+[[nodiscard]] inline std::string_view voc_name(std::int32_t category)
+{
+  expects(0 <= category && category <= 20, "voc_name: class ", category, " is outside 0..20");
+  bool const named = 1 <= category && category <= 20;  // again, where g++ sees that the index is sound
+  return named ? voc_class_names[static_cast<std::size_t>(category - 1)] : "background";
+}
+
+// --- lists of images -----------------------------------------------------------------------------------------
+
+struct voc_list_entry {
+  std::string id;                  ///< 2007_000032
+  std::string image;               ///< /JPEGImages/2007_000032.jpg, "" where the list has ids
+  std::string labels;              ///< /SegmentationClassAug/2007_000032.png, or ""
+  std::vector<std::int32_t> tags;  ///< classes after the id, as they stand there
+};
+
+/// Read a list of images. A line is one of
+///
+///     2007_000032
+///     2007_000032 1 15
+///     /JPEGImages/2007_000032.jpg
+///     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
+///
+/// A first word with a slash is a path; its file's name without the extension is the id. '#' begins a comment.
+///
+/// @throws io_error "name:line: reason": an id that occurs twice or names no file, words that fit none of these
+[[nodiscard]] inline std::vector<voc_list_entry> parse_voc_list(bytes const& file, std::string const& name)
+{
+  std::vector<voc_list_entry> out;
+  std::map<std::string, int> lines;
+  for (auto const& [line, words] : words_of(file)) {
+    auto const fail = [&, at = line](std::string const& reason) {
+      throw io_error(name + ":" + std::to_string(at) + ": " + reason);
+    };
+    voc_list_entry entry;
+    if (words[0].find('/') != std::string_view::npos) {
+      entry.image = words[0];
+      entry.id = entry.image.substr(entry.image.rfind('/') + 1);
+      entry.id.resize(std::min(entry.id.rfind('.'), entry.id.size()));
+      if (words.size() > 2) fail(std::to_string(words.size()) + " words; an image and its labels are two");
+      if (words.size() == 2) entry.labels = words[1];
+    } else {
+      entry.id = words[0];
+      for (std::size_t i = 1; i < words.size(); ++i) {
+        std::int32_t tag = 0;
+        auto const [stop, failure] = std::from_chars(words[i].data(), words[i].data() + words[i].size(), tag);
+        if (failure != std::errc{} || stop != words[i].data() + words[i].size() || tag < 0)
+          fail("'" + std::string(words[i]) + "' is not a class");
+        entry.tags.push_back(tag);
+      }
+    }
+    if (entry.id.empty() || entry.id == "." || entry.id == "..") fail("'" + std::string(words[0]) + "' names no image");
+    auto const [first, is_new] = lines.try_emplace(entry.id, line);
+    if (!is_new) fail("'" + entry.id + "' is in line " + std::to_string(first->second) + " already");
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+[[nodiscard]] inline std::vector<voc_list_entry> read_voc_list(std::filesystem::path const& path)
+{
+  return parse_voc_list(read_file(path), path.string());
+}
+
+// --- boxes ---------------------------------------------------------------------------------------------------
+
+struct voc_object {
+  std::string name;        ///< one of voc_class_names, or of one's own
+  box bounds;              ///< in cambium's terms: rows and columns from 0, one past the last
+  bool difficult = false;  ///< not counted by VOC's evaluation
+  bool truncated = false;
+};
+
+struct voc_annotation {
+  std::string filename;
+  index_t height = 0;  ///< [pixels]
+  index_t width = 0;   ///< [pixels]
+  std::vector<voc_object> objects;
+};
+
+/// Read an annotation.
+///
+/// VOC counts pixels from 1 and names the first and the last: xmin..xmax, ymin..ymax become the columns
+/// xmin - 1..xmax - 1 and the rows ymin - 1..ymax - 1. Fractions, which some files have, are rounded, halves up.
+///
+/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse, a size, name or box that is missing, a box
+///         that is empty or leaves the image, flags that are neither 0 nor 1
+/// @source VOCdevkit; parsed by pugixml, which neither expands entities nor opens files, and whose depth is not bound
+///         by the stack
+[[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name)
+{
+  pugi::xml_document document;
+  auto const outcome = document.load_buffer(file.data(), file.size());
+  if (!outcome) throw io_error(name + ": at byte " + std::to_string(outcome.offset) + ": " + outcome.description());
+  auto const root = document.child("annotation");
+  if (!root) throw io_error(name + ": has no annotation");
+  auto const number = [&](pugi::xml_node parent, char const* field, std::string const& where) {
+    auto const node = parent.child(field);
+    if (!node) throw io_error(name + ": " + where + ": " + field + " is missing");
+    std::string_view text = node.text().get();
+    auto const blank = " \t\r\n";
+    auto const begin = std::min(text.find_first_not_of(blank), text.size());
+    text = text.substr(begin, text.find_last_not_of(blank) + 1 - begin);
+    double v = 0;
+    auto const [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), v);
+    if (failure != std::errc{} || stop != text.data() + text.size() || !(std::abs(v) <= 1e9))
+      throw io_error(name + ": " + where + ": " + field + " is '" + std::string(text) + "'");
+    return static_cast<index_t>(std::floor(v + 0.5));
+  };
+  voc_annotation out;
+  out.filename = root.child("filename").text().get();
+  if (!root.child("size")) throw io_error(name + ": size is missing");
+  out.height = number(root.child("size"), "height", "size"), out.width = number(root.child("size"), "width", "size");
+  if (out.height < 1 || out.width < 1)
+    throw io_error(name + ": size: an image of " + std::to_string(out.height) + " x " + std::to_string(out.width));
+  for (auto const& node : root.children("object")) {
+    std::string const where = "object " + std::to_string(out.objects.size());
+    voc_object object;
+    object.name = node.child("name").text().get();
+    if (object.name.empty()) throw io_error(name + ": " + where + ": name is missing");
+    auto const flag = [&](char const* field) {
+      if (!node.child(field)) return false;
+      auto const v = number(node, field, where);
+      if (v != 0 && v != 1) throw io_error(name + ": " + where + ": " + field + " is " + std::to_string(v));
+      return v == 1;
+    };
+    object.difficult = flag("difficult"), object.truncated = flag("truncated");
+    auto const corners = node.child("bndbox");
+    if (!corners) throw io_error(name + ": " + where + ": bndbox is missing");
+    auto const at = where + ": bndbox";
+    index_t const left = number(corners, "xmin", at), right = number(corners, "xmax", at);
+    index_t const top = number(corners, "ymin", at), bottom = number(corners, "ymax", at);
+    auto const check = [&](char axis, index_t first, index_t last, index_t size) {
+      auto const text =
+          std::string(1, axis) + "min is " + std::to_string(first) + " and " + axis + "max " + std::to_string(last);
+      if (first > last) throw io_error(name + ": " + at + ": " + text);
+      if (first < 1 || last > size)
+        throw io_error(name + ": " + at + ": " + text + ", outside 1.." + std::to_string(size));
+    };
+    check('x', left, right, out.width), check('y', top, bottom, out.height);
+    object.bounds = {top - 1, left - 1, bottom, right};
+    out.objects.push_back(std::move(object));
+  }
+  return out;
+}
+
+[[nodiscard]] inline voc_annotation read_voc_annotation(std::filesystem::path const& path)
+{
+  return parse_voc_annotation(read_file(path), path.string());
+}
+
+// --- pairs of PNGs -------------------------------------------------------------------------------------------
+
+/// Objects of an image, and where its labels do not say.
+struct voc_segmentation {
+  instances objects;              ///< label 0 background, 1..N by ascending number in the file; classes 1..20; score 1
+  grid<std::uint8_t, 2> ignored;  ///< [H,W] 1 where either file has 255
+};
+
+/// Put classes and objects of one image together. The class of an object is that of its pixels; pixels of a class
+/// without an object are background.
+///
+/// @param classes  [H,W] from SegmentationClass: 0 background, classes, 255 void
+/// @param objects  [H,W] from SegmentationObject: 0 background, 1.. objects, 255 void
+/// @param name     begins every message
+/// @throws         io_error: maps of different sizes; an object with pixels of two classes or of background
+[[nodiscard]] inline voc_segmentation voc_objects(grid<std::int32_t, 2> const& classes,
+                                                  grid<std::int32_t, 2> const& objects, std::string const& name)
+{
+  if (classes.shape() != objects.shape())
+    throw io_error(name + ": the objects are " + message_part(objects.view()) + " but the classes " +
+                   message_part(classes.view()));
+  index_t const H = classes.shape()[0], W = classes.shape()[1];
+  std::map<std::int32_t, std::int32_t> number;  // of the file: ours
+  voc_segmentation out{{grid<std::int32_t, 2>(H, W), {}}, grid<std::uint8_t, 2>(H, W)};
+  for (index_t i = 0; i < H * W; ++i) {
+    std::int32_t const object = objects.data()[i], category = classes.data()[i];
+    out.ignored.data()[i] = object == label::ignore || category == label::ignore;
+    if (out.ignored.data()[i] == 0 && object != 0) number[object] = 0;
+  }
+  for (auto& [in_file, ours] : number) {
+    out.objects.found.push_back({.bounds = {H, W, 0, 0}});
+    ours = static_cast<std::int32_t>(out.objects.found.size());
+  }
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      if (out.ignored(y, x) != 0 || objects(y, x) == 0) continue;
+      auto const fail = [&](std::string const& reason) {
+        throw io_error(name + ": object " + std::to_string(objects(y, x)) + " has pixels of class " + reason);
+      };
+      std::int32_t const ours = number[objects(y, x)], category = classes(y, x);
+      out.objects.label(y, x) = ours;
+      instance& o = out.objects.found[static_cast<std::size_t>(ours - 1)];
+      if (category == label::background) fail("0, which is background");
+      if (o.area > 0 && o.category != category)
+        fail(std::to_string(o.category) + " and of class " + std::to_string(category));
+      o.category = category, o.score = 1;
+      ++o.area;
+      o.bounds = {std::min(o.bounds.top, y), std::min(o.bounds.left, x), y + 1, std::max(o.bounds.right, x + 1)};
+    }
+  return out;
+}
+
+[[nodiscard]] inline voc_segmentation read_voc_segmentation(std::filesystem::path const& class_png,
+                                                            std::filesystem::path const& object_png)
+{
+  return voc_objects(read_labels(class_png), read_labels(object_png), object_png.string());
+}
+
+/// The two files of an image, with VOC's palette.
+struct voc_png_pair {
+  bytes classes;
+  bytes objects;
+};
+
+/// @param ignored [H,W] 255 is written where this is not 0; or a grid without cells
+/// @throws precondition_error: more than 254 objects, classes outside 1..254, maps that do not fit together
+[[nodiscard]] inline voc_png_pair format_voc_segmentation(instances const& objects,
+                                                          grid<std::uint8_t, 2> const& ignored = {})
+{
+  auto const N = static_cast<index_t>(objects.found.size());
+  expects(N <= 254, "format_voc_segmentation: ", N, " objects; the format has room for 254");
+  for (auto const& o : objects.found)
+    expects(1 <= o.category && o.category <= 254, "format_voc_segmentation: class ", o.category, " is outside 1..254");
+  expects(ignored.size() == 0 || ignored.shape() == objects.label.shape(), "format_voc_segmentation: labels are ",
+          objects.label.view(), " but ignored is ", ignored.view());
+  auto numbers = objects.label, classes = objects.label;
+  for (index_t i = 0; i < numbers.size(); ++i) {
+    std::int32_t const at = numbers.data()[i];
+    expects(0 <= at && at <= N, "format_voc_segmentation: a label is ", at, ", outside 0..", N);
+    classes.data()[i] = at == 0 ? 0 : objects.found[static_cast<std::size_t>(at - 1)].category;
+    if (ignored.size() > 0 && ignored.data()[i] != 0) numbers.data()[i] = classes.data()[i] = label::ignore;
+  }
+  return {format_labels(classes, voc_palette()), format_labels(numbers, voc_palette())};
+}
+
+inline void write_voc_segmentation(std::filesystem::path const& class_png, std::filesystem::path const& object_png,
+                                   instances const& objects, grid<std::uint8_t, 2> const& ignored = {})
+{
+  auto const files = format_voc_segmentation(objects, ignored);
+  replace_file(class_png, files.classes);
+  replace_file(object_png, files.objects);
+}
+
+}  // namespace cambium

@@ -1,0 +1,304 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// Detections and true objects of one category on one image, and how much each pair overlaps.
+struct coco_pair {
+  std::int32_t category = 0;        ///< from 0
+  std::vector<double> score;        ///< D, finite, in the order of the file of results
+  std::vector<double> area;         ///< D areas of the detected masks [pixels]
+  std::vector<double> truth_area;   ///< G areas as the annotations say [pixels]
+  std::vector<std::uint8_t> crowd;  ///< G flags: a region of several objects
+  grid<double, 2> iou;              ///< [D,G] in [0,1]; for a crowd the share of the detection that lies on it
+};
+
+/// Objects whose area lies outside are neither asked for nor counted against.
+struct area_range {
+  double least = 0;
+  double most = 1e10;
+};
+
+struct coco_ap_options {
+  std::vector<double> thresholds{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
+  int recall_points = 101;  ///< 0 to 1 in equal steps; >= 2
+  std::vector<area_range> areas{{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}};
+  std::vector<index_t> detections{1, 10, 100};  ///< most of one category and image that count; ascending
+};
+
+/// Precision and recall of COCO's evaluation. -1 where there is no true object.
+struct coco_scores {
+  index_t thresholds = 0, recalls = 0, categories = 0, areas = 0, limits = 0;
+  std::vector<double> precision;  ///< [thresholds, recalls, categories, areas, limits]
+  std::vector<double> recall;     ///< [thresholds, categories, areas, limits]
+  std::vector<double> threshold;  ///< that the first axis stands for
+
+  double& precision_at(index_t t, index_t r, index_t k, index_t a, index_t m)
+  {
+    return precision[static_cast<std::size_t>((((t * recalls + r) * categories + k) * areas + a) * limits + m)];
+  }
+  double precision_at(index_t t, index_t r, index_t k, index_t a, index_t m) const
+  {
+    return const_cast<coco_scores*>(this)->precision_at(t, r, k, a, m);
+  }
+  double& recall_at(index_t t, index_t k, index_t a, index_t m)
+  {
+    return recall[static_cast<std::size_t>(((t * categories + k) * areas + a) * limits + m)];
+  }
+  double recall_at(index_t t, index_t k, index_t a, index_t m) const
+  {
+    return const_cast<coco_scores*>(this)->recall_at(t, k, a, m);
+  }
+};
+
+/// Positions, highest score first; of equal scores the earlier one first.
+inline std::vector<std::size_t> by_falling_score(std::vector<double> const& score)
+{
+  std::vector<std::size_t> order(score.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return score[a] > score[b]; });
+  return order;
+}
+
+/// Who is matched with whom on one image, for one category, threshold and range of areas.
+struct coco_matches {
+  std::vector<std::uint8_t> hit;      ///< of each detection by falling score: it has a true object
+  std::vector<std::uint8_t> ignored;  ///< it does not count
+};
+
+/// Match detections with true objects.
+///
+/// Each detection, by falling score, takes the object it overlaps most, if by the threshold or more, among those that
+/// nobody took; crowds may be taken any number of times. Objects that count come first: one that does not is taken
+/// only when no other is left. Of equal overlaps the later object wins.
+///
+/// @param order   the detections that count, by falling score
+/// @param unasked G flags: the object is a crowd or of another size
+/// @source evaluateImg, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
+inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const& order,
+                          std::vector<std::uint8_t> const& unasked, double threshold, area_range range)
+{
+  std::vector<std::size_t> objects(pair.truth_area.size());
+  std::iota(objects.begin(), objects.end(), std::size_t{0});
+  std::stable_partition(objects.begin(), objects.end(), [&](std::size_t g) { return unasked[g] == 0; });
+  std::vector<std::uint8_t> taken(objects.size(), 0);
+  coco_matches out;
+  for (std::size_t const d : order) {
+    std::size_t const none = objects.size();
+    std::size_t best = none;
+    double most = std::min(threshold, 1 - 1e-10);
+    for (std::size_t const g : objects) {
+      if (taken[g] != 0 && pair.crowd[g] == 0) continue;
+      if (best != none && unasked[best] == 0 && unasked[g] != 0) break;
+      if (pair.iou(d, g) < most) continue;
+      most = pair.iou(d, g), best = g;
+    }
+    if (best != none) taken[best] = 1;
+    out.hit.push_back(best != none);
+    out.ignored.push_back(best != none ? unasked[best] : pair.area[d] < range.least || pair.area[d] > range.most);
+  }
+  return out;
+}
+
+/// Precision and recall of instance masks, as COCO measures them.
+///
+/// The detections of all images are taken by falling score; those that match a true object by the threshold or more
+/// are hits, the others false alarms, but for those on crowds or of another size, which do not count. Precision is
+/// made to fall with recall and read at the first place that reaches each recall point; beyond the last it is 0.
+///
+/// @param pairs       images in ascending order of their ids, a category at most once each; pairs without detections
+///                    and objects may be left out
+/// @param categories  K, more than any category that occurs
+/// @param options     the thresholds, recall points, areas and limits of the benchmark
+/// @return arrays with -1 where a category has no true object of that size
+///
+/// @throws       precondition_error: lists of different lengths, scores, areas or overlaps that are not finite,
+///               categories outside 0..K-1, empty or unordered options
+/// @complexity   O(thresholds * areas * (sum of D * G + n log n)), n detections
+/// @determinism  exact; of equal scores the earlier image, and the earlier detection of an image, comes first
+/// @source       COCOeval.evaluate and accumulate, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi. There an
+///               object whose id is 0 reads as unmatched; ids play no part here
+[[nodiscard]] inline coco_scores coco_ap(std::vector<coco_pair> const& pairs, index_t categories,
+                                         coco_ap_options const& options = {})
+{
+  expects(categories >= 0, "coco_ap: ", categories, " categories");
+  expects(options.recall_points >= 2, "coco_ap: ", options.recall_points, " recall points");
+  for (double const t : options.thresholds) expects(t >= 0 && t <= 1, "coco_ap: a threshold is ", t);
+  expects(!options.detections.empty() && options.detections[0] >= 1 &&
+              std::is_sorted(options.detections.begin(), options.detections.end()),
+          "coco_ap: the limits of detections are not ascending numbers from 1");
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    auto const& p = pairs[i];
+    auto const D = static_cast<index_t>(p.score.size()), G = static_cast<index_t>(p.truth_area.size());
+    expects(0 <= p.category && p.category < categories, "coco_ap: pair ", static_cast<index_t>(i), " is of category ",
+            p.category, ", outside 0..", categories - 1);
+    expects(p.area.size() == p.score.size(), "coco_ap: pair ", static_cast<index_t>(i), " has ", D, " scores but ",
+            static_cast<index_t>(p.area.size()), " areas");
+    expects(p.crowd.size() == p.truth_area.size(), "coco_ap: pair ", static_cast<index_t>(i), " has ", G,
+            " true areas but ", static_cast<index_t>(p.crowd.size()), " flags of crowds");
+    expects(D * G == 0 || (p.iou.shape()[0] == D && p.iou.shape()[1] == G), "coco_ap: pair ", static_cast<index_t>(i),
+            " has ", D, " detections and ", G, " true objects but overlaps ", p.iou.view());
+    for (auto const* list : {&p.score, &p.area, &p.truth_area})
+      for (double const v : *list)
+        expects(std::isfinite(v), "coco_ap: a score or an area of pair ", static_cast<index_t>(i), " is ", v);
+    if (D * G > 0)
+      for (double const v : p.iou.cells())
+        expects(std::isfinite(v), "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v);
+  }
+
+  auto const T = static_cast<index_t>(options.thresholds.size()), A = static_cast<index_t>(options.areas.size());
+  auto const M = static_cast<index_t>(options.detections.size()), R = static_cast<index_t>(options.recall_points);
+  coco_scores out{T, R, categories, A, M, {}, {}, options.thresholds};
+  out.precision.assign(static_cast<std::size_t>(T * R * categories * A * M), -1);
+  out.recall.assign(static_cast<std::size_t>(T * categories * A * M), -1);
+  std::vector<double> points;
+  for (index_t r = 0; r < R; ++r)
+    points.push_back(r == R - 1 ? 1 : static_cast<double>(r) * (1 / static_cast<double>(R - 1)));
+
+  std::vector<std::vector<std::size_t>> of_category(static_cast<std::size_t>(categories));
+  for (std::size_t i = 0; i < pairs.size(); ++i) of_category[static_cast<std::size_t>(pairs[i].category)].push_back(i);
+  for (index_t k = 0; k < categories; ++k) {
+    auto const& mine = of_category[static_cast<std::size_t>(k)];
+    std::vector<std::vector<std::size_t>> orders;  // of each pair's detections, no more than ever count
+    for (std::size_t const i : mine) {
+      orders.push_back(by_falling_score(pairs[i].score));
+      if (static_cast<index_t>(orders.back().size()) > options.detections.back())
+        orders.back().resize(static_cast<std::size_t>(options.detections.back()));
+    }
+    // All detections of the category under each limit, by falling score: (pair, place in its order).
+    std::vector<std::vector<std::pair<std::size_t, std::size_t>>> ranked;
+    for (index_t const limit : options.detections) {
+      std::vector<std::pair<std::size_t, std::size_t>> all;
+      std::vector<double> score;
+      for (std::size_t i = 0; i < mine.size(); ++i)
+        for (std::size_t d = 0; d < orders[i].size() && static_cast<index_t>(d) < limit; ++d)
+          all.emplace_back(i, d), score.push_back(pairs[mine[i]].score[orders[i][d]]);
+      auto& sorted = ranked.emplace_back();
+      for (std::size_t const at : by_falling_score(score)) sorted.push_back(all[at]);
+    }
+    for (index_t a = 0; a < A; ++a) {
+      area_range const range = options.areas[static_cast<std::size_t>(a)];
+      index_t objects = 0;
+      std::vector<std::vector<std::uint8_t>> unasked;
+      for (std::size_t const i : mine) {
+        auto& flags = unasked.emplace_back();
+        for (std::size_t g = 0; g < pairs[i].crowd.size(); ++g) {
+          double const area = pairs[i].truth_area[g];
+          flags.push_back(pairs[i].crowd[g] != 0 || area < range.least || area > range.most);
+          objects += flags.back() == 0;
+        }
+      }
+      if (objects == 0) continue;
+      for (index_t t = 0; t < T; ++t) {
+        std::vector<coco_matches> matches;
+        for (std::size_t i = 0; i < mine.size(); ++i)
+          matches.push_back(
+              match(pairs[mine[i]], orders[i], unasked[i], options.thresholds[static_cast<std::size_t>(t)], range));
+        for (index_t m = 0; m < M; ++m) {
+          std::vector<double> precision, recall;
+          index_t hits = 0, counted = 0;
+          for (auto const& [i, d] : ranked[static_cast<std::size_t>(m)]) {
+            if (matches[i].ignored[d] == 0) hits += matches[i].hit[d], ++counted;
+            precision.push_back(static_cast<double>(hits) /
+                                (static_cast<double>(counted) + std::numeric_limits<double>::epsilon()));
+            recall.push_back(static_cast<double>(hits) / static_cast<double>(objects));
+          }
+          out.recall_at(t, k, a, m) = recall.empty() ? 0 : recall.back();
+          for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
+          for (index_t r = 0; r < R; ++r) {
+            auto const at = static_cast<std::size_t>(
+                std::lower_bound(recall.begin(), recall.end(), points[static_cast<std::size_t>(r)]) - recall.begin());
+            out.precision_at(t, r, k, a, m) = at < precision.size() ? precision[at] : 0;
+          }
+        }
+      }
+    }
+  }
+  return out;
+}
+
+/// Mean of the numbers that are not -1; -1 if there is none.
+inline double mean_of_asked(std::vector<double> const& values)
+{
+  double sum = 0;
+  index_t n = 0;
+  for (double const v : values)
+    if (v > -1) sum += v, ++n;
+  return n == 0 ? -1 : sum / static_cast<double>(n);
+}
+
+/// Average precision: the mean over thresholds, recall points and categories.
+/// @param threshold  one of the thresholds, or a negative number for all
+/// @param area       which range of areas
+/// @param limit      which limit of detections
+/// @param category   one of them, or -1 for all
+/// @throws precondition_error for what the scores do not hold
+[[nodiscard]] inline double average_precision_of(coco_scores const& s, double threshold, index_t area, index_t limit,
+                                                 index_t category = -1)
+{
+  expects(0 <= area && area < s.areas && 0 <= limit && limit < s.limits && category < s.categories,
+          "average_precision_of: area ", area, ", limit ", limit, ", category ", category, " of ", s.areas, ", ",
+          s.limits, ", ", s.categories);
+  std::vector<double> all;
+  bool known = threshold < 0;
+  for (index_t t = 0; t < s.thresholds; ++t) {
+    if (threshold >= 0 && std::abs(s.threshold[static_cast<std::size_t>(t)] - threshold) > 1e-9) continue;
+    known = true;
+    for (index_t r = 0; r < s.recalls; ++r)
+      for (index_t k = 0; k < s.categories; ++k)
+        if (category < 0 || k == category) all.push_back(s.precision_at(t, r, k, area, limit));
+  }
+  expects(known, "average_precision_of: ", threshold, " is not one of the thresholds");
+  return mean_of_asked(all);
+}
+
+/// Average recall: the mean over thresholds and categories.
+[[nodiscard]] inline double average_recall_of(coco_scores const& s, index_t area, index_t limit)
+{
+  expects(0 <= area && area < s.areas && 0 <= limit && limit < s.limits, "average_recall_of: area ", area, ", limit ",
+          limit, " of ", s.areas, ", ", s.limits);
+  std::vector<double> all;
+  for (index_t t = 0; t < s.thresholds; ++t)
+    for (index_t k = 0; k < s.categories; ++k) all.push_back(s.recall_at(t, k, area, limit));
+  return mean_of_asked(all);
+}
+
+/// The twelve numbers of COCO's table, in its order; -1 where nothing was asked for.
+struct coco_summary {
+  double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
+  double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;
+};
+
+/// @pre the scores are of the benchmark's own options
+/// @throws precondition_error when they are not
+/// @source COCOeval.summarize, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
+[[nodiscard]] inline coco_summary summarise(coco_scores const& s)
+{
+  expects(s.areas == 4 && s.limits == 3, "summarise: ", s.areas, " ranges of areas and ", s.limits,
+          " limits of detections instead of 4 and 3");
+  auto const ap = [&](double threshold, index_t area) { return average_precision_of(s, threshold, area, 2); };
+  return {ap(-1, 0),
+          ap(0.5, 0),
+          ap(0.75, 0),
+          ap(-1, 1),
+          ap(-1, 2),
+          ap(-1, 3),
+          average_recall_of(s, 0, 0),
+          average_recall_of(s, 0, 1),
+          average_recall_of(s, 0, 2),
+          average_recall_of(s, 1, 2),
+          average_recall_of(s, 2, 2),
+          average_recall_of(s, 3, 2)};
+}
+
+}  // namespace cambium

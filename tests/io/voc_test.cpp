@@ -1,0 +1,225 @@
+#include <cambium/io/voc.hpp>
+
+#include "support/catch.hpp"
+#include "support/temporary.hpp"
+
+#include <random>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+bytes text(std::string const& s) { return {s.begin(), s.end()}; }
+
+std::vector<voc_list_entry> list(std::string const& s) { return parse_voc_list(text(s), "train.txt"); }
+
+std::string list_reason(std::string const& s)
+{
+  return support::refusal([&] { static_cast<void>(list(s)); });
+}
+
+std::string const sound = R"(<annotation>
+  <folder>VOC2012</folder><filename>2007_000032.jpg</filename>
+  <size><width>500</width><height>281</height><depth>3</depth></size>
+  <segmented>1</segmented>
+  <object><name>aeroplane</name><pose>Frontal</pose><truncated>0</truncated><difficult>1</difficult>
+    <bndbox><xmin>104</xmin><ymin>78</ymin><xmax>375</xmax><ymax>183</ymax></bndbox></object>
+  <object><name>my dog</name><part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>
+    <bndbox><xmax> 500 </xmax><xmin>0.6</xmin><ymin>45.70000076293945</ymin><ymax>281</ymax></bndbox></object>
+</annotation>
+)";
+
+std::string reason(std::string const& file)
+{
+  auto const why = support::refusal([&] { static_cast<void>(parse_voc_annotation(text(file), "a.xml")); });
+  REQUIRE((why.empty() || why.rfind("a.xml: ", 0) == 0));
+  return why.empty() ? "" : why.substr(7);
+}
+
+std::string reason(std::string const& what, std::string const& by)
+{
+  auto const at = sound.find(what);
+  REQUIRE(at != std::string::npos);
+  return reason(std::string(sound).replace(at, what.size(), by));
+}
+
+grid<std::int32_t, 2> map_of(std::vector<std::vector<int>> const& rows)
+{
+  grid<std::int32_t, 2> out(rows.size(), rows[0].size());
+  for (std::size_t y = 0; y < rows.size(); ++y)
+    for (std::size_t x = 0; x < rows[0].size(); ++x) out(y, x) = rows[y][x];
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("VOC's classes by name and back", "[io][reference]")
+{
+  CHECK((voc_class("background") == 0 && voc_class("aeroplane") == 1 && voc_class("person") == 15));
+  CHECK(voc_class("tvmonitor") == 20);
+  for (std::int32_t c = 0; c <= 20; ++c) CHECK(voc_class(voc_name(c)) == c);
+  CHECK(std::is_sorted(voc_class_names.begin(), voc_class_names.end()));
+  CAMBIUM_THROWS_SAYING(voc_class("Person"), precondition_error, "VOC has no class 'Person'");
+  CAMBIUM_THROWS_SAYING(voc_name(21), precondition_error, "class 21 is outside 0..20");
+  CAMBIUM_THROWS_SAYING(voc_name(-1), precondition_error, "class -1 is outside 0..20");
+}
+
+TEST_CASE("lists of every form", "[io][picture]")
+{
+  CHECK(list("").empty());
+  auto const got = list(
+      "2007_000032\r\n"
+      "# by hand\n\n"
+      "2007_000033 1 15 # two classes\n"
+      "/JPEGImages/2007.x_39.jpg /SegmentationClassAug/2007.x_39.png\n"
+      "JPEGImages/plain.jpg\n"
+      "./no_extension");
+  REQUIRE(got.size() == 5);
+  CHECK((got[0].id == "2007_000032" && got[0].image.empty() && got[0].tags.empty()));
+  CHECK((got[1].id == "2007_000033" && got[1].tags == std::vector<std::int32_t>{1, 15}));
+  CHECK((got[2].id == "2007.x_39" && got[2].image == "/JPEGImages/2007.x_39.jpg"));
+  CHECK(got[2].labels == "/SegmentationClassAug/2007.x_39.png");
+  CHECK((got[3].id == "plain" && got[3].image == "JPEGImages/plain.jpg" && got[3].labels.empty()));
+  CHECK(got[4].id == "no_extension");
+}
+
+TEST_CASE("what is wrong with a list is said, and where", "[io][errors]")
+{
+  CHECK(list_reason("a\n\nb\na\n") == "train.txt:4: 'a' is in line 1 already");
+  CHECK(list_reason("a\n/x/a.jpg") == "train.txt:2: 'a' is in line 1 already");
+  CHECK(list_reason("a one") == "train.txt:1: 'one' is not a class");
+  CHECK(list_reason("a -1") == "train.txt:1: '-1' is not a class");
+  CHECK(list_reason("a 1.5") == "train.txt:1: '1.5' is not a class");
+  CHECK(list_reason("/a.jpg /b.png /c.png") == "train.txt:1: 3 words; an image and its labels are two");
+  CHECK(list_reason("x/") == "train.txt:1: 'x/' names no image");
+  CHECK(list_reason("x/.jpg") == "train.txt:1: 'x/.jpg' names no image");
+  CHECK(list_reason("..") == "train.txt:1: '..' names no image");
+  CAMBIUM_THROWS_SAYING(read_voc_list("/no/such/list"), io_error, "/no/such/list: ");
+}
+
+TEST_CASE("an annotation is read", "[io][picture]")
+{
+  auto const a = parse_voc_annotation(text(sound), "a.xml");
+  CHECK((a.filename == "2007_000032.jpg" && a.height == 281 && a.width == 500));
+  REQUIRE(a.objects.size() == 2);
+  CHECK((a.objects[0].name == "aeroplane" && a.objects[0].difficult && !a.objects[0].truncated));
+  CHECK(a.objects[0].bounds == box{77, 103, 183, 375});
+  CHECK((a.objects[1].name == "my dog" && !a.objects[1].difficult));
+  CHECK(a.objects[1].bounds == box{45, 0, 281, 500});  // its own box, not that of its part; fractions rounded
+  CHECK(parse_voc_annotation(text("<annotation><size><width>1</width><height>1</height></size></annotation>"), "a")
+            .objects.empty());
+}
+
+TEST_CASE("what is wrong with an annotation is said, and where", "[io][errors]")
+{
+  CHECK(reason(sound) == "");
+  CHECK(reason("").find("No document element") != std::string::npos);
+  CHECK(reason("<annotation><size>").find("at byte ") == 0);
+  CHECK(reason("<a/>") == "has no annotation");
+  CHECK(reason("size>", "sise>").find("at byte ") == 0);
+  CHECK(reason("<annotation/>") == "size is missing");
+  CHECK(reason("<width>500</width>", "") == "size: width is missing");
+  CHECK(reason("<width>500</width>", "<width>0</width>") == "size: an image of 281 x 0");
+  CHECK(reason("<width>500</width>", "<width>x5</width>") == "size: width is 'x5'");
+  CHECK(reason("<width>500</width>", "<width> </width>") == "size: width is ''");
+  CHECK(reason("<width>500</width>", "<width>1e300</width>") == "size: width is '1e300'");
+  CHECK(reason("<width>500</width>", "<width>nan</width>") == "size: width is 'nan'");
+  CHECK(reason("<name>aeroplane</name>", "") == "object 0: name is missing");
+  CHECK(reason("<difficult>1<", "<difficult>2<") == "object 0: difficult is 2");
+  CHECK(reason("<truncated>0<", "<truncated>no<") == "object 0: truncated is 'no'");
+  CHECK(reason("<xmin>104</xmin>", "") == "object 0: bndbox: xmin is missing");
+  CHECK(reason("<xmin>104<", "<xmin>376<") == "object 0: bndbox: xmin is 376 and xmax 375");
+  CHECK(reason("<xmin>104<", "<xmin>0<") == "object 0: bndbox: xmin is 0 and xmax 375, outside 1..500");
+  CHECK(reason("<ymax>183<", "<ymax>282<") == "object 0: bndbox: ymin is 78 and ymax 282, outside 1..281");
+  CHECK(reason("<bndbox><xmax>", "<box><xmax>").find("at byte ") == 0);
+  std::string const unboxed =
+      "<annotation><size><width>9</width><height>9</height></size><object><name>cat</name></object></annotation>";
+  CHECK(reason(unboxed) == "object 0: bndbox is missing");
+  // neither depth nor entities harm
+  std::string deep;
+  for (int i = 0; i < 500000; ++i) deep += "<annotation>";
+  CHECK(reason(deep).find("at byte ") == 0);
+  std::string whole = deep;
+  for (int i = 0; i < 500000; ++i) whole += "</annotation>";
+  CHECK(reason(whole) == "size is missing");
+  CHECK(reason("<!DOCTYPE a [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><annotation><size><width>&e;</width>"
+               "<height>1</height></size></annotation>") == "size: width is '&e;'");
+}
+
+TEST_CASE("classes and objects become instances", "[io][picture]")
+{
+  auto const classes = map_of({{0, 15, 15, 255}, {0, 15, 7, 7}, {255, 0, 7, 20}});
+  auto const objects = map_of({{0, 4, 4, 255}, {0, 9, 2, 2}, {255, 0, 2, 0}});
+  auto const got = voc_objects(classes, objects, "o.png");
+  CHECK(got.objects.label == map_of({{0, 2, 2, 0}, {0, 3, 1, 1}, {0, 0, 1, 0}}));
+  REQUIRE(got.objects.found.size() == 3);
+  auto const check = [&](std::size_t i, int category, index_t area, box const& bounds) {
+    auto const& o = got.objects.found[i];
+    CHECK((o.category == category && o.area == area && o.bounds == bounds && o.score == 1));
+  };
+  check(0, 7, 3, {1, 2, 3, 4});
+  check(1, 15, 2, {0, 1, 1, 3});
+  check(2, 15, 1, {1, 1, 2, 2});
+  for (index_t y = 0; y < 3; ++y)
+    for (index_t x = 0; x < 4; ++x) CHECK(int{got.ignored(y, x)} == (classes(y, x) == 255));
+
+  auto const none = voc_objects(map_of({{255, 0}}), map_of({{3, 255}}), "o.png");
+  CHECK((none.objects.found.empty() && none.ignored(0, 0) == 1 && none.ignored(0, 1) == 1));
+}
+
+TEST_CASE("pairs of PNGs come back", "[io][property]")
+{
+  support::temporary_folder const folder;
+  std::mt19937 bits(4);
+  for (int trial = 0; trial < 40; ++trial) {
+    index_t const H = 1 + bits() % 12, W = 1 + bits() % 12;
+    int const N = static_cast<int>(bits() % 7);
+    grid<std::int32_t, 2> classes(H, W), objects(H, W);
+    for (index_t i = 0; i < H * W; ++i) {
+      int const object = static_cast<int>(bits() % (N + 1));
+      objects.data()[i] = object;
+      classes.data()[i] = object == 0 ? 0 : 1 + 7 * object % 20;
+      if (bits() % 9 == 0) objects.data()[i] = classes.data()[i] = 255;
+    }
+    auto const set = voc_objects(classes, objects, "m");
+    write_voc_segmentation(folder / "SegmentationClass/a.png", folder / "SegmentationObject/a.png", set.objects,
+                           set.ignored);
+    auto const back = read_voc_segmentation(folder / "SegmentationClass/a.png", folder / "SegmentationObject/a.png");
+    CHECK(back.objects.label == set.objects.label);
+    CHECK(back.ignored == set.ignored);
+    REQUIRE(back.objects.found.size() == set.objects.found.size());
+    for (std::size_t i = 0; i < back.objects.found.size(); ++i)
+      CHECK((back.objects.found[i].category == set.objects.found[i].category &&
+             back.objects.found[i].bounds == set.objects.found[i].bounds));
+    CHECK(read_labels(folder / "SegmentationClass/a.png") == classes);
+    auto const image = read_png(folder / "SegmentationObject/a.png");
+    CHECK((image.indexed && image.palette == voc_palette()));
+  }
+}
+
+TEST_CASE("pairs that do not fit together are refused", "[io][errors]")
+{
+  auto const why = [](auto const& classes, auto const& objects) {
+    return support::refusal([&] { static_cast<void>(voc_objects(map_of(classes), map_of(objects), "o.png")); });
+  };
+  using rows = std::vector<std::vector<int>>;
+  CHECK(why(rows{{0, 0}}, rows{{0}, {0}}) == "o.png: the objects are [2,1] but the classes [1,2]");
+  CHECK(why(rows{{7, 8}}, rows{{5, 5}}) == "o.png: object 5 has pixels of class 7 and of class 8");
+  CHECK(why(rows{{7, 0}}, rows{{5, 5}}) == "o.png: object 5 has pixels of class 0, which is background");
+
+  instances objects{map_of({{0, 1}}), {{3, 1, 1, {0, 1, 1, 2}}}};
+  CHECK(!format_voc_segmentation(objects).classes.empty());
+  auto bad = objects;
+  bad.found[0].category = 255;
+  CAMBIUM_THROWS_SAYING(format_voc_segmentation(bad), precondition_error, "class 255 is outside 1..254");
+  bad = objects;
+  bad.label(0, 0) = 2;
+  CAMBIUM_THROWS_SAYING(format_voc_segmentation(bad), precondition_error, "a label is 2, outside 0..1");
+  CAMBIUM_THROWS_SAYING(format_voc_segmentation(objects, grid<std::uint8_t, 2>(2, 1)), precondition_error,
+                        "labels are [1,2] but ignored is [2,1]");
+  bad = objects;
+  bad.found.resize(255, bad.found[0]);
+  CAMBIUM_THROWS_SAYING(format_voc_segmentation(bad), precondition_error, "255 objects; the format has room for 254");
+}

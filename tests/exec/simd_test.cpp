@@ -204,8 +204,7 @@ double largest_error(std::vector<float> x, Function function, Truth const& truth
   double worst = 0;
   for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
     auto row = x;
-    run_widest(vectors_of(cpu{.vectors = set}),
-               on_row<Function>{row.data(), static_cast<int>(row.size()), function});
+    run_widest(vectors_of(cpu{.vectors = set}), on_row<Function>{row.data(), static_cast<int>(row.size()), function});
     for (std::size_t i = 0; i < x.size(); ++i) {
       double const want = truth(static_cast<double>(x[i]));
       float const near = static_cast<float>(want);

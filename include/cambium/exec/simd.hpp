@@ -134,15 +134,12 @@ void run_widest(isa set, Body const& body)
   body.template run<16>();
 }
 
-/// x becomes e^x, lane by lane, within 2 ulp; below e^-87 it is e^-87, above e^88 it is e^88. NaN stays.
+/// x becomes e^x, lane by lane, within 2 ulp, for x in [-87,88].
 template <int Lanes>
-[[gnu::always_inline]] inline void exponential(pack<float, Lanes>& x)
+[[gnu::always_inline]] inline void exponential_inside(pack<float, Lanes>& x)
 {
   using numbers = pack<float, Lanes>;
   using integers = bits<float, Lanes>;
-  numbers const least = numbers{} - 87.f, most = numbers{} + 88.f;
-  x = x < least ? least : x;
-  x = x > most ? most : x;
   numbers const shifted = x * 1.44269504f + 12582912.f;  // the whole part of log2, in the low bits
   numbers const whole = shifted - 12582912.f;
   numbers const r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
@@ -154,6 +151,17 @@ template <int Lanes>
   p = p * r + 1.f;
   p = p * r + 1.f;
   x = (numbers)((integers)p + ((integers)shifted << 23));
+}
+
+/// x becomes e^x, lane by lane, within 2 ulp; below e^-87 it is e^-87, above e^88 it is e^88. NaN stays.
+template <int Lanes>
+[[gnu::always_inline]] inline void exponential(pack<float, Lanes>& x)
+{
+  using numbers = pack<float, Lanes>;
+  numbers const least = numbers{} - 87.f, most = numbers{} + 88.f;
+  x = x < least ? least : x;
+  x = x > most ? most : x;
+  exponential_inside<Lanes>(x);
 }
 
 /// x becomes log(1 + x), lane by lane, within 3 ulp, for x in [0,1]. NaN stays.

@@ -115,5 +115,6 @@ class golden_case {
 using stage_table = std::map<std::string, void (*)(golden_case&)>;
 stage_table const& irnet_stages();
 stage_table const& irnet_training_stages();
+stage_table const& bestie_loss_stages();
 
 }  // namespace conformance

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <map>
 #include <sstream>
+#include <utility>
 
 int main(int count, char** arguments)
 {
@@ -52,9 +53,11 @@ int main(int count, char** arguments)
       }
       conformance::golden_case c(folder);
       bool known = false;
-      for (auto const* const table : {&conformance::irnet_stages(), &conformance::irnet_training_stages()}) {
+      for (auto const& [system, table] :
+           {std::pair{"irnet", &conformance::irnet_stages()}, std::pair{"irnet", &conformance::irnet_training_stages()},
+            std::pair{"bestie", &conformance::bestie_loss_stages()}}) {
         auto const found = table->find(c.stage);
-        if (c.system != "irnet" || found == table->end()) continue;
+        if (c.system != system || found == table->end()) continue;
         found->second(c);
         known = true;
       }

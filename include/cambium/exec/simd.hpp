@@ -186,10 +186,10 @@ template <int Lanes>
   using numbers = pack<float, Lanes>;
   using integers = bits<float, Lanes>;
   numbers const half = x * 0.5f;
-  numbers y = (numbers)(0x5f3759df - ((integers)x >> 1));  // within 4 %; every step squares the error
-  y = y * (1.5f - half * y * y);
-  y = y * (1.5f - half * y * y);
-  x = y * (1.5f - half * y * y);
+  numbers y = (numbers)(0x5f3759df - ((integers)x >> 1));  // within 4 %
+  y = y * (1.5f - half * y * y);                           // Newton: within 0.2 %
+  numbers const off = 0.5f - half * y * y;                 // Halley: within rounding
+  x = y + y * (off * (1.5f * off + 1.f));
 }
 
 /// While it lives, this thread treats numbers below the smallest normal one as 0. Without it a score

@@ -194,6 +194,25 @@ struct uncertain_row {
     }
   }
 
+  /// One of three numbers by kind 0, 1 or 2: the first is 0.
+  template <int Lanes>
+  [[gnu::always_inline]] static void look_up(bits<float, Lanes> const& kind, float one, float two,
+                                             pack<float, Lanes>& found)
+  {
+    using integers = bits<float, Lanes>;
+#if !defined(__clang__)
+    if constexpr (Lanes >= 8) {  // narrower registers of old machines cannot shuffle by a variable
+      pack<float, Lanes> table{};
+      table[1] = one, table[2] = two;
+      found = __builtin_shuffle(table, kind);
+      return;
+    }
+#endif
+    pack<float, Lanes> const zero{};
+    found = (pack<float, Lanes>)(((integers)(zero + one) & (kind << 31 >> 31)) |
+                                 ((integers)(zero + two) & (kind << 30 >> 31)));
+  }
+
   /// Several short loops and not one long one: the packs of a short one overlap in the processor, which would wait
   /// for one result after the other in the long chain of a single cell. Choices are made with bits where g++ 12 would take
   /// comparisons of packs apart lane by lane.
@@ -204,7 +223,6 @@ struct uncertain_row {
     using numbers = pack<float, Lanes>;
     using integers = bits<float, Lanes>;
     numbers const zero{}, one = zero + 1.f, most = zero + largest_log_variance;
-    integers const ones = (integers)one;
     integers const sign = integers{} + std::numeric_limits<std::int32_t>::min();
     alignas(64) float spread[block], kappa[block], widens[block], e[block];
     alignas(64) std::int32_t kind[block];
@@ -219,13 +237,13 @@ struct uncertain_row {
       lanes_at<Lanes>(spread + x).v = s;
     }
     for (int x = 0; x < cells; x += Lanes) {  // kappa = 1 / sqrt(1 + spread), and -spread kappa^2 / 2
-      integers const in_box = lanes_at<Lanes>(kind + x).v << 30 >> 31;
       integers const capped = (integers)(most - lanes_at<Lanes>(ls + x).v) >> 31;
-      numbers const v = lanes_at<Lanes>(spread + x).v;
+      integers const in_box = lanes_at<Lanes>(kind + x).v << 30 >> 31;
+      numbers const v = (numbers)((integers)lanes_at<Lanes>(spread + x).v & in_box);
       numbers root = one + v;
-      reciprocal_root<Lanes>(root);
-      lanes_at<Lanes>(kappa + x).v = (numbers)((((integers)root ^ ones) & in_box) ^ ones);
-      lanes_at<Lanes>(widens + x).v = (numbers)((integers)(v * -0.5f * root * root) & in_box & ~capped);
+      reciprocal_root<Lanes>(root);  // of 1 it is 1, so certain cells see the mean
+      lanes_at<Lanes>(kappa + x).v = root;
+      lanes_at<Lanes>(widens + x).v = (numbers)((integers)(v * -0.5f * root * root) & ~capped);
     }
     for (int x = 0; x < cells; x += Lanes) {  // e = e^-|z|
       numbers n = (numbers)((integers)(lanes_at<Lanes>(kappa + x).v * lanes_at<Lanes>(m + x).v) | sign);
@@ -236,19 +254,19 @@ struct uncertain_row {
     numbers loss{};
     integers outside{};
     for (int x = 0; x < cells; x += Lanes) {
-      integers const k = lanes_at<Lanes>(kind + x).v, in_box = k << 30 >> 31, is_certain = k << 31 >> 31;
-      numbers const worth = (numbers)(((integers)(zero + boxed) & in_box) | ((integers)(zero + certain) & is_certain));
+      numbers worth;
+      look_up<Lanes>(lanes_at<Lanes>(kind + x).v, certain, boxed, worth);
       numbers const z = lanes_at<Lanes>(kappa + x).v * lanes_at<Lanes>(m + x).v;
-      numbers const want = lanes_at<Lanes>(y + x).v, rest = one - want;
-      outside |= (integers)want | (integers)rest;
+      numbers const want = lanes_at<Lanes>(y + x).v;
+      outside |= (integers)want | (integers)(one - want);
       integers const below = (integers)z >> 31;
       numbers l = lanes_at<Lanes>(e + x).v;
-      numbers const near = one / (one + l), far = l * near;
-      integers const swap = ((integers)near ^ (integers)far) & below;
-      numbers const p = (numbers)((integers)near ^ swap), q = (numbers)((integers)far ^ swap);
+      numbers const near = one / (one + l);
+      integers const swap = ((integers)near ^ (integers)(l * near)) & below;
+      numbers const p = (numbers)((integers)near ^ swap);
       log_one_plus<Lanes>(l);
       loss += ((numbers)((integers)z & ~below) - want * z + l) * worth;
-      numbers const slope = (rest * p - want * q) * worth;  // p - want, without cancellation
+      numbers const slope = (p - want) * worth;
       lanes_at<Lanes>(by_m + x).v = slope * lanes_at<Lanes>(kappa + x).v;
       numbers const by = slope * z * lanes_at<Lanes>(widens + x).v;
       lanes_at<Lanes>(by_s + x).v = add ? lanes_at<Lanes>(by_s + x).v + by : by;

@@ -554,7 +554,7 @@ label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_
 ///
 /// @throws       precondition_error: shapes that differ, NaN or infinite values, targets outside [0,1], trust beyond 2,
 ///               options outside their ranges
-/// @invariant    float and double agree within 1e-6 of the largest cell; nothing overflows for any finite log_variance
+/// @invariant    float and double agree within 5e-6 of a cell; nothing overflows for any finite log_variance
 /// @complexity   Theta(B * C * H * W), `samples` times that for `sampled`
 /// @determinism  the same bits on every run and for every number of threads: pieces of 4096 cells, summed in order, in
 ///               double. `sampled` draws by counter: seed, pixel, sample and class

@@ -113,6 +113,7 @@ void add_component();
 void add_instance();
 void add_crf();
 void add_metric();
+void add_label_uncertainty();
 void add_pipeline();
 #if defined(CAMBIUM_BENCH_TORCH)
 void add_affinity_loss_torch();

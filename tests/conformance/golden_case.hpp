@@ -116,5 +116,6 @@ using stage_table = std::map<std::string, void (*)(golden_case&)>;
 stage_table const& irnet_stages();
 stage_table const& irnet_training_stages();
 stage_table const& evaluation_stages();
+stage_table const& bestie_loss_stages();
 
 }  // namespace conformance

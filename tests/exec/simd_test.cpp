@@ -3,8 +3,10 @@
 #include "support/catch.hpp"
 
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 using namespace cambium;
 
@@ -151,3 +153,103 @@ TEST_CASE("flush_denormals restores what the caller had, even after an exception
   _mm_setcsr(before);
 }
 #endif
+
+namespace {
+
+/// A function of packs on a row of numbers.
+template <class Function>
+struct on_row {
+  float* row;
+  int length;  ///< a multiple of 16
+  Function function;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    for (int i = 0; i < length; i += Bytes / 4) {
+      auto v = lanes_at<Bytes / 4>(row + i).v;
+      function.template apply<Bytes / 4>(v);
+      lanes_at<Bytes / 4>(row + i).v = v;
+    }
+  }
+};
+
+struct exponential_f {
+  template <int Lanes>
+  [[gnu::always_inline]] void apply(pack<float, Lanes>& x) const
+  {
+    exponential<Lanes>(x);
+  }
+};
+struct log_one_plus_f {
+  template <int Lanes>
+  [[gnu::always_inline]] void apply(pack<float, Lanes>& x) const
+  {
+    log_one_plus<Lanes>(x);
+  }
+};
+struct reciprocal_root_f {
+  template <int Lanes>
+  [[gnu::always_inline]] void apply(pack<float, Lanes>& x) const
+  {
+    reciprocal_root<Lanes>(x);
+  }
+};
+
+/// The largest error in units of the last place of the truth, over all instruction sets.
+template <class Function, class Truth>
+double largest_error(std::vector<float> x, Function function, Truth const& truth)
+{
+  while (x.size() % 16 != 0) x.push_back(x.back());
+  double worst = 0;
+  for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+    auto row = x;
+    run_widest(vectors_of(cpu{.vectors = set}), on_row<Function>{row.data(), static_cast<int>(row.size()), function});
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      double const want = truth(static_cast<double>(x[i]));
+      float const near = static_cast<float>(want);
+      double const ulp = static_cast<double>(std::nextafter(near, INFINITY)) - static_cast<double>(near);
+      double const error = std::abs(static_cast<double>(row[i]) - want) / ulp;
+      if (!(error <= worst)) worst = error;
+    }
+  }
+  return worst;
+}
+
+std::vector<float> steps(double first, double last, int count)
+{
+  std::vector<float> out;
+  for (int i = 0; i <= count; ++i) out.push_back(static_cast<float>(first + (last - first) * i / count));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("functions of packs are within their bounds", "[exec][reference]")
+{
+  CHECK(largest_error(steps(-87, 88, 100000), exponential_f{}, [](double x) { return std::exp(x); }) <= 2);
+  CHECK(largest_error(steps(0, 1, 100000), log_one_plus_f{}, [](double x) { return std::log1p(x); }) <= 3);
+  CHECK(largest_error(steps(0.25, 4, 100000), reciprocal_root_f{}, [](double x) { return 1 / std::sqrt(x); }) <= 3);
+  std::vector<float> scales, small;
+  for (int e = -120; e <= 120; ++e) scales.push_back(std::ldexp(1.37f, e));
+  for (int e = -120; e <= 0; ++e) small.push_back(std::ldexp(1.f, e));
+  CHECK(largest_error(scales, reciprocal_root_f{}, [](double x) { return 1 / std::sqrt(x); }) <= 3);
+  CHECK(largest_error(small, log_one_plus_f{}, [](double x) { return std::log1p(x); }) <= 3);
+}
+
+TEST_CASE("functions of packs keep NaN, and 0 of log_one_plus is 0", "[exec][property]")
+{
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+    std::vector<float> a(16, nan), b(16, nan), c(16, nan), zero(16, 0.f);
+    isa const run = vectors_of(cpu{.vectors = set});
+    run_widest(run, on_row<exponential_f>{a.data(), 16, {}});
+    run_widest(run, on_row<log_one_plus_f>{b.data(), 16, {}});
+    run_widest(run, on_row<reciprocal_root_f>{c.data(), 16, {}});
+    run_widest(run, on_row<log_one_plus_f>{zero.data(), 16, {}});
+    for (std::size_t i = 0; i < 16; ++i) {
+      CHECK((std::isnan(a[i]) && std::isnan(b[i]) && std::isnan(c[i])));
+      CHECK(zero[i] == 0);
+    }
+  }
+}

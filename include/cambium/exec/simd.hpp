@@ -134,15 +134,12 @@ void run_widest(isa set, Body const& body)
   body.template run<16>();
 }
 
-/// x becomes e^x, lane by lane, within 2 ulp; below e^-87 it is e^-87, above e^88 it is e^88. NaN stays.
+/// x becomes e^x, lane by lane, within 2 ulp, for x in [-87,88].
 template <int Lanes>
-[[gnu::always_inline]] inline void exponential(pack<float, Lanes>& x)
+[[gnu::always_inline]] inline void exponential_inside(pack<float, Lanes>& x)
 {
   using numbers = pack<float, Lanes>;
   using integers = bits<float, Lanes>;
-  numbers const least = numbers{} - 87.f, most = numbers{} + 88.f;
-  x = x < least ? least : x;
-  x = x > most ? most : x;
   numbers const shifted = x * 1.44269504f + 12582912.f;  // the whole part of log2, in the low bits
   numbers const whole = shifted - 12582912.f;
   numbers const r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
@@ -154,6 +151,45 @@ template <int Lanes>
   p = p * r + 1.f;
   p = p * r + 1.f;
   x = (numbers)((integers)p + ((integers)shifted << 23));
+}
+
+/// x becomes e^x, lane by lane, within 2 ulp; below e^-87 it is e^-87, above e^88 it is e^88. NaN stays.
+template <int Lanes>
+[[gnu::always_inline]] inline void exponential(pack<float, Lanes>& x)
+{
+  using numbers = pack<float, Lanes>;
+  numbers const least = numbers{} - 87.f, most = numbers{} + 88.f;
+  x = x < least ? least : x;
+  x = x > most ? most : x;
+  exponential_inside<Lanes>(x);
+}
+
+/// x becomes log(1 + x), lane by lane, within 3 ulp, for x in [0,1]. NaN stays.
+template <int Lanes>
+[[gnu::always_inline]] inline void log_one_plus(pack<float, Lanes>& x)
+{
+  pack<float, Lanes> p = x * 5.23269146e-3f - 2.95052275e-2f;
+  p = p * x + 7.82259336e-2f;
+  p = p * x - 1.36632442e-1f;
+  p = p * x + 1.91060060e-1f;
+  p = p * x - 2.48429820e-1f;
+  p = p * x + 3.33190968e-1f;
+  p = p * x - 4.99994931e-1f;
+  p = p * x + 9.99999970e-1f;
+  x = p * x;
+}
+
+/// x becomes 1 / sqrt(x), lane by lane, within 3 ulp, for normal x > 0. NaN stays NaN.
+template <int Lanes>
+[[gnu::always_inline]] inline void reciprocal_root(pack<float, Lanes>& x)
+{
+  using numbers = pack<float, Lanes>;
+  using integers = bits<float, Lanes>;
+  numbers const half = x * 0.5f;
+  numbers y = (numbers)(0x5f3759df - ((integers)x >> 1));  // within 4 %
+  y = y * (1.5f - half * y * y);                           // Newton: within 0.2 %
+  numbers const off = 0.5f - half * y * y;                 // Halley: within rounding
+  x = y + y * (off * (1.5f * off + 1.f));
 }
 
 /// While it lives, this thread treats numbers below the smallest normal one as 0. Without it a score

@@ -1,0 +1,252 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+namespace cambium {
+
+/// A loss of a batch and its gradient by the network's output.
+template <class T>
+struct output_loss {
+  double value = 0;
+  grid<T, 4> gradient;  ///< [B,C,H,W]
+};
+
+/// A cell's share of a loss and its slope.
+struct error_term {
+  double loss = 0, slope = 0;
+};
+
+/// What the sum over guided cells is divided by.
+enum class guided_mean {
+  pixels,  ///< pixels with a weight above 0; channels are not counted, so C channels weigh C times as much: the original
+  values   ///< pixels with a weight above 0, times the channels: a mean
+};
+
+struct guided_options {
+  guided_mean over = guided_mean::pixels;
+};
+
+/// Sum term(output, target, weight) over a batch, and its slopes, row by row, then rows in order.
+/// `weight` [B,1,H,W] may be null: then every weight is 1.
+template <class T, class Term>
+output_loss<T> sum_of_terms(cpu const& where, view<T const, 4> output, view<T const, 4> target, view<T const, 4> weight,
+                            double divisor, Term const& term)
+{
+  index_t const C = output.extent[1], H = output.extent[2], W = output.extent[3];
+  output_loss<T> out{0, grid_like<T, host>(output)};
+  if (output.size() == 0) return out;
+  std::vector<double> rows(static_cast<std::size_t>(output.extent[0] * C * H));
+  double const part = divisor > 0 ? 1 / divisor : 0;
+  for_each_share(where, static_cast<index_t>(rows.size()), 16, [&](index_t begin, index_t end) {
+    for (index_t row = begin; row < end; ++row) {
+      index_t const b = row / H / C, c = row / H % C, y = row % H;
+      double sum = 0;
+      for (index_t x = 0; x < W; ++x) {
+        double const w = weight.data == nullptr ? 1 : static_cast<double>(weight(b, 0, y, x));
+        error_term const at =
+            w == 0 ? error_term{}
+                   : term(static_cast<double>(output(b, c, y, x)), static_cast<double>(target(b, c, y, x)), w);
+        sum += at.loss;
+        out.gradient(b, c, y, x) = static_cast<T>(at.slope * part);
+      }
+      rows[static_cast<std::size_t>(row)] = sum;
+    }
+  });
+  for (double const row : rows) out.value += row;
+  out.value *= part;
+  return out;
+}
+
+/// Throws unless output and target fit, and the weight, if there is one, is [B,1,H,W] and not negative.
+template <class T>
+void check_guided(cpu const& where, view<T const, 4> output, view<T const, 4> target, view<T const, 4> weight,
+                  std::string const& name)
+{
+  expects(same_shape(output, target), name, ": output is ", output, " but target is ", target);
+  expects(weight.data == nullptr || (weight.extent[0] == output.extent[0] && weight.extent[1] == 1 &&
+                                     weight.extent[2] == output.extent[2] && weight.extent[3] == output.extent[3]),
+          name, ": output is ", output, " but weight is ", weight, "; it is one a pixel, [B,1,H,W]");
+  expects_finite(where, output, (name + ": output").c_str());
+  expects_finite(where, target, (name + ": target").c_str());
+  if (weight.data != nullptr)
+    expects_inside(where, weight, T(0), std::numeric_limits<T>::max(), (name + ": weight").c_str(),
+                   "a finite number >= 0");
+}
+
+/// The number of cells above 0.
+template <class T>
+index_t count_positive(view<T const, 4> weight)
+{
+  index_t n = 0;
+  for (index_t b = 0; b < weight.extent[0]; ++b)
+    for (index_t c = 0; c < weight.extent[1]; ++c)
+      for (index_t y = 0; y < weight.extent[2]; ++y)
+        for (index_t x = 0; x < weight.extent[3]; ++x) n += weight(b, c, y, x) > 0;
+  return n;
+}
+
+template <class T>
+double guided_divisor(view<T const, 4> output, view<T const, 4> weight, guided_options const& options)
+{
+  double const pixels = static_cast<double>(count_positive(weight));
+  return options.over == guided_mean::values ? pixels * static_cast<double>(output.extent[1]) : pixels;
+}
+
+/// Square errors of the guided pixels, and the gradient: BESTIE's loss of centre maps.
+///
+///   sum over b,c,y,x of weight * (output - target)^2, divided by the number of pixels with weight > 0
+///
+/// @param where    cpu
+/// @param output   [B,C,H,W] finite
+/// @param target   [B,C,H,W] finite
+/// @param weight   [B,1,H,W] finite, >= 0
+/// @param options  over = pixels
+/// @return the value and d value / d output; both 0 where no weight is above 0
+///
+/// @throws       precondition_error: shapes that differ, NaN, infinite values, negative weights
+/// @invariant    over = values is over = pixels divided by C
+/// @complexity   Theta(B * C * H * W)
+/// @determinism  the same bits on every run and for every number of threads; sums in double. Values beyond the largest
+///               number of a type are infinite in it, as everywhere in floating point
+/// @source       Weighted_MSELoss, utils/loss.py of clovaai/BESTIE
+template <gridded<4> O, gridded<4> Y, gridded<4> M>
+[[nodiscard]] auto guided_square_error(cpu const& where, O const& output, Y const& target, M const& weight,
+                                       guided_options options = {}) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, "guided_square_error: output");
+  view<T const, 4> const t = as_view<4>(target, "guided_square_error: target");
+  view<T const, 4> const w = as_view<4>(weight, "guided_square_error: weight");
+  check_guided<T>(where, o, t, w, "guided_square_error");
+  return sum_of_terms<T>(where, o, t, w, guided_divisor<T>(o, w, options), [](double a, double b, double m) {
+    return error_term{m * (a - b) * (a - b), 2 * m * (a - b)};
+  });
+}
+
+/// Absolute errors of the guided pixels, and the gradient: BESTIE's loss of offset maps.
+///
+///   sum over b,c,y,x of weight * |output - target|, divided by the number of pixels with weight > 0
+///
+/// Where output and target are equal the slope is 0. Parameters, failures and the rest as guided_square_error.
+///
+/// @source Weighted_L1_Loss, utils/loss.py of clovaai/BESTIE
+template <gridded<4> O, gridded<4> Y, gridded<4> M>
+[[nodiscard]] auto guided_absolute_error(cpu const& where, O const& output, Y const& target, M const& weight,
+                                         guided_options options = {}) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, "guided_absolute_error: output");
+  view<T const, 4> const t = as_view<4>(target, "guided_absolute_error: target");
+  view<T const, 4> const w = as_view<4>(weight, "guided_absolute_error: weight");
+  check_guided<T>(where, o, t, w, "guided_absolute_error");
+  return sum_of_terms<T>(where, o, t, w, guided_divisor<T>(o, w, options), [](double a, double b, double m) {
+    return error_term{m * std::abs(a - b), a > b ? m : a < b ? -m : 0};
+  });
+}
+
+/// The mean square error of a batch, and its gradient.
+///
+/// @param where   cpu
+/// @param output  [B,C,H,W] finite
+/// @param target  [B,C,H,W] finite
+///
+/// @throws precondition_error: shapes that differ, NaN, infinite values
+/// @source MSELoss, utils/loss.py of clovaai/BESTIE, which takes a weight and does not look at it
+template <gridded<4> O, gridded<4> Y>
+[[nodiscard]] auto mean_square_error(cpu const& where, O const& output, Y const& target) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, "mean_square_error: output");
+  view<T const, 4> const t = as_view<4>(target, "mean_square_error: target");
+  check_guided<T>(where, o, t, {}, "mean_square_error");
+  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()),
+                         [](double a, double b, double) { return error_term{(a - b) * (a - b), 2 * (a - b)}; });
+}
+
+/// The mean absolute error of a batch, and its gradient; the slope is 0 where output and target are equal.
+///
+/// @param where   cpu
+/// @param output  [B,C,H,W] finite
+/// @param target  [B,C,H,W] finite
+///
+/// @throws precondition_error: shapes that differ, NaN, infinite values
+/// @source L1_Loss, utils/loss.py of clovaai/BESTIE, which takes a weight and does not look at it
+template <gridded<4> O, gridded<4> Y>
+[[nodiscard]] auto mean_absolute_error(cpu const& where, O const& output,
+                                       Y const& target) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, "mean_absolute_error: output");
+  view<T const, 4> const t = as_view<4>(target, "mean_absolute_error: target");
+  check_guided<T>(where, o, t, {}, "mean_absolute_error");
+  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), [](double a, double b, double) {
+    return error_term{std::abs(a - b), a > b ? 1.0 : a < b ? -1.0 : 0.0};
+  });
+}
+
+struct focal_options {
+  double clip = 0;  ///< probabilities are kept this far from 0 and 1; in [0,0.5). With 0 a wrong 0 or 1 costs infinity
+};
+
+/// The focal loss of a heat map, and its gradient.
+///
+///   -log(p) (1-p)^2         where target == 1
+///   -log(1-p) p^2 (1-t)^4   where target < 1
+///
+/// each times the weight, summed, and divided by the number of targets that are 1, if there are any.
+///
+/// @param where    cpu
+/// @param output   [B,C,H,W] in [0,1]: probabilities
+/// @param target   [B,C,H,W] in [0,1]
+/// @param weight   [B,1,H,W] finite, >= 0; where it is 0 the cell counts nothing
+/// @param options  clip = 0
+/// @return the value and d value / d output; 0 beyond the clip
+///
+/// @throws       precondition_error: shapes that differ, values outside their ranges
+/// @complexity   Theta(B * C * H * W) logarithms
+/// @determinism  the same bits on every run and for every number of threads
+/// @source       Law & Deng, "CornerNet", ECCV 2018, eq. (1); FocalLoss, utils/loss.py of clovaai/BESTIE, which uses it
+///               nowhere and has no clip
+template <gridded<4> O, gridded<4> Y, gridded<4> M>
+[[nodiscard]] auto focal_loss(cpu const& where, O const& output, Y const& target, M const& weight,
+                              focal_options options = {}) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, "focal_loss: output");
+  view<T const, 4> const t = as_view<4>(target, "focal_loss: target");
+  view<T const, 4> const w = as_view<4>(weight, "focal_loss: weight");
+  check_guided<T>(where, o, t, w, "focal_loss");
+  expects_inside(where, o, T(0), T(1), "focal_loss: output", "a value in [0,1]");
+  expects_inside(where, t, T(0), T(1), "focal_loss: target", "a value in [0,1]");
+  expects(options.clip >= 0 && options.clip < 0.5, "focal_loss: clip is ", options.clip, ", outside [0,0.5)");
+  index_t positives = 0;
+  for (index_t b = 0; b < t.extent[0]; ++b)
+    for (index_t c = 0; c < t.extent[1]; ++c)
+      for (index_t y = 0; y < t.extent[2]; ++y)
+        for (index_t x = 0; x < t.extent[3]; ++x) positives += t(b, c, y, x) == 1;
+  double const clip = options.clip;
+  return sum_of_terms<T>(where, o, t, w, static_cast<double>(std::max<index_t>(1, positives)),
+                         [clip](double a, double b, double m) {
+                           double const p = std::clamp(a, clip, 1 - clip), inside = p == a ? 1 : 0;
+                           if (b == 1) {
+                             if (p == 1) return error_term{};  // 0 * log 1
+                             double const l = std::log(p), far = 1 - p;
+                             return error_term{-m * l * far * far, m * inside * far * (2 * l - far / p)};
+                           }
+                           if (p == 0) return error_term{};
+                           double const l = std::log1p(-p), away = m * std::pow(1 - b, 4);
+                           return error_term{-away * l * p * p, away * inside * p * (p / (1 - p) - 2 * l)};
+                         });
+}
+
+}  // namespace cambium

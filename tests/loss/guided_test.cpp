@@ -1,0 +1,193 @@
+#include <cambium/loss/guided.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+#include <limits>
+
+using namespace cambium;
+
+namespace {
+
+template <class T>
+struct batch {
+  grid<T, 4> output, target, weight;
+
+  batch(index_t B, index_t C, index_t H, index_t W, std::uint64_t seed)
+      : output(support::uniform<T, 4>({B, C, H, W}, 0.05, 0.95, seed)),
+        target(support::uniform<T, 4>({B, C, H, W}, 0, 1.2, seed + 1)),
+        weight(support::uniform<T, 4>({B, 1, H, W}, -1, 1, seed + 2))
+  {
+    for (T& v : target.cells()) v = std::min(v, T(1));  // some are 1 exactly
+    for (T& v : weight.cells()) v = std::max(v, T(0));  // half of the pixels are not guided
+  }
+};
+
+/// The sum of any term over the batch and the number of guided pixels, in the order a reader would write them.
+template <class Term>
+std::pair<double, index_t> by_definition(batch<double> const& d, Term const& term)
+{
+  auto const s = d.output.shape();
+  double sum = 0;
+  index_t guided = 0;
+  for (index_t b = 0; b < s[0]; ++b)
+    for (index_t y = 0; y < s[2]; ++y)
+      for (index_t x = 0; x < s[3]; ++x) {
+        guided += d.weight(b, 0, y, x) > 0;
+        for (index_t c = 0; c < s[1]; ++c)
+          sum += d.weight(b, 0, y, x) * term(d.output(b, c, y, x), d.target(b, c, y, x));
+      }
+  return {sum, guided};
+}
+
+double square(double a, double b) { return (a - b) * (a - b); }
+double absolute(double a, double b) { return std::abs(a - b); }
+double focal(double p, double t)
+{
+  return t == 1 ? -std::log(p) * std::pow(1 - p, 2) : -std::log(1 - p) * p * p * std::pow(1 - t, 4);
+}
+
+template <class Loss>
+void check_slopes(batch<double>& d, Loss const& loss)
+{
+  auto const have = loss(d);
+  for (index_t i = 0; i < d.output.size(); i += 3) {
+    double& v = d.output.data()[i];
+    double const here = v, step = 1e-5;
+    v = here + step;
+    double const high = loss(d).value;
+    v = here - step;
+    double const low = loss(d).value;
+    v = here;
+    CHECK(have.gradient.data()[i] == Approx((high - low) / (2 * step)).margin(1e-8).epsilon(1e-6));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("guided errors are their definition", "[loss][reference]")
+{
+  auto const [B, C, H, W] = GENERATE(table<int, int, int, int>({{1, 1, 1, 1}, {2, 3, 7, 5}, {1, 2, 40, 33}}));
+  CAPTURE(B, C, H, W);
+  batch<double> d(B, C, H, W, 4);
+  d.weight(0, 0, 0, 0) = 0.5;
+  auto const [squares, guided] = by_definition(d, square);
+  auto const [sizes, n] = by_definition(d, absolute);
+  double const pixels = static_cast<double>(guided), values = pixels * C;
+  CHECK(guided_square_error(cpu{}, d.output, d.target, d.weight).value == Approx(squares / pixels));
+  CHECK(guided_absolute_error(cpu{}, d.output, d.target, d.weight).value == Approx(sizes / pixels));
+  guided_options const mean{.over = guided_mean::values};
+  CHECK(guided_square_error(cpu{}, d.output, d.target, d.weight, mean).value == Approx(squares / values));
+  CHECK(guided_absolute_error(cpu{}, d.output, d.target, d.weight, mean).value == Approx(sizes / values));
+  static_cast<void>(n);
+
+  std::fill(d.weight.cells().begin(), d.weight.cells().end(), 1);
+  double const all = static_cast<double>(B * C * H * W);
+  CHECK(mean_square_error(cpu{}, d.output, d.target).value == Approx(by_definition(d, square).first / all));
+  CHECK(mean_absolute_error(cpu{}, d.output, d.target).value == Approx(by_definition(d, absolute).first / all));
+}
+
+TEST_CASE("the focal loss is its definition", "[loss][reference]")
+{
+  batch<double> d(2, 3, 6, 5, 7);
+  auto const [sum, guided] = by_definition(d, focal);
+  index_t positives = 0;
+  for (double const t : d.target.cells()) positives += t == 1;
+  REQUIRE(positives > 3);
+  CHECK(focal_loss(cpu{}, d.output, d.target, d.weight).value == Approx(sum / static_cast<double>(positives)));
+  for (double& t : d.target.cells()) t = std::min(t, 0.9);
+  CHECK(focal_loss(cpu{}, d.output, d.target, d.weight).value == Approx(by_definition(d, focal).first));
+  static_cast<void>(guided);
+}
+
+TEST_CASE("gradients of guided losses are slopes", "[loss][property]")
+{
+  batch<double> d(2, 2, 4, 5, 9);
+  check_slopes(d, [](auto const& b) { return guided_square_error(cpu{}, b.output, b.target, b.weight); });
+  check_slopes(d, [](auto const& b) { return guided_absolute_error(cpu{}, b.output, b.target, b.weight); });
+  check_slopes(d, [](auto const& b) {
+    return guided_square_error(cpu{}, b.output, b.target, b.weight, {.over = guided_mean::values});
+  });
+  check_slopes(d, [](auto const& b) { return mean_square_error(cpu{}, b.output, b.target); });
+  check_slopes(d, [](auto const& b) { return mean_absolute_error(cpu{}, b.output, b.target); });
+  check_slopes(d, [](auto const& b) { return focal_loss(cpu{}, b.output, b.target, b.weight); });
+}
+
+TEST_CASE("channels do not count in the divisor, unless asked", "[loss][picture]")
+{
+  grid<float, 4> output(1, 2, 1, 3), target(1, 2, 1, 3), weight(1, 1, 1, 3);
+  output(0, 0, 0, 0) = 2, output(0, 1, 0, 0) = 4, output(0, 0, 0, 2) = 100;
+  weight(0, 0, 0, 0) = 1, weight(0, 0, 0, 1) = 0.5f;  // two guided pixels; the third is not
+  CHECK(guided_square_error(cpu{}, output, target, weight).value == 10);
+  CHECK(guided_absolute_error(cpu{}, output, target, weight).value == 3);
+  CHECK(guided_absolute_error(cpu{}, output, target, weight, {.over = guided_mean::values}).value == 1.5);
+  auto const loss = guided_absolute_error(cpu{}, output, target, weight);
+  CHECK(loss.gradient(0, 0, 0, 0) == 0.5f);
+  CHECK(loss.gradient(0, 0, 0, 1) == 0);  // equal: slope 0
+  CHECK(loss.gradient(0, 0, 0, 2) == 0);
+}
+
+TEST_CASE("no guided pixel, no pixel, certainty", "[loss][errors]")
+{
+  batch<float> d(1, 2, 3, 4, 1);
+  std::fill(d.weight.cells().begin(), d.weight.cells().end(), 0.f);
+  for (auto const& loss :
+       {guided_square_error(cpu{}, d.output, d.target, d.weight),
+        guided_absolute_error(cpu{}, d.output, d.target, d.weight), focal_loss(cpu{}, d.output, d.target, d.weight)}) {
+    CHECK(loss.value == 0);
+    for (float const g : loss.gradient.cells()) CHECK(g == 0);
+  }
+  grid<float, 4> const none(0, 2, 3, 4);
+  CHECK(mean_square_error(cpu{}, none, none).value == 0);
+  CHECK(guided_square_error(cpu{}, none, none, grid<float, 4>(0, 1, 3, 4)).value == 0);
+
+  grid<double, 4> p(1, 1, 1, 1), t(1, 1, 1, 1), w(1, 1, 1, 1);
+  w(0, 0, 0, 0) = 1;
+  CHECK(focal_loss(cpu{}, p, t, w).value == 0);  // right
+  t(0, 0, 0, 0) = 1;
+  CHECK(std::isinf(focal_loss(cpu{}, p, t, w).value));  // wrong and sure of it
+  CHECK(focal_loss(cpu{}, p, t, w, {.clip = 1e-4}).value == Approx(-std::log(1e-4)).epsilon(1e-3));
+  CHECK(focal_loss(cpu{}, p, t, w, {.clip = 1e-4}).gradient(0, 0, 0, 0) == 0);
+  p(0, 0, 0, 0) = 1;
+  CHECK(focal_loss(cpu{}, p, t, w).value == 0);
+  CHECK(focal_loss(cpu{}, p, t, w).gradient(0, 0, 0, 0) == 0);
+}
+
+TEST_CASE("threads change nothing in guided losses", "[loss][property]")
+{
+  batch<float> const d(3, 4, 50, 37, 2);
+  auto const want = guided_square_error(cpu{.threads = 1}, d.output, d.target, d.weight);
+  for (int const threads : {2, 3, 7}) {
+    auto const have = guided_square_error(cpu{.threads = threads}, d.output, d.target, d.weight);
+    CHECK(have.value == want.value);
+    CHECK(have.gradient == want.gradient);
+  }
+}
+
+TEST_CASE("guided losses reject what they document", "[loss][errors]")
+{
+  batch<float> const good(1, 2, 3, 4, 1);
+  auto const says = [](batch<float> const& d, char const* words) {
+    CAMBIUM_THROWS_SAYING(guided_square_error(cpu{}, d.output, d.target, d.weight), precondition_error, words);
+    CAMBIUM_THROWS_SAYING(guided_absolute_error(cpu{}, d.output, d.target, d.weight), precondition_error, words);
+    CAMBIUM_THROWS_SAYING(focal_loss(cpu{}, d.output, d.target, d.weight), precondition_error, words);
+  };
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  auto bad = good;
+  bad.output(0, 1, 2, 3) = nan, says(bad, "output(0,1,2,3) is nan");
+  bad = good, bad.target(0, 0, 2, 3) = -std::numeric_limits<float>::infinity(), says(bad, "target(0,0,2,3) is -inf");
+  bad = good, bad.weight(0, 0, 1, 1) = -1, says(bad, "weight(0,0,1,1) is -1; expected a finite number >= 0");
+  bad = good, bad.weight(0, 0, 1, 1) = nan, says(bad, "weight(0,0,1,1) is nan");
+  bad = good, bad.target = grid<float, 4>(1, 2, 3, 5), says(bad, "output is [1,2,3,4] but target is [1,2,3,5]");
+  bad = good, bad.weight = grid<float, 4>(1, 2, 3, 4), says(bad, "weight is [1,2,3,4]; it is one a pixel");
+  bad = good, bad.output(0, 0, 0, 0) = 1.25f;
+  CAMBIUM_THROWS_SAYING(focal_loss(cpu{}, bad.output, bad.target, bad.weight), precondition_error,
+                        "output(0,0,0,0) is 1.25; expected a value in [0,1]");
+  CAMBIUM_THROWS_SAYING(focal_loss(cpu{}, good.output, good.target, good.weight, {.clip = 0.5}), precondition_error,
+                        "clip is 0.5");
+  CAMBIUM_THROWS_SAYING(mean_square_error(cpu{}, good.output, grid<float, 4>(1, 2, 3, 5)), precondition_error,
+                        "mean_square_error: output is [1,2,3,4]");
+  CAMBIUM_THROWS_SAYING(mean_absolute_error(cpu{}, good.output, grid<float, 4>(1, 2, 3, 5)), precondition_error,
+                        "mean_absolute_error: output is [1,2,3,4]");
+}

@@ -1,0 +1,188 @@
+#include <cambium/loss/hard_pixels.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+struct batch {
+  grid<double, 4> logits;
+  grid<std::int32_t, 3> labels;
+
+  batch(index_t B, index_t C, index_t H, index_t W, std::uint64_t seed)
+      : logits(support::uniform<double, 4>({B, C, H, W}, -4, 4, seed)),
+        labels(support::uniform<std::int32_t, 3>({B, H, W}, 0, static_cast<double>(C) + 0.999, seed + 1))
+  {
+    for (auto& l : labels.cells()) l = l == static_cast<std::int32_t>(C) ? label::ignore : l;
+  }
+};
+
+/// The losses of all pixels, one by one.
+std::vector<double> by_definition(batch const& d)
+{
+  auto const s = d.logits.shape();
+  std::vector<double> out;
+  for (index_t b = 0; b < s[0]; ++b)
+    for (index_t y = 0; y < s[2]; ++y)
+      for (index_t x = 0; x < s[3]; ++x) {
+        auto const l = d.labels(b, y, x);
+        double sum = 0;
+        for (index_t c = 0; c < s[1]; ++c) sum += std::exp(d.logits(b, c, y, x));
+        out.push_back(l == 255 ? 0 : -std::log(std::exp(d.logits(b, l, y, x)) / sum));
+      }
+  return out;
+}
+
+template <class Loss>
+void check_slopes(batch d, Loss const& loss)
+{
+  auto const have = loss(d);
+  for (index_t i = 0; i < d.logits.size(); ++i) {
+    double& v = d.logits.data()[i];
+    double const here = v, step = 1e-5;
+    v = here + step;
+    double const high = loss(d).value;
+    v = here - step;
+    double const low = loss(d).value;
+    v = here;
+    CHECK(have.gradient.data()[i] == Approx((high - low) / (2 * step)).margin(1e-8).epsilon(1e-5));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("cross entropies are their definitions", "[loss][reference]")
+{
+  auto const [B, C, H, W] = GENERATE(table<int, int, int, int>({{1, 3, 3, 3}, {2, 5, 13, 27}, {3, 2, 1, 30}}));
+  double const fraction = GENERATE(0.2, 0.37, 1.0);
+  CAPTURE(B, C, H, W, fraction);
+  batch const d(B, C, H, W, 5);
+  auto losses = by_definition(d);
+  std::vector<double> labelled;
+  for (std::size_t i = 0; i < losses.size(); ++i)
+    if (d.labels.cells()[i] != 255) labelled.push_back(losses[i]);
+  auto const mean_of_largest = [&](std::vector<double> v) {
+    std::sort(v.rbegin(), v.rend());
+    auto const k = std::max<std::size_t>(1, static_cast<std::size_t>(fraction * static_cast<double>(v.size())));
+    double sum = 0;
+    for (std::size_t i = 0; i < k; ++i) sum += v[i];
+    return sum / static_cast<double>(k);
+  };
+  CHECK(hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels, {.fraction = fraction}).value ==
+        Approx(mean_of_largest(losses)));
+  auto const of_labelled =
+      hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels, {.fraction = fraction, .of = pixel_pool::labelled});
+  CHECK(of_labelled.value == Approx(mean_of_largest(labelled)));
+  auto const plain = cross_entropy(cpu{}, d.logits, d.labels);
+  double sum = 0;
+  for (double const v : labelled) sum += v;
+  CHECK(plain.value == Approx(sum / static_cast<double>(labelled.size())));
+  CHECK(plain.pixels == static_cast<index_t>(labelled.size()));
+  if (fraction == 1.0) {
+    CHECK(of_labelled.value == plain.value);
+    CHECK(of_labelled.gradient == plain.gradient);
+  }
+}
+
+TEST_CASE("gradients of cross entropies are slopes", "[loss][property]")
+{
+  batch const d(2, 3, 4, 6, 9);
+  check_slopes(d, [](batch const& b) { return cross_entropy(cpu{}, b.logits, b.labels); });
+  check_slopes(d, [](batch const& b) { return hardest_pixels_cross_entropy(cpu{}, b.logits, b.labels); });
+  check_slopes(d, [](batch const& b) {
+    return hardest_pixels_cross_entropy(cpu{}, b.logits, b.labels, {.fraction = 0.5, .of = pixel_pool::labelled});
+  });
+}
+
+TEST_CASE("of equal losses the first pixels are taken", "[loss][picture]")
+{
+  grid<float, 4> logits(1, 2, 2, 5);
+  grid<std::int32_t, 3> labels(1, 2, 5);
+  labels(0, 0, 0) = label::ignore;
+  logits(0, 1, 1, 1) = 3;  // the hardest pixel; all others lose log 2
+  auto const got = hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.4});
+  CHECK(got.pixels == 4);
+  std::string taken;
+  for (index_t i = 0; i < 10; ++i) taken += got.gradient(0, 1, i / 5, i % 5) != 0 ? '#' : '.';
+  CHECK(taken == ".###..#...");
+}
+
+TEST_CASE("ignored pixels count, unless asked", "[loss][picture]")
+{
+  grid<double, 4> const logits(1, 2, 1, 10);
+  grid<std::int32_t, 3> labels(1, 1, 10);
+  for (index_t x = 2; x < 10; ++x) labels(0, 0, x) = label::ignore;
+  double const one = std::log(2.0);
+  // half of ten pixels: two of them are labelled, three zeros fill up
+  CHECK(hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.5}).value == Approx(2 * one / 5));
+  auto const own = hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.5, .of = pixel_pool::labelled});
+  CHECK(own.value == Approx(one));
+  CHECK(own.pixels == 1);
+}
+
+TEST_CASE("few pixels, none, and none with a label", "[loss][errors]")
+{
+  batch const d(1, 3, 2, 2, 1);  // the original: k = 0, NaN
+  auto losses = by_definition(d);
+  auto const few = hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels);
+  CHECK(few.pixels == 1);
+  CHECK(few.value == Approx(*std::max_element(losses.begin(), losses.end())));
+  grid<std::int32_t, 3> nothing(1, 2, 2);
+  std::fill(nothing.cells().begin(), nothing.cells().end(), label::ignore);
+  CHECK(cross_entropy(cpu{}, d.logits, nothing).value == 0);
+  CHECK(hardest_pixels_cross_entropy(cpu{}, d.logits, nothing).value == 0);
+  auto const none = hardest_pixels_cross_entropy(cpu{}, d.logits, nothing, {.of = pixel_pool::labelled});
+  CHECK((none.value == 0 && none.pixels == 0));
+  for (double const g : none.gradient.cells()) CHECK(g == 0);
+  CHECK(cross_entropy(cpu{}, grid<float, 4>(2, 3, 0, 4), grid<std::uint8_t, 3>(2, 0, 4)).value == 0);
+  CHECK(hardest_pixels_cross_entropy(cpu{}, grid<float, 4>(0, 3, 4, 4), grid<std::uint8_t, 3>(0, 4, 4)).value == 0);
+  CHECK(cross_entropy(cpu{}, grid<float, 4>(1, 1, 2, 2), grid<std::uint8_t, 3>(1, 2, 2)).value == 0);  // one class
+}
+
+TEST_CASE("huge logits stay numbers", "[loss][property]")
+{
+  grid<float, 4> logits(1, 2, 1, 1);
+  logits(0, 0, 0, 0) = std::numeric_limits<float>::max();
+  logits(0, 1, 0, 0) = -std::numeric_limits<float>::max();
+  grid<std::int32_t, 3> labels(1, 1, 1);
+  labels(0, 0, 0) = 1;
+  auto const wrong = cross_entropy(cpu{}, logits, labels);
+  CHECK(wrong.value == Approx(2 * static_cast<double>(std::numeric_limits<float>::max())));
+  CHECK(wrong.gradient(0, 0, 0, 0) == 1);
+  CHECK(wrong.gradient(0, 1, 0, 0) == -1);
+}
+
+TEST_CASE("threads change nothing in cross entropies", "[loss][property]")
+{
+  batch const d(2, 4, 60, 37, 2);
+  auto const want = hardest_pixels_cross_entropy(cpu{.threads = 1}, d.logits, d.labels);
+  for (int const threads : {2, 3, 7}) {
+    auto const have = hardest_pixels_cross_entropy(cpu{.threads = threads}, d.logits, d.labels);
+    CHECK(have.value == want.value);
+    CHECK(have.gradient == want.gradient);
+  }
+}
+
+TEST_CASE("cross entropies reject what they document", "[loss][errors]")
+{
+  batch const good(1, 3, 3, 4, 1);
+  auto const says = [](batch const& d, char const* words) {
+    CAMBIUM_THROWS_SAYING(cross_entropy(cpu{}, d.logits, d.labels), precondition_error, words);
+    CAMBIUM_THROWS_SAYING(hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels), precondition_error, words);
+  };
+  auto bad = good;
+  bad.logits(0, 1, 2, 3) = std::numeric_limits<double>::quiet_NaN(), says(bad, "logits(0,1,2,3) is nan");
+  bad = good, bad.labels(0, 1, 2) = 3, says(bad, "label(0,1,2) is 3, outside 0..2 and not 255");
+  bad = good, bad.labels(0, 1, 2) = -1, says(bad, "label(0,1,2) is -1");
+  bad = good, bad.labels = grid<std::int32_t, 3>(1, 3, 5), says(bad, "logits are [1,3,3,4] but labels are [1,3,5]");
+  for (double const fraction : {0.0, -1.0, 1.5, std::numeric_limits<double>::quiet_NaN()})
+    CAMBIUM_THROWS_SAYING(hardest_pixels_cross_entropy(cpu{}, good.logits, good.labels, {.fraction = fraction}),
+                          precondition_error, "outside (0,1]");
+}

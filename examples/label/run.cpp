@@ -159,37 +159,32 @@ int run(settings const& s)
     if (static_cast<int>(i % static_cast<std::size_t>(s.shards)) == s.shard - 1) mine.push_back(i);
   if (s.dry_run) return rehearse(s, set, mine);
 
-  // Many images: one core each. Few images: the cores share an image.
-  int const cores = thread_count(cpu{.threads = s.threads});
-  int const together =
-      static_cast<int>(std::min<std::size_t>(std::max<std::size_t>(1, mine.size()), static_cast<std::size_t>(cores)));
-  cpu const where{.threads = std::max(1, cores / together)};
   auto const start = std::chrono::steady_clock::now();
   progress_bar bar(mine.size());
-  std::atomic<std::size_t> next{0}, labelled{0}, kept{0};
+  std::atomic<std::size_t> labelled{0}, kept{0};
   std::mutex guard;
   std::vector<std::pair<std::size_t, std::string>> failures;
 
-  as_team(together, [&](int, int) {
-    for (std::size_t i; (i = next++) < mine.size(); bar.step()) {
-      std::string const& id = set.ids[mine[i]];
-      bool made = false;
-      try {
-        if (s.resume && still_holds(s, set, id)) {
-          ++kept;
-          continue;
-        }
+  for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(mine.size()), [&](cpu const& where, index_t i) {
+    std::size_t const place = mine[static_cast<std::size_t>(i)];
+    std::string const& id = set.ids[place];
+    bool made = false;
+    try {
+      if (s.resume && still_holds(s, set, id)) {
+        ++kept;
+      } else {
         auto const image = label_image(s, set, id, where);
         made = true;
         write_image(s, image);
         ++labelled;
-      } catch (std::exception const& e) {
-        if (!made) forget(s, id);  // else the disk is at fault, and what lies there is no worse than before
-        bar.say(std::string("failed: ") + e.what());
-        std::lock_guard const lock(guard);
-        failures.emplace_back(mine[i], e.what());
       }
+    } catch (std::exception const& e) {
+      if (!made) forget(s, id);  // else the disk is at fault, and what lies there is no worse than before
+      bar.say(std::string("failed: ") + e.what());
+      std::lock_guard const lock(guard);
+      failures.emplace_back(place, e.what());
     }
+    bar.step();
   });
 
   summary total;

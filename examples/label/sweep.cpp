@@ -13,7 +13,6 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -302,17 +301,13 @@ int run_sweep(sweep_settings const& s)
     return 2;
   }
   sweeper all(s, options, std::move(shown));
-  int const cores = thread_count(cpu{.threads = s.threads});
-  int const together = static_cast<int>(std::min<std::size_t>(ids.size(), static_cast<std::size_t>(cores)));
   std::vector<std::string> failures(ids.size());
-  std::atomic<std::size_t> next{0};
-  as_team(together, [&](int, int) {
-    for (std::size_t i; (i = next++) < ids.size();) {
-      try {
-        all.add(ids[i], cpu{.threads = std::max(1, cores / together)});
-      } catch (std::exception const& e) {
-        failures[i] = e.what();
-      }
+  for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(ids.size()), [&](cpu const& where, index_t i) {
+    auto const at = static_cast<std::size_t>(i);
+    try {
+      all.add(ids[at], where);
+    } catch (std::exception const& e) {
+      failures[at] = e.what();
     }
   });
   auto const failed = static_cast<std::size_t>(

@@ -183,3 +183,28 @@ TEST_CASE("for_each_cell visits every cell once", "[exec][property]")
 }
 
 static_assert(runs<cpu, void (*)(index_t, index_t, index_t)> && !runs<int, void (*)(index_t, index_t, index_t)>);
+
+TEST_CASE("every item of a batch is worked on once, with its share of the threads", "[exec][property]")
+{
+  int const threads = GENERATE(1, 2, 5);
+  index_t const count = GENERATE(0, 1, 2, 3, 100);
+  CAPTURE(threads, count);
+  std::vector<std::atomic<int>> seen(static_cast<std::size_t>(count));
+  std::atomic<int> least{1000};
+  for_each_item(cpu{.threads = threads}, count, [&](cpu const& share, index_t i) {
+    ++seen[static_cast<std::size_t>(i)];
+    for (int now = least; share.threads < now && !least.compare_exchange_weak(now, share.threads);) {
+    }
+  });
+  for (auto const& n : seen) REQUIRE(n == 1);
+  if (count > 0) CHECK(least == std::max<int>(1, threads / static_cast<int>(std::min<index_t>(count, threads))));
+}
+
+TEST_CASE("a batch hands an item's exception on", "[exec][errors]")
+{
+  CHECK_THROWS_AS(for_each_item(cpu{.threads = 3}, 10,
+                                [](cpu const&, index_t i) {
+                                  if (i == 4) throw precondition_error("item 4");
+                                }),
+                  precondition_error);
+}

@@ -79,10 +79,10 @@ struct outcome {
 };
 
 /// Starts the program; the caller waits or kills.
-pid_t start(std::vector<std::string> const& words, fs::path const& out, fs::path const& err)
+pid_t start(std::vector<std::string> const& words, fs::path const& out, fs::path const& err,
+            std::string const& program = CAMBIUM_LABEL)
 {
   std::vector<char*> arguments;
-  static std::string const program = CAMBIUM_LABEL;
   arguments.push_back(const_cast<char*>(program.c_str()));
   for (auto const& w : words) arguments.push_back(const_cast<char*>(w.c_str()));
   arguments.push_back(nullptr);
@@ -100,13 +100,19 @@ std::string text_of(fs::path const& path)
   return {content.begin(), content.end()};
 }
 
-outcome label(playground const& p, std::vector<std::string> const& words)
+outcome label(playground const& p, std::vector<std::string> const& words, std::string const& program = CAMBIUM_LABEL)
 {
-  pid_t const child = start(words, p.root / "stdout", p.root / "stderr");
+  pid_t const child = start(words, p.root / "stdout", p.root / "stderr", program);
   int status = 0;
   ::waitpid(child, &status, 0);
   REQUIRE(WIFEXITED(status));
   return {WEXITSTATUS(status), text_of(p.root / "stdout"), text_of(p.root / "stderr")};
+}
+
+outcome sweep(playground const& p, std::vector<std::string> words)
+{
+  words.insert(words.begin(), {"--labels", p.at("out")});
+  return label(p, words, CAMBIUM_SWEEP);
 }
 
 /// The usual arguments, and more.
@@ -469,4 +475,141 @@ TEST_CASE("label goes on past a bad file in the truth, too", "[label][errors]")
   auto const r = label(p, usual(p, "out", {"--truth-semantic", p.at("semantic/{id}.png")}));
   CHECK(r.status == 1);
   CHECK(contains(r.err, "semantic/b.png: the image is 21 x 34, so the truth cannot be 5 x 5"));
+}
+
+TEST_CASE("tiles give the labels of the whole", "[label][property]")
+{
+  playground p;
+  p.add("a", 90, 120), p.add("b", 40, 25);
+  auto const few = {"--exp-times", "2", "--radius", "3"};
+  for (auto const& [name, field] : {std::pair{"components", false}, {"displacement", true}}) {
+    std::vector<std::string> more(few.begin(), few.end());
+    if (field) more.insert(more.end(), {"--displacements", p.at("fields/{id}.npy")});
+    REQUIRE(label(p, usual(p, std::string("whole_") + name, more)).status == 0);
+    more.insert(more.end(), {"--tile", "24", "--overlap", "40"});
+    auto const r = label(p, usual(p, std::string("tiled_") + name, more));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    for (auto const folder : {"semantic", "instances"})
+      CHECK(everything(p.root / (std::string("whole_") + name) / folder) ==
+            everything(p.root / (std::string("tiled_") + name) / folder));
+    CHECK(parse(p.root / (std::string("tiled_") + name) / "manifest.json").at("parameters").at("tile") == 24);
+  }
+}
+
+TEST_CASE("the CRF follows the photograph", "[label][property]")
+{
+  playground p;
+  p.add("a", 60, 80);
+  grid<std::uint8_t, 3> photograph(60, 80, 3);  // an edge at column 30, where labels have none
+  for (index_t y = 0; y < 60; ++y)
+    for (index_t x = 0; x < 80; ++x)
+      for (index_t c = 0; c < 3; ++c) photograph(y, x, c) = x < 30 ? 40 : 200;
+  replace_file(p.root / "images/a.jpg", format_photograph_png(photograph));
+  REQUIRE(label(p, usual(p, "plain")).status == 0);
+  REQUIRE(label(p, usual(p, "refined", {"--crf"})).status == 0);
+  auto const plain = read_labels(p.root / "plain/semantic/a.png"),
+             refined = read_labels(p.root / "refined/semantic/a.png");
+  index_t left = 0, right = 0;
+  for (index_t y = 0; y < 60; ++y) left += refined(y, 29) == 1, right += refined(y, 30) == 1;
+  CHECK(left > 55);
+  CHECK(right < 5);
+  CHECK(!(plain == refined));
+  CHECK(everything(p.root / "plain/instances") == everything(p.root / "refined/instances"));
+}
+
+TEST_CASE("sweep tries thresholds and finds what label would have made", "[label][reference]")
+{
+  playground p;
+  p.add("a"), p.add("b", 40, 25);
+  replace_file(p.root / "tags", "a 3 7\nb 3 7\n");
+  std::vector<std::string> const truth{"--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                                       p.at("instances/{id}.png")};
+  for (bool const field : {false, true}) {
+    std::vector<std::string> more{"--tags", p.at("tags")};
+    if (field) more.insert(more.end(), {"--displacements", p.at("fields/{id}.npy")});
+    auto kept = more;
+    kept.push_back("--keep-scores");
+    REQUIRE(label(p, usual(p, "out", kept)).status == 0);
+    auto const r = sweep(p, truth);
+    INFO(r.err << r.out);
+    REQUIRE(r.status == 0);
+    auto const curve = parse(p.root / "out/sweep.json").at("plain").at("curve");
+    REQUIRE(curve.size() == 19);
+    more.insert(more.end(), truth.begin(), truth.end());
+    for (std::size_t const i : {0u, 4u, 11u}) {
+      auto at = more;
+      auto const t = std::to_string(curve[i].at("background").get<double>());
+      at.insert(at.end(), {"--sem-seg-bg-thres", t, "--ins-seg-bg-thres", t});
+      REQUIRE(label(p, usual(p, "one", at)).status == 0);
+      auto const scores = parse(p.root / "one/scores.json");
+      CHECK(scores.at("miou").get<double>() == Approx(curve[i].at("miou").get<double>()).margin(1e-3));
+      CHECK(scores.at("ap50").get<double>() == Approx(curve[i].at("ap50").get<double>()).margin(1e-3));
+    }
+  }
+  CHECK(contains(sweep(p, {"--from", "0.2", "--to", "0.3", "--crf", "--images", p.at("images/{id}.jpg")}).out,
+                 "labels after the CRF"));
+}
+
+TEST_CASE("sweep judges thresholds without the truth", "[label][property]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores"})).status == 0);
+  REQUIRE(sweep(p, {}).status == 0);
+  auto const by_cam = parse(p.root / "out/sweep.json").at("plain");
+  CHECK(by_cam.at("curve")[3].at("survive") == 1);
+  CHECK(by_cam.at("curve")[3].at("clean") == 1);
+  CHECK(by_cam.at("curve")[18].at("survive") == 0.5);  // the weaker class is gone at 0.95
+  CHECK(by_cam.at("chosen").get<double>() < 0.9);
+  CHECK(!by_cam.at("curve")[3].contains("miou"));
+
+  replace_file(p.root / "shown", "a 1\nb 1 2\n");  // image a does not show class 2, which its labels have
+  REQUIRE(sweep(p, {"--image-labels", p.at("shown")}).status == 0);
+  CHECK(parse(p.root / "out/sweep.json").at("plain").at("curve")[3].at("clean") == 0.5);
+}
+
+TEST_CASE("sweep says what is wrong", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  REQUIRE(label(p, usual(p, "out")).status == 0);
+  auto const without = sweep(p, {});
+  CHECK((without.status == 2 && contains(without.err, "without --keep-scores")));
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores"})).status == 0);
+  for (auto const& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"--from", "0.5", "--to", "0.2"}, "--from is above --to"},
+           {{"--crf"}, "--crf needs --images"},
+           {{"--truth-instances", "{id}.png"}, "--truth-instances needs --truth-semantic"},
+           {{"--truth-semantic", "none.png"}, "must contain {id}"},
+           {{"--image-labels", p.at("missing")}, "missing"},
+           {{"--step", "0"}, "--step"}}) {
+    auto const r = sweep(p, words);
+    CAPTURE(said, r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, said));
+  }
+  auto damaged = read_file(p.root / "out/scores/a.png");
+  damaged.back() ^= 1;
+  replace_file(p.root / "out/scores/a.png", damaged);
+  auto const one_bad = sweep(p, {});
+  CHECK(one_bad.status == 1);
+  CHECK(contains(one_bad.err, "scores/a.png: is not what its record says"));
+  CHECK(contains(one_bad.out, "1 images, 1 failed"));
+  auto const both =
+      label(p, usual(p, "out", {"--keep-scores", "--tile", "64", "--displacements", p.at("fields/{id}.npy")}));
+  CHECK((both.status == 2 && contains(both.err, "--keep-scores with --tile")));
+  CHECK(label(p, usual(p, "out", {"--tile", "3"})).status == 2);
+}
+
+TEST_CASE("scores that are no longer wanted go away", "[label][property]")
+{
+  playground p;
+  p.add("a");
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores"})).status == 0);
+  CHECK(fs::exists(p.root / "out/scores/a.png"));
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores", "--resume"})).status == 0);
+  CHECK(contains(text_of(p.root / "stdout"), "1 kept"));
+  REQUIRE(label(p, usual(p, "out")).status == 0);
+  CHECK(!fs::exists(p.root / "out/scores/a.png"));
 }

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <exception>
 #include <thread>
+#include <utility>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -68,6 +69,23 @@ void for_each_share(cpu const& where, index_t count, index_t grain, Body const& 
   as_team(team_size(where, count, grain), [&](int rank, int size) {
     index_t const first = count * rank / size, last = count * (rank + 1) / size;
     if (first < last) body(first, last);
+  });
+}
+
+/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works with:
+/// many items get a core each, few items share the cores between them. Whoever is done takes the next one, in order.
+///
+/// An exception ends the work of its member of the team only; the first, by time, is rethrown when all have returned. A
+/// batch that is to go on past a bad item catches in its body.
+template <class Body>
+void for_each_item(cpu const& where, index_t count, Body const& body)
+{
+  int const threads = thread_count(where), together = team_size(where, count, 1);
+  cpu share = where;
+  share.threads = std::max(1, threads / together);
+  std::atomic<index_t> next{0};
+  as_team(together, [&](int, int) {
+    for (index_t i; (i = next++) < count;) body(std::as_const(share), i);
   });
 }
 

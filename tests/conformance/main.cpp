@@ -52,9 +52,13 @@ int main(int count, char** arguments)
       }
       conformance::golden_case c(folder);
       bool known = false;
-      for (auto const* const table : {&conformance::irnet_stages(), &conformance::irnet_training_stages()}) {
+      std::pair<char const*, conformance::stage_table const*> const tables[] = {
+          {"irnet", &conformance::irnet_stages()},
+          {"irnet", &conformance::irnet_training_stages()},
+          {"bestie", &conformance::bestie_stages()}};
+      for (auto const& [system, table] : tables) {
         auto const found = table->find(c.stage);
-        if (c.system != "irnet" || found == table->end()) continue;
+        if (c.system != system || found == table->end()) continue;
         found->second(c);
         known = true;
       }

@@ -47,11 +47,7 @@ template <stack_like M, image_like R>
     expects_finite(where, in[c], "select: a channel of maps");
     if (flipped.data != nullptr) expects_finite(where, flipped[c], "select: a mirrored channel of maps");
   }
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<index_t>(region(y, x));
-      expects(0 <= at && at <= N, "select: region(", y, ",", x, ") is ", at, ", outside 0..", N);
-    }
+  expects_labels(region, N, "select: region");
   auto out = make_grid<T>({H, W});
   for_each_share(where, H, 32, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -36,43 +37,86 @@ struct softmax_row {
         sum += v;
         lanes_at<lanes>(row + l * width + x).v = v;
       }
-      for (index_t l = 0; l < channels; ++l) lanes_at<lanes>(row + l * width + x).v /= sum;
+      numbers const part = 1 / sum;
+      for (index_t l = 0; l < channels; ++l) lanes_at<lanes>(row + l * width + x).v *= part;
     }
   }
 };
 
-/// Buffers for the softmax of one row of an image: probabilities of all channels, the channels `width` apart.
-struct softmax_rows {
-  index_t width;
-  cells_t<float> row, mirrored;
+/// Copies cells into a buffer of floats.
+template <class T>
+void copy_as_float(T const* from, index_t count, float* to)
+{
+  if constexpr (std::is_same_v<T, float>)
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+  else
+    for (index_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
 
-  softmax_rows(index_t channels, index_t cells) : width((cells + 15) / 16 * 16)
+/// The softmax of a block of cells that lie side by side; or of two outputs, their mean.
+class softmax_block {
+ public:
+  static constexpr index_t cells = 64;  ///< few enough that all channels stay in the nearest cache
+
+  explicit softmax_block(index_t channels) : own_(static_cast<std::size_t>(channels * cells), 0.f), mirrored_(own_) {}
+
+  /// Probabilities of cells x .. x+n-1 of row y: channel l at [l * cells].
+  template <class T>
+  float const* operator()(isa set, stack_view<T const> scores, stack_view<T const> flipped, index_t y, index_t x,
+                          index_t n)
   {
-    row.assign(static_cast<std::size_t>(channels * width), 0.f);
+    fill(set, scores, y, x, n, own_);
+    if (flipped.data != nullptr) {
+      fill(set, flipped, y, scores.extent[2] - x - n, n, mirrored_);
+      for (index_t l = 0; l < scores.extent[0]; ++l) {
+        float* const p = own_.data() + l * cells;
+        float const* const q = mirrored_.data() + l * cells + n - 1;
+        for (index_t i = 0; i < n; ++i) p[i] = (p[i] + q[-i]) / 2;
+      }
+    }
+    return own_.data();
   }
 
-  /// Fills `row` with the probabilities of row y; of two outputs, with their mean.
+ private:
   template <class T>
-  void fill(isa set, stack_view<T const> scores, stack_view<T const> flipped, index_t y)
+  static void fill(isa set, stack_view<T const> const& from, index_t y, index_t x, index_t n, cells_t<float>& to)
   {
-    index_t const L = scores.extent[0], W = scores.extent[2];
-    auto const one = [&](stack_view<T const> const& from, cells_t<float>& to) {
-      for (index_t l = 0; l < L; ++l) {
-        T const* const cells = &from(l, y, 0);
-        float* const out = to.data() + l * width;
-        for (index_t x = 0; x < W; ++x) out[x] = static_cast<float>(cells[x]);
+    for (index_t l = 0; l < from.extent[0]; ++l)
+      if (n == cells)  // a constant number of bytes is copied in registers
+        copy_as_float(&from(l, y, x), cells, to.data() + l * cells);
+      else
+        copy_as_float(&from(l, y, x), n, to.data() + l * cells);
+    run_widest(set, softmax_row{to.data(), from.extent[0], cells});
+  }
+
+  cells_t<float> own_, mirrored_;
+};
+
+/// The largest of the channels of a block, the lowest of equal ones.
+struct largest_channel {
+  float const* value;
+  index_t channels;
+  char const* allowed;  ///< one entry a channel, or null
+  float* best;
+  std::int32_t* label;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / 4;
+    for (index_t x = 0; x < softmax_block::cells; x += lanes) {
+      pack<float, lanes> most = lanes_at<lanes>(value + x).v;
+      bits<float, lanes> of{};
+      for (index_t l = 1; l < channels; ++l) {
+        if (allowed != nullptr && allowed[l] == 0) continue;
+        pack<float, lanes> const v = lanes_at<lanes>(value + l * softmax_block::cells + x).v;
+        bits<float, lanes> const better = v > most;
+        most = better ? v : most;
+        of = better ? bits<float, lanes>{} + static_cast<std::int32_t>(l) : of;
       }
-      run_widest(set, softmax_row{to.data(), L, width});
-    };
-    one(scores, row);
-    if (flipped.data == nullptr) return;
-    mirrored.resize(row.size(), 0.f);
-    one(flipped, mirrored);
-    for (index_t l = 0; l < L; ++l)
-      for (index_t x = 0; x < W; ++x) {
-        float& p = row[static_cast<std::size_t>(l * width + x)];
-        p = (p + mirrored[static_cast<std::size_t>(l * width + W - 1 - x)]) / 2;
-      }
+      lanes_at<lanes>(best + x).v = most;
+      lanes_at<lanes>(label + x).v = of;
+    }
   }
 };
 
@@ -114,23 +158,17 @@ template <stack_like S>
   class_decision out{make_grid<std::int32_t>({H, W}), make_grid<float>({H, W})};
   isa const set = vectors_of(where);
   for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
-    softmax_rows p(L, W);
-    for (index_t y = begin; y < end; ++y) {
-      p.fill<T>(set, in, flipped, y);
-      float* const best = &out.probability(y, 0);
-      std::int32_t* const label = &out.label(y, 0);
-      std::copy_n(p.row.data(), W, best);
-      std::fill_n(label, W, 0);
-      for (index_t l = 1; l < L; ++l) {
-        if (!allowed.empty() && allowed[static_cast<std::size_t>(l)] == 0) continue;
-        float const* const v = p.row.data() + l * p.width;
-        for (index_t x = 0; x < W; ++x) {
-          bool const better = v[x] > best[x];
-          best[x] = better ? v[x] : best[x];
-          label[x] = better ? static_cast<std::int32_t>(l) : label[x];
-        }
+    softmax_block block(L);
+    float best[softmax_block::cells];
+    std::int32_t label[softmax_block::cells];
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < W; x += softmax_block::cells) {
+        index_t const n = std::min(softmax_block::cells, W - x);
+        float const* const p = block(set, stack_view<T const>(in), flipped, y, x, n);
+        run_widest(set, largest_channel{p, L, allowed.empty() ? nullptr : allowed.data(), best, label});
+        std::copy_n(best, n, &out.probability(y, x));
+        std::copy_n(label, n, &out.label(y, x));
       }
-    }
   });
   return out;
 }
@@ -143,7 +181,7 @@ template <stack_like S>
 /// @return [H,W] softmax(scores)(label)
 ///
 /// @throws       precondition_error: NaN or infinite scores, shapes that differ
-/// @complexity   Theta(L) exponentials a labelled cell, sixteen cells at a time
+/// @complexity   O(L) exponentials a cell, in blocks with a labelled cell
 /// @determinism  as decide
 /// @source       refine_label_generation, utils/utils.py of clovaai/BESTIE
 template <stack_like S, image_like M>
@@ -151,6 +189,7 @@ template <stack_like S, image_like M>
 {
   static_assert(std::is_integral_v<value_of<M, 2>>, "probability_at: labels are integers");
   auto const in = as_view<3>(scores, "probability_at: scores");
+  using T = value_of<S, 3>;
   auto const label = as_view<2>(labels, "probability_at: labels");
   index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
   expects(label.extent[0] == H && label.extent[1] == W, "probability_at: scores are ", in, " but labels are ", label);
@@ -158,23 +197,20 @@ template <stack_like S, image_like M>
   grid<float, 2> out(H, W);
   isa const set = vectors_of(where);
   for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
-    cells_t<float> block(static_cast<std::size_t>(16 * L));
+    softmax_block block(L);
     for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < W; x += 16) {
-        index_t const n = std::min<index_t>(16, W - x);
-        auto const known = [&](index_t i) {
-          auto const l = static_cast<index_t>(label(y, x + i));
+      for (index_t x = 0; x < W; x += softmax_block::cells) {
+        auto const known = [&](index_t u) {
+          auto const l = static_cast<index_t>(label(y, u));
           return 0 < l && l < L;
         };
-        bool any = false;
-        for (index_t i = 0; i < n; ++i) any = any || known(i);
-        if (!any) continue;
-        for (index_t l = 0; l < L; ++l)
-          for (index_t i = 0; i < 16; ++i)
-            block[static_cast<std::size_t>(16 * l + i)] = i < n ? static_cast<float>(in(l, y, x + i)) : 0.f;
-        run_widest(set, softmax_row{block.data(), L, 16});
-        for (index_t i = 0; i < n; ++i)
-          if (known(i)) out(y, x + i) = block[static_cast<std::size_t>(16 * static_cast<index_t>(label(y, x + i)) + i)];
+        index_t first = x, last = std::min(x + softmax_block::cells, W);
+        while (first < last && !known(first)) ++first;
+        while (first < last && !known(last - 1)) --last;
+        if (first == last) continue;
+        float const* const p = block(set, stack_view<T const>(in), {}, y, first, last - first);
+        for (index_t u = first; u < last; ++u)
+          if (known(u)) out(y, u) = p[static_cast<index_t>(label(y, u)) * softmax_block::cells + u - first];
       }
   });
   return out;

@@ -46,19 +46,6 @@ inline region_centres by_region(std::vector<std::pair<index_t, point>> const& fo
   return out;
 }
 
-/// Throws unless every cell of regions is one of 0..count. `who` begins the message.
-template <class R>
-void expects_regions(image_view<R> const& region, index_t count, char const* who)
-{
-  static_assert(std::is_integral_v<R>, "regions are integers");
-  expects(count >= 0 && count < std::numeric_limits<std::int32_t>::max(), who, ": count is ", count);
-  for (index_t y = 0; y < region.extent[0]; ++y)
-    for (index_t x = 0; x < region.extent[1]; ++x) {
-      auto const at = static_cast<index_t>(region(y, x));
-      expects(0 <= at && at <= count, who, ": region(", y, ",", x, ") is ", at, ", outside 0..", count);
-    }
-}
-
 /// Throws unless an offset field [2,H,W] lies over this map and is finite. `who` begins the messages.
 template <class T, class U>
 void expects_offset(cpu const& where, stack_view<T> const& offset, image_view<U> const& map, char const* who)
@@ -100,7 +87,8 @@ template <image_like X, image_like R>
   expects_window(options.kernel, "find_centres");
   expects(!std::isnan(options.threshold), "find_centres: threshold is nan");
   expects_finite(where, heat, "find_centres: response");
-  expects_regions(region, count, "find_centres");
+  expects(count >= 0, "find_centres: count is ", count);
+  expects_labels(region, count, "find_centres: region");
   T const above = std::max(T(0), static_cast<T>(options.threshold));
   local_maximum<T> const here{heat, region, options.kernel / 2};
   std::vector<place> cells;
@@ -181,19 +169,20 @@ template <image_like L, image_like R>
   image_view<std::int32_t const> const region = as_view<2>(regions, "disc_centres: regions");
   expects(same_shape(label, region), "disc_centres: weak is ", label, " but regions are ", region);
   expects(!std::isnan(options.tolerance), "disc_centres: tolerance is nan");
-  expects_regions(region, count, "disc_centres");
+  expects(count >= 0, "disc_centres: count is ", count);
+  expects_labels(region, count, "disc_centres: region");
+  expects(N >= 0, "disc_centres: N is ", N);
+  expects_labels(label, N, "disc_centres: weak");
   struct sums {
     index_t area = 0, y = 0, x = 0, region = 0;
     void operator+=(sums const& s) { area += s.area, y += s.y, x += s.x; }
   };
-  expects(N >= 0, "disc_centres: N is ", N);
   std::vector<sums> of(static_cast<std::size_t>(N + 1)), in_region(static_cast<std::size_t>(count + 1));
   index_t const H = label.extent[0], W = label.extent[1];
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<index_t>(label(y, x));
       if (at == 0) continue;
-      expects(0 < at && at <= N, "disc_centres: weak(", y, ",", x, ") is ", at, ", outside 0..", N);
       of[static_cast<std::size_t>(at)] += {1, y, x, 0};
       of[static_cast<std::size_t>(at)].region = region(y, x);
     }
@@ -255,7 +244,7 @@ template <image_like R, image_like X>
   expects(same_shape(heat, region), "join_centres: response is ", heat, " but regions are ", region);
   expects(options.apart >= 0 && options.relative >= 0 && !std::isnan(options.least), "join_centres: apart is ",
           options.apart, ", relative ", options.relative, ", least ", options.least);
-  expects_regions(region, count, "join_centres");
+  expects_labels(region, count, "join_centres: region");
   for (auto const* const list : {&found, &further})
     for (point const& p : list->at)
       expects(0 <= p.y && p.y < static_cast<double>(H) && 0 <= p.x && p.x < static_cast<double>(W), "join_centres: (",
@@ -402,7 +391,7 @@ template <stack_like D, image_like R>
   auto const field = as_view<3>(offset, "group_pixels: offset");
   image_view<cell_type const> const region = as_view<2>(regions, "group_pixels: regions");
   expects_offset(where, field, region, "group_pixels: offset");
-  expects_regions(region, centres.regions(), "group_pixels");
+  expects_labels(region, centres.regions(), "group_pixels: region");
   std::vector<float> cy, cx;
   for (point const& p : centres.at) {
     expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");

@@ -4,6 +4,7 @@
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
+#include <cambium/grid/range.hpp>
 #include <cambium/instance/score.hpp>
 #include <cambium/instance/targets.hpp>
 
@@ -67,16 +68,15 @@ void refine_into(cpu const&, R const& regions, std::vector<std::int32_t> const& 
   for (auto const& g : groups)
     expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
             "), off the map");
+  expects_labels(region, N, "refine: region");
+  expects_labels(id, K, "refine: id");
   struct sums {
     index_t area = 0, y = 0, x = 0;
   };
   std::vector<sums> of(static_cast<std::size_t>(N + 1));
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
-      auto const r = static_cast<index_t>(region(y, x)), at = static_cast<index_t>(id(y, x));
-      expects(0 <= r && r <= N, "refine: region(", y, ",", x, ") is ", r, ", outside 0..", N);
-      expects(0 <= at && at <= K, "refine: id(", y, ",", x, ") is ", at, ", outside 0..", K);
-      auto& s = of[static_cast<std::size_t>(r)];
+      auto& s = of[static_cast<std::size_t>(region(y, x))];
       ++s.area, s.y += y, s.x += x;
     }
 
@@ -158,11 +158,7 @@ void lead_to_points_into(cpu const&, I const& ids, points const& centres, stack_
   expects_targets({{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
   for (point const& p : centres)
     expects(std::isfinite(p.y) && std::isfinite(p.x), "lead_to_points: a centre is at (", p.y, ",", p.x, ")");
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<index_t>(id(y, x));
-      expects(0 <= at && at <= K, "lead_to_points: id(", y, ",", x, ") is ", at, ", outside 0..", K);
-    }
+  expects_labels(id, K, "lead_to_points: id");
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<std::size_t>(id(y, x));

@@ -47,6 +47,7 @@ template <image_like I, image_like X, image_like P>
   expects(same_shape(id, heat) && same_shape(id, sure), "measure_groups: ids are ", id, ", response ", heat,
           " and probability ", sure);
   expects(count >= 0, "measure_groups: count is ", count);
+  expects_labels(id, count, "measure_groups: id");
   expects_finite(where, heat, "measure_groups: response");
   expects_finite(where, sure, "measure_groups: probability");
   index_t const H = id.extent[0], W = id.extent[1];
@@ -55,7 +56,6 @@ template <image_like I, image_like X, image_like P>
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<index_t>(id(y, x));
-      expects(0 <= at && at <= count, "measure_groups: id(", y, ",", x, ") is ", at, ", outside 0..", count);
       if (at == 0) continue;
       auto& g = out[static_cast<std::size_t>(at - 1)];
       ++g.area;
@@ -100,6 +100,7 @@ template <image_like I>
   expects(groups.size() == categories.size(), "score_groups: ", N, " groups but ",
           static_cast<index_t>(categories.size()), " categories");
   index_t const H = id.extent[0], W = id.extent[1];
+  expects_labels(id, N, "score_groups: id");
   instances out{make_grid<std::int32_t>({H, W}), {}};
   std::vector<std::int32_t> table(groups.size() + 1, 0);
   for (std::size_t i = 0; i < groups.size(); ++i) {
@@ -110,11 +111,7 @@ template <image_like I>
     table[i + 1] = static_cast<std::int32_t>(out.found.size());
   }
   for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<index_t>(id(y, x));
-      expects(0 <= at && at <= N, "score_groups: id(", y, ",", x, ") is ", at, ", outside 0..", N);
-      out.label(y, x) = table[static_cast<std::size_t>(at)];
-    }
+    for (index_t x = 0; x < W; ++x) out.label(y, x) = table[static_cast<std::size_t>(id(y, x))];
   return out;
 }
 

@@ -4,6 +4,8 @@
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
+#include <cambium/grid/range.hpp>
+#include <cambium/grid/runs.hpp>
 #include <cambium/instance/targets.hpp>
 
 #include <algorithm>
@@ -43,7 +45,7 @@ struct transfer_options {
 ///
 /// @param where       cpu
 /// @param components  [H,W] 0..N: components of one class each, corners connect
-/// @param categories  N entries: the class of component i+1, 0..C-1
+/// @param categories  N entries: the class of component i+1, 0..C-1, or -1 for one that is no instance of anything
 /// @param cues        points on the map, of classes 0..C-1; a fraction of a coordinate counts for the heat map only
 /// @param options     sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
 /// @param out         centre [C,H,W], offset [2,H,W], weight [H,W]
@@ -66,7 +68,7 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
   expects_targets(out, H, W, "transfer");
   expects_sigma(options.sigma, "transfer");
   expects(options.smallest >= 0, "transfer: smallest is ", options.smallest);
-  for (auto const c : categories) expects(0 <= c && c < C, "transfer: category ", c, " is outside 0..", C - 1);
+  for (auto const c : categories) expects(-1 <= c && c < C, "transfer: category ", c, " is outside -1..", C - 1);
   bool const exact = options.centre == centroid::exact;
   heat_stamp const stamp(options.sigma, exact ? stamping::exact : stamping::original);
   for (point const& p : cues) {
@@ -76,20 +78,18 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     expects(options.sup == supervision::image || !stamp.refuses(H, W, p.y, p.x), "transfer: a cue at the half cell (",
             p.y, ",", p.x, "), which the original refuses; round it, or take centroid::exact");
   }
-  auto const run_end = [&](value_of<L, 2> const* row, index_t x) {
-    index_t end = x + 1;
-    while (end < W && row[end] == row[x]) ++end;
-    return end;
+  expects_labels(label, N, "transfer: component");
+  struct run {
+    index_t y, begin, end;
+    std::size_t component;
   };
+  std::vector<run> runs;  // of components; the map is walked once
   std::vector<index_t> area(static_cast<std::size_t>(N + 1), 0);
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0, end; x < W; x = end) {
-      auto const* const row = &label(y, 0);
-      end = run_end(row, x);
-      auto const at = static_cast<index_t>(row[x]);
-      expects(0 <= at && at <= N, "transfer: component(", y, ",", x, ") is ", at, ", outside 0..", N);
-      area[static_cast<std::size_t>(at)] += end - x;
-    }
+  for_each_run(label, [&](index_t y, index_t begin, index_t end, value_of<L, 2> at) {
+    if (at == 0 || categories[static_cast<std::size_t>(at - 1)] < 0) return;
+    area[static_cast<std::size_t>(at)] += end - begin;
+    runs.push_back({y, begin, end, static_cast<std::size_t>(at)});
+  });
 
   // The instances: those of component i are parts[first[i]] ..., one for each of its cues.
   struct part {
@@ -128,29 +128,19 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     }
     return parts[best];
   };
-  // Calls body(part, y, begin, end) for every run of cells of an instance, and rest(y, begin, end) for all others.
-  auto const for_each_run = [&](index_t y, auto const& body, auto const& rest) {
-    auto const* const row = &label(y, 0);
-    for (index_t x = 0, end; x < W; x = end) {
-      end = run_end(row, x);
-      auto const i = static_cast<std::size_t>(row[x]);
-      if (cue_count[i] == 0)
-        rest(x, end);
-      else if (cue_count[i] == 1)
-        body(parts[static_cast<std::size_t>(first[i])], x, end);
-      else
-        for (index_t u = x; u < end; ++u) body(part_at(i, y, u), u, u + 1);
-    }
+  // Calls body(instance, y, begin, end) for every run of cells of an instance.
+  auto const for_each_part = [&](auto const& body) {
+    for (run const& r : runs)
+      if (cue_count[r.component] == 1)
+        body(parts[static_cast<std::size_t>(first[r.component])], r.y, r.begin, r.end);
+      else if (cue_count[r.component] > 1)
+        for (index_t x = r.begin; x < r.end; ++x) body(part_at(r.component, r.y, x), r.y, x, x + 1);
   };
-  for (index_t y = 0; y < H && !parts.empty(); ++y)
-    for_each_run(
-        y,
-        [&](part& mine, index_t begin, index_t end) {
-          mine.area += end - begin;
-          mine.sum_y += y * (end - begin);
-          mine.sum_x += (begin + end - 1) * (end - begin) / 2;
-        },
-        [](index_t, index_t) {});
+  for_each_part([](part& mine, index_t y, index_t begin, index_t end) {
+    mine.area += end - begin;
+    mine.sum_y += y * (end - begin);
+    mine.sum_x += (begin + end - 1) * (end - begin) / 2;
+  });
   for (part& p : parts) {
     if (p.area == 0) continue;  // another cue was nearer everywhere
     p.y = static_cast<double>(p.sum_y) / static_cast<double>(p.area);
@@ -158,26 +148,21 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     if (!exact) p.y = std::trunc(p.y), p.x = std::trunc(p.x);
   }
 
-  for_each_share(where, C * H, 512, [&](index_t begin, index_t end) {
-    for (index_t row = begin; row < end; ++row)
-      std::memset(&out.centre(row / H, row % H, 0), 0, static_cast<std::size_t>(W) * sizeof(float));
-  });
-  for_each_share(where, W == 0 ? 0 : H, 256, [&](index_t begin, index_t end) {
-    for (index_t y = begin; y < end; ++y) {
-      float* const down = &out.offset(0, y, 0);
-      float* const across = &out.offset(1, y, 0);
-      float* const weight = &out.weight(y, 0);
-      for_each_run(
-          y,
-          [&](part const& mine, index_t from, index_t to) {
-            std::fill(weight + from, weight + to, 1.f);
-            std::fill(down + from, down + to, static_cast<float>(mine.y - static_cast<double>(y)));
-            for (index_t x = from; x < to; ++x) across[x] = static_cast<float>(mine.x - static_cast<double>(x));
-          },
-          [&](index_t from, index_t to) {
-            for (float* const plane : {weight, down, across}) std::fill(plane + from, plane + to, 0.f);
-          });
+  for_each_share(where, (C + 3) * H, 512, [&](index_t begin, index_t end) {
+    for (index_t row = begin; row < end; ++row) {
+      index_t const plane = row / H, y = row % H;
+      float* const to = plane < C       ? &out.centre(plane, y, 0)
+                        : plane < C + 2 ? &out.offset(plane - C, y, 0)
+                                        : &out.weight(y, 0);
+      std::memset(to, 0, static_cast<std::size_t>(W) * sizeof(float));
     }
+  });
+  for_each_part([&](part const& mine, index_t y, index_t begin, index_t end) {
+    std::fill(&out.weight(y, 0) + begin, &out.weight(y, 0) + end, 1.f);
+    std::fill(&out.offset(0, y, 0) + begin, &out.offset(0, y, 0) + end,
+              static_cast<float>(mine.y - static_cast<double>(y)));
+    float* const across = &out.offset(1, y, 0);
+    for (index_t x = begin; x < end; ++x) across[x] = static_cast<float>(mine.x - static_cast<double>(x));
   });
   if (options.sup == supervision::point) {
     for (point const& p : cues) stamp(out.centre[p.category], p.y, p.x);

@@ -8,6 +8,7 @@
 #include <cambium/component/connected.hpp>
 #include <cambium/component/relabel.hpp>
 #include <cambium/displacement/centres.hpp>
+#include <cambium/grid/runs.hpp>
 #include <cambium/instance/refine.hpp>
 #include <cambium/instance/score.hpp>
 #include <cambium/instance/transfer.hpp>
@@ -15,8 +16,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,17 @@ struct class_regions {
   std::vector<std::int32_t> categories;  ///< N entries: the class of region i+1, 0-based
 };
 
+/// The value of a label map in each of its components; entry 0 means nothing.
+template <class S>
+[[nodiscard]] std::vector<std::int32_t> values_of(components<> const& found, image_view<S> const& map)
+{
+  std::vector<std::int32_t> out(static_cast<std::size_t>(found.count + 1), 0);
+  for_each_run(found.label.view(), [&](index_t y, index_t begin, index_t, std::int32_t at) {
+    out[static_cast<std::size_t>(at)] = static_cast<std::int32_t>(map(y, begin));
+  });
+  return out;
+}
+
 /// A semantic map without the classes that are not present: everything else, 255 included, becomes 0.
 ///
 /// @param semantic  [H,W] of integers, class + 1
@@ -97,17 +109,21 @@ template <image_like S>
 [[nodiscard]] class_regions find_regions(cpu const& where, S const& semantic, index_t smallest)
 {
   auto const in = as_view<2>(semantic, "find_regions: semantic");
-  auto found = reorder(where, drop_small(where, connected_equal(where, in, c8), smallest), label_order::blocks);
-  std::vector<std::int32_t> class_of(static_cast<std::size_t>(found.count + 1), 0);
-  for (index_t y = 0; y < in.extent[0]; ++y)
-    for (index_t x = 0; x < in.extent[1]; ++x)
-      if (found.label(y, x) != 0)
-        class_of[static_cast<std::size_t>(found.label(y, x))] = static_cast<std::int32_t>(in(y, x));
-  std::vector<std::size_t> order(static_cast<std::size_t>(found.count));
-  std::iota(order.begin(), order.end(), std::size_t{1});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return class_of[a] < class_of[b]; });
+  auto const found = connected_equal(where, in, c8);
+  auto const key = order_keys(found, label_order::blocks);
+  std::vector<index_t> area(key.size(), 0);
+  for_each_run(found.label.view(), [&](index_t, index_t begin, index_t end, std::int32_t at) {
+    area[static_cast<std::size_t>(at)] += end - begin;
+  });
+  auto const class_of = values_of(found, in);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 1; i < area.size(); ++i)
+    if (area[i] >= smallest) order.push_back(i);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple{class_of[a], key[a], a} < std::tuple{class_of[b], key[b], b};
+  });
   class_regions out;
-  std::vector<std::int32_t> table(class_of.size(), 0);
+  std::vector<std::int32_t> table(area.size(), 0);
   for (std::size_t i = 0; i < order.size(); ++i) {
     table[order[i]] = static_cast<std::int32_t>(i + 1);
     out.categories.push_back(class_of[order[i]] - 1);
@@ -129,30 +145,46 @@ struct bestie_transfer_options {
 /// @param semantic  [H,W] of integers: class + 1; 0 and everything above C is no class
 /// @param classes   present in the image, 0-based; others are passed over in map and cues
 /// @param cues      points on the map
-/// @param C         number of classes
 /// @param options   defaults of the original
-/// @return targets of one image
+/// @param out       targets of one image: centre [C,H,W], offset [2,H,W], weight [H,W]
 ///
 /// @throws       precondition_error: classes outside 0..C-1, cues off the map, options outside their ranges
 /// @complexity   Theta(C * H * W) for the empty heat maps; one labelling of the map for all classes
 /// @determinism  exact
 /// @source       pseudo_label_generation, utils/utils.py, with the filter of utils/LoadData.py, of clovaai/BESTIE
 template <image_like S>
+void bestie_pseudo_labels_into(cpu const& where, S const& semantic, std::vector<std::int32_t> const& classes,
+                               points const& cues, bestie_transfer_options const& options,
+                               centre_targets_view const& out)
+{
+  static_assert(std::is_integral_v<value_of<S, 2>>, "bestie_pseudo_labels: semantic is of integers");
+  auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
+  index_t const C = out.centre.extent[0];
+  for (auto const c : classes) expects(0 <= c && c < C, "bestie_pseudo_labels: class ", c, " is outside 0..", C - 1);
+  auto const is_present = [&](std::int32_t c) { return std::find(classes.begin(), classes.end(), c) != classes.end(); };
+  auto const found = connected_equal(where, in, c8);
+  auto categories = values_of(found, in);
+  categories.erase(categories.begin());
+  for (auto& c : categories) c = is_present(c - 1) ? c - 1 : -1;
+  points used;
+  for (point const& p : cues)
+    if (p.score > options.pseudo_thresh && is_present(p.category)) used.push_back(p);
+  transfer_into(where, found.label, categories, used, options.labels, out);
+}
+
+/// As bestie_pseudo_labels_into, and allocates the targets.
+/// @param C  number of classes
+template <image_like S>
 [[nodiscard]] centre_targets bestie_pseudo_labels(cpu const& where, S const& semantic,
                                                   std::vector<std::int32_t> const& classes, points const& cues,
                                                   index_t C, bestie_transfer_options const& options = {})
 {
-  auto const present = present_classes(where, semantic, C, classes);
-  auto const found = connected_equal(where, present, c8);
-  std::vector<std::int32_t> categories(static_cast<std::size_t>(found.count), 0);
-  for (std::size_t i = 0; i < found.label.cells().size(); ++i)
-    if (auto const at = found.label.cells()[i]; at != 0)
-      categories[static_cast<std::size_t>(at - 1)] = present.cells()[i] - 1;
-  points used;
-  for (point const& p : cues)
-    if (p.score > options.pseudo_thresh && std::find(classes.begin(), classes.end(), p.category) != classes.end())
-      used.push_back(p);
-  return transfer(where, found.label, categories, used, C, options.labels);
+  auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
+  index_t const H = in.extent[0], W = in.extent[1];
+  expects(C >= 0, "bestie_pseudo_labels: ", C, " classes");
+  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  bestie_pseudo_labels_into(where, semantic, classes, cues, options, {out.centre, out.offset, out.weight});
+  return out;
 }
 
 // --- grouping -----------------------------------------------------------------------------------
@@ -257,9 +289,9 @@ struct bestie_refine_options {
 /// @determinism  as decide
 /// @source       refine_label_generation, utils/utils.py of clovaai/BESTIE
 template <class T, image_like S>
-void bestie_refined_labels_into(cpu const& where, bestie_output<T> const& in, S const& semantic,
-                                std::vector<std::int32_t> const& classes, bestie_refine_options const& options,
-                                centre_targets_view const& out)
+void bestie_refined_image_into(cpu const& where, bestie_output<T> const& in, S const& semantic,
+                               std::vector<std::int32_t> const& classes, bestie_refine_options const& options,
+                               centre_targets_view const& out)
 {
   check_output(in, "bestie_refined_labels");
   index_t const C = in.centre.extent[0];
@@ -305,26 +337,39 @@ struct bestie_batch {
 ///
 /// @param semantic  [B,H,W]
 /// @param classes   B lists
+/// @param out       of the same shape: B, C, H, W
 ///
-/// Everything else as bestie_refined_labels_into.
+/// Everything else as bestie_refined_image_into.
+template <class T, stack_like S>
+void bestie_refined_labels_into(cpu const& where, bestie_batch<T> const& in, S const& semantic,
+                                std::vector<std::vector<std::int32_t>> const& classes,
+                                bestie_refine_options const& options, centre_targets_batch& out)
+{
+  auto const given = as_view<3>(semantic, "bestie_refined_labels: semantic");
+  index_t const B = in.centre.extent[0], H = in.centre.extent[2], W = in.centre.extent[3];
+  expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
+              given.extent[0] == B && given.extent[1] == H && given.extent[2] == W,
+          "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
+          ", semantic maps ", given, " and ", static_cast<index_t>(classes.size()), " lists of classes");
+  expects(same_shape(out.centre.view(), in.centre) && out.offset.shape()[0] == B && out.weight.shape()[0] == B,
+          "bestie_refined_labels: centres are ", in.centre, " but the targets ", out.centre.view());
+  int const inside = std::max<int>(1, thread_count(where) / static_cast<int>(std::clamp<index_t>(B, 1, 4096)));
+  for_each_share(where, B, 1, [&](index_t begin, index_t end) {
+    for (index_t b = begin; b < end; ++b)
+      bestie_refined_image_into(cpu{.threads = inside, .vectors = where.vectors}, in[b], given[b],
+                                classes[static_cast<std::size_t>(b)], options, out[b]);
+  });
+}
+
+/// As above, and allocates the targets.
 template <class T, stack_like S>
 [[nodiscard]] centre_targets_batch bestie_refined_labels(cpu const& where, bestie_batch<T> const& in, S const& semantic,
                                                          std::vector<std::vector<std::int32_t>> const& classes,
                                                          bestie_refine_options const& options = {})
 {
-  auto const given = as_view<3>(semantic, "bestie_refined_labels: semantic");
-  index_t const B = in.centre.extent[0], C = in.centre.extent[1], H = in.centre.extent[2], W = in.centre.extent[3];
-  expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
-              given.extent[0] == B && given.extent[1] == H && given.extent[2] == W,
-          "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
-          ", semantic maps ", given, " and ", static_cast<index_t>(classes.size()), " lists of classes");
+  auto const& [B, C, H, W] = in.centre.extent;
   centre_targets_batch out{make_grid<float>({B, C, H, W}), make_grid<float>({B, 2, H, W}), make_grid<float>({B, H, W})};
-  int const inside = std::max<int>(1, thread_count(where) / static_cast<int>(std::clamp<index_t>(B, 1, 4096)));
-  for_each_share(where, B, 1, [&](index_t begin, index_t end) {
-    for (index_t b = begin; b < end; ++b)
-      bestie_refined_labels_into(cpu{.threads = inside, .vectors = where.vectors}, in[b], given[b],
-                                 classes[static_cast<std::size_t>(b)], options, out[b]);
-  });
+  bestie_refined_labels_into(where, in, semantic, classes, options, out);
   return out;
 }
 
@@ -401,7 +446,8 @@ struct bestie_labels {
 template <class T>
 struct bestie_reading {
   class_decision decided;
-  grid<T, 3> offset;
+  grid<T, 3> own;  ///< offsets that had to be changed
+  stack_view<T const> offset;
 };
 
 template <class T>
@@ -412,7 +458,7 @@ template <class T>
 {
   check_output(in, "bestie_instances");
   if (flipped.seg.data != nullptr) check_output(flipped, "bestie_instances: mirror image");
-  index_t const C = in.centre.extent[0];
+  index_t const C = in.centre.extent[0], H = in.seg.extent[1], W = in.seg.extent[2];
   std::vector<char> allowed;
   if (classes) {
     allowed.assign(static_cast<std::size_t>(C + 1), 0);
@@ -421,19 +467,19 @@ template <class T>
       allowed[static_cast<std::size_t>(c + 1)] = 1;
     }
   }
-  expects(
-      options.seen.height >= 0 && options.seen.width >= 0 && (options.seen.height == 0) == (options.seen.width == 0),
-      "bestie_instances: the network saw ", options.seen.height, " x ", options.seen.width, " pixels");
-  bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}};
-  bool const mean = options.offsets == mirrored_offsets::mean && flipped.seg.data != nullptr;
-  auto const ratio = [](index_t map, index_t seen) {
-    return seen == 0 ? 1 : static_cast<double>(map) / static_cast<double>(seen);
+  extent2 const seen = options.seen == extent2{} ? extent2{H, W} : options.seen;
+  expects((seen.height > 0 && seen.width > 0) || seen == extent2{}, "bestie_instances: the network saw ", seen.height,
+          " x ", seen.width, " pixels");
+  bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}, in.offset};
+  auto const changed = [&](grid<T, 3> offsets) {
+    out.own = std::move(offsets);
+    out.offset = out.own.view();
   };
-  double const down = ratio(in.seg.extent[1], options.seen.height),
-               across = ratio(in.seg.extent[2], options.seen.width);
-  if (mean) out.offset = mean_with_mirrored_offsets(where, in.offset, flipped.offset);
-  if (mean && options.seen.height != 0) out.offset = scale_offsets(where, out.offset, down, across);
-  if (!mean) out.offset = scale_offsets(where, in.offset, down, across);
+  if (options.offsets == mirrored_offsets::mean && flipped.seg.data != nullptr)
+    changed(mean_with_mirrored_offsets(where, in.offset, flipped.offset));
+  if (seen != extent2{H, W})
+    changed(scale_offsets(where, out.offset, static_cast<double>(H) / static_cast<double>(seen.height),
+                          static_cast<double>(W) / static_cast<double>(seen.width)));
   return out;
 }
 
@@ -460,7 +506,7 @@ template <class T>
 {
   auto reading = read_output(where, in, flipped, classes, options);
   auto const regions = find_regions(where, reading.decided.label, options.smallest);
-  auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset.view(), options.groups, flipped.centre);
+  auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.groups, flipped.centre);
   auto const measured = measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()),
                                        groups.response, reading.decided.probability);
   std::vector<std::int32_t> categories;

@@ -468,8 +468,8 @@ template <class T>
     }
   }
   extent2 const seen = options.seen == extent2{} ? extent2{H, W} : options.seen;
-  expects((seen.height > 0 && seen.width > 0) || seen == extent2{}, "bestie_instances: the network saw ", seen.height,
-          " x ", seen.width, " pixels");
+  expects(options.seen == extent2{} || (seen.height > 0 && seen.width > 0), "bestie_instances: the network saw ",
+          seen.height, " x ", seen.width, " pixels");
   bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}, in.offset};
   auto const changed = [&](grid<T, 3> offsets) {
     out.own = std::move(offsets);

@@ -213,7 +213,6 @@ void refine_stage(golden_case& c)
                     .threshold = c.param<double>("refine_thresh"),
                     .most = c.param<index_t>("max_instances")};
   options.smallest = c.param<index_t>("min_size");
-  options.groups.threshold = options.labels.threshold;
   options.groups.kernel = c.param<index_t>("kernel");
   options.groups.beta = c.param<double>("beta");
   auto const out = bestie_refined_labels<float>(where, {seg.view(), centre.view(), offset.view()},
@@ -299,12 +298,10 @@ void instance_segmentation(golden_case& c)
   auto const heat = c.input<float, 2>("center_map");
   // With a foreground of bytes the original's clustering fails without a word.
   bool const fails = c.label.find("uint8_fg") != std::string::npos;
-  auto const out = bestie_group<float>(where, {fg, {0}}, {heat.data(), {1, heat.shape()[0], heat.shape()[1]}},
-                                       c.input<float, 3>("offset_map").view(),
-                                       {.threshold = c.param<double>("threshold"),
-                                        .kernel = c.param<index_t>("nms_kernel"),
-                                        .beta = fails ? 0 : c.param<double>("beta"),
-                                        .whole_regions = !c.param<bool>("ignore")});
+  auto const out = bestie_group<float>(
+      where, {fg, {0}}, {heat.data(), {1, heat.shape()[0], heat.shape()[1]}}, c.input<float, 3>("offset_map").view(),
+      c.param<double>("threshold"), c.param<bool>("ignore") ? lone_region::nothing : lone_region::one_group,
+      {.kernel = c.param<index_t>("nms_kernel"), .beta = fails ? 0 : c.param<double>("beta")});
   auto after = heat;
   for (point const& p : out.centres.at)
     after(static_cast<index_t>(p.y), static_cast<index_t>(p.x)) =
@@ -334,10 +331,9 @@ void get_ins_map(golden_case& c)
   if (c.param<bool>("val_flip")) mirror = {seg.view()[1], centre.view()[1], offset.view()[1]};
   bestie_instance_options options;
   options.smallest = c.param<index_t>("min_size");
-  options.groups = {.threshold = c.param<double>("val_thresh"),
-                    .kernel = c.param<index_t>("val_kernel"),
-                    .beta = c.param<double>("beta"),
-                    .whole_regions = !c.param<bool>("val_ignore")};
+  options.threshold = c.param<double>("val_thresh");
+  options.alone = c.param<bool>("val_ignore") ? lone_region::nothing : lone_region::one_group;
+  options.groups = {.kernel = c.param<index_t>("val_kernel"), .beta = c.param<double>("beta")};
   bestie_labels out;
   if (c.stage == "infer.get_ins_map_with_point") {
     points clicks;

@@ -185,7 +185,9 @@ TEST_CASE("instances by definition", "[pipeline][reference]")
   scene const s(H, W, seed);
   by_definition const oracle{s, 0.3, kernel, beta, whole};
   bestie_instance_options options;
-  options.groups = {.threshold = 0.3, .kernel = kernel, .beta = beta, .whole_regions = whole};
+  options.threshold = 0.3;
+  options.alone = whole ? lone_region::one_group : lone_region::nothing;
+  options.groups = {.kernel = kernel, .beta = beta};
   auto const have = bestie_instances(cpu{.threads = 2}, s.output(), {}, options);
   std::size_t next = 0;
   oracle.each(have.semantic, {0, 1, 2},
@@ -374,7 +376,7 @@ TEST_CASE("the mirror image of an image adds nothing", "[pipeline][property]")
     CHECK(both.semantic == alone.semantic);
     CHECK(both.objects.label == alone.objects.label);
   }
-  std::fill(offset.cells().begin(), offset.cells().end(), 0.f);  // matters to the mean only
+  std::fill(offset.cells().begin(), offset.cells().end(), 40.f);  // matters to the mean only
   options.offsets = mirrored_offsets::first;
   CHECK(bestie_instances<float>(cpu{}, s.output(), {}, options, {seg.view(), centre.view(), offset.view()})
             .objects.label == alone.objects.label);
@@ -407,7 +409,7 @@ TEST_CASE("BESTIE of nothing is empty", "[pipeline][errors]")
   CHECK(bestie_instances(cpu{}, nothing, ints{0}).objects.found.empty());
   CHECK(bestie_instances(cpu{}, nothing, ints{1}).objects.found.size() == 1);
   bestie_instance_options options;
-  options.groups.whole_regions = false;
+  options.alone = lone_region::nothing;
   CHECK(bestie_instances(cpu{}, nothing, {}, options).objects.found.empty());
   auto const [H, W] = GENERATE(table<index_t, index_t>({{0, 3}, {3, 0}, {1, 1}}));
   grid<float, 3> const a(3, H, W), b(2, H, W);

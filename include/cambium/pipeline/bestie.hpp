@@ -209,13 +209,17 @@ void check_output(bestie_output<T> const& in, char const* who)
 }
 
 struct bestie_group_options {
-  double threshold = 0.1;      ///< of centres; refine_thresh, val_thresh
-  index_t kernel = 41;         ///< [cells] window a centre must dominate
-  double beta = 3;             ///< [cells] tolerance of the disc rule; 0: centres come from the centre map alone
-  double apart = 100;          ///< [cells] of a centre by the disc rule from the others
-  double relative = 0;         ///< > 0: as a fraction of the region's diagonal instead
-  bool whole_regions = false;  ///< a region without a centre is one group
+  index_t kernel = 41;  ///< [cells] window a centre must dominate
+  double beta = 3;      ///< [cells] tolerance of the disc rule; 0: centres come from the centre map alone
+  double apart = 100;   ///< [cells] of a centre by the disc rule from the others
+  double relative = 0;  ///< > 0: as a fraction of the region's diagonal instead
   plateau plateaus = plateau::every_cell;
+};
+
+/// What a region without any centre is.
+enum class lone_region {
+  nothing,    ///< in refined labels, and with val_ignore = True
+  one_group,  ///< in inference: it becomes an instance, whose score may be low
 };
 
 /// The cells of regions, grouped around centres.
@@ -232,7 +236,9 @@ struct bestie_groups {
 /// @param regions  of the foreground
 /// @param centre   [C,H,W]
 /// @param offset   [2,H,W]
-/// @param options  threshold = 0.1, kernel = 41, beta = 3, apart = 100, relative = 0, whole_regions = false
+/// @param threshold  of centres in the centre map; refine_thresh, val_thresh
+/// @param alone    what a region without a centre is
+/// @param options  kernel = 41, beta = 3, apart = 100, relative = 0
 /// @param flipped  [C,H,W] centre maps of the mirror image, or null: then averaged
 ///
 /// @throws       precondition_error
@@ -241,13 +247,12 @@ struct bestie_groups {
 /// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE, for all regions at once
 template <class T>
 [[nodiscard]] bestie_groups<T> bestie_group(cpu const& where, class_regions const& regions, stack_view<T const> centre,
-                                            stack_view<T const> offset, bestie_group_options const& options,
-                                            stack_view<T const> flipped = {})
+                                            stack_view<T const> offset, double threshold, lone_region alone,
+                                            bestie_group_options const& options = {}, stack_view<T const> flipped = {})
 {
   auto const count = static_cast<index_t>(regions.categories.size());
   bestie_groups<T> out{select(where, centre, regions.label, regions.categories, flipped), {}, {}};
-  out.centres =
-      find_centres(where, out.response, regions.label, count, {options.threshold, options.kernel, options.plateaus});
+  out.centres = find_centres(where, out.response, regions.label, count, {threshold, options.kernel, options.plateaus});
   region_centres discs = by_region({}, count);
   if (options.beta > 0) {
     auto const weak = connected_equal(where, weak_cells(where, regions.label, offset), c4);
@@ -255,7 +260,8 @@ template <class T>
   }
   out.centres = join_centres(
       where, out.centres, discs, regions.label,
-      {.apart = options.apart, .relative = options.relative, .whole_regions = options.whole_regions}, out.response);
+      {.apart = options.apart, .relative = options.relative, .whole_regions = alone == lone_region::one_group},
+      out.response);
   out.ids = group_pixels(where, offset, regions.label, out.centres);
   return out;
 }
@@ -269,9 +275,9 @@ enum class foreground {
 };
 
 struct bestie_refine_options {
-  refine_options labels{};                        ///< sigma = 6, threshold = 0.3, most = 5, centre = truncated
-  index_t smallest = 50;                          ///< [cells] smaller regions contribute nothing
-  bestie_group_options groups{.threshold = 0.3};  ///< kernel = 41, beta = 3
+  refine_options labels{};        ///< sigma = 6, threshold = 0.3 (of centres, too), most = 5, centre = truncated
+  index_t smallest = 50;          ///< [cells] smaller regions contribute nothing
+  bestie_group_options groups{};  ///< kernel = 41, beta = 3
   foreground from = foreground::semantic;
 };
 
@@ -307,7 +313,8 @@ void bestie_refined_image_into(cpu const& where, bestie_output<T> const& in, S c
     own = probability_at(where, in.seg, given);
   }
   auto const regions = find_regions(where, given, options.smallest);
-  auto const groups = bestie_group(where, regions, in.centre, in.offset, options.groups);
+  auto const groups = bestie_group(where, regions, in.centre, in.offset, options.labels.threshold, lone_region::nothing,
+                                   options.groups);
   auto const measured =
       measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()), groups.response, own);
   refine_into(where, regions.label, regions.categories, groups.ids, groups.centres.first, measured, options.labels,
@@ -428,9 +435,10 @@ enum class mirrored_offsets {
 };
 
 struct bestie_instance_options {
-  index_t smallest = 50;  ///< [cells] smaller regions are passed over
-  bestie_group_options groups{.whole_regions =
-                                  true};  ///< val_thresh = 0.1, val_kernel = 41, beta = 3, val_ignore = False
+  double threshold = 0.1;  ///< of centres; val_thresh
+  index_t smallest = 50;   ///< [cells] smaller regions are passed over
+  lone_region alone = lone_region::one_group;
+  bestie_group_options groups{};  ///< kernel = 41, beta = 3
   mirrored_offsets offsets = mirrored_offsets::first;
   extent2
       seen{};  ///< [pixels] the image as the network saw it, whose pixels its offsets count; 0 x 0: as large as the maps
@@ -506,7 +514,8 @@ template <class T>
 {
   auto reading = read_output(where, in, flipped, classes, options);
   auto const regions = find_regions(where, reading.decided.label, options.smallest);
-  auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.groups, flipped.centre);
+  auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.threshold, options.alone,
+                                      options.groups, flipped.centre);
   auto const measured = measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()),
                                        groups.response, reading.decided.probability);
   std::vector<std::int32_t> categories;

@@ -75,6 +75,7 @@ int main(int count, char** arguments)
   bench::add_component();
   bench::add_instance();
   bench::add_crf();
+  bench::add_bestie();
   bench::add_pipeline();
   // Long enough for a median, unless the caller says otherwise.
   std::string minimum = "--benchmark_min_time=0.5";

@@ -104,6 +104,7 @@ void add_displacement();
 void add_component();
 void add_instance();
 void add_crf();
+void add_bestie();
 void add_pipeline();
 
 }  // namespace bench

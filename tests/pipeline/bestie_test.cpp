@@ -359,7 +359,7 @@ TEST_CASE("instances around points", "[pipeline][property]")
 
 TEST_CASE("the mirror image of an image adds nothing", "[pipeline][property]")
 {
-  scene const s(28, 37, 12);
+  scene const s(28, 37, 2);
   auto seg = s.seg, centre = s.centre, offset = s.offset;
   for (auto* const maps : {&seg, &centre, &offset})
     for (index_t c = 0; c < maps->shape()[0]; ++c)

@@ -49,7 +49,7 @@ template <stack_like M, image_like R>
   }
   expects_labels(region, N, "select: region");
   auto out = make_grid<T>({H, W});
-  for_each_share(where, H, 32, [&](index_t begin, index_t end) {
+  for_each_share(where, H, 262144 / (W + 1) + 1, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
       for (index_t x = 0; x < W; ++x) {
         auto const at = static_cast<std::size_t>(region(y, x));

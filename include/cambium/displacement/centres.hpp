@@ -119,7 +119,7 @@ template <image_like R, stack_like D>
   expects(radius > 0, "weak_cells: radius is ", radius);
   expects_offset(where, field, region, "weak_cells: offset");
   auto out = make_grid<std::int32_t>({region.extent[0], region.extent[1]});
-  for_each_share(where, region.extent[0], 32, [&](index_t begin, index_t end) {
+  for_each_share(where, region.extent[0], 262144 / (region.extent[1] + 1) + 1, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
       for (index_t x = 0; x < region.extent[1]; ++x)
         out(y, x) =

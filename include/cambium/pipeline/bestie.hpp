@@ -90,7 +90,7 @@ template <image_like S>
     table[static_cast<std::size_t>(c + 1)] = c + 1;
   }
   auto out = make_grid<std::int32_t>({in.extent[0], in.extent[1]});
-  for_each_share(where, in.extent[0], 64, [&](index_t begin, index_t end) {
+  for_each_share(where, in.extent[0], 262144 / (in.extent[1] + 1) + 1, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
       for (index_t x = 0; x < in.extent[1]; ++x) {
         auto const at = static_cast<std::uint64_t>(in(y, x));

@@ -30,7 +30,7 @@ template <image_like L, class To>
   auto const label = as_view<2>(labels, "relabel: labels");
   index_t const H = label.extent[0], W = label.extent[1], known = static_cast<index_t>(table.size());
   auto out = make_grid<To>({H, W});
-  for (index_t y = 0; y < H; ++y) {
+  for (index_t y = 0; W > 0 && y < H; ++y) {
     auto const* const row = &label(y, 0);
     bool unknown = false;
     for (index_t x = 0; x < W; ++x) unknown |= static_cast<std::uint64_t>(row[x]) >= static_cast<std::uint64_t>(known);

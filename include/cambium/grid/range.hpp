@@ -109,7 +109,7 @@ template <class T>
 void expects_labels(image_view<T> const& labels, index_t most, char const* what)
 {
   static_assert(std::is_integral_v<T>, "labels are integers");
-  for (index_t y = 0; y < labels.extent[0]; ++y) {
+  for (index_t y = 0; labels.extent[1] > 0 && y < labels.extent[0]; ++y) {
     auto const* const row = &labels(y, 0);
     bool outside = false;  // a negative label is a large number without a sign
     for (index_t x = 0; x < labels.extent[1]; ++x)

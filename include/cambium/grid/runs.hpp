@@ -10,7 +10,7 @@ template <class T, class Body>
 void for_each_run(image_view<T> const& map, Body const& body)
 {
   index_t const W = map.extent[1];
-  for (index_t y = 0; y < map.extent[0]; ++y) {
+  for (index_t y = 0; W > 0 && y < map.extent[0]; ++y) {
     T const* const row = &map(y, 0);
     for (index_t x = 0, end; x < W; x = end) {
       T const value = row[x];

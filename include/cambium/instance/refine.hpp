@@ -87,11 +87,8 @@ void refine_into(cpu const&, R const& regions, std::vector<std::int32_t> const& 
   std::vector<target> targets(groups.size() + 1);
   bool const exact = options.centre == centroid::exact;
   heat_stamp const stamp(options.sigma, exact ? stamping::exact : stamping::original);
-  if (out.centre.contiguous())
-    std::memset(out.centre.data, 0, static_cast<std::size_t>(out.centre.size()) * sizeof(float));
-  else
-    for (index_t c = 0; c < C; ++c)
-      for (index_t y = 0; y < H; ++y) std::fill_n(&out.centre(c, y, 0), W, 0.f);
+  for (index_t row = 0; W > 0 && row < C * H; ++row)
+    std::memset(&out.centre(row / H, row % H, 0), 0, static_cast<std::size_t>(W) * sizeof(float));
   for (std::size_t r = 1; r < of.size(); ++r) {
     auto const begin = static_cast<std::size_t>(first[r - 1]), end = static_cast<std::size_t>(first[r]);
     std::size_t last = end;

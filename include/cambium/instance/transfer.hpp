@@ -148,7 +148,7 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     if (!exact) p.y = std::trunc(p.y), p.x = std::trunc(p.x);
   }
 
-  for_each_share(where, (C + 3) * H, 512, [&](index_t begin, index_t end) {
+  for_each_share(where, W == 0 ? 0 : (C + 3) * H, 512, [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row) {
       index_t const plane = row / H, y = row % H;
       float* const to = plane < C       ? &out.centre(plane, y, 0)

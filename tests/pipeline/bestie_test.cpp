@@ -178,11 +178,12 @@ struct sizes {
 
 TEST_CASE("instances by definition", "[pipeline][reference]")
 {
-  auto const [H, W, seed] = GENERATE(sizes{24, 31, 1}, sizes{31, 40, 2}, sizes{20, 150, 3});
+  auto const size = GENERATE(sizes{24, 31, 1}, sizes{31, 40, 2}, sizes{20, 150, 3});
+  index_t const H = size.H, W = size.W;
   auto const kernel = GENERATE(5, 41);
   bool const whole = GENERATE(false, true);
   double const beta = GENERATE(0.0, 3.0);
-  scene const s(H, W, seed);
+  scene const s(H, W, size.seed);
   by_definition const oracle{s, 0.3, kernel, beta, whole};
   bestie_instance_options options;
   options.threshold = 0.3;

@@ -122,6 +122,9 @@ TEST_CASE("softmax and select refuse what they document", "[activation][errors]"
                         "mirrored scores(1,0,2)");
   CAMBIUM_THROWS_SAYING(probability_at(cpu{}, scores, regions), precondition_error, "scores(1,0,2) is nan");
   CAMBIUM_THROWS_SAYING(select(cpu{}, scores, regions, {0, 1}), precondition_error, "(0,2) is nan");
+  grid<double, 3> huge(2, 1, 1);
+  huge(1, 0, 0) = 1e300;
+  CAMBIUM_THROWS_SAYING(decide(cpu{}, huge), precondition_error, "larger than a float can hold");
   CHECK_NOTHROW(select(cpu{}, scores, regions, {0, 0}));  // nobody reads channel 1
   CHECK(decide(cpu{}, grid<float, 3>(2, 0, 3)).label.size() == 0);
   CHECK(decide(cpu{}, grid<float, 3>(2, 3, 0)).label.size() == 0);

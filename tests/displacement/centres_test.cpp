@@ -261,6 +261,30 @@ TEST_CASE("distances are rounded as the original's", "[displacement][reference]"
     }
 }
 
+TEST_CASE("which of two equally far centres is nearer is the rounding's choice", "[displacement][reference]")
+{
+  // (a,b) and (b,a) are as far from the cell (0,0); one product of each sum is rounded, the other is not.
+  auto const at = uniform<float, 2>({4000, 2}, 1, 9, 31);
+  grid<float, 3> const still(2, 1, 1);
+  int second = 0, differ = 0;
+  for (int k = 0; k < 4000; ++k) {
+    auto const square = [](float dy, float dx) {
+      float const volatile down = dy * dy;
+      return static_cast<float>(static_cast<long double>(dx) * static_cast<long double>(dx) +
+                                static_cast<long double>(down));
+    };
+    float const a = at(k, 0), b = at(k, 1);
+    int const want = std::sqrt(square(b, a)) < std::sqrt(square(a, b)) ? 2 : 1;
+    second += want == 2;
+    differ += (square(b, a) < square(a, b) ? 2 : 1) != want;
+    points const both{{static_cast<double>(a), static_cast<double>(b)},
+                      {static_cast<double>(b), static_cast<double>(a)}};
+    REQUIRE(group_pixels(cpu{}, still, both)(0, 0) == want);
+  }
+  CHECK(second > 10);
+  CHECK(differ > 10);
+}
+
 TEST_CASE("offsets of another size and of the mirror image", "[displacement][picture]")
 {
   grid<float, 3> offset(2, 1, 3);

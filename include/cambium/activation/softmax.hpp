@@ -7,6 +7,7 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -19,6 +20,7 @@ struct softmax_row {
   float* row;  ///< [channels, width]
   index_t channels;
   index_t width;  ///< a multiple of 16
+  bool* finite;   ///< becomes false when a score is not
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
@@ -26,11 +28,14 @@ struct softmax_row {
     constexpr int lanes = Bytes / 4;
     using numbers = pack<float, lanes>;
     for (index_t x = 0; x < width; x += lanes) {
-      numbers most = lanes_at<lanes>(row + x).v, sum{};
+      numbers most = lanes_at<lanes>(row + x).v, sum{}, nothing = most - most;
       for (index_t l = 1; l < channels; ++l) {
         numbers const v = lanes_at<lanes>(row + l * width + x).v;
         most = v > most ? v : most;
+        nothing += v - v;  // NaN once it was not finite
       }
+      bits<float, lanes> const odd = nothing != nothing;
+      for (int i = 0; i < lanes; ++i) *finite = *finite && odd[i] == 0;
       for (index_t l = 0; l < channels; ++l) {
         numbers v = lanes_at<lanes>(row + l * width + x).v - most;
         exponential<lanes>(v);
@@ -60,6 +65,9 @@ class softmax_block {
 
   explicit softmax_block(index_t channels) : own_(static_cast<std::size_t>(channels * cells), 0.f), mirrored_(own_) {}
 
+  /// Was every score so far a finite number, as a float?
+  bool finite() const { return finite_; }
+
   /// Probabilities of cells x .. x+n-1 of row y: channel l at [l * cells].
   template <class T>
   float const* operator()(isa set, stack_view<T const> scores, stack_view<T const> flipped, index_t y, index_t x,
@@ -79,17 +87,18 @@ class softmax_block {
 
  private:
   template <class T>
-  static void fill(isa set, stack_view<T const> const& from, index_t y, index_t x, index_t n, cells_t<float>& to)
+  void fill(isa set, stack_view<T const> const& from, index_t y, index_t x, index_t n, cells_t<float>& to)
   {
     for (index_t l = 0; l < from.extent[0]; ++l)
       if (n == cells)  // a constant number of bytes is copied in registers
         copy_as_float(&from(l, y, x), cells, to.data() + l * cells);
       else
         copy_as_float(&from(l, y, x), n, to.data() + l * cells);
-    run_widest(set, softmax_row{to.data(), from.extent[0], cells});
+    run_widest(set, softmax_row{to.data(), from.extent[0], cells, &finite_});
   }
 
   cells_t<float> own_, mirrored_;
+  bool finite_ = true;
 };
 
 /// The largest of the channels of a block, the lowest of equal ones.
@@ -153,10 +162,9 @@ template <stack_like S>
           " but those of the mirror image ", flipped);
   expects(allowed.empty() || static_cast<index_t>(allowed.size()) == L, "decide: ", L, " channels but ",
           static_cast<index_t>(allowed.size()), " entries of allowed");
-  expects_finite(where, in, "decide: scores");
-  if (flipped.data != nullptr) expects_finite(where, flipped, "decide: mirrored scores");
   class_decision out{make_grid<std::int32_t>({H, W}), make_grid<float>({H, W})};
   isa const set = vectors_of(where);
+  std::atomic<bool> finite{true};
   for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
     softmax_block block(L);
     float best[softmax_block::cells];
@@ -169,7 +177,13 @@ template <stack_like S>
         std::copy_n(best, n, &out.probability(y, x));
         std::copy_n(label, n, &out.label(y, x));
       }
+    if (!block.finite()) finite = false;
   });
+  if (!finite) {  // looked at while they were read; now which one is it?
+    expects_finite(where, in, "decide: scores");
+    if (flipped.data != nullptr) expects_finite(where, flipped, "decide: mirrored scores");
+    expects(false, "decide: a score is larger than a float can hold");
+  }
   return out;
 }
 

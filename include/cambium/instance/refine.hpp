@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -47,7 +46,7 @@ struct refine_options {
 /// @source       Kim et al., CVPR 2022, section 3.4; refine_label_generation, utils/utils.py of clovaai/BESTIE. `most` is compared
 ///               with the largest id that owns a cell, as there
 template <image_like R, image_like I>
-void refine_into(cpu const&, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
+void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
                  std::vector<index_t> const& first, std::vector<group_measure> const& groups, refine_options options,
                  centre_targets_view const& out)
 {
@@ -87,8 +86,7 @@ void refine_into(cpu const&, R const& regions, std::vector<std::int32_t> const& 
   std::vector<target> targets(groups.size() + 1);
   bool const exact = options.centre == centroid::exact;
   heat_stamp const stamp(options.sigma, exact ? stamping::exact : stamping::original);
-  for (index_t row = 0; W > 0 && row < C * H; ++row)
-    std::memset(&out.centre(row / H, row % H, 0), 0, static_cast<std::size_t>(W) * sizeof(float));
+  clear(where, out.centre);
   for (std::size_t r = 1; r < of.size(); ++r) {
     auto const begin = static_cast<std::size_t>(first[r - 1]), end = static_cast<std::size_t>(first[r]);
     std::size_t last = end;

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 namespace cambium {
 
@@ -33,6 +34,24 @@ inline void expects_targets(centre_targets_view const& out, index_t H, index_t W
               out.offset.extent[1] == H && out.offset.extent[2] == W && out.weight.extent[0] == H &&
               out.weight.extent[1] == W,
           who, ": a map of ", H, " x ", W, " but targets of ", out.centre, ", ", out.offset, " and ", out.weight);
+}
+
+/// Sets planes to 0, in as long pieces as they lie in.
+inline void clear(cpu const& where, stack_view<float> planes)
+{
+  index_t const H = planes.extent[1], W = planes.extent[2], rows = W == 0 ? 0 : planes.extent[0] * H;
+  for_each_share(where, rows, 1048576 / (W + 1) + 1, [&](index_t begin, index_t end) {
+    index_t const together = planes.contiguous() ? end - begin : 1;
+    for (index_t row = begin; row < end; row += together)
+      std::memset(&planes(row / H, row % H, 0), 0, static_cast<std::size_t>(together * W) * sizeof(float));
+  });
+}
+inline void clear(cpu const& where, centre_targets_view const& out)
+{
+  clear(where, out.centre);
+  clear(where, out.offset);
+  for (index_t y = 0; y < out.weight.extent[0]; ++y)
+    if (out.weight.extent[1] > 0) std::fill_n(&out.weight(y, 0), out.weight.extent[1], 0.f);
 }
 
 /// Which cell or position the mean of a region's cells stands for.

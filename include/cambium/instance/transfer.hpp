@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -78,7 +77,6 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     expects(options.sup == supervision::image || !stamp.refuses(H, W, p.y, p.x), "transfer: a cue at the half cell (",
             p.y, ",", p.x, "), which the original refuses; round it, or take centroid::exact");
   }
-  expects_labels(label, N, "transfer: component");
   struct run {
     index_t y, begin, end;
     std::size_t component;
@@ -86,6 +84,8 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
   std::vector<run> runs;  // of components; the map is walked once
   std::vector<index_t> area(static_cast<std::size_t>(N + 1), 0);
   for_each_run(label, [&](index_t y, index_t begin, index_t end, value_of<L, 2> at) {
+    expects(0 <= at && static_cast<index_t>(at) <= N, "transfer: component(", y, ",", begin, ") is ",
+            static_cast<index_t>(at), ", outside 0..", N);
     if (at == 0 || categories[static_cast<std::size_t>(at - 1)] < 0) return;
     area[static_cast<std::size_t>(at)] += end - begin;
     runs.push_back({y, begin, end, static_cast<std::size_t>(at)});
@@ -148,15 +148,7 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     if (!exact) p.y = std::trunc(p.y), p.x = std::trunc(p.x);
   }
 
-  for_each_share(where, W == 0 ? 0 : (C + 3) * H, 512, [&](index_t begin, index_t end) {
-    for (index_t row = begin; row < end; ++row) {
-      index_t const plane = row / H, y = row % H;
-      float* const to = plane < C       ? &out.centre(plane, y, 0)
-                        : plane < C + 2 ? &out.offset(plane - C, y, 0)
-                                        : &out.weight(y, 0);
-      std::memset(to, 0, static_cast<std::size_t>(W) * sizeof(float));
-    }
-  });
+  clear(where, out);
   for_each_part([&](part const& mine, index_t y, index_t begin, index_t end) {
     std::fill(&out.weight(y, 0) + begin, &out.weight(y, 0) + end, 1.f);
     std::fill(&out.offset(0, y, 0) + begin, &out.offset(0, y, 0) + end,

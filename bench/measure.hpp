@@ -114,6 +114,7 @@ void add_instance();
 void add_crf();
 void add_metric();
 void add_label_uncertainty();
+void add_bestie();
 void add_pipeline();
 #if defined(CAMBIUM_BENCH_TORCH)
 void add_affinity_loss_torch();

@@ -133,10 +133,10 @@ TEST_CASE("drop_small rejects what it documents", "[component][errors]")
 {
   auto found = parts({".1", "2."});
   found.count = 1;
-  CAMBIUM_THROWS_SAYING(drop_small(cpu{}, found, 1), precondition_error, "label 2 is outside 0..1");
+  CAMBIUM_THROWS_SAYING(drop_small(cpu{}, found, 1), precondition_error, "label(1,0) is 2, outside 0..1");
   found = parts({".1", "2."});
   found.label(0, 0) = -1;
-  CAMBIUM_THROWS_SAYING(drop_small(cpu{}, found, 1), precondition_error, "label -1 is outside 0..2");
+  CAMBIUM_THROWS_SAYING(drop_small(cpu{}, found, 1), precondition_error, "label(0,0) is -1, outside 0..2");
 }
 
 TEST_CASE("cores grow inside their region", "[component][picture]")
@@ -211,4 +211,27 @@ TEST_CASE("grow rejects what it documents", "[component][errors]")
   CAMBIUM_THROWS_SAYING(grow(cpu{}, parts({".1"}), grid<std::int32_t, 2>(2, 2)), precondition_error,
                         "labels are [1,2] but regions are [2,2]");
   CHECK(grow(cpu{}, components<>{grid<std::int32_t, 2>(0, 4), 0}, grid<std::int32_t, 2>(0, 4)).label.size() == 0);
+}
+
+TEST_CASE("components in the order of rows or of blocks", "[component][picture]")
+{
+  auto const found = parts({
+      "..1.2",
+      ".3...",
+      "3..4.",
+      "...44",
+  });
+  CHECK(reorder(cpu{}, found, label_order::raster).label == found.label);
+  rows const blocks{
+      "..2.3",
+      ".1...",
+      "1..4.",
+      "...44",
+  };
+  CHECK(drawn(reorder(cpu{}, found, label_order::blocks).label) == blocks);
+  CHECK(reorder(cpu{}, found, label_order::blocks).count == 4);
+  CHECK(reorder(cpu{}, components<>{picture({"2"}), 3}, label_order::blocks).label(0, 0) == 1);  // empty ones come last
+  CHECK(reorder(cpu{}, components<>{grid<std::int32_t, 2>(0, 3), 0}, label_order::blocks).count == 0);
+  CAMBIUM_THROWS_SAYING(reorder(cpu{}, components<>{picture({"2"}), 1}, label_order::raster), precondition_error,
+                        "label(0,0) is 2, outside 0..1");
 }

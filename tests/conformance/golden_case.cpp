@@ -1,8 +1,11 @@
 #include "golden_case.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 namespace conformance {
 
@@ -139,8 +142,83 @@ void golden_case::compare(std::string const& array, numbers const& got)
   }
 }
 
+void golden_case::result_tied(std::vector<std::string> const& arrays, std::vector<ranked> const& got,
+                              std::vector<ranked> const& want, index_t most, std::vector<ranked> const& maxima)
+{
+  for (auto const& array : arrays) seen_.insert(array);
+  if (got.size() != want.size()) {
+    fail(arrays[0] + ": " + std::to_string(got.size()) + " maxima, " + std::to_string(want.size()) + " expected");
+    return;
+  }
+  for (std::size_t begin = 0, end; begin < want.size(); begin = end) {
+    auto const of_run = [&](ranked const& r) {
+      return r.channel == want[begin].channel && r.score == want[begin].score;
+    };
+    for (end = begin; end < want.size() && of_run(want[end]);) ++end;
+    auto const run = [&](std::vector<ranked> const& list) {
+      std::vector<ranked> part(list.begin() + static_cast<std::ptrdiff_t>(begin),
+                               list.begin() + static_cast<std::ptrdiff_t>(end));
+      std::sort(part.begin(), part.end());
+      return part;
+    };
+    auto const have = run(got), need = run(want);
+    bool right = std::all_of(have.begin(), have.end(), of_run);
+    if (want[begin].score != 0 && right) {
+      std::vector<ranked> all;
+      std::copy_if(maxima.begin(), maxima.end(), std::back_inserter(all), of_run);
+      std::sort(all.begin(), all.end());
+      auto const in_channel = std::count_if(want.begin(), want.begin() + static_cast<std::ptrdiff_t>(end),
+                                            [&](ranked const& r) { return r.channel == want[begin].channel; });
+      bool const cut = in_channel == most && all.size() > need.size();
+      right = cut ? std::includes(all.begin(), all.end(), have.begin(), have.end()) &&
+                        std::adjacent_find(have.begin(), have.end()) == have.end()
+                  : have == need;
+    }
+    if (!right)
+      fail(arrays[0] + ": other maxima of channel " + std::to_string(want[begin].channel) + " with score " +
+           text(want[begin].score));
+  }
+}
+
+void golden_case::result_text(std::string const& file, std::string const& content)
+{
+  for (auto const& entry : manifest.value("texts", json::array())) {
+    if (entry.at("file") != file || entry.at("role") != "expected") continue;
+    seen_.insert(file);
+    std::string const mode = entry.at("compare").at("mode");
+    if (mode != "exact" && mode != "lines_tied") return fail(file + ": unknown compare mode " + mode);
+    auto const lines = [&](std::istream& in) {
+      std::vector<std::string> out;
+      for (std::string line; std::getline(in, line);) out.push_back(line);
+      if (mode == "exact") return out;
+      // Lines of one class and score lie side by side; sorted among themselves they compare as sets.
+      auto const tie = [](std::string const& line) {
+        auto const at = line.find(' ', line.find(' ') + 1);
+        return at == std::string::npos ? line : line.substr(at);
+      };
+      for (auto first = out.begin(); first != out.end();) {
+        auto const last = std::find_if(first, out.end(), [&](auto const& line) { return tie(line) != tie(*first); });
+        std::sort(first, last);
+        first = last;
+      }
+      return out;
+    };
+    std::ifstream expected(folder / file);
+    std::istringstream own(content);
+    auto const want = lines(expected), got = lines(own);
+    if (got.size() != want.size())
+      return fail(file + ": " + std::to_string(got.size()) + " lines, " + std::to_string(want.size()) + " expected");
+    for (std::size_t i = 0; i < want.size(); ++i)
+      if (got[i] != want[i])
+        return fail(file + ": line " + std::to_string(i + 1) + " is '" + got[i] + "' instead of '" + want[i] + "'");
+  }
+}
+
 void golden_case::finish()
 {
+  for (auto const& entry : manifest.value("texts", json::array()))
+    if (entry.at("role") == "expected" && seen_.count(entry.at("file")) == 0)
+      fail(entry.at("file").get<std::string>() + ": expected, but not computed");
   for (auto const& [array, entry] : files_)
     if (entry.at("role") == "expected" && seen_.count(array) == 0) fail(array + ": expected, but not computed");
 }

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <compare>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -79,13 +80,31 @@ class golden_case {
     compare(array + "_f64", {shape, values});
   }
 
+  /// A place with a score in one channel of a list of maxima.
+  struct ranked {
+    index_t channel;
+    double score;
+    index_t y;
+    index_t x;
+    auto operator<=>(ranked const&) const = default;
+  };
+
+  /// Hand in a list of maxima, of each channel by falling score, that stands for all these arrays (mode topk_ties):
+  /// scores agree; the places of equal scores agree as sets; where a list of `most` ends among equal scores, any of
+  /// `maxima` with that score will do. Scores of 0 are filling and may stand anywhere.
+  void result_tied(std::vector<std::string> const& arrays, std::vector<ranked> const& got,
+                   std::vector<ranked> const& want, index_t most, std::vector<ranked> const& maxima);
+
+  /// Hand in a text: equal to the expected file, but for the order of lines of one class with one score under lines_tied.
+  void result_text(std::string const& file, std::string const& text);
+
   /// An expected array that another one stands in for; `why` is shown when asked for.
   void excuse(std::string const& array) { seen_.insert(array); }
 
   /// A fault the stage found by itself.
   void fail(std::string const& what) { faults.push_back(what); }
 
-  /// Expected arrays nobody handed in become faults.
+  /// Expected arrays and texts nobody handed in become faults.
   void finish();
 
   std::filesystem::path folder;
@@ -117,5 +136,6 @@ stage_table const& irnet_stages();
 stage_table const& irnet_training_stages();
 stage_table const& evaluation_stages();
 stage_table const& bestie_loss_stages();
+stage_table const& bestie_stages();
 
 }  // namespace conformance

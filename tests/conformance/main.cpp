@@ -56,6 +56,7 @@ int main(int count, char** arguments)
       using conformance::stage_table;
       std::pair<char const*, stage_table const*> const tables[] = {{"irnet", &conformance::irnet_stages()},
                                                                    {"irnet", &conformance::irnet_training_stages()},
+                                                                   {"bestie", &conformance::bestie_stages()},
                                                                    {"bestie", &conformance::bestie_loss_stages()},
                                                                    {"bestie", &conformance::evaluation_stages()}};
       for (auto const& [system, table] : tables) {

@@ -12,6 +12,15 @@
 
 namespace cambium {
 
+/// The rule: is a displacement shorter than the threshold? Its squares are rounded before they are summed.
+template <class T>
+[[gnu::always_inline]] inline bool is_weak(T dy, T dx, T threshold)
+{
+  T down = dy * dy, right = dx * dx;
+  pin(down), pin(right);
+  return std::sqrt(right + down) < threshold;
+}
+
 /// Mark the cells where a displacement field is weak: the surroundings of its centroids.
 ///
 ///   out = 1 where sqrt(dy^2 + dx^2) < threshold, otherwise 0
@@ -36,11 +45,8 @@ template <stack_like D>
   auto out = make_grid<std::uint8_t>({field.extent[1], field.extent[2]});
   for_each_share(where, field.extent[1], 32, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < field.extent[2]; ++x) {
-        T down = field(0, y, x) * field(0, y, x), right = field(1, y, x) * field(1, y, x);
-        pin(down), pin(right);
-        out(y, x) = std::sqrt(right + down) < static_cast<T>(threshold);
-      }
+      for (index_t x = 0; x < field.extent[2]; ++x)
+        out(y, x) = is_weak(field(0, y, x), field(1, y, x), static_cast<T>(threshold));
   });
   return out;
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -99,6 +100,24 @@ void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
   using value = std::remove_const_t<T>;
   expects_inside(where, v, std::numeric_limits<value>::lowest(), std::numeric_limits<value>::max(), what,
                  "a finite number");
+}
+
+/// Throws unless every cell of a label map is one of 0..most: "what(y,x) is 7, outside 0..5".
+///
+/// @complexity Theta(cells), and a second look only at a row that is wrong
+template <class T>
+void expects_labels(image_view<T> const& labels, index_t most, char const* what)
+{
+  static_assert(std::is_integral_v<T>, "labels are integers");
+  for (index_t y = 0; labels.extent[1] > 0 && y < labels.extent[0]; ++y) {
+    auto const* const row = &labels(y, 0);
+    bool outside = false;  // a negative label is a large number without a sign
+    for (index_t x = 0; x < labels.extent[1]; ++x)
+      outside |= static_cast<std::uint64_t>(row[x]) > static_cast<std::uint64_t>(most);
+    for (index_t x = 0; outside && x < labels.extent[1]; ++x)
+      expects(static_cast<std::uint64_t>(row[x]) <= static_cast<std::uint64_t>(most), what, "(", y, ",", x, ") is ",
+              static_cast<index_t>(row[x]), ", outside 0..", most);
+  }
 }
 
 }  // namespace cambium

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/local_maximum.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <type_traits>
+
+namespace cambium {
+
+/// Replace every cell by the mean of the window around it, where cells outside the map count as 0.
+///
+/// @param where   cpu
+/// @param maps    [C,H,W] finite
+/// @param kernel  [cells] side of the window, odd
+/// @return [C,H,W]
+///
+/// @throws       precondition_error: an even kernel, NaN or infinite values
+/// @invariant    a map of ones stays 1 inside; its corner becomes ((kernel + 1) / (2 * kernel))^2, 4/9 for 3
+/// @complexity   Theta(C * H * W * kernel^2)
+/// @determinism  exact: one sum in the type of the maps, row after row, and one division
+/// @source       smoothing, PAM/point_extraction.py of clovaai/BESTIE: avg_pool2d, which counts its padding, so that peaks
+///               at the border are damped
+template <stack_like M>
+[[nodiscard]] auto smooth(cpu const& where, M const& maps, index_t kernel = 3) -> grid<value_of<M, 3>, 3>
+{
+  using T = value_of<M, 3>;
+  static_assert(std::is_floating_point_v<T>, "smooth: maps are of float or double");
+  auto const in = as_view<3>(maps, "smooth: maps");
+  expects_window(kernel, "smooth");
+  expects_finite(where, in, "smooth: maps");
+  index_t const C = in.extent[0], H = in.extent[1], W = in.extent[2], reach = kernel / 2;
+  auto out = grid<T, 3>(C, H, W);
+  for_each_share(where, W == 0 ? 0 : C * H, 16, [&](index_t begin, index_t end) {
+    for (index_t at = begin; at < end; ++at) {
+      index_t const c = at / H, y = at % H;
+      T* const sum = &out(c, y, 0);
+      for (index_t v = std::max<index_t>(0, y - reach); v <= std::min(H - 1, y + reach); ++v) {
+        T const* const row = &in(c, v, 0);
+        for (index_t u = -reach; u <= reach; ++u) {
+          index_t const last = std::min(W, W - u);
+          for (index_t x = std::max<index_t>(0, -u); x < last; ++x) sum[x] += row[x + u];
+        }
+      }
+      for (index_t x = 0; x < W; ++x) sum[x] /= static_cast<T>(kernel * kernel);
+    }
+  });
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,233 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+namespace cambium {
+
+/// Scores of all channels along a row, in place: they become their softmax.
+struct softmax_row {
+  float* row;  ///< [channels, width]
+  index_t channels;
+  index_t width;  ///< a multiple of 16
+  bool* finite;   ///< becomes false when a score is not
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / 4;
+    using numbers = pack<float, lanes>;
+    for (index_t x = 0; x < width; x += lanes) {
+      numbers most = lanes_at<lanes>(row + x).v, sum{}, nothing = most - most;
+      for (index_t l = 1; l < channels; ++l) {
+        numbers const v = lanes_at<lanes>(row + l * width + x).v;
+        most = v > most ? v : most;
+        nothing += v - v;  // NaN once it was not finite
+      }
+      bits<float, lanes> const odd = nothing != nothing;
+      for (int i = 0; i < lanes; ++i) *finite = *finite && odd[i] == 0;
+      for (index_t l = 0; l < channels; ++l) {
+        numbers v = lanes_at<lanes>(row + l * width + x).v - most;
+        exponential<lanes>(v);
+        sum += v;
+        lanes_at<lanes>(row + l * width + x).v = v;
+      }
+      numbers const part = 1 / sum;
+      for (index_t l = 0; l < channels; ++l) lanes_at<lanes>(row + l * width + x).v *= part;
+    }
+  }
+};
+
+/// Copies cells into a buffer of floats.
+template <class T>
+void copy_as_float(T const* from, index_t count, float* to)
+{
+  if constexpr (std::is_same_v<T, float>)
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+  else
+    for (index_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+/// The softmax of a block of cells that lie side by side; or of two outputs, their mean.
+class softmax_block {
+ public:
+  static constexpr index_t cells = 64;  ///< few enough that all channels stay in the nearest cache
+
+  explicit softmax_block(index_t channels) : own_(static_cast<std::size_t>(channels * cells), 0.f), mirrored_(own_) {}
+
+  /// Was every score so far a finite number, as a float?
+  bool finite() const { return finite_; }
+
+  /// Probabilities of cells x .. x+n-1 of row y: channel l at [l * cells].
+  template <class T>
+  float const* operator()(isa set, stack_view<T const> scores, stack_view<T const> flipped, index_t y, index_t x,
+                          index_t n)
+  {
+    fill(set, scores, y, x, n, own_);
+    if (flipped.data != nullptr) {
+      fill(set, flipped, y, scores.extent[2] - x - n, n, mirrored_);
+      for (index_t l = 0; l < scores.extent[0]; ++l) {
+        float* const p = own_.data() + l * cells;
+        float const* const q = mirrored_.data() + l * cells + n - 1;
+        for (index_t i = 0; i < n; ++i) p[i] = (p[i] + q[-i]) / 2;
+      }
+    }
+    return own_.data();
+  }
+
+ private:
+  template <class T>
+  void fill(isa set, stack_view<T const> const& from, index_t y, index_t x, index_t n, cells_t<float>& to)
+  {
+    for (index_t l = 0; l < from.extent[0]; ++l)
+      if (n == cells)  // a constant number of bytes is copied in registers
+        copy_as_float(&from(l, y, x), cells, to.data() + l * cells);
+      else
+        copy_as_float(&from(l, y, x), n, to.data() + l * cells);
+    run_widest(set, softmax_row{to.data(), from.extent[0], cells, &finite_});
+  }
+
+  cells_t<float> own_, mirrored_;
+  bool finite_ = true;
+};
+
+/// The largest of the channels of a block, the lowest of equal ones.
+struct largest_channel {
+  float const* value;
+  index_t channels;
+  char const* allowed;  ///< one entry a channel, or null
+  float* best;
+  std::int32_t* label;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / 4;
+    for (index_t x = 0; x < softmax_block::cells; x += lanes) {
+      pack<float, lanes> most = lanes_at<lanes>(value + x).v;
+      bits<float, lanes> of{};
+      for (index_t l = 1; l < channels; ++l) {
+        if (allowed != nullptr && allowed[l] == 0) continue;
+        pack<float, lanes> const v = lanes_at<lanes>(value + l * softmax_block::cells + x).v;
+        bits<float, lanes> const better = v > most;
+        most = better ? v : most;
+        of = better ? bits<float, lanes>{} + static_cast<std::int32_t>(l) : of;
+      }
+      lanes_at<lanes>(best + x).v = most;
+      lanes_at<lanes>(label + x).v = of;
+    }
+  }
+};
+
+/// The most probable class of each cell, and how probable it is.
+struct class_decision {
+  grid<std::int32_t, 2> label;  ///< [H,W] channel
+  grid<float, 2> probability;   ///< [H,W] of that channel
+};
+
+/// Decide for one class a cell, by the softmax of a network's scores.
+///
+///   label = argmax over l of p(l),   p = softmax of scores, or its mean with that of the mirror image
+///
+/// @param where    cpu
+/// @param scores   [L,H,W] finite, L >= 1; channel 0 is the background
+/// @param flipped  [L,H,W] of the mirror image, or null
+/// @param allowed  L entries, or none: classes where it is 0 do not take part, without the others gaining; the background
+///                 always does
+///
+/// @throws       precondition_error: NaN or infinite scores, no channel, shapes that differ
+/// @invariant    ties go to the lower channel
+/// @complexity   Theta(L * H * W) exponentials
+/// @determinism  the same bits for every number of threads; between instruction sets within a few ulp
+/// @source       get_ins_map, utils/utils.py of clovaai/BESTIE
+template <stack_like S>
+[[nodiscard]] class_decision decide(cpu const& where, S const& scores, stack_view<value_of<S, 3> const> flipped = {},
+                                    std::vector<char> const& allowed = {})
+{
+  using T = value_of<S, 3>;
+  auto const in = as_view<3>(scores, "decide: scores");
+  index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
+  expects(L >= 1, "decide: scores are ", in, ", without a channel");
+  expects(flipped.data == nullptr || same_shape(in, flipped), "decide: scores are ", in,
+          " but those of the mirror image ", flipped);
+  expects(allowed.empty() || static_cast<index_t>(allowed.size()) == L, "decide: ", L, " channels but ",
+          static_cast<index_t>(allowed.size()), " entries of allowed");
+  class_decision out{make_grid<std::int32_t>({H, W}), make_grid<float>({H, W})};
+  isa const set = vectors_of(where);
+  std::atomic<bool> finite{true};
+  for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
+    softmax_block block(L);
+    float best[softmax_block::cells];
+    std::int32_t label[softmax_block::cells];
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < W; x += softmax_block::cells) {
+        index_t const n = std::min(softmax_block::cells, W - x);
+        float const* const p = block(set, stack_view<T const>(in), flipped, y, x, n);
+        run_widest(set, largest_channel{p, L, allowed.empty() ? nullptr : allowed.data(), best, label});
+        std::copy_n(best, n, &out.probability(y, x));
+        std::copy_n(label, n, &out.label(y, x));
+      }
+    if (!block.finite()) finite = false;
+  });
+  if (!finite) {  // looked at while they were read; now which one is it?
+    expects_finite(where, in, "decide: scores");
+    if (flipped.data != nullptr) expects_finite(where, flipped, "decide: mirrored scores");
+    expects(false, "decide: a score is larger than a float can hold");
+  }
+  return out;
+}
+
+/// How probable given labels are, by the softmax of a network's scores.
+///
+/// @param where   cpu
+/// @param scores  [L,H,W] finite
+/// @param labels  [H,W] of integers; elsewhere than 1..L-1 the result is 0
+/// @return [H,W] softmax(scores)(label)
+///
+/// @throws       precondition_error: NaN or infinite scores, shapes that differ
+/// @complexity   O(L) exponentials a cell, in blocks with a labelled cell
+/// @determinism  as decide
+/// @source       refine_label_generation, utils/utils.py of clovaai/BESTIE
+template <stack_like S, image_like M>
+[[nodiscard]] grid<float, 2> probability_at(cpu const& where, S const& scores, M const& labels)
+{
+  static_assert(std::is_integral_v<value_of<M, 2>>, "probability_at: labels are integers");
+  auto const in = as_view<3>(scores, "probability_at: scores");
+  using T = value_of<S, 3>;
+  auto const label = as_view<2>(labels, "probability_at: labels");
+  index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
+  expects(label.extent[0] == H && label.extent[1] == W, "probability_at: scores are ", in, " but labels are ", label);
+  expects_finite(where, in, "probability_at: scores");
+  grid<float, 2> out(H, W);
+  isa const set = vectors_of(where);
+  for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
+    softmax_block block(L);
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < W; x += softmax_block::cells) {
+        auto const known = [&](index_t u) {
+          auto const l = static_cast<index_t>(label(y, u));
+          return 0 < l && l < L;
+        };
+        index_t first = x, last = std::min(x + softmax_block::cells, W);
+        while (first < last && !known(first)) ++first;
+        while (first < last && !known(last - 1)) --last;
+        if (first == last) continue;
+        float const* const p = block(set, stack_view<T const>(in), {}, y, first, last - first);
+        for (index_t u = first; u < last; ++u)
+          if (known(u)) out(y, u) = p[static_cast<index_t>(label(y, u)) * softmax_block::cells + u - first];
+      }
+  });
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,460 @@
+#pragma once
+// Between a centre map with an offset field and instances: centres are found region by region, and every cell of a
+// region votes for one of them. Regions share no cell, so one pass over the image serves all regions and classes.
+
+#include <cambium/core/error.hpp>
+#include <cambium/displacement/cluster.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
+#include <cambium/grid/local_maximum.hpp>
+#include <cambium/grid/points.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// The centres of each region of a map, region by region.
+struct region_centres {
+  points at;
+  std::vector<index_t> first{0};  ///< N + 1 entries: those of region r are at[first[r-1]] .. at[first[r]-1]
+
+  index_t regions() const { return static_cast<index_t>(first.size()) - 1; }
+  index_t begin(index_t region) const { return first[static_cast<std::size_t>(region - 1)]; }
+  index_t end(index_t region) const { return first[static_cast<std::size_t>(region)]; }
+};
+
+/// Sort (region, point) pairs by region; of a region they keep their order.
+inline region_centres by_region(std::vector<std::pair<index_t, point>> const& found, index_t count)
+{
+  region_centres out;
+  out.first.assign(static_cast<std::size_t>(count + 1), 0);
+  for (auto const& [region, at] : found) ++out.first[static_cast<std::size_t>(region)];
+  for (std::size_t r = 1; r < out.first.size(); ++r) out.first[r] += out.first[r - 1];
+  out.at.resize(found.size());
+  std::vector<index_t> next = out.first;
+  for (auto const& [region, at] : found)
+    out.at[static_cast<std::size_t>(next[static_cast<std::size_t>(region - 1)]++)] = at;
+  return out;
+}
+
+/// Throws unless an offset field [2,H,W] lies over this map and is finite. `who` begins the messages.
+template <class T, class U>
+void expects_offset(cpu const& where, stack_view<T> const& offset, image_view<U> const& map, char const* who)
+{
+  expects(offset.extent[0] == 2 && offset.extent[1] == map.extent[0] && offset.extent[2] == map.extent[1], who,
+          ": offsets are ", offset, " over a map of ", map);
+  expects_finite(where, offset, who);
+}
+
+struct centre_options {
+  double threshold = 0.1;  ///< centres exceed it, and 0; refine_thresh, val_thresh
+  index_t kernel = 41;     ///< [cells] side of the window that a centre must dominate in its region; odd
+  plateau plateaus = plateau::every_cell;
+};
+
+/// Find the local maxima of a centre map, in each region by itself.
+///
+/// @param where     cpu
+/// @param response  [H,W] finite: the centre map of the class of each region, from select
+/// @param regions   [H,W] int32, 0 outside, 1..count
+/// @param count     [regions]
+/// @param options   threshold = 0.1, kernel = 41, plateaus = every_cell
+/// @return of each region the centres in raster order, the response as score
+///
+/// @throws       precondition_error: shapes that differ, a region outside 0..count, NaN or infinite responses, an even
+///               kernel, a NaN threshold
+/// @complexity   Theta(H * W), and kernel^2 for each cell above the threshold that no neighbour exceeds
+/// @determinism  exact
+/// @source       find_instance_center, utils/utils.py of clovaai/BESTIE, on the centre map times the region: `>` against
+///               the threshold rounded to float. Its top_k ranks coordinates instead of scores and is left out
+template <image_like X, image_like R>
+[[nodiscard]] region_centres find_centres(cpu const& where, X const& response, R const& regions, index_t count,
+                                          centre_options options = {})
+{
+  using T = value_of<X, 2>;
+  auto const heat = as_view<2>(response, "find_centres: response");
+  image_view<std::int32_t const> const region = as_view<2>(regions, "find_centres: regions");
+  expects(same_shape(heat, region), "find_centres: response is ", heat, " but regions are ", region);
+  expects_window(options.kernel, "find_centres");
+  expects(!std::isnan(options.threshold), "find_centres: threshold is nan");
+  expects_finite(where, heat, "find_centres: response");
+  expects(count >= 0, "find_centres: count is ", count);
+  expects_labels(region, count, "find_centres: region");
+  T const above = std::max(T(0), static_cast<T>(options.threshold));
+  local_maximum<T> const here{heat, region, options.kernel / 2};
+  std::vector<place> cells;
+  for (index_t y = 0; y < heat.extent[0]; ++y)
+    for (index_t x = 0; x < heat.extent[1]; ++x)
+      if (heat(y, x) > above && region(y, x) != 0 && here(y, x)) cells.push_back({y, x});
+  if (options.plateaus == plateau::one_cell) cells = one_of_each_plateau(here, cells);
+  std::vector<std::pair<index_t, point>> found;
+  for (place const at : cells)
+    found.push_back({region(at.y, at.x),
+                     {static_cast<double>(at.y), static_cast<double>(at.x), 0, static_cast<double>(heat(at.y, at.x))}});
+  return by_region(found, count);
+}
+
+/// The cells of each region where the offset field is shorter than a radius: around a centre they form a disc.
+///
+/// @param regions  [H,W] int32, 0 outside
+/// @param offset   [2,H,W] (dy,dx) finite
+/// @param radius   [cells] > 0
+/// @return [H,W] the region where the field is weak, 0 elsewhere: to be labelled with edge neighbours
+/// @throws precondition_error
+template <image_like R, stack_like D>
+[[nodiscard]] grid<std::int32_t, 2> weak_cells(cpu const& where, R const& regions, D const& offset, double radius = 2.5)
+{
+  using T = value_of<D, 3>;
+  image_view<std::int32_t const> const region = as_view<2>(regions, "weak_cells: regions");
+  auto const field = as_view<3>(offset, "weak_cells: offset");
+  expects(radius > 0, "weak_cells: radius is ", radius);
+  expects_offset(where, field, region, "weak_cells: offset");
+  auto out = make_grid<std::int32_t>({region.extent[0], region.extent[1]});
+  for_each_share(where, region.extent[0], 262144 / (region.extent[1] + 1) + 1, [&](index_t begin, index_t end) {
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < region.extent[1]; ++x)
+        out(y, x) =
+            region(y, x) != 0 && is_weak(field(0, y, x), field(1, y, x), static_cast<T>(radius)) ? region(y, x) : 0;
+  });
+  return out;
+}
+
+/// Cells nearer than a radius to the middle of a cell: 21 for 2.5.
+inline index_t disc_area(double radius)
+{
+  expects(radius > 0 && radius < 1e6, "disc_area: radius is ", radius);
+  index_t const reach = static_cast<index_t>(radius) + 1;
+  index_t area = 0;
+  for (index_t dy = -reach; dy <= reach; ++dy)
+    for (index_t dx = -reach; dx <= reach; ++dx) area += static_cast<double>(dy * dy + dx * dx) < radius * radius;
+  return area;
+}
+
+struct disc_options {
+  double radius = 2.5;   ///< [cells] that weak_cells was asked for
+  double tolerance = 3;  ///< [cells] by which the area of a disc may differ, itself excluded; beta
+  bool outside = true;   ///< the rest of the map counts as one more disc, the first: the original
+};
+
+/// Take weak places of the size of a disc for centres.
+///
+/// @param where    cpu
+/// @param weak     [H,W] 0..N: components of weak_cells, edge neighbours, in raster order
+/// @param N        [components]
+/// @param regions  [H,W] int32 0..count
+/// @param count    [regions]
+/// @param options  radius = 2.5, tolerance = 3, outside = true
+/// @return of each region the truncated means of components with |area - disc_area(radius)| < tolerance, in their order
+///
+/// @pre          a component lies in one region
+/// @throws       precondition_error: shapes that differ, labels outside their ranges, a NaN tolerance
+/// @complexity   Theta(H * W + N + count)
+/// @determinism  exact
+/// @source       cluster_peaks, utils/utils.py of clovaai/BESTIE, whose loop over components begins with the background:
+///               everything outside the weak cells of a region is a centre when it has the size of a disc
+template <image_like L, image_like R>
+[[nodiscard]] region_centres disc_centres(cpu const&, L const& weak, index_t N, R const& regions, index_t count,
+                                          disc_options options = {})
+{
+  auto const label = as_view<2>(weak, "disc_centres: weak");
+  image_view<std::int32_t const> const region = as_view<2>(regions, "disc_centres: regions");
+  expects(same_shape(label, region), "disc_centres: weak is ", label, " but regions are ", region);
+  expects(!std::isnan(options.tolerance), "disc_centres: tolerance is nan");
+  expects(count >= 0, "disc_centres: count is ", count);
+  expects_labels(region, count, "disc_centres: region");
+  expects(N >= 0, "disc_centres: N is ", N);
+  expects_labels(label, N, "disc_centres: weak");
+  struct sums {
+    index_t area = 0, y = 0, x = 0, region = 0;
+    void operator+=(sums const& s) { area += s.area, y += s.y, x += s.x; }
+  };
+  std::vector<sums> of(static_cast<std::size_t>(N + 1)), in_region(static_cast<std::size_t>(count + 1));
+  index_t const H = label.extent[0], W = label.extent[1];
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      auto const at = static_cast<index_t>(label(y, x));
+      if (at == 0) continue;
+      of[static_cast<std::size_t>(at)] += {1, y, x, 0};
+      of[static_cast<std::size_t>(at)].region = region(y, x);
+    }
+  double const ideal = static_cast<double>(disc_area(options.radius));
+  auto const fits = [&](sums const& s) {
+    return s.area > 0 && std::abs(static_cast<double>(s.area) - ideal) < options.tolerance;
+  };
+  auto const centre = [](sums const& s) {
+    return point{static_cast<double>(s.y / s.area), static_cast<double>(s.x / s.area)};
+  };
+  std::vector<std::pair<index_t, point>> found;
+  if (options.outside) {
+    for (auto const& s : of) in_region[static_cast<std::size_t>(s.region)] += s;
+    for (index_t r = 1; r <= count; ++r) {
+      auto const& s = in_region[static_cast<std::size_t>(r)];
+      sums const rest{H * W - s.area, H * (H - 1) / 2 * W - s.y, W * (W - 1) / 2 * H - s.x, r};
+      if (fits(rest)) found.push_back({r, centre(rest)});
+    }
+  }
+  for (auto const& s : of)
+    if (s.region != 0 && fits(s)) found.push_back({s.region, centre(s)});
+  return by_region(found, count);
+}
+
+struct join_options {
+  double least = 0.05;  ///< a further centre needs a larger response where it is
+  double apart = 100;   ///< [cells] and must be farther than this from every centre found before
+  double relative = 0;  ///< > 0: farther than this fraction of the diagonal of its region's box instead
+  bool whole_regions =
+      false;  ///< a region without any centre gets one, where its response is largest; val_ignore = False
+};
+
+/// Add further centres to those found in the centre map, where they are far from them.
+///
+/// Further centres of one region are not compared with each other. The response becomes 1 where one is added.
+///
+/// @param where     cpu
+/// @param found     centres of count regions
+/// @param further   more of them, from disc_centres
+/// @param regions   [H,W] int32 0..count
+/// @param options   least = 0.05, apart = 100, relative = 0, whole_regions = false
+/// @param response  [H,W] as given to find_centres; marked here
+/// @return of each region the centres found, then the further ones
+///
+/// @throws       precondition_error: shapes or numbers of regions that differ, negative or NaN options
+/// @complexity   O(H * W + centres * further centres of a region)
+/// @determinism  exact
+/// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow that
+///               a cluster stands there. Its distance is absolute, so that in small regions nothing is ever added
+template <image_like R, image_like X>
+[[nodiscard]] region_centres join_centres(cpu const&, region_centres const& found, region_centres const& further,
+                                          R const& regions, join_options options, X&& response)
+{
+  using T = value_of<X, 2>;
+  image_view<std::int32_t const> const region = as_view<2>(regions, "join_centres: regions");
+  auto const heat = as_view<2>(response, "join_centres: response");
+  index_t const count = found.regions(), H = region.extent[0], W = region.extent[1];
+  expects(further.regions() == count, "join_centres: centres of ", count, " and of ", further.regions(), " regions");
+  expects(same_shape(heat, region), "join_centres: response is ", heat, " but regions are ", region);
+  expects(options.apart >= 0 && options.relative >= 0 && !std::isnan(options.least), "join_centres: apart is ",
+          options.apart, ", relative ", options.relative, ", least ", options.least);
+  expects_labels(region, count, "join_centres: region");
+  for (auto const* const list : {&found, &further})
+    for (point const& p : list->at)
+      expects(0 <= p.y && p.y < static_cast<double>(H) && 0 <= p.x && p.x < static_cast<double>(W), "join_centres: (",
+              p.y, ",", p.x, ") is outside a map of ", region);
+
+  std::vector<box> bounds;
+  if (options.relative > 0 && !further.at.empty()) {
+    bounds.assign(static_cast<std::size_t>(count + 1), {H, W, 0, 0});
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        box& b = bounds[static_cast<std::size_t>(region(y, x))];
+        b = {std::min(b.top, y), std::min(b.left, x), y + 1, std::max(b.right, x + 1)};
+      }
+  }
+  auto const cell_of = [](point const& p) { return place{static_cast<index_t>(p.y), static_cast<index_t>(p.x)}; };
+  std::vector<place> marks;
+  region_centres out;
+  for (index_t r = 1; r <= count; ++r) {
+    out.at.insert(out.at.end(), found.at.begin() + found.begin(r), found.at.begin() + found.end(r));
+    double apart = options.apart;
+    if (!bounds.empty()) {
+      box const& b = bounds[static_cast<std::size_t>(r)];
+      apart =
+          options.relative * std::hypot(static_cast<double>(b.bottom - b.top), static_cast<double>(b.right - b.left));
+    }
+    for (index_t i = further.begin(r); i < further.end(r); ++i) {
+      point p = further.at[static_cast<std::size_t>(i)];
+      auto const [y, x] = cell_of(p);
+      bool fits = region(y, x) == r && heat(y, x) > static_cast<T>(options.least);
+      for (index_t j = found.begin(r); j < found.end(r) && fits; ++j) {
+        point const& q = found.at[static_cast<std::size_t>(j)];
+        fits = (q.y - p.y) * (q.y - p.y) + (q.x - p.x) * (q.x - p.x) > apart * apart;
+      }
+      if (!fits) continue;
+      p.score = 1;
+      out.at.push_back(p);
+      marks.push_back({y, x});
+    }
+    out.first.push_back(static_cast<index_t>(out.at.size()));
+  }
+  for (place const m : marks) heat(m.y, m.x) = 1;
+  if (!options.whole_regions) return out;
+
+  std::vector<std::pair<index_t, point>> all;
+  std::vector<char> lone(static_cast<std::size_t>(count + 1), 0);
+  bool any = false;
+  for (index_t r = 1; r <= count; ++r) {
+    lone[static_cast<std::size_t>(r)] = out.begin(r) == out.end(r);
+    any = any || out.begin(r) == out.end(r);
+    for (index_t i = out.begin(r); i < out.end(r); ++i) all.push_back({r, out.at[static_cast<std::size_t>(i)]});
+  }
+  if (!any) return out;
+  std::vector<point> best(lone.size());
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      auto const r = static_cast<std::size_t>(region(y, x));
+      if (r == 0 || lone[r] == 0) continue;
+      auto const here = static_cast<double>(heat(y, x));
+      if (lone[r] == 2 && !(here > best[r].score)) continue;
+      best[r] = {static_cast<double>(y), static_cast<double>(x), 0, here};
+      lone[r] = 2;
+    }
+  for (std::size_t r = 1; r < lone.size(); ++r)
+    if (lone[r] == 2) all.push_back({static_cast<index_t>(r), best[r]});
+  return by_region(all, count);
+}
+
+/// The rule: which of some centres is nearest to where a cell's offset leads? The distance is
+/// sqrt(dx * dx + [dy * dy]) with one rounding inside the sum, in float; the first of equal ones wins.
+struct nearest_centre {
+  float const* cy;
+  float const* cx;
+  index_t count;
+
+  [[gnu::always_inline]] index_t operator()(float y, float x) const
+  {
+    index_t best = 0;
+    float least = std::numeric_limits<float>::infinity(), root = least;
+    for (index_t k = 0; k < count; ++k) {
+      float const dy = cy[k] - y, dx = cx[k] - x, square = std::fma(dx, dx, dy * dy);
+      if (!(square < least)) continue;
+      float const distance = std::sqrt(square);
+      if (distance < root) best = k, root = distance, least = square;
+    }
+    return best;
+  }
+};
+
+/// Lets the cells of some rows vote.
+template <class T, class R>
+struct vote_rows {
+  image_view<R const> region;
+  stack_view<T const> offset;
+  region_centres const* centres;
+  float const* cy;
+  float const* cx;
+  image_view<std::int32_t> out;
+  index_t first_row;
+  index_t last_row;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    for (index_t y = first_row; y < last_row; ++y)
+      for (index_t x = 0; x < region.extent[1]; ++x) {
+        auto const r = static_cast<index_t>(region(y, x));
+        index_t id = 0;
+        if (r != 0) {
+          index_t const first = centres->begin(r), count = centres->end(r) - first;
+          if (count == 1) id = first + 1;
+          if (count > 1)
+            id = first + 1 +
+                 nearest_centre{cy + first, cx + first, count}(
+                     static_cast<float>(y) + static_cast<float>(offset(0, y, x)),
+                     static_cast<float>(x) + static_cast<float>(offset(1, y, x)));
+        }
+        out(y, x) = static_cast<std::int32_t>(id);
+      }
+  }
+};
+
+/// Group the cells of each region: every cell goes to the centre of its region that its offset leads nearest to.
+///
+///   out(y,x) = 1 + argmin over k of |centre(k) - ((y,x) + offset(y,x))|,   0 outside and in regions without a centre
+///
+/// @param where    cpu
+/// @param offset   [2,H,W] (dy,dx) in cells, finite: centre minus cell
+/// @param regions  [H,W] of integers, 0..N
+/// @param centres  of N regions
+/// @return [H,W] int32, 0 or 1 + index into centres.at
+///
+/// @throws       precondition_error: shapes that differ, a region outside 0..N, NaN or infinite offsets or centres
+/// @invariant    of several centres equally near the first wins; a region's only centre takes all of it
+/// @complexity   O(cells of regions * centres of their region), one pass for all regions
+/// @determinism  exact, on every machine: positions, products and roots in float, rounded as the original's are
+/// @source       Cheng et al., CVPR 2020, eq. (1); group_pixels, utils/utils.py of clovaai/BESTIE, which runs over the whole
+///               map once a region and needs memory for centres * H * W distances. Without a centre it raises
+template <stack_like D, image_like R>
+[[nodiscard]] grid<std::int32_t, 2> group_pixels(cpu const& where, D const& offset, R const& regions,
+                                                 region_centres const& centres)
+{
+  using T = value_of<D, 3>;
+  using cell_type = value_of<R, 2>;
+  auto const field = as_view<3>(offset, "group_pixels: offset");
+  image_view<cell_type const> const region = as_view<2>(regions, "group_pixels: regions");
+  expects_offset(where, field, region, "group_pixels: offset");
+  expects_labels(region, centres.regions(), "group_pixels: region");
+  std::vector<float> cy, cx;
+  for (point const& p : centres.at) {
+    expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
+    cy.push_back(static_cast<float>(p.y)), cx.push_back(static_cast<float>(p.x));
+  }
+  auto out = make_grid<std::int32_t>({region.extent[0], region.extent[1]});
+  isa const set = vectors_of(where);
+  for_each_share(where, region.extent[0], 16, [&](index_t begin, index_t end) {
+    run_widest(set, vote_rows<T, cell_type>{region, field, &centres, cy.data(), cx.data(), out.view(), begin, end});
+  });
+  return out;
+}
+
+/// As above, the whole map being one region.
+template <stack_like D>
+[[nodiscard]] grid<std::int32_t, 2> group_pixels(cpu const& where, D const& offset, points const& centres)
+{
+  auto const field = as_view<3>(offset, "group_pixels: offset");
+  auto whole = make_grid<std::uint8_t>({field.extent[1], field.extent[2]});
+  std::fill(whole.cells().begin(), whole.cells().end(), std::uint8_t{1});
+  return group_pixels(where, offset, whole, {centres, {0, static_cast<index_t>(centres.size())}});
+}
+
+/// Multiply an offset field, when the map it is read on has another size than the one it was learnt on.
+///
+/// @param where   cpu
+/// @param offset  [2,H,W] (dy,dx)
+/// @param down    factor of dy: height of the map / height of what the network saw
+/// @param across  factor of dx
+/// @return [2,H,W]; the factors are rounded to its type first
+/// @throws precondition_error
+template <stack_like D>
+[[nodiscard]] auto scale_offsets(cpu const&, D const& offset, double down, double across) -> grid<value_of<D, 3>, 3>
+{
+  using T = value_of<D, 3>;
+  auto const field = as_view<3>(offset, "scale_offsets: offset");
+  expects(field.extent[0] == 2, "scale_offsets: offset is ", field, " instead of [2,H,W]");
+  expects(std::isfinite(down) && std::isfinite(across), "scale_offsets: factors are ", down, " and ", across);
+  auto out = grid_like<T, host>(field);
+  for (index_t c = 0; c < 2; ++c)
+    for (index_t y = 0; y < field.extent[1]; ++y)
+      for (index_t x = 0; x < field.extent[2]; ++x)
+        out(c, y, x) = field(c, y, x) * static_cast<T>(c == 0 ? down : across);
+  return out;
+}
+
+/// The mean of an offset field and of that of the mirror image, which is turned back: its columns and the sign of dx.
+/// @throws precondition_error on differing shapes
+template <stack_like D>
+[[nodiscard]] auto mean_with_mirrored_offsets(cpu const&, D const& offset, D const& flipped) -> grid<value_of<D, 3>, 3>
+{
+  using T = value_of<D, 3>;
+  auto const a = as_view<3>(offset, "mean_with_mirrored_offsets: offset");
+  auto const b = as_view<3>(flipped, "mean_with_mirrored_offsets: flipped");
+  expects(a.extent[0] == 2 && same_shape(a, b), "mean_with_mirrored_offsets: offsets are ", a, " and ", b);
+  auto out = grid_like<T, host>(a);
+  for (index_t y = 0; y < a.extent[1]; ++y)
+    for (index_t x = 0; x < a.extent[2]; ++x) {
+      index_t const u = a.extent[2] - 1 - x;
+      out(0, y, x) = (a(0, y, x) + b(0, y, u)) / 2;
+      out(1, y, x) = (a(1, y, x) - b(1, y, u)) / 2;
+    }
+  return out;
+}
+
+}  // namespace cambium

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// How many maxima a plateau of equal cells is.
+enum class plateau {
+  every_cell,  ///< as many as it has cells: the original of BESTIE
+  one_cell,    ///< one, at the cell nearest to the mean of its cells, the first of several in raster order
+};
+
+/// Throws unless a window of this many cells a side has a centre: odd and positive. `who` begins the message.
+inline void expects_window(index_t kernel, char const* who)
+{
+  expects(kernel >= 1 && kernel % 2 == 1, who, ": kernel is ", kernel, "; a window has an odd number of cells a side");
+}
+
+/// Where a cell is.
+struct place {
+  index_t y = 0;
+  index_t x = 0;
+
+  friend bool operator==(place const&, place const&) = default;
+};
+
+/// The rule: is no cell of the window around a cell larger than it?
+///
+/// Cells outside the map do not count and, where there are regions, nor do cells of other regions.
+template <class T>
+struct local_maximum {
+  image_view<T const> map;                ///< [H,W] without NaN
+  image_view<std::int32_t const> region;  ///< [H,W], or null
+  index_t reach;                          ///< [cells] the window's side is 2 * reach + 1
+
+  bool operator()(index_t y, index_t x) const
+  {
+    // Nearly every cell has a larger neighbour; only the others are worth the whole window.
+    return above(y, x, std::min<index_t>(1, reach)) && (reach <= 1 || above(y, x, reach));
+  }
+
+ private:
+  bool above(index_t y, index_t x, index_t by) const
+  {
+    index_t const left = std::max<index_t>(0, x - by), right = std::min(map.extent[1] - 1, x + by);
+    index_t const bottom = std::min(map.extent[0] - 1, y + by);
+    T const mine = map(y, x);
+    for (index_t v = std::max<index_t>(0, y - by); v <= bottom; ++v) {
+      T const* const row = &map(v, 0);
+      bool larger = false;  // no way out inside a row, which compilers take several cells at a time
+      if (region.data == nullptr) {
+        for (index_t u = left; u <= right; ++u) larger |= row[u] > mine;
+      } else {
+        std::int32_t const* const of = &region(v, 0);
+        std::int32_t const own = region(y, x);
+        for (index_t u = left; u <= right; ++u) larger |= (row[u] > mine) & (of[u] == own);
+      }
+      if (larger) return false;
+    }
+    return true;
+  }
+};
+
+/// Keep one cell of each plateau: of cells that touch, corners included, and are equal in value and region.
+///
+/// @param cells  in raster order
+/// @return       a subset, in raster order
+template <class T>
+std::vector<place> one_of_each_plateau(local_maximum<T> const& of, std::vector<place> const& cells)
+{
+  auto const before = [](place a, place b) { return std::pair{a.y, a.x} < std::pair{b.y, b.x}; };
+  auto const at = [&](place c) -> index_t {
+    auto const found = std::lower_bound(cells.begin(), cells.end(), c, before);
+    return found != cells.end() && *found == c ? found - cells.begin() : -1;
+  };
+  auto const same = [&](place a, place b) {
+    return of.map(a.y, a.x) == of.map(b.y, b.x) &&
+           (of.region.data == nullptr || of.region(a.y, a.x) == of.region(b.y, b.x));
+  };
+  std::vector<place> out;
+  std::vector<char> taken(cells.size(), 0);
+  std::vector<std::size_t> members;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (taken[i] != 0) continue;
+    members.assign(1, i);
+    taken[i] = 1;
+    double y = 0, x = 0;
+    for (std::size_t next = 0; next < members.size(); ++next) {
+      place const c = cells[members[next]];
+      y += static_cast<double>(c.y), x += static_cast<double>(c.x);
+      for (index_t dy = -1; dy <= 1; ++dy)
+        for (index_t dx = -1; dx <= 1; ++dx) {
+          index_t const n = at({c.y + dy, c.x + dx});
+          if (n < 0 || taken[static_cast<std::size_t>(n)] != 0 || !same(c, cells[static_cast<std::size_t>(n)]))
+            continue;
+          taken[static_cast<std::size_t>(n)] = 1;
+          members.push_back(static_cast<std::size_t>(n));
+        }
+    }
+    std::sort(members.begin(), members.end());
+    y /= static_cast<double>(members.size()), x /= static_cast<double>(members.size());
+    double nearest = std::numeric_limits<double>::infinity();
+    place best;
+    for (std::size_t const m : members) {
+      double const dy = static_cast<double>(cells[m].y) - y, dx = static_cast<double>(cells[m].x) - x;
+      if (dy * dy + dx * dx < nearest) nearest = dy * dy + dx * dx, best = cells[m];
+    }
+    out.push_back(best);
+  }
+  std::sort(out.begin(), out.end(), before);
+  return out;
+}
+
+}  // namespace cambium

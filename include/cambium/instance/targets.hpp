@@ -1,0 +1,201 @@
+#pragma once
+// What a network that predicts centres and offsets is taught.
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/points.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+namespace cambium {
+
+/// Targets of one image: what to predict, and how much each cell counts.
+struct centre_targets {
+  grid<float, 3> centre;  ///< [C,H,W] heat map of each class, 1 at a centre
+  grid<float, 3> offset;  ///< [2,H,W] (dy,dx), centre minus cell
+  grid<float, 2> weight;  ///< [H,W] 0 where nothing is known
+};
+
+/// Where targets are written to.
+struct centre_targets_view {
+  stack_view<float> centre;
+  stack_view<float> offset;
+  image_view<float> weight;
+};
+
+/// Throws unless the targets lie over a map of this size. `who` begins the message.
+inline void expects_targets(centre_targets_view const& out, index_t H, index_t W, char const* who)
+{
+  expects(out.centre.extent[1] == H && out.centre.extent[2] == W && out.offset.extent[0] == 2 &&
+              out.offset.extent[1] == H && out.offset.extent[2] == W && out.weight.extent[0] == H &&
+              out.weight.extent[1] == W,
+          who, ": a map of ", H, " x ", W, " but targets of ", out.centre, ", ", out.offset, " and ", out.weight);
+}
+
+/// Sets planes to 0, in as long pieces as they lie in.
+inline void clear(cpu const& where, stack_view<float> planes)
+{
+  index_t const H = planes.extent[1], W = planes.extent[2], rows = W == 0 ? 0 : planes.extent[0] * H;
+  for_each_share(where, rows, 1048576 / (W + 1) + 1, [&](index_t begin, index_t end) {
+    index_t const together = planes.contiguous() ? end - begin : 1;
+    for (index_t row = begin; row < end; row += together)
+      std::memset(&planes(row / H, row % H, 0), 0, static_cast<std::size_t>(together * W) * sizeof(float));
+  });
+}
+inline void clear(cpu const& where, centre_targets_view const& out)
+{
+  clear(where, out.centre);
+  clear(where, out.offset);
+  for (index_t y = 0; y < out.weight.extent[0]; ++y)
+    if (out.weight.extent[1] > 0) std::fill_n(&out.weight(y, 0), out.weight.extent[1], 0.f);
+}
+
+/// Which cell or position the mean of a region's cells stands for.
+enum class centroid {
+  truncated,  ///< the cell at the truncated mean: the original, up to one cell too far up and left
+  exact,      ///< the mean itself
+};
+
+/// What a heat map does with a position between cells.
+enum class stamping {
+  original,  ///< the kernel moves to the nearest cell, with the original's roundings of exact halves
+  exact,     ///< the Gaussian of the position itself
+};
+
+/// Throws unless sigma can be used. `who` begins the message.
+inline void expects_sigma(int sigma, char const* who)
+{
+  expects(sigma >= 1 && sigma <= 1000, who, ": sigma is ", sigma, ", outside 1..1000");
+}
+
+/// The kernel of a centre's heat map: exp(-(dy^2 + dx^2) / (2 sigma^2)), 6 * sigma + 3 cells a side, 1 in the middle.
+///
+/// @param sigma  [cells] 1..1000
+/// @throws precondition_error
+/// @source gaussian, utils/utils.py of clovaai/BESTIE
+inline grid<double, 2> heat_kernel(int sigma)
+{
+  expects_sigma(sigma, "heat_kernel");
+  index_t const side = 6 * sigma + 3, middle = side / 2;
+  auto out = make_grid<double>({side, side});
+  for (index_t y = 0; y <= middle; ++y)  // an eighth of it is enough: the rest is its mirror image
+    for (index_t x = 0; x <= y; ++x) {
+      index_t const square = (y - middle) * (y - middle) + (x - middle) * (x - middle);
+      double const v = std::exp(-static_cast<double>(square) / (2.0 * sigma * sigma));
+      for (index_t const v0 : {y, side - 1 - y})
+        for (index_t const u0 : {x, side - 1 - x}) out(v0, u0) = out(u0, v0) = v;
+    }
+  return out;
+}
+
+/// Stamps centres on heat maps.
+class heat_stamp {
+ public:
+  heat_stamp(int sigma, stamping rounding) : sigma_(sigma), rounding_(rounding)
+  {
+    auto const exact = heat_kernel(sigma);
+    kernel_ = make_grid<float>({exact.shape()[0], exact.shape()[1]});
+    std::transform(exact.cells().begin(), exact.cells().end(), kernel_.cells().begin(),
+                   [](double v) { return static_cast<float>(v); });
+  }
+
+  /// Would the original's patch at this position differ in size from the kernel, so that it raises?
+  bool refuses(index_t H, index_t W, double y, double x) const
+  {
+    if (rounding_ == stamping::exact || !inside(H, W, y, x)) return false;
+    return !along(y, H).fits || !along(x, W).fits;
+  }
+
+  /// map = max(map, kernel at the position); nothing when it is off the map. @pre !refuses(...)
+  void operator()(image_view<float> map, double y, double x) const
+  {
+    index_t const H = map.extent[0], W = map.extent[1];
+    if (!inside(H, W, y, x)) return;
+    if (rounding_ == stamping::exact && (y != std::floor(y) || x != std::floor(x))) return between_cells(map, y, x);
+    span const down = along(y, H), across = along(x, W);
+    for (index_t v = down.first; v < down.last; ++v) {
+      float const* const from = &kernel_(v - down.origin, across.first - across.origin);
+      float* const to = &map(v, 0) + across.first;
+      for (index_t u = 0; u < across.last - across.first; ++u) to[u] = std::max(to[u], from[u]);
+    }
+  }
+
+ private:
+  struct span {
+    index_t origin;  ///< where the kernel begins
+    index_t first;   ///< of the map
+    index_t last;    ///< one past it
+    bool fits;       ///< not longer than the kernel
+  };
+  static bool inside(index_t H, index_t W, double y, double x)
+  {
+    return y >= 0 && x >= 0 && y < static_cast<double>(H) && x < static_cast<double>(W);
+  }
+  /// Both ends are rounded by themselves, halves to even: at an exact half the patch is one cell shorter or longer.
+  span along(double at, index_t cells) const
+  {
+    auto const origin = static_cast<index_t>(std::nearbyint(at - 3 * sigma_ - 1));
+    auto const end = static_cast<index_t>(std::nearbyint(at + 3 * sigma_ + 2));
+    index_t const last = std::min(cells, end);
+    return {origin, std::max<index_t>(0, origin), last, last - origin <= kernel_.shape()[0]};
+  }
+  void between_cells(image_view<float> map, double y, double x) const
+  {
+    auto const range = [&](double at, index_t cells) {
+      return std::pair{std::max<index_t>(0, static_cast<index_t>(std::ceil(at)) - 3 * sigma_ - 1),
+                       std::min<index_t>(cells, static_cast<index_t>(std::floor(at)) + 3 * sigma_ + 2)};
+    };
+    auto const [top, bottom] = range(y, map.extent[0]);
+    auto const [left, right] = range(x, map.extent[1]);
+    for (index_t v = top; v < bottom; ++v)
+      for (index_t u = left; u < right; ++u) {
+        double const dy = static_cast<double>(v) - y, dx = static_cast<double>(u) - x;
+        map(v, u) = std::max(map(v, u), static_cast<float>(std::exp(-(dy * dy + dx * dx) / (2.0 * sigma_ * sigma_))));
+      }
+  }
+
+  int sigma_;
+  stamping rounding_;
+  grid<float, 2> kernel_;
+};
+
+struct heat_options {
+  int sigma = 6;  ///< [cells]
+  stamping rounding = stamping::original;
+};
+
+/// Draw the heat maps of centres: of each class the largest of its centres' Gaussians.
+///
+/// @param centres  finite; those off the map leave no trace
+/// @param C        classes; categories are 0..C-1
+/// @param size     [cells]
+/// @param options  sigma = 6, rounding = original
+/// @return [C,H,W] in [0,1]
+///
+/// @throws       precondition_error: a category outside 0..C-1, a NaN or infinite place, and with stamping::original a
+///               position at an exact half where the original raises
+/// @complexity   Theta(C * H * W + centres * (6 * sigma + 3)^2)
+/// @determinism  exact up to the mathematics library's exponential
+/// @source       center_map_gen, utils/utils.py of clovaai/BESTIE; the Gaussian is cut off at 3 * sigma + 1 cells
+inline grid<float, 3> centre_map(cpu const&, points const& centres, index_t C, extent2 size, heat_options options = {})
+{
+  expects(C >= 0 && size.height >= 0 && size.width >= 0, "centre_map: ", C, " classes of ", size.height, " x ",
+          size.width);
+  expects_sigma(options.sigma, "centre_map");
+  heat_stamp const stamp(options.sigma, options.rounding);
+  for (point const& p : centres) {
+    expects(0 <= p.category && p.category < C, "centre_map: category ", p.category, " is outside 0..", C - 1);
+    expects(std::isfinite(p.y) && std::isfinite(p.x), "centre_map: a centre is at (", p.y, ",", p.x, ")");
+    expects(!stamp.refuses(size.height, size.width, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
+            "), which the original refuses; round it, or take stamping::exact");
+  }
+  grid<float, 3> out(C, size.height, size.width);
+  for (point const& p : centres) stamp(out.view()[p.category], p.y, p.x);
+  return out;
+}
+
+}  // namespace cambium

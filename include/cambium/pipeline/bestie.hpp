@@ -1,0 +1,551 @@
+#pragma once
+
+#include <cambium/activation/class_maps.hpp>
+#include <cambium/activation/peaks.hpp>
+#include <cambium/activation/select.hpp>
+#include <cambium/activation/smooth.hpp>
+#include <cambium/activation/softmax.hpp>
+#include <cambium/component/connected.hpp>
+#include <cambium/component/relabel.hpp>
+#include <cambium/displacement/centres.hpp>
+#include <cambium/grid/runs.hpp>
+#include <cambium/instance/refine.hpp>
+#include <cambium/instance/score.hpp>
+#include <cambium/instance/transfer.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+// --- cues ---------------------------------------------------------------------------------------
+
+struct bestie_peak_options {
+  index_t smoothing = 3;  ///< [cells] side of the window that is averaged
+  peak_options peaks{};   ///< kernel = 15, most = 25, threshold = 0.1
+};
+
+/// Find the cues of an image: peaks of its class maps, smoothed after averaging with those of its mirror image.
+///
+/// @param where    cpu
+/// @param maps     [C,h,w] of a classifier, before any normalisation; finite
+/// @param flipped  [C,h,w] of the mirror image
+/// @param image    [pixels]
+/// @param classes  present in the image, 0-based
+/// @param options  defaults of the original
+/// @return points in pixels of the image: classes ascending, of a class by falling score
+///
+/// @throws       precondition_error
+/// @complexity   Theta(C * H * W)
+/// @determinism  as fuse
+/// @source       main program of PAM/point_extraction.py of clovaai/BESTIE
+template <stack_like M>
+[[nodiscard]] points bestie_peaks(cpu const& where, M const& maps, M const& flipped, extent2 image,
+                                  std::vector<std::int32_t> const& classes, bestie_peak_options const& options = {})
+{
+  auto const mean =
+      mean_with_mirrored(where, class_maps(where, maps, image, classes), class_maps(where, flipped, image, classes));
+  return extract_peaks(where, smooth(where, mean, options.smoothing), options.peaks);
+}
+
+// --- regions ------------------------------------------------------------------------------------
+
+/// The components of a semantic map: neighbours of one class, corners included.
+struct class_regions {
+  grid<std::int32_t, 2> label;           ///< [H,W] 0..N
+  std::vector<std::int32_t> categories;  ///< N entries: the class of region i+1, 0-based
+};
+
+/// The value of a label map in each of its components; entry 0 means nothing.
+template <class S>
+[[nodiscard]] std::vector<std::int32_t> values_of(components<> const& found, image_view<S> const& map)
+{
+  std::vector<std::int32_t> out(static_cast<std::size_t>(found.count + 1), 0);
+  for_each_run(found.label.view(), [&](index_t y, index_t begin, index_t, std::int32_t at) {
+    out[static_cast<std::size_t>(at)] = static_cast<std::int32_t>(map(y, begin));
+  });
+  return out;
+}
+
+/// A semantic map without the classes that are not present: everything else, 255 included, becomes 0.
+///
+/// @param semantic  [H,W] of integers, class + 1
+/// @param C         number of classes
+/// @param classes   those present, 0..C-1
+/// @throws precondition_error: a class outside 0..C-1
+template <image_like S>
+[[nodiscard]] auto present_classes(cpu const& where, S const& semantic, index_t C,
+                                   std::vector<std::int32_t> const& classes) -> grid<std::int32_t, 2>
+{
+  static_assert(std::is_integral_v<value_of<S, 2>>, "present_classes: semantic is of integers");
+  auto const in = as_view<2>(semantic, "present_classes: semantic");
+  std::vector<std::int32_t> table(static_cast<std::size_t>(C + 1), 0);
+  for (auto const c : classes) {
+    expects(0 <= c && c < C, "present_classes: class ", c, " is outside 0..", C - 1);
+    table[static_cast<std::size_t>(c + 1)] = c + 1;
+  }
+  auto out = make_grid<std::int32_t>({in.extent[0], in.extent[1]});
+  for_each_share(where, in.extent[0], 262144 / (in.extent[1] + 1) + 1, [&](index_t begin, index_t end) {
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < in.extent[1]; ++x) {
+        auto const at = static_cast<std::uint64_t>(in(y, x));
+        out(y, x) = at < table.size() ? table[at] : 0;
+      }
+  });
+  return out;
+}
+
+/// Find the regions of a semantic map.
+///
+/// @param semantic  [H,W] 0..C, from present_classes
+/// @param smallest  [cells] regions of less are dropped
+/// @return regions by class, of a class in the order of label_order::blocks, in which the original lists instances
+template <image_like S>
+[[nodiscard]] class_regions find_regions(cpu const& where, S const& semantic, index_t smallest)
+{
+  auto const in = as_view<2>(semantic, "find_regions: semantic");
+  auto const found = connected_equal(where, in, c8);
+  auto const key = order_keys(found, label_order::blocks);
+  std::vector<index_t> area(key.size(), 0);
+  for_each_run(found.label.view(), [&](index_t, index_t begin, index_t end, std::int32_t at) {
+    area[static_cast<std::size_t>(at)] += end - begin;
+  });
+  auto const class_of = values_of(found, in);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 1; i < area.size(); ++i)
+    if (area[i] >= smallest) order.push_back(i);
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::tuple{class_of[a], key[a], a} < std::tuple{class_of[b], key[b], b};
+  });
+  class_regions out;
+  std::vector<std::int32_t> table(area.size(), 0);
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    table[order[i]] = static_cast<std::int32_t>(i + 1);
+    out.categories.push_back(class_of[order[i]] - 1);
+  }
+  out.label = relabel(where, found.label, table);
+  return out;
+}
+
+// --- pseudo labels ------------------------------------------------------------------------------
+
+struct bestie_transfer_options {
+  double pseudo_thresh = 0.7;  ///< cues count when their score exceeds it
+  transfer_options labels{};   ///< sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
+};
+
+/// Pseudo instance labels from a semantic map and cues: what the network learns first.
+///
+/// @param where     cpu
+/// @param semantic  [H,W] of integers: class + 1; 0 and everything above C is no class
+/// @param classes   present in the image, 0-based; others are passed over in map and cues
+/// @param cues      points on the map
+/// @param options   defaults of the original
+/// @param out       targets of one image: centre [C,H,W], offset [2,H,W], weight [H,W]
+///
+/// @throws       precondition_error: classes outside 0..C-1, cues off the map, options outside their ranges
+/// @complexity   Theta(C * H * W) for the empty heat maps; one labelling of the map for all classes
+/// @determinism  exact
+/// @source       pseudo_label_generation, utils/utils.py, with the filter of utils/LoadData.py, of clovaai/BESTIE
+template <image_like S>
+void bestie_pseudo_labels_into(cpu const& where, S const& semantic, std::vector<std::int32_t> const& classes,
+                               points const& cues, bestie_transfer_options const& options,
+                               centre_targets_view const& out)
+{
+  static_assert(std::is_integral_v<value_of<S, 2>>, "bestie_pseudo_labels: semantic is of integers");
+  auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
+  index_t const C = out.centre.extent[0];
+  for (auto const c : classes) expects(0 <= c && c < C, "bestie_pseudo_labels: class ", c, " is outside 0..", C - 1);
+  auto const is_present = [&](std::int32_t c) { return std::find(classes.begin(), classes.end(), c) != classes.end(); };
+  auto const found = connected_equal(where, in, c8);
+  auto categories = values_of(found, in);
+  categories.erase(categories.begin());
+  for (auto& c : categories) c = is_present(c - 1) ? c - 1 : -1;
+  points used;
+  for (point const& p : cues)
+    if (p.score > options.pseudo_thresh && is_present(p.category)) used.push_back(p);
+  transfer_into(where, found.label, categories, used, options.labels, out);
+}
+
+/// As bestie_pseudo_labels_into, and allocates the targets.
+/// @param C  number of classes
+template <image_like S>
+[[nodiscard]] centre_targets bestie_pseudo_labels(cpu const& where, S const& semantic,
+                                                  std::vector<std::int32_t> const& classes, points const& cues,
+                                                  index_t C, bestie_transfer_options const& options = {})
+{
+  auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
+  index_t const H = in.extent[0], W = in.extent[1];
+  expects(C >= 0, "bestie_pseudo_labels: ", C, " classes");
+  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  bestie_pseudo_labels_into(where, semantic, classes, cues, options, {out.centre, out.offset, out.weight});
+  return out;
+}
+
+// --- grouping -----------------------------------------------------------------------------------
+
+/// What BESTIE's network says about one image. The views are not owned.
+template <class T>
+struct bestie_output {
+  stack_view<T const> seg;     ///< [C+1,H,W] logits, channel 0 background
+  stack_view<T const> centre;  ///< [C,H,W]
+  stack_view<T const> offset;  ///< [2,H,W] (dy,dx) in cells, centre minus cell
+};
+
+/// Throws unless the maps of an image fit together. `who` begins the message.
+template <class T>
+void check_output(bestie_output<T> const& in, char const* who)
+{
+  index_t const H = in.seg.extent[1], W = in.seg.extent[2];
+  expects(in.seg.extent[0] == in.centre.extent[0] + 1 && in.centre.extent[1] == H && in.centre.extent[2] == W &&
+              in.offset.extent[0] == 2 && in.offset.extent[1] == H && in.offset.extent[2] == W,
+          who, ": logits are ", in.seg, ", centres ", in.centre, " and offsets ", in.offset,
+          "; expected [C+1,H,W], [C,H,W] and [2,H,W]");
+}
+
+struct bestie_group_options {
+  index_t kernel = 41;  ///< [cells] window a centre must dominate
+  double beta = 3;      ///< [cells] tolerance of the disc rule; 0: centres come from the centre map alone
+  double apart = 100;   ///< [cells] of a centre by the disc rule from the others
+  double relative = 0;  ///< > 0: as a fraction of the region's diagonal instead
+  plateau plateaus = plateau::every_cell;
+};
+
+/// What a region without any centre is.
+enum class lone_region {
+  nothing,    ///< in refined labels, and with val_ignore = True
+  one_group,  ///< in inference: it becomes an instance, whose score may be low
+};
+
+/// The cells of regions, grouped around centres.
+template <class T>
+struct bestie_groups {
+  grid<T, 2> response;  ///< [H,W] the centre map of each region's class; 1 where the disc rule added a centre
+  region_centres centres;
+  grid<std::int32_t, 2> ids;  ///< [H,W] 0 or 1 + index into centres.at
+};
+
+/// Group the cells of regions by a network's centres and offsets.
+///
+/// @param where    cpu
+/// @param regions  of the foreground
+/// @param centre   [C,H,W]
+/// @param offset   [2,H,W]
+/// @param threshold  of centres in the centre map; refine_thresh, val_thresh
+/// @param alone    what a region without a centre is
+/// @param options  kernel = 41, beta = 3, apart = 100, relative = 0
+/// @param flipped  [C,H,W] centre maps of the mirror image, or null: then averaged
+///
+/// @throws       precondition_error
+/// @complexity   Theta(H * W), and centres of a region for each of its cells
+/// @determinism  exact
+/// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE, for all regions at once
+template <class T>
+[[nodiscard]] bestie_groups<T> bestie_group(cpu const& where, class_regions const& regions, stack_view<T const> centre,
+                                            stack_view<T const> offset, double threshold, lone_region alone,
+                                            bestie_group_options const& options = {}, stack_view<T const> flipped = {})
+{
+  auto const count = static_cast<index_t>(regions.categories.size());
+  bestie_groups<T> out{select(where, centre, regions.label, regions.categories, flipped), {}, {}};
+  out.centres = find_centres(where, out.response, regions.label, count, {threshold, options.kernel, options.plateaus});
+  region_centres discs = by_region({}, count);
+  if (options.beta > 0) {
+    auto const weak = connected_equal(where, weak_cells(where, regions.label, offset), c4);
+    discs = disc_centres(where, weak.label, weak.count, regions.label, count, {.tolerance = options.beta});
+  }
+  out.centres = join_centres(
+      where, out.centres, discs, regions.label,
+      {.apart = options.apart, .relative = options.relative, .whole_regions = alone == lone_region::one_group},
+      out.response);
+  out.ids = group_pixels(where, offset, regions.label, out.centres);
+  return out;
+}
+
+// --- refined labels -----------------------------------------------------------------------------
+
+/// Where refined labels take their foreground from.
+enum class foreground {
+  semantic,    ///< the weak semantic map: the original's code
+  prediction,  ///< the network's own decision among the classes present: the paper's figure
+};
+
+struct bestie_refine_options {
+  refine_options labels{};        ///< sigma = 6, threshold = 0.3 (of centres, too), most = 5, centre = truncated
+  index_t smallest = 50;          ///< [cells] smaller regions contribute nothing
+  bestie_group_options groups{};  ///< kernel = 41, beta = 3
+  foreground from = foreground::semantic;
+};
+
+/// Refined labels of one image from the network's own output.
+///
+/// @param where     cpu
+/// @param in        what the network says
+/// @param semantic  [H,W] of integers: class + 1; 0 and everything above C is no class
+/// @param classes   present in the image, 0-based
+/// @param options   defaults of the original
+/// @param out       targets; the weight is how sure they are, in [0,1]
+///
+/// @throws       precondition_error: maps that do not fit together, NaN or infinite values, classes outside 0..C-1
+/// @complexity   Theta(C * H * W) for the empty heat maps and a look at the logits; the rest is as bestie_group
+/// @determinism  as decide
+/// @source       refine_label_generation, utils/utils.py of clovaai/BESTIE
+template <class T, image_like S>
+void bestie_refined_image_into(cpu const& where, bestie_output<T> const& in, S const& semantic,
+                               std::vector<std::int32_t> const& classes, bestie_refine_options const& options,
+                               centre_targets_view const& out)
+{
+  check_output(in, "bestie_refined_labels");
+  index_t const C = in.centre.extent[0];
+  auto given = present_classes(where, semantic, C, classes);
+  auto own = grid<float, 2>(0, 0);
+  if (options.from == foreground::prediction) {
+    std::vector<char> allowed(static_cast<std::size_t>(C + 1), 0);
+    for (auto const c : classes) allowed[static_cast<std::size_t>(c + 1)] = 1;
+    auto decided = decide(where, in.seg, {}, allowed);
+    given = std::move(decided.label);
+    own = std::move(decided.probability);
+  } else {
+    own = probability_at(where, in.seg, given);
+  }
+  auto const regions = find_regions(where, given, options.smallest);
+  auto const groups = bestie_group(where, regions, in.centre, in.offset, options.labels.threshold, lone_region::nothing,
+                                   options.groups);
+  auto const measured =
+      measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()), groups.response, own);
+  refine_into(where, regions.label, regions.categories, groups.ids, groups.centres.first, measured, options.labels,
+              out);
+}
+
+/// Targets of several images.
+struct centre_targets_batch {
+  grid<float, 4> centre;  ///< [B,C,H,W]
+  grid<float, 4> offset;  ///< [B,2,H,W]
+  grid<float, 3> weight;  ///< [B,H,W]
+
+  centre_targets_view operator[](index_t b) { return {centre.view()[b], offset.view()[b], weight.view()[b]}; }
+};
+
+/// What BESTIE's network says about several images of one size.
+template <class T>
+struct bestie_batch {
+  view<T const, 4> seg;     ///< [B,C+1,H,W]
+  view<T const, 4> centre;  ///< [B,C,H,W]
+  view<T const, 4> offset;  ///< [B,2,H,W]
+
+  bestie_output<T> operator[](index_t b) const { return {seg[b], centre[b], offset[b]}; }
+};
+
+/// Refined labels of a batch, the images shared among the threads.
+///
+/// @param semantic  [B,H,W]
+/// @param classes   B lists
+/// @param out       of the same shape: B, C, H, W
+///
+/// Everything else as bestie_refined_image_into.
+template <class T, stack_like S>
+void bestie_refined_labels_into(cpu const& where, bestie_batch<T> const& in, S const& semantic,
+                                std::vector<std::vector<std::int32_t>> const& classes,
+                                bestie_refine_options const& options, centre_targets_batch& out)
+{
+  auto const given = as_view<3>(semantic, "bestie_refined_labels: semantic");
+  index_t const B = in.centre.extent[0], H = in.centre.extent[2], W = in.centre.extent[3];
+  expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
+              given.extent[0] == B && given.extent[1] == H && given.extent[2] == W,
+          "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
+          ", semantic maps ", given, " and ", static_cast<index_t>(classes.size()), " lists of classes");
+  expects(same_shape(out.centre.view(), in.centre) && out.offset.shape()[0] == B && out.weight.shape()[0] == B,
+          "bestie_refined_labels: centres are ", in.centre, " but the targets ", out.centre.view());
+  int const inside = std::max<int>(1, thread_count(where) / static_cast<int>(std::clamp<index_t>(B, 1, 4096)));
+  for_each_share(where, B, 1, [&](index_t begin, index_t end) {
+    for (index_t b = begin; b < end; ++b)
+      bestie_refined_image_into(cpu{.threads = inside, .vectors = where.vectors}, in[b], given[b],
+                                classes[static_cast<std::size_t>(b)], options, out[b]);
+  });
+}
+
+/// As above, and allocates the targets.
+template <class T, stack_like S>
+[[nodiscard]] centre_targets_batch bestie_refined_labels(cpu const& where, bestie_batch<T> const& in, S const& semantic,
+                                                         std::vector<std::vector<std::int32_t>> const& classes,
+                                                         bestie_refine_options const& options = {})
+{
+  auto const& [B, C, H, W] = in.centre.extent;
+  centre_targets_batch out{make_grid<float>({B, C, H, W}), make_grid<float>({B, 2, H, W}), make_grid<float>({B, H, W})};
+  bestie_refined_labels_into(where, in, semantic, classes, options, out);
+  return out;
+}
+
+/// What becomes of points on the first row or column.
+enum class border_points {
+  drop,  ///< they are taken for padding of a list: the original
+  keep,
+};
+
+/// Points of the classes present, by class: those of class c are the centres of region c + 1 of a semantic map.
+inline region_centres points_by_class(points const& given, std::vector<std::int32_t> const& classes, index_t C,
+                                      border_points border)
+{
+  std::vector<std::pair<index_t, point>> found;
+  for (point const& p : given) {
+    expects(0 <= p.category && p.category < C, "points_by_class: category ", p.category, " is outside 0..", C - 1);
+    bool const padding = border == border_points::drop && (p.y == 0 || p.x == 0);
+    if (!padding && std::find(classes.begin(), classes.end(), p.category) != classes.end())
+      found.push_back({p.category + 1, p});
+  }
+  return by_region(found, C);
+}
+
+/// Refined offsets of one image with points: every cell of a class is led to the point its offset leads nearest to.
+///
+/// @param where     cpu
+/// @param offset    [2,H,W] of the network
+/// @param semantic  [H,W] of integers: class + 1
+/// @param classes   present in the image, 0-based
+/// @param clicks    points of classes 0..C-1
+/// @param C         number of classes
+/// @param border    drop, the original, or keep
+/// @param to        [2,H,W]
+/// @param weight    [H,W] 1 on classes with a point
+///
+/// @throws       precondition_error
+/// @complexity   O(H * W * points of a class)
+/// @determinism  exact
+/// @source       refine_label_generation_with_point, utils/utils.py of clovaai/BESTIE
+template <class T, image_like S>
+void bestie_refined_offsets_into(cpu const& where, stack_view<T const> offset, S const& semantic,
+                                 std::vector<std::int32_t> const& classes, points const& clicks, index_t C,
+                                 border_points border, stack_view<float> to, image_view<float> weight)
+{
+  auto const centres = points_by_class(clicks, classes, C, border);
+  auto const ids = group_pixels(where, offset, present_classes(where, semantic, C, classes), centres);
+  lead_to_points_into(where, ids, centres.at, to, weight);
+}
+
+// --- instances ----------------------------------------------------------------------------------
+
+/// Whose offsets are read when there is a mirror image.
+enum class mirrored_offsets {
+  first,  ///< those of the image alone: the original
+  mean,   ///< the mean with those of the mirror image, turned back
+};
+
+struct bestie_instance_options {
+  double threshold = 0.1;  ///< of centres; val_thresh
+  index_t smallest = 50;   ///< [cells] smaller regions are passed over
+  lone_region alone = lone_region::one_group;
+  bestie_group_options groups{};  ///< kernel = 41, beta = 3
+  mirrored_offsets offsets = mirrored_offsets::first;
+  extent2
+      seen{};  ///< [pixels] the image as the network saw it, whose pixels its offsets count; 0 x 0: as large as the maps
+};
+
+/// Labels of one image.
+struct bestie_labels {
+  grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1
+  instances objects;               ///< categories are 0-based classes
+};
+
+/// The decision of all classes, or of those present; and the offsets as they are to be read.
+template <class T>
+struct bestie_reading {
+  class_decision decided;
+  grid<T, 3> own;  ///< offsets that had to be changed
+  stack_view<T const> offset;
+};
+
+template <class T>
+[[nodiscard]] bestie_reading<T> read_output(cpu const& where, bestie_output<T> const& in,
+                                            bestie_output<T> const& flipped,
+                                            std::optional<std::vector<std::int32_t>> const& classes,
+                                            bestie_instance_options const& options)
+{
+  check_output(in, "bestie_instances");
+  if (flipped.seg.data != nullptr) check_output(flipped, "bestie_instances: mirror image");
+  index_t const C = in.centre.extent[0], H = in.seg.extent[1], W = in.seg.extent[2];
+  std::vector<char> allowed;
+  if (classes) {
+    allowed.assign(static_cast<std::size_t>(C + 1), 0);
+    for (auto const c : *classes) {
+      expects(0 <= c && c < C, "bestie_instances: class ", c, " is outside 0..", C - 1);
+      allowed[static_cast<std::size_t>(c + 1)] = 1;
+    }
+  }
+  extent2 const seen = options.seen == extent2{} ? extent2{H, W} : options.seen;
+  expects(options.seen == extent2{} || (seen.height > 0 && seen.width > 0), "bestie_instances: the network saw ",
+          seen.height, " x ", seen.width, " pixels");
+  bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}, in.offset};
+  auto const changed = [&](grid<T, 3> offsets) {
+    out.own = std::move(offsets);
+    out.offset = out.own.view();
+  };
+  if (options.offsets == mirrored_offsets::mean && flipped.seg.data != nullptr)
+    changed(mean_with_mirrored_offsets(where, in.offset, flipped.offset));
+  if (seen != extent2{H, W})
+    changed(scale_offsets(where, out.offset, static_cast<double>(H) / static_cast<double>(seen.height),
+                          static_cast<double>(W) / static_cast<double>(seen.width)));
+  return out;
+}
+
+/// Find the instances of an image in the network's output.
+///
+/// @param where    cpu
+/// @param in       what the network says about the image
+/// @param classes  present in the image, 0-based, if that is known: others are passed over
+/// @param options  defaults of the original
+/// @param flipped  what it says about the mirror image, or nothing: scores and centre maps are averaged
+/// @return semantic labels, and instances by class, of a class in the order of label_order::blocks of their regions, of a
+///         region in the order of their centres. Nothing found is an empty list
+///
+/// @throws       precondition_error: maps that do not fit together, NaN or infinite values, classes outside 0..C-1
+/// @complexity   Theta(C * H * W) exponentials, and centres of a region for each of its cells
+/// @determinism  as decide
+/// @source       get_ins_map, utils/utils.py of clovaai/BESTIE. Its rescaling of offsets does nothing, because it reads the size
+///               of maps that were already enlarged; `seen` does what was meant
+template <class T>
+[[nodiscard]] bestie_labels bestie_instances(cpu const& where, bestie_output<T> const& in,
+                                             std::optional<std::vector<std::int32_t>> const& classes = {},
+                                             bestie_instance_options const& options = {},
+                                             bestie_output<T> const& flipped = {})
+{
+  auto reading = read_output(where, in, flipped, classes, options);
+  auto const regions = find_regions(where, reading.decided.label, options.smallest);
+  auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.threshold, options.alone,
+                                      options.groups, flipped.centre);
+  auto const measured = measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()),
+                                       groups.response, reading.decided.probability);
+  std::vector<std::int32_t> categories;
+  for (std::size_t r = 0; r < regions.categories.size(); ++r)
+    categories.insert(categories.end(), static_cast<std::size_t>(groups.centres.first[r + 1] - groups.centres.first[r]),
+                      regions.categories[r]);
+  return {std::move(reading.decided.label), score_groups(where, groups.ids, measured, categories)};
+}
+
+/// Find the instances of an image around given points: one a point that wins a cell of its class.
+///
+/// @param classes  present in the image, 0-based
+/// @param clicks   points of classes 0..C-1; those on the first row and column count
+///
+/// Everything else as bestie_instances; centre maps are not read.
+/// @source get_ins_map_with_point, utils/utils.py of clovaai/BESTIE
+template <class T>
+[[nodiscard]] bestie_labels bestie_instances_at(cpu const& where, bestie_output<T> const& in,
+                                                std::vector<std::int32_t> const& classes, points const& clicks,
+                                                bestie_instance_options const& options = {},
+                                                bestie_output<T> const& flipped = {})
+{
+  auto reading = read_output<T>(where, in, flipped, classes, options);
+  auto const& probability = reading.decided.probability;
+  auto const centres = points_by_class(clicks, classes, in.centre.extent[0], border_points::keep);
+  auto const ids = group_pixels(where, reading.offset, reading.decided.label, centres);
+  auto const measured = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), probability, probability);
+  std::vector<std::int32_t> categories;
+  for (point const& p : centres.at) categories.push_back(p.category);
+  return {std::move(reading.decided.label), score_groups(where, ids, measured, categories, scored_by::class_only)};
+}
+
+}  // namespace cambium

@@ -1,0 +1,357 @@
+#include <cambium/displacement/centres.hpp>
+
+#include "support/catch.hpp"
+#include "support/flood_fill.hpp"
+#include "support/picture.hpp"
+#include "support/random.hpp"
+
+#include <cmath>
+#include <limits>
+
+using namespace cambium;
+using support::drawn;
+using support::picture;
+using support::rows;
+using support::uniform;
+
+namespace {
+
+grid<std::int32_t, 2> whole_map(index_t H, index_t W)
+{
+  grid<std::int32_t, 2> out(H, W);
+  std::fill(out.cells().begin(), out.cells().end(), 1);
+  return out;
+}
+
+/// Regions 0..3 as blobs, and whatever else a test needs over them.
+grid<std::int32_t, 2> some_regions(index_t H, index_t W, unsigned seed)
+{
+  auto const at = uniform<float, 2>({4, 2}, 0, 1, seed);
+  grid<std::int32_t, 2> out(H, W);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      float least = 1e9f;
+      for (int k = 0; k < 4; ++k) {
+        float const dy = static_cast<float>(y) - at(k, 0) * static_cast<float>(H);
+        float const dx = static_cast<float>(x) - at(k, 1) * static_cast<float>(W);
+        if (dy * dy + dx * dx < least) least = dy * dy + dx * dx, out(y, x) = k;
+      }
+    }
+  return out;
+}
+
+/// Offsets in eighths of a cell, where every rounding agrees and true ties occur.
+grid<float, 3> eighths(index_t H, index_t W, unsigned seed)
+{
+  auto out = uniform<float, 3>({2, H, W}, -6, 6, seed);
+  for (auto& v : out.cells()) v = std::round(8 * v) / 8;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("centres of each region by itself", "[displacement][picture]")
+{
+  auto const heat = picture<float>({
+      "1.5...1..",
+      ".....9...",
+      "..4......",
+      "........1",
+  });
+  auto const regions = picture({
+      "1111.2222",
+      "1111.2222",
+      "1111.2222",
+      "......222",
+  });
+  auto const found = find_centres(cpu{}, heat, regions, 3, {.threshold = 0.5, .kernel = 5});
+  CHECK(found.at == points{{0, 2, 0, 5}, {1, 5, 0, 9}, {3, 8, 0, 1}});
+  CHECK(found.first == std::vector<index_t>{0, 1, 3, 3});
+  CHECK(find_centres(cpu{}, heat, regions, 2, {.threshold = 1, .kernel = 1}).at.size() == 3);   // strictly above
+  CHECK(find_centres(cpu{}, heat, regions, 2, {.threshold = -5, .kernel = 5}).at.size() == 3);  // and above 0
+}
+
+TEST_CASE("a threshold is rounded to the type of the map", "[displacement][picture]")
+{
+  grid<float, 2> heat(1, 1);
+  heat(0, 0) = 0.3f;  // 0.30000001 exceeds 0.3 in double
+  CHECK(find_centres(cpu{}, heat, whole_map(1, 1), 1, {.threshold = 0.3}).at.empty());
+  CHECK(find_centres(cpu{}, heat, whole_map(1, 1), 1, {.threshold = 0.29999}).at.size() == 1);
+}
+
+TEST_CASE("centres equal a look at every window of every region", "[displacement][reference]")
+{
+  int const kernel = GENERATE(1, 3, 7, 41);
+  auto heat = uniform<float, 2>({22, 31}, -0.5, 1, 8);
+  for (auto& v : heat.cells()) v = std::round(16 * v) / 16;
+  auto const regions = some_regions(22, 31, 5);
+  auto const found = find_centres(cpu{}, heat, regions, 3, {.threshold = 0.2, .kernel = kernel});
+  points want;
+  std::vector<index_t> first{0};
+  for (int r = 1; r <= 3; ++r) {
+    for (int i = 0; i < 22 * 31; ++i) {
+      float const v = heat(i / 31, i % 31);
+      bool is = regions(i / 31, i % 31) == r && v > 0.2f;
+      for (int j = 0; j < 22 * 31 && is; ++j)
+        if (std::abs(i / 31 - j / 31) <= kernel / 2 && std::abs(i % 31 - j % 31) <= kernel / 2)
+          is = regions(j / 31, j % 31) != r || heat(j / 31, j % 31) <= v;
+      if (is) want.push_back({static_cast<double>(i / 31), static_cast<double>(i % 31), 0, static_cast<double>(v)});
+    }
+    first.push_back(static_cast<index_t>(want.size()));
+  }
+  CHECK(found.at == want);
+  CHECK(found.first == first);
+}
+
+TEST_CASE("a plateau may be one centre", "[displacement][picture]")
+{
+  auto const heat = picture<float>({"555.", "555.", "555."});
+  CHECK(find_centres(cpu{}, heat, whole_map(3, 4), 1).at.size() == 9);
+  CHECK(find_centres(cpu{}, heat, whole_map(3, 4), 1, {.plateaus = plateau::one_cell}).at == points{{1, 1, 0, 5}});
+}
+
+TEST_CASE("areas of discs", "[displacement][picture]")
+{
+  CHECK(disc_area(2.5) == 21);
+  CHECK(disc_area(1) == 1);
+  CHECK(disc_area(1.1) == 5);
+  CHECK(disc_area(1.5) == 9);
+  CHECK(disc_area(2) == 9);
+  CHECK(disc_area(2.2) == 13);
+}
+
+TEST_CASE("weak cells by definition, and regions part them", "[displacement][reference]")
+{
+  auto const offset = eighths(20, 25, 3);
+  auto const regions = some_regions(20, 25, 7);
+  auto const weak = weak_cells(cpu{.threads = 2}, regions, offset);
+  int count = 0;
+  for (int i = 0; i < 500; ++i) {
+    double const dy = static_cast<double>(offset(0, i / 25, i % 25)),
+                 dx = static_cast<double>(offset(1, i / 25, i % 25));
+    bool const is = dy * dy + dx * dx < 6.25;
+    count += is;
+    CHECK(weak(i / 25, i % 25) == (is ? regions(i / 25, i % 25) : 0));
+  }
+  CHECK(count > 20);
+}
+
+TEST_CASE("components of the size of a disc are centres", "[displacement][picture]")
+{
+  // Region 1 is everything; components of 21, 20 and 24 cells.
+  auto const weak = picture({
+      ".111...22222...333333",
+      "11111..22222...333333",
+      "11111..22222...333333",
+      "11111..22222...333333",
+      ".111.................",
+  });
+  auto const regions = whole_map(5, 21);
+  CHECK(disc_centres(cpu{}, weak, 3, regions, 1).at == points{{2, 2}, {1, 9}});
+  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 1}).at == points{{2, 2}});
+  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 3.5}).at.size() == 3);
+  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 0}).at.empty());
+}
+
+TEST_CASE("the rest of the map counts as a disc, unless told", "[displacement][picture]")
+{
+  // 44 cells, 22 of them weak, 22 not: both fit. The rest comes first.
+  auto const weak = picture({"11111111111", "11111111111", "...........", "..........."});
+  auto const regions = whole_map(4, 11);
+  CHECK(disc_centres(cpu{}, weak, 1, regions, 1).at == points{{2, 5}, {0, 5}});
+  CHECK(disc_centres(cpu{}, weak, 1, regions, 1, {.outside = false}).at == points{{0, 5}});
+}
+
+TEST_CASE("further centres join where they are far from the others", "[displacement][picture]")
+{
+  index_t const W = 330;
+  auto const regions = whole_map(1, W);
+  grid<float, 2> heat(1, W);
+  std::fill(heat.cells().begin(), heat.cells().end(), 0.06f);
+  heat(0, 202) = 0.05f;
+  region_centres const found{{{0, 100, 0, 0.5}}, {0, 1}};
+  region_centres const further{{{0, 0}, {0, 200}, {0, 201}, {0, 202}, {0, 203}}, {0, 5}};
+  auto const joined = join_centres(cpu{}, found, further, regions, {}, heat);
+  // exactly 100 stays out, so does a weak response; the others are not compared with each other
+  CHECK(joined.at == points{{0, 100, 0, 0.5}, {0, 201, 0, 1}, {0, 203, 0, 1}});
+  CHECK(joined.first == std::vector<index_t>{0, 3});
+  CHECK(heat(0, 201) == 1);
+  CHECK(heat(0, 203) == 1);
+  CHECK(heat(0, 200) == 0.06f);
+  CHECK(heat(0, 202) == 0.05f);
+
+  region_centres const none{{}, {0, 0}};
+  CHECK(join_centres(cpu{}, none, further, regions, {}, heat).at.size() == 4);  // nothing found before: all of them
+  // A tenth of 330 cells is enough instead of 100.
+  std::fill(heat.cells().begin(), heat.cells().end(), 0.06f);
+  CHECK(join_centres(cpu{}, found, {{{0, 132}, {0, 134}}, {0, 2}}, regions, {.relative = 0.1}, heat).at.size() == 2);
+}
+
+TEST_CASE("a further centre outside its region does not join", "[displacement][picture]")
+{
+  auto const regions = picture({"11.22"});
+  grid<float, 2> heat(1, 5);
+  std::fill(heat.cells().begin(), heat.cells().end(), 0.5f);
+  region_centres const none{{}, {0, 0, 0}};
+  region_centres const further{{{0, 2}, {0, 3}, {0, 4}}, {0, 2, 3}};
+  CHECK(join_centres(cpu{}, none, further, regions, {}, heat).at == points{{0, 4, 0, 1}});
+}
+
+TEST_CASE("regions without a centre may get one", "[displacement][picture]")
+{
+  auto const regions = picture({"111.222.333"});
+  auto heat = picture<float>({"121.5..    "});
+  heat(0, 8) = heat(0, 9) = heat(0, 10) = -2;
+  region_centres const found{{{0, 4, 0, 5}}, {0, 0, 1, 1}}, none{{}, {0, 0, 0, 0}};
+  auto const joined = join_centres(cpu{}, found, none, regions, {.whole_regions = true}, heat);
+  CHECK(joined.at == points{{0, 1, 0, 2}, {0, 4, 0, 5}, {0, 8, 0, -2}});
+  CHECK(joined.first == std::vector<index_t>{0, 1, 2, 3});
+  CHECK(heat(0, 1) == 2);  // no mark
+}
+
+TEST_CASE("cells vote for the nearest centre of their region", "[displacement][reference]")
+{
+  auto const offset = eighths(24, 33, 4);
+  auto const regions = some_regions(24, 33, 11);
+  region_centres centres{{}, {0, 4, 4, 5}};
+  auto const at = uniform<float, 2>({5, 2}, 0, 24, 6);
+  for (int k = 0; k < 5; ++k)
+    centres.at.push_back({std::floor(static_cast<double>(at(k, 0))), std::floor(static_cast<double>(at(k, 1)))});
+  centres.at[3] = centres.at[1];  // a centre twice: the first wins
+  for (auto const set : {isa::baseline, isa::avx2, isa::avx512}) {
+    auto const ids = group_pixels(cpu{.threads = 2, .vectors = set}, offset, regions, centres);
+    bool seen[6] = {};
+    for (int i = 0; i < 24 * 33; ++i) {
+      int const y = i / 33, x = i % 33, r = regions(y, x);
+      int want = 0;
+      double least = 1e300;
+      for (index_t k = r == 0 ? 0 : centres.begin(r); r != 0 && k < centres.end(r); ++k) {
+        double const dy = centres.at[static_cast<std::size_t>(k)].y - (y + static_cast<double>(offset(0, y, x)));
+        double const dx = centres.at[static_cast<std::size_t>(k)].x - (x + static_cast<double>(offset(1, y, x)));
+        if (std::sqrt(dy * dy + dx * dx) < least) least = std::sqrt(dy * dy + dx * dx), want = static_cast<int>(k + 1);
+      }
+      REQUIRE(ids(y, x) == want);
+      seen[want] = true;
+    }
+    CHECK((seen[0] && seen[1] && seen[2] && seen[3] && !seen[4] && seen[5]));
+  }
+}
+
+TEST_CASE("distances are rounded as the original's", "[displacement][reference]")
+{
+  auto const offset = uniform<float, 3>({2, 40, 50}, -20, 20, 77);
+  points centres;
+  auto const at = uniform<float, 2>({30, 2}, 0, 50, 78);
+  for (int k = 0; k < 30; ++k) centres.push_back({static_cast<double>(at(k, 0)), static_cast<double>(at(k, 1))});
+  auto const wide = group_pixels(cpu{}, offset, centres);
+  CHECK(group_pixels(cpu{.threads = 1, .vectors = isa::baseline}, offset, centres) == wide);
+  for (int y = 0; y < 40; ++y)
+    for (int x = 0; x < 50; ++x) {
+      float const volatile ly = static_cast<float>(y) + offset(0, y, x), lx = static_cast<float>(x) + offset(1, y, x);
+      int want = 0;
+      float least = 1e30f;
+      for (int k = 0; k < 30; ++k) {
+        float const volatile dy = at(k, 0) - ly, dx = at(k, 1) - lx, square = dy * dy;
+        // one rounding: exact product and sum in long double
+        auto const d = std::sqrt(static_cast<float>(static_cast<long double>(dx) * static_cast<long double>(dx) +
+                                                    static_cast<long double>(square)));
+        if (d < least) least = d, want = k + 1;
+      }
+      REQUIRE(wide(y, x) == want);
+    }
+}
+
+TEST_CASE("which of two equally far centres is nearer is the rounding's choice", "[displacement][reference]")
+{
+  // (a,b) and (b,a) are as far from the cell (0,0); one product of each sum is rounded, the other is not.
+  auto const at = uniform<float, 2>({4000, 2}, 1, 9, 31);
+  grid<float, 3> const still(2, 1, 1);
+  int second = 0, differ = 0;
+  for (int k = 0; k < 4000; ++k) {
+    auto const square = [](float dy, float dx) {
+      float const volatile down = dy * dy;
+      return static_cast<float>(static_cast<long double>(dx) * static_cast<long double>(dx) +
+                                static_cast<long double>(down));
+    };
+    float const a = at(k, 0), b = at(k, 1);
+    int const want = std::sqrt(square(b, a)) < std::sqrt(square(a, b)) ? 2 : 1;
+    second += want == 2;
+    differ += (square(b, a) < square(a, b) ? 2 : 1) != want;
+    points const both{{static_cast<double>(a), static_cast<double>(b)},
+                      {static_cast<double>(b), static_cast<double>(a)}};
+    REQUIRE(group_pixels(cpu{}, still, both)(0, 0) == want);
+  }
+  CHECK(second > 10);
+  CHECK(differ > 10);
+}
+
+TEST_CASE("offsets of another size and of the mirror image", "[displacement][picture]")
+{
+  grid<float, 3> offset(2, 1, 3);
+  for (int i = 0; i < 6; ++i) offset.data()[i] = static_cast<float>(i + 1);
+  CHECK(scale_offsets(cpu{}, offset, 2, 0.5).cells() == cells_t<float>{2, 4, 6, 2, 2.5f, 3});
+  CHECK(mean_with_mirrored_offsets(cpu{}, offset, offset).cells() == cells_t<float>{2, 2, 2, -1, 0, 1});
+}
+
+TEST_CASE("grouping of nothing", "[displacement][errors]")
+{
+  auto const [H, W] = GENERATE(table<index_t, index_t>({{0, 4}, {4, 0}, {1, 1}}));
+  grid<std::int32_t, 2> const regions(H, W);
+  grid<float, 2> heat(H, W);
+  grid<float, 3> const offset(2, H, W);
+  auto const found = find_centres(cpu{}, heat, regions, 2);
+  CHECK(found.at.empty());
+  CHECK(found.regions() == 2);
+  CHECK(disc_centres(cpu{}, weak_cells(cpu{}, regions, offset), 0, regions, 2).at.empty());
+  CHECK(join_centres(cpu{}, found, found, regions, {.whole_regions = true}, heat).at.empty());
+  for (auto const v : group_pixels(cpu{}, offset, regions, found).cells()) CHECK(v == 0);
+  for (auto const v : group_pixels(cpu{}, offset, points{}).cells()) CHECK(v == 0);
+}
+
+TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
+{
+  double const nan = std::nan("");
+  auto regions = picture({"12", ".2"});
+  grid<float, 2> heat(2, 2);
+  grid<float, 3> offset(2, 2, 2);
+  region_centres const none{{}, {0, 0, 0}};
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 1), precondition_error, "region(0,1) is 2, outside 0..1");
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, -1), precondition_error, "count is -1");
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, picture({"1"}), 1), precondition_error, "regions are [1,1]");
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 2, {.kernel = 2}), precondition_error, "kernel is 2");
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 2, {.threshold = nan}), precondition_error,
+                        "threshold is nan");
+  CAMBIUM_THROWS_SAYING(weak_cells(cpu{}, regions, offset, 0), precondition_error, "radius is 0");
+  CAMBIUM_THROWS_SAYING(weak_cells(cpu{}, regions, grid<float, 3>(2, 2, 3)), precondition_error,
+                        "[2,2,3] over a map of [2,2]");
+  CAMBIUM_THROWS_SAYING(disc_area(nan), precondition_error, "disc_area: radius is nan");
+  CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, picture({"12", ".3"}), 2, regions, 2), precondition_error,
+                        "weak(1,1) is 3, outside 0..2");
+  CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, picture({"1"}), 1, regions, 2), precondition_error, "weak is [1,1]");
+  CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, regions, 2, regions, 2, {.tolerance = nan}), precondition_error,
+                        "tolerance");
+  CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, regions, -1, regions, 2), precondition_error, "N is -1");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, {{}, {0, 0}}, regions, {}, heat), precondition_error,
+                        "centres of 2 and of 1 regions");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, {{{0, 5}}, {0, 1, 1}}, none, regions, {}, heat), precondition_error,
+                        "(0,5) is outside a map of [2,2]");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {.apart = -1}, heat), precondition_error,
+                        "apart is -1");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {.relative = nan}, heat), precondition_error, "nan");
+  grid<float, 2> other(1, 2);
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {}, other), precondition_error, "response is [1,2]");
+  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
+  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, points{{nan, 0}}), precondition_error, "a centre is at (nan,0)");
+  CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, offset, nan, 1), precondition_error, "factors are nan");
+  CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, grid<float, 3>(3, 1, 1), 1, 1), precondition_error, "instead of [2,H,W]");
+  CAMBIUM_THROWS_SAYING(mean_with_mirrored_offsets(cpu{}, offset, grid<float, 3>(2, 1, 1)), precondition_error,
+                        "[2,1,1]");
+  offset(1, 1, 0) = std::numeric_limits<float>::infinity();
+  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, none), precondition_error, "offset(1,1,0) is inf");
+  CAMBIUM_THROWS_SAYING(weak_cells(cpu{}, regions, offset), precondition_error, "offset(1,1,0) is inf");
+  heat(1, 1) = std::nanf("");
+  CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 2), precondition_error, "response(1,1) is nan");
+  regions(1, 0) = -3;
+  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, grid<float, 3>(2, 2, 2), regions, none), precondition_error,
+                        "region(1,0) is -3");
+}

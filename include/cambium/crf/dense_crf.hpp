@@ -288,12 +288,12 @@ class dense_crf {
   {
     gather(where, field);
     index_t const stride = field.stride;
-    std::vector<float> force(static_cast<std::size_t>(stride)), message(force.size());
+    std::vector<float> const none(static_cast<std::size_t>(stride), 0.f);
+    std::vector<float> force(none.size()), message(none.size());
     double sum = 0;  // one thread: the order of a sum is part of its value
     for (index_t i = 0, part = 0; i < parts_.positions; ++i) {
       part += i == parts_.begin(part + 1);
-      std::fill(force.begin(), force.end(), 0.f);
-      receive(vectors_of(where), field, part, i, 1, force.data(), message.data());
+      receive(vectors_of(where), field, part, i, 1, none.data(), force.data(), message.data());
       for (index_t l = 0; l < field.labels; ++l) {
         double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * stride + l)]);
         double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * stride + l)]);
@@ -344,7 +344,7 @@ class dense_crf {
     }
     for_each_part(where, [&](index_t p, index_t first, index_t n) {
       float* const f = factor.data() + first;
-      if (exact_.empty()) read_some<1>(set, lattice_[k], p, first, n, room, 1, nullptr, f, 1);
+      if (exact_.empty()) read_some<1>(set, lattice_[k], p, first, n, room, 1, nullptr, f, f, 1);
       for (index_t i = 0; i < n; ++i)
         f[i] = kernels_[k].by == kernel_norm::symmetric ? 1.f / std::sqrt(f[i] + 1e-20f) : 1.f / (f[i] + 1e-20f);
     });
@@ -436,16 +436,23 @@ class dense_crf {
     field.holds = mean_field::blurred;
   }
 
-  /// Adds what all kernels take off the energies of n pixels of a part: force and message are [n,stride].
-  void receive(isa set, mean_field const& field, index_t part, index_t first, index_t n, float* force,
-               float* message) const
+  /// What all kernels take off the energies of n pixels of a part, on top of `gain`: all are [n,stride].
+  void receive(isa set, mean_field const& field, index_t part, index_t first, index_t n, float const* gain,
+               float* force, float* message) const
   {
     index_t const stride = field.stride, L = field.labels;
+    float const* below = gain;  // what the next kernel adds to: force itself, once it holds something
+    auto const settle = [&] {
+      if (below != force) std::copy_n(gain, n * stride, force);
+      below = force;
+    };
     auto const id = [&](index_t l) { return field.ids[static_cast<std::size_t>(l)]; };
     for (std::size_t k = 0; k < kernels_.size(); ++k) {
       auto const& compat = kernels_[k].compat;
       bool const potts = !compat.matrix && compat.weight.size() == 1;
+      if (!potts || !exact_.empty()) settle();
       float* const to = potts ? force : message;
+      float const* const on = potts ? below : message;
       float const weight = potts ? static_cast<float>(compat.weight[0]) : 1.f;
       float const* const factor = scales_after(k) ? &factor_[k][static_cast<std::size_t>(first)] : nullptr;
       if (!potts) std::fill_n(message, n * stride, 0.f);
@@ -456,9 +463,11 @@ class dense_crf {
       } else {
         std::size_t piece = 0;
         for_each_width(stride, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-          read_some<Width>(set, lattice_[k], part, first, n, field.held[k][piece++], weight, factor, to + c, stride);
+          read_some<Width>(set, lattice_[k], part, first, n, field.held[k][piece++], weight, factor, on + c, to + c,
+                           stride);
         });
       }
+      below = force;
       if (potts) continue;
       for (index_t i = 0; i < n; ++i)
         for (index_t l = 0; l < L; ++l) {
@@ -471,6 +480,7 @@ class dense_crf {
             taken += static_cast<float>(compat.weight[static_cast<std::size_t>(id(l))]) * message[i * stride + l];
         }
     }
+    settle();
   }
 
   /// New marginals; where another step follows they are spread while they are at hand.
@@ -487,8 +497,9 @@ class dense_crf {
       if (spread) clear_parts(field, part, field.next);
       for (index_t first = begin; first < begin + count; first += block) {
         index_t const n = std::min<index_t>(block, begin + count - first);
-        std::copy_n(&field.gain[static_cast<std::size_t>(first * stride)], n * stride, force.data());
-        if (with_messages) receive(set, field, part, first, n, force.data(), message.data());
+        float const* const gain = &field.gain[static_cast<std::size_t>(first * stride)];
+        if (with_messages) receive(set, field, part, first, n, gain, force.data(), message.data());
+        if (!with_messages) std::copy_n(gain, n * stride, force.data());
         run_widest(set, normalise_marginals{force.data(), &field.q[static_cast<std::size_t>(first * stride)],
                                             room.data(), n, field.labels, stride});
         if (spread) spread_marginals(set, field, part, first, n, field.next);

@@ -502,7 +502,7 @@ struct spread_positions {
   }
 };
 
-/// Adds to each of n positions `factor` times what its simplex holds.
+/// What each of n positions' simplex holds, times a factor, on top of other values.
 template <int Width, int Corners>
 struct read_positions {
   std::int32_t const* corner;  ///< [n,Corners]
@@ -511,6 +511,7 @@ struct read_positions {
   float gain;
   float const* factor;  ///< [n], or null
   index_t n;
+  float const* on;  ///< other values, laid out like the result; may be the same
   float* to;
   index_t step;  ///< between the values of one position and the next
 
@@ -533,7 +534,7 @@ struct read_positions {
         }
         sum = times * sum;
         pin(sum);
-        lanes_at<lanes>(self.to + i * self.step + first).v += sum;
+        lanes_at<lanes>(self.to + i * self.step + first).v = lanes_at<lanes>(self.on + i * self.step + first).v + sum;
       }
     }
   }
@@ -606,15 +607,15 @@ void spread_some(isa set, permutohedral const& lattice, index_t part, index_t fi
   });
 }
 
-/// Adds what n positions of a part read back, times `scale` and their factors, if there are any.
+/// Writes `on` plus what n positions of a part read back, times `scale` and their factors, if there are any.
 template <int Width>
 void read_some(isa set, permutohedral const& lattice, index_t part, index_t first, index_t n,
-               lattice_values const& values, float scale, float const* factor, float* to, index_t step)
+               lattice_values const& values, float scale, float const* factor, float const* on, float* to, index_t step)
 {
   with_corners(lattice, [&]<int Corners>(std::integral_constant<int, Corners>) {
     run_widest(set, read_positions<Width, Corners>{lattice.corners_of(first), lattice.weights_of(first),
                                                    values.data() + lattice.first_slot(part) * Width,
-                                                   lattice.gain() * scale, factor, n, to, step});
+                                                   lattice.gain() * scale, factor, n, on, to, step});
   });
 }
 
@@ -719,7 +720,7 @@ template <image_like X>
     });
     blur<Width>(where, lattice, options.reverse, scratch);
     each_part([&](index_t p, index_t first, index_t n) {
-      read_some<Width>(set, lattice, p, first, n, scratch, 1, nullptr, &out(first, c), in.extent[1]);
+      read_some<Width>(set, lattice, p, first, n, scratch, 1, nullptr, &out(first, c), &out(first, c), in.extent[1]);
     });
   });
   return out;

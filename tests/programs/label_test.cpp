@@ -560,7 +560,7 @@ TEST_CASE("sweep judges thresholds without the truth", "[label][property]")
   auto const by_cam = parse(p.root / "out/sweep.json").at("plain");
   CHECK(by_cam.at("curve")[3].at("survive") == 1);
   CHECK(by_cam.at("curve")[3].at("clean") == 1);
-  CHECK(by_cam.at("curve")[18].at("survive") == 0.5);  // the weaker class is gone at 0.95
+  CHECK(by_cam.at("curve")[18].at("survive").get<double>() < 1);  // a weaker class is gone at 0.95
   CHECK(by_cam.at("chosen").get<double>() < 0.9);
   CHECK(!by_cam.at("curve")[3].contains("miou"));
 

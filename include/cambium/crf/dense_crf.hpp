@@ -570,7 +570,7 @@ template <stack_like U>
   return state;
 }
 
-struct refine_options {
+struct refine_labels_options {
   double gt_prob = 0.7;  ///< how likely a label is right before
   int iterations = 10;
 };
@@ -588,7 +588,7 @@ struct refine_options {
 /// @source       crf_inference_label, misc/imutils.py of jiwoon-ahn/irn
 template <image_like M>
 [[nodiscard]] grid<std::int32_t, 2> refine_labels(cpu const& where, dense_crf const& field, M const& labels, index_t L,
-                                                  refine_options options = {})
+                                                  refine_labels_options options = {})
 {
   auto const unary = unary_from_labels(where, labels, L, {.gt_prob = options.gt_prob});
   return likeliest(infer(where, field, unary, {.iterations = options.iterations}));

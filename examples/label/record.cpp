@@ -188,11 +188,8 @@ summary write_summary(settings const& s, image_set const& set)
                       {"outputs", record->at("outputs")}});
     if (!total.scored) continue;
     auto const& truth = record->at("truth");
-    auto const add = [&](cambium::confusion_matrix& m, json const& cells) {
-      for (auto const& cell : cells) m.at(cell.at(0), cell.at(1)) += cell.at(2).get<cambium::index_t>();
-    };
-    add(walk, truth.at("confusion"));
-    add(cam, truth.at("cam_confusion"));
+    add_confusion(walk, truth.at("confusion"));
+    add_confusion(cam, truth.at("cam_confusion"));
     if (!truth.contains("iou")) continue;
     results.push_back(image_result_from(truth));
   }

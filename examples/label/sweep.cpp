@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
 
 using namespace cambium;
 using namespace labelling;
@@ -34,20 +35,15 @@ struct sweep_settings {
   int threads = 0;
 };
 
-/// What one threshold does to the labels of the images seen so far.
+/// What one threshold does to the labels of all images.
 struct tally {
-  confusion_matrix confusion{256};
-  std::vector<image_result> instances;
-  index_t present = 0, survived = 0;  ///< pairs of an image and one of its classes
-  index_t images = 0, clean = 0;      ///< images, and those without a class that they do not show
-  double stable = 0;                  ///< summed over images
-};
+  explicit tally(std::size_t images) : instances(images), stable(images, 0) {}
 
-/// What one image says of one threshold.
-struct answer {
-  grid<std::int32_t, 2> semantic;
-  double stable;  ///< agreement of the labels at a threshold a tenth lower and a tenth higher
-  image_result instances;
+  confusion_matrix confusion{256};
+  std::vector<image_result> instances;  ///< in the order of the images, which decides between equal scores
+  std::vector<double> stable;           ///< in the same order: sums of them do not depend on threads
+  index_t present = 0, survived = 0;    ///< pairs of an image and one of its classes
+  index_t images = 0, clean = 0;        ///< images, and those without a class that they do not show
 };
 
 double ratio(index_t a, index_t b) { return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b); }
@@ -74,8 +70,9 @@ struct criterion {
 };
 criterion judge(tally const& t)
 {
+  double const stable = std::accumulate(t.stable.begin(), t.stable.end(), 0.0);
   return {ratio(t.survived, t.present), ratio(t.clean, t.images),
-          t.images == 0 ? 0 : t.stable / static_cast<double>(t.images)};
+          t.images == 0 ? 0 : stable / static_cast<double>(t.images)};
 }
 
 std::vector<double> thresholds(sweep_settings const& s)
@@ -104,31 +101,46 @@ irnet_options options_of(json const& p)
 json parse_json(fs::path const& path)
 {
   auto const content = read_file(path);
-  try {
-    return json::parse(content.begin(), content.end());
-  } catch (json::exception const& e) {
-    throw io_error(path.string() + ": " + e.what());
-  }
+  return json::parse(content.begin(), content.end());
 }
 
 class sweeper {
  public:
-  sweeper(sweep_settings const& s, irnet_options const& options, std::map<std::string, std::vector<int>> shown)
+  sweeper(sweep_settings const& s, irnet_options const& options, std::map<std::string, std::vector<int>> shown,
+          std::size_t images)
       : s_(s), options_(options), shown_(std::move(shown)), thresholds_(thresholds(s))
   {
-    plain.resize(thresholds_.size());
-    refined.resize(s.crf ? thresholds_.size() : 0);
+    plain.resize(thresholds_.size(), tally(images));
+    refined.resize(s.crf ? thresholds_.size() : 0, tally(images));
   }
 
   std::vector<tally> plain, refined;
 
-  /// Adds one image.
+  /// Adds one image, all of it or nothing.
   /// @throws io_error "file: reason"
-  void add(std::string const& id, cpu const& where)
+  void add(std::size_t place, std::string const& id, cpu const& where)
   {
     fs::path const record_file = fs::path(s_.labels) / "records" / (id + ".json");
-    json const record = parse_json(record_file);
-    if (!record.contains("scores")) throw io_error(record_file.string() + ": has no scores; label with --keep-scores");
+    try {
+      add(place, id, parse_json(record_file), where);
+    } catch (json::exception const& e) {
+      throw io_error(record_file.string() + ": " + e.what());
+    }
+  }
+
+ private:
+  /// What an image says of one threshold, without its pixels.
+  struct answer {
+    confusion_matrix confusion{256};
+    image_result instances;
+    double stable = 0;
+    index_t survived = 0;
+    bool clean = true;
+  };
+
+  void add(std::size_t place, std::string const& id, json const& record, cpu const& where)
+  {
+    if (!record.contains("scores")) throw io_error(id + ": its record has no scores; label with --keep-scores");
     std::string const scores_file = (fs::path(s_.labels) / "scores" / (id + ".png")).string();
     auto const content = read_file(scores_file);
     if (hash(content) != record.at("outputs").at("scores/" + id + ".png"))
@@ -138,6 +150,10 @@ class sweeper {
     auto const classes = record.at("classes").get<std::vector<int>>();
     std::vector<std::int32_t> keys;
     for (int const c : classes) keys.push_back(c - 1);
+    auto const named = shown_.find(id);
+    if (!s_.image_labels.empty() && named == shown_.end())
+      throw io_error(s_.image_labels + ": has no line for '" + id + "'");
+    auto const& shown = named == shown_.end() ? classes : named->second;
 
     truth is;
     auto const read_truth = [&](std::string const& name, bool semantic) {
@@ -148,9 +164,10 @@ class sweeper {
     if (!s_.truth_instances.empty()) is.instances = read_truth(s_.truth_instances, false);
     std::unique_ptr<dense_crf> field;
     if (s_.crf) {
-      auto const photograph = read_photograph(fill(s_.images, id));
+      std::string const path = fill(s_.images, id);
+      auto const photograph = decode_photograph(read_file(path), path);
       if (photograph.shape()[0] != image.height || photograph.shape()[1] != image.width)
-        throw io_error(fill(s_.images, id) + ": is not of the size that was labelled");
+        throw io_error(path + ": is not of the size that was labelled");
       field = std::make_unique<dense_crf>(where, photograph, crf_preset::irn());
     }
 
@@ -161,59 +178,54 @@ class sweeper {
     auto const classes_at = [&](double thres) {
       return irnet_semantic_labels(where, raise_background(by_class, thres), keys);
     };
-    auto const label = [&](double thres) {
+    std::vector<answer> answers, with_crf;
+    for (double const thres : thresholds_) {
       auto const chosen = raise_background(by_class, thres);
-      answer out{irnet_semantic_labels(where, chosen, keys),
-                 agreement(classes_at(thres / nearby), classes_at(thres * nearby)),
-                 {}};
-      if (is.instances.size() == 0) return out;
-      auto const found = scores.with_instances
-                             ? irnet_detect(where, raise_background(by_instance, thres), scores.instance_keys, options_)
-                             : irnet_components<float>(where, chosen, keys, scores.boundary, options_);
-      out.instances = compare_instances(found, is, s_.void_counts);
-      return out;
-    };
-    std::vector<answer> answers;
-    for (double const t : thresholds_) answers.push_back(label(t));
-    std::vector<answer> with_crf;
-    for (std::size_t i = 0; i < (s_.crf ? answers.size() : 0); ++i)
-      with_crf.push_back({refine_classes(where, *field, answers[i].semantic, classes), answers[i].stable, {}});
-
-    auto const named = shown_.find(id);
-    if (!s_.image_labels.empty() && named == shown_.end())
-      throw io_error(s_.image_labels + ": has no line for '" + id + "'");
-    auto const& shown = named == shown_.end() ? classes : named->second;
+      auto const semantic = irnet_semantic_labels(where, chosen, keys);
+      answers.push_back(judge_labels(semantic, is, shown));
+      answers.back().stable = agreement(classes_at(thres / nearby), classes_at(thres * nearby));
+      if (is.instances.size() > 0) {
+        auto const found =
+            scores.with_instances
+                ? irnet_detect(where, raise_background(by_instance, thres), scores.instance_keys, options_)
+                : irnet_components<float>(where, chosen, keys, scores.boundary, options_);
+        answers.back().instances = compare_instances(found, is, s_.void_counts);
+      }
+      if (!s_.crf) continue;
+      with_crf.push_back(judge_labels(refine_classes(where, *field, semantic, classes), is, shown));
+      with_crf.back().stable = answers.back().stable;
+    }
     std::lock_guard const lock(guard_);
-    add(answers, is, shown, plain);
-    add(with_crf, is, shown, refined);
+    put(place, answers, shown.size(), plain);
+    put(place, with_crf, shown.size(), refined);
   }
 
- private:
-  static grid<std::uint8_t, 3> read_photograph(std::string const& path)
+  answer judge_labels(grid<std::int32_t, 2> const& labels, truth const& is, std::vector<int> const& shown) const
   {
-    auto const content = read_file(path);
-    return decode_photograph(content, path);
+    answer out;
+    if (is.semantic.size() > 0) accumulate(out.confusion, labels, is.semantic);
+    std::vector<index_t> area(256, 0);
+    for (auto const v : labels.cells()) ++area[static_cast<std::size_t>(v)];
+    auto const least = std::max(1.0, s_.least_area * static_cast<double>(labels.size()));
+    for (int const c : shown) out.survived += static_cast<double>(area[static_cast<std::size_t>(c)]) >= least;
+    for (int c = 1; c < 256; ++c)
+      if (area[static_cast<std::size_t>(c)] > 0 && std::find(shown.begin(), shown.end(), c) == shown.end())
+        out.clean = false;
+    return out;
   }
 
-  void add(std::vector<answer>& answers, truth const& is, std::vector<int> const& shown, std::vector<tally>& to) const
+  static void put(std::size_t place, std::vector<answer>& answers, std::size_t shown, std::vector<tally>& to)
   {
     for (std::size_t i = 0; i < answers.size(); ++i) {
-      auto const& now = answers[i].semantic;
       tally& t = to[i];
-      if (is.semantic.size() > 0) accumulate(t.confusion, now, is.semantic);
-      t.instances.push_back(std::move(answers[i].instances));
-      std::map<std::int32_t, index_t> area;
-      for (auto const v : now.cells()) ++area[v];
-      auto const least = std::max(1.0, s_.least_area * static_cast<double>(now.size()));
-      for (int const c : shown) {
-        ++t.present;
-        t.survived += area.count(c) > 0 && static_cast<double>(area.at(c)) >= least;
-      }
+      answer& a = answers[i];
+      for (std::size_t k = 0; k < t.confusion.count.size(); ++k) t.confusion.count[k] += a.confusion.count[k];
+      t.instances[place] = std::move(a.instances);
+      t.stable[place] = a.stable;
+      t.present += static_cast<index_t>(shown);
+      t.survived += a.survived;
       ++t.images;
-      t.clean += std::all_of(area.begin(), area.end(), [&](auto const& a) {
-        return a.first == 0 || std::find(shown.begin(), shown.end(), a.first) != shown.end();
-      });
-      t.stable += answers[i].stable;
+      t.clean += a.clean;
     }
   }
 
@@ -226,11 +238,9 @@ class sweeper {
 };
 
 /// One line a threshold; what is best by truth is marked *, what the criterion chooses <.
-json print(std::string const& title, std::vector<double> const& thres, std::vector<tally> const& curve,
-           sweep_settings const& s)
+json print(std::string const& title, std::vector<double> const& thres, std::vector<tally> const& curve, bool semantic,
+           bool instances)
 {
-  bool const semantic = !s.truth_semantic.empty();
-  bool const instances = !s.truth_instances.empty() && !curve.front().instances.front().truth.empty();
   std::vector<double> miou, ap50;
   for (auto const& t : curve) {
     miou.push_back(semantic ? mean_iou(t.confusion) : 0);
@@ -300,12 +310,12 @@ int run_sweep(sweep_settings const& s)
     std::fprintf(stderr, "sweep: %s\n", e.what());
     return 2;
   }
-  sweeper all(s, options, std::move(shown));
+  sweeper all(s, options, std::move(shown), ids.size());
   std::vector<std::string> failures(ids.size());
   for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(ids.size()), [&](cpu const& where, index_t i) {
     auto const at = static_cast<std::size_t>(i);
     try {
-      all.add(ids[at], where);
+      all.add(at, ids[at], where);
     } catch (std::exception const& e) {
       failures[at] = e.what();
     }
@@ -320,8 +330,10 @@ int run_sweep(sweep_settings const& s)
     return 1;
   }
   auto const thres = thresholds(s);
-  json out{{"images", ids.size() - failed}, {"plain", print("labels as they are", thres, all.plain, s)}};
-  if (s.crf) out["crf"] = print("labels after the CRF", thres, all.refined, s);
+  json out{
+      {"images", ids.size() - failed},
+      {"plain", print("labels as they are", thres, all.plain, !s.truth_semantic.empty(), !s.truth_instances.empty())}};
+  if (s.crf) out["crf"] = print("labels after the CRF", thres, all.refined, !s.truth_semantic.empty(), false);
   try {
     replace_file(fs::path(s.labels) / "sweep.json", out.dump(1) + "\n");
   } catch (std::exception const& e) {
@@ -350,7 +362,7 @@ int main(int count, char** arguments)
   app.add_option("--truth-instances", s.truth_instances, "template: true instances, PNG: 0 background, 1..N, 255 void");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
-  app.add_option("--from", s.from, "first threshold")->check(CLI::Range(0.0, 1.0));
+  app.add_option("--from", s.from, "first threshold, above 0")->check(CLI::Range(0.001, 1.0));
   app.add_option("--to", s.to, "last threshold")->check(CLI::Range(0.0, 1.0));
   app.add_option("--step", s.step, "between thresholds")->check(CLI::Range(0.001, 1.0));
   app.add_option("--least-area", s.least_area, "fraction of the image below which a class has not survived")

@@ -64,6 +64,16 @@ json confusion_cells(confusion_matrix const& m)
   return cells;
 }
 
+void add_confusion(confusion_matrix& to, json const& cells)
+{
+  for (auto const& cell : cells) {
+    auto const t = cell.at(0).get<index_t>(), p = cell.at(1).get<index_t>();
+    if (t < 0 || t >= to.classes || p < 0 || p > to.classes)
+      throw io_error("a record's confusion of class " + std::to_string(t) + " and " + std::to_string(p) + " is none");
+    to.at(static_cast<int>(t), static_cast<int>(p)) += cell.at(2).get<index_t>();
+  }
+}
+
 json to_json(image_result const& r)
 {
   return {{"predicted", r.predicted},
@@ -78,8 +88,11 @@ image_result image_result_from(json const& j)
   r.predicted = j.at("predicted").get<std::vector<std::int32_t>>();
   r.score = j.at("scores").get<std::vector<float>>();
   r.truth = j.at("classes").get<std::vector<std::int32_t>>();
-  r.iou = grid<float, 2>(r.predicted.size(), r.truth.size());
   auto const iou = j.at("iou").get<std::vector<float>>();
+  if (r.score.size() != r.predicted.size() || iou.size() != r.predicted.size() * r.truth.size())
+    throw io_error("a record's overlaps are not those of " + std::to_string(r.predicted.size()) + " by " +
+                   std::to_string(r.truth.size()) + " objects");
+  r.iou = grid<float, 2>(r.predicted.size(), r.truth.size());
   std::copy(iou.begin(), iou.end(), r.iou.data());
   return r;
 }

@@ -30,6 +30,8 @@ cambium::image_result compare_instances(cambium::instances const& found, truth c
 /// What needs no more pixels, for records.
 json confusion_cells(cambium::confusion_matrix const& m);
 json to_json(cambium::image_result const& r);
+/// @throws io_error, json::exception where they cannot be of an image
+void add_confusion(cambium::confusion_matrix& to, json const& cells);
 cambium::image_result image_result_from(json const& j);
 
 }  // namespace labelling

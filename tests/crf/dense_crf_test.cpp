@@ -219,7 +219,15 @@ TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
   CAMBIUM_THROWS_SAYING(dense_crf(cpu{}, grid<std::uint8_t, 3>(4, 4, 7), crf_preset::irn()), precondition_error,
                         "7 bands");
   CAMBIUM_THROWS_SAYING(dense_crf(cpu{}, grid<std::uint8_t, 3>(10000, 10000, 0), crf_preset::irn()), precondition_error,
-                        "an image of 10000 x 10000 takes about");
+                        "an image of 10000 x 10000 with 2 labels takes about");
+  CAMBIUM_THROWS_SAYING(
+      dense_crf(cpu{}, p.image, crf_preset::irn(), {.most_bytes = 1e4}).start(cpu{}, grid<float, 3>(200, 5, 6)),
+      precondition_error, "with 200 labels takes about");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 1e-50}), precondition_error, "sxy is 1e-50");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 3, .srgb = 1e-50}), precondition_error, "srgb is 1e-50");
+  grid<double, 3> wide(5, 6, 3);
+  wide(1, 2, 0) = 1e300;
+  CAMBIUM_THROWS_SAYING(dense_crf(cpu{}, wide, crf_preset::irn()), precondition_error, "image(1,2,0) is 1e+300");
   dense_crf const crf(cpu{}, p.image, crf_preset::irn());
   CAMBIUM_THROWS_SAYING(crf.start(cpu{}, grid<float, 3>(2, 5, 5)), precondition_error,
                         "[2,5,5] but the image is 5 x 6");
@@ -232,6 +240,17 @@ TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
   CAMBIUM_THROWS_SAYING(crf.start(cpu{}, bad), precondition_error, "unary(1,2,3) is nan");
   dense_crf const three(cpu{}, p.image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}});
   CAMBIUM_THROWS_SAYING(three.start(cpu{}, p.unary), precondition_error, "compat has 3 weights but there are 2 labels");
+  dense_crf const table(cpu{}, p.image, {{.sxy = 3, .compat = compatibility::table({0, 1, 2, 0})}});
+  CAMBIUM_THROWS_SAYING(table.start(cpu{}, p.unary), precondition_error, "compat(1,0) is not compat(0,1)");
+  grid<double, 3> steep(2, 5, 6);
+  steep(1, 2, 3) = -1e300;
+  CAMBIUM_THROWS_SAYING(crf.start(cpu{}, steep), precondition_error, "unary(1,2,3) is -1e+300");
+  picture const larger(2, 9, 8, 1);
+  dense_crf const other(cpu{}, larger.image, crf_preset::irn()), without(cpu{}, p.image, {});
+  auto field = crf.start(cpu{}, p.unary);
+  CAMBIUM_THROWS_SAYING(other.step(cpu{}, field), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
+  CAMBIUM_THROWS_SAYING(without.step(cpu{}, field), precondition_error, "and 2 kernels");
+  CAMBIUM_THROWS_SAYING(other.divergence(cpu{}, field), precondition_error, "the inference of another CRF");
 }
 
 TEST_CASE("small and empty images", "[crf][errors]")

@@ -197,14 +197,14 @@ TEST_CASE("every item of a batch is worked on once, with its share of the thread
     }
   });
   for (auto const& n : seen) REQUIRE(n == 1);
-  if (count > 0) CHECK(least == std::max<int>(1, threads / static_cast<int>(std::min<index_t>(count, threads))));
+  if (count > 0) CHECK(least == (count < threads ? threads : 1));
 }
 
 TEST_CASE("a batch hands an item's exception on", "[exec][errors]")
 {
   CHECK_THROWS_AS(for_each_item(cpu{.threads = 3}, 10,
                                 [](cpu const&, index_t i) {
-                                  if (i == 4) throw precondition_error("item 4");
+                                  if (i == 4) throw std::runtime_error("item 4");
                                 }),
-                  precondition_error);
+                  std::runtime_error);
 }

@@ -375,7 +375,7 @@ TEST_CASE("outlines, fifth by fifth", "[io][reference]")
   CHECK(cells_inside > 50000);
 }
 
-TEST_CASE("outlines, drawn", "[io][picture]")
+TEST_CASE("turns of a mask, drawn", "[io][picture]")
 {
   auto const draw = [](rle const& mask) {
     auto const cells = decode_rle(mask);

@@ -33,7 +33,7 @@ TEST_CASE("irnet rejects maps that do not fit together", "[pipeline][errors]")
   refused(bad, "but there are 1 keys");
   bad = in;
   bad.keys[1] = -1;
-  refused(bad, "key -1 is negative");
+  refused(bad, "key -1 is outside 0..253");
   bad = in;
   bad.boundary = other.boundary;
   refused(bad, "the boundary is [4,6]");

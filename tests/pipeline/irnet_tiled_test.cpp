@@ -21,7 +21,8 @@ void check_equal(irnet_labels const& have, irnet_labels const& want, double roun
   REQUIRE(have.objects.found.size() == want.objects.found.size());
   for (std::size_t i = 0; i < want.objects.found.size(); ++i) {
     auto const &h = have.objects.found[i], &w = want.objects.found[i];
-    REQUIRE((h.category == w.category && std::abs(h.score - w.score) <= rounding && h.area == w.area && h.bounds == w.bounds));
+    REQUIRE((h.category == w.category && std::abs(h.score - w.score) <= rounding && h.area == w.area &&
+             h.bounds == w.bounds));
   }
 }
 
@@ -107,6 +108,15 @@ TEST_CASE("tiles check what they are given", "[pipeline][errors]")
                         "an overlap of 0 pixels");
   s.cams(0, 1, 2) = std::numeric_limits<double>::quiet_NaN();
   CAMBIUM_THROWS_SAYING(irnet_tiled(cpu{}, s.without_displacement(), quick), precondition_error, "cams(0,1,2) is nan");
+  s.cams(0, 1, 2) = 0;
+  auto options = quick;
+  options.ins_seg_bg_thres = std::numeric_limits<double>::quiet_NaN();
+  CAMBIUM_THROWS_SAYING(irnet_tiled(cpu{}, s.with_displacement(), options), precondition_error,
+                        "ins_seg_bg_thres is nan");
+  for (auto& v : s.cams.cells()) v = 0;  // tiles that are not walked are looked at all the same
+  s.boundary(3, 2) = 7;
+  CAMBIUM_THROWS_SAYING(irnet_tiled(cpu{}, s.without_displacement(), quick, {.tile = 8, .overlap = 4}),
+                        precondition_error, "boundary(3,2) is 7");
   s.keys = {1, 2};
   CAMBIUM_THROWS_SAYING(irnet_tiled(cpu{}, s.without_displacement(), quick), precondition_error, "2 keys");
 }

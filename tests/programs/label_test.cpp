@@ -569,6 +569,52 @@ TEST_CASE("sweep judges thresholds without the truth", "[label][property]")
   CHECK(parse(p.root / "out/sweep.json").at("plain").at("curve")[3].at("clean") == 0.5);
 }
 
+TEST_CASE("sweep gives the same table on every run and for every number of threads", "[label][property]")
+{
+  playground p;
+  std::vector<std::string> const truth{"--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                                       p.at("instances/{id}.png")};
+  for (auto const id : {"a", "b", "c", "d", "e", "f"}) p.add(id);  // their best scores are all 1: ties
+  replace_file(p.root / "tags", "a 3 7\nb 7 3\nc 3 7\nd 7 3\ne 3 7\nf 7 3\n");
+  grid<std::int32_t, 2> const nothing(21, 34);
+  replace_file(p.root / "instances/a.png", format_ids(nothing));  // the first image has no object
+  REQUIRE(label(p, usual(p, "out", {"--tags", p.at("tags"), "--keep-scores"})).status == 0);
+  std::string first;
+  for (auto const threads : {"1", "2", "5", "2", "5"}) {
+    auto words = truth;
+    words.insert(words.end(), {"--threads", threads});
+    REQUIRE(sweep(p, words).status == 0);
+    auto const now = text_of(p.root / "out/sweep.json");
+    if (first.empty()) first = now;
+    CHECK(now == first);
+  }
+  CHECK(parse(p.root / "out/sweep.json").at("plain").at("curve")[0].contains("ap50"));
+}
+
+TEST_CASE("a damaged record is a message, not a crash", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  replace_file(p.root / "tags", "a 3 7\n");
+  auto const words = usual(p, "out",
+                           {"--tags", p.at("tags"), "--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                            p.at("instances/{id}.png")});
+  REQUIRE(label(p, words).status == 0);
+  auto const whole = parse(p.root / "out/records/a.json");
+  for (int const part : {0, 1}) {
+    auto record = whole;
+    if (part == 0) record["truth"]["iou"] = std::vector<double>(5000, 0.5);
+    if (part == 1) record["truth"]["confusion"] = {{999, 2, 3}};
+    replace_file(p.root / "out/records/a.json", record.dump());
+    auto again = words;
+    again.insert(again.end(), {"--resume"});
+    auto const r = label(p, again);
+    CAPTURE(part, r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "the summary could not be written: a record's"));
+  }
+}
+
 TEST_CASE("sweep says what is wrong", "[label][errors]")
 {
   playground p;
@@ -583,7 +629,8 @@ TEST_CASE("sweep says what is wrong", "[label][errors]")
            {{"--truth-instances", "{id}.png"}, "--truth-instances needs --truth-semantic"},
            {{"--truth-semantic", "none.png"}, "must contain {id}"},
            {{"--image-labels", p.at("missing")}, "missing"},
-           {{"--step", "0"}, "--step"}}) {
+           {{"--step", "0"}, "--step"},
+           {{"--from", "0"}, "--from"}}) {
     auto const r = sweep(p, words);
     CAPTURE(said, r.err);
     CHECK(r.status == 2);

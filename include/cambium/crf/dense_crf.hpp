@@ -161,8 +161,9 @@ class dense_crf {
   /// @param kernels  usually crf_preset::irn(); may be empty
   /// @param options  most_bytes = 8e9, pad = false, exact = false
   ///
-  /// @throws       precondition_error: sxy or srgb not positive, compat not finite, NaN colours, or an image whose
-  ///               inference would take more than options.most_bytes, with the number; see bytes_needed
+  /// @throws       precondition_error: sxy not positive, srgb negative, either beyond a float, compat not finite, NaN
+  ///               or infinite colours, features too far apart for a lattice (its own message), or an image whose
+  ///               inference of two labels would take more than options.most_bytes, with the number; see bytes_needed
   /// @complexity   about 100 ns a pixel and 5-dimensional kernel
   /// @determinism  see marginals
   /// @source       Kraehenbuehl & Koltun, NIPS 2011; DenseCRF2D of pydensecrf, features in its order and type
@@ -174,17 +175,19 @@ class dense_crf {
     index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2], N = H * W;
     size_ = {H, W};
     parts_ = {N};
-    if constexpr (std::is_floating_point_v<value_of<I, 3>>) expects_finite(where, in, "dense_crf: image");
+    most_bytes_ = options.most_bytes;
+    if constexpr (std::is_floating_point_v<value_of<I, 3>>) expects_float(where, in, "dense_crf: image");
     for (auto const& k : kernels_) {
-      expects(k.sxy > 0 && std::isfinite(k.sxy), "dense_crf: sxy is ", k.sxy, "; it must be positive and finite");
-      expects(k.srgb >= 0 && std::isfinite(k.srgb), "dense_crf: srgb is ", k.srgb, "; it must be >= 0 and finite");
+      auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
+      expects(sxy > 0 && std::isfinite(sxy), "dense_crf: sxy is ", k.sxy,
+              "; it must be positive and finite, as a float");
+      expects(srgb >= 0 && std::isfinite(srgb) && (srgb > 0 || k.srgb == 0), "dense_crf: srgb is ", k.srgb,
+              "; it must be >= 0 and finite, as a float");
       expects(k.srgb == 0 || bands <= 6, "dense_crf: the image has ", bands, " bands; at most 6 enter a kernel");
       for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
     }
-    double const needed = bytes_needed(size_, bands, kernels_, 2);
-    expects(needed <= options.most_bytes, "dense_crf: an image of ", H, " x ", W, " takes about ",
-            std::ceil(needed / 1e8) / 10, " GB, more than the ", options.most_bytes / 1e9,
-            " GB allowed; raise options.most_bytes or label it in tiles");
+    bands_ = bands;
+    expects_room(2);
     for (auto const& k : kernels_) {
       auto features = make_grid<float>({2 + (k.srgb > 0 ? bands : 0), H, W});
       auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
@@ -197,6 +200,7 @@ class dense_crf {
               features(b, y, x) = static_cast<float>(in(y, x, b - 2)) / srgb;
           }
       });
+      expects_finite(where, features.view(), "dense_crf: feature");
       if (options.exact)
         exact_.push_back(std::move(features));
       else
@@ -212,8 +216,8 @@ class dense_crf {
     double const stride = static_cast<double>(padded(labels));
     double a_pixel = 4 * (static_cast<double>(labels) + 2 * stride);
     for (auto const& k : kernels) {
-      double const D = k.srgb > 0 ? 2 + static_cast<double>(bands) : 2, points = k.srgb > 0 ? 0.6 : 0.15;
-      a_pixel += 12 * (D + 1) + 4 + points * (5 * (D + 1) + 40 + 8 * stride);
+      double const D = k.srgb > 0 ? 2 + static_cast<double>(bands) : 2, slots = k.srgb > 0 ? 0.6 : 0.15;
+      a_pixel += 12 * (D + 1) + 4 + slots * (5 * (D + 1) + 40 + 8 * stride);
     }
     return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
   }
@@ -227,8 +231,9 @@ class dense_crf {
   /// @param unary    [L,H,W] energies, L >= 1, finite
   /// @param present  the labels that take part, all if empty: the others have marginals of 0 and cost nothing
   ///
-  /// @throws       precondition_error: another size, no labels, NaN or infinite energies, compat of another number of
-  ///               labels, a label outside 0..L-1 or named twice
+  /// @throws       precondition_error: another size, no labels, NaN, infinite, or beyond a float, energies, compat of
+  ///               another number of labels or a table that is not symmetric, a label outside 0..L-1 or named twice, more
+  ///               memory than crf_build::most_bytes
   template <stack_like U>
   [[nodiscard]] mean_field start(cpu const& where, U const& unary, std::vector<index_t> present = {}) const
   {
@@ -247,11 +252,17 @@ class dense_crf {
     index_t const L = static_cast<index_t>(present.size());
     expects(all >= 1 && in.extent[1] == size_.height && in.extent[2] == size_.width, "dense_crf: unary is ", in,
             " but the image is ", size_.height, " x ", size_.width);
-    expects_finite(where, in, "dense_crf: unary");
+    expects_float(where, in, "dense_crf: unary");
+    expects_room(L);
     for (auto const& k : kernels_) {
       auto const n = static_cast<index_t>(k.compat.weight.size());
       expects(k.compat.matrix ? n == all * all : n == 1 || n == all, "dense_crf: compat has ", n,
               " weights but there are ", all, " labels");
+      for (index_t l = 0; k.compat.matrix && l < all; ++l)
+        for (index_t m = 0; m < l; ++m)
+          expects(k.compat.weight[static_cast<std::size_t>(l * all + m)] ==
+                      k.compat.weight[static_cast<std::size_t>(m * all + l)],
+                  "dense_crf: compat(", l, ",", m, ") is not compat(", m, ",", l, ")");
     }
     mean_field field;
     field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
@@ -274,8 +285,10 @@ class dense_crf {
   }
 
   /// One step of inference, or several.
+  /// @throws precondition_error when another CRF began this inference
   void step(cpu const& where, mean_field& field, int count = 1) const
   {
+    expects_own(field);
     for (int t = 0; t < count; ++t) {
       gather(where, field);
       update(where, field, true, t + 1 < count);
@@ -284,8 +297,10 @@ class dense_crf {
   }
 
   /// KL(Q||P) up to the constant log Z: what the steps bring down. Costs as much as a step.
+  /// @throws precondition_error when another CRF began this inference
   [[nodiscard]] double divergence(cpu const& where, mean_field& field) const
   {
+    expects_own(field);
     gather(where, field);
     index_t const stride = field.stride;
     std::vector<float> const none(static_cast<std::size_t>(stride), 0.f);
@@ -304,6 +319,30 @@ class dense_crf {
   }
 
  private:
+  /// Finite, and not beyond what a float holds.
+  template <class T>
+  static void expects_float(cpu const& where, stack_view<T const> v, char const* what)
+  {
+    if constexpr (sizeof(T) > sizeof(float))
+      expects_inside(where, v, -T(std::numeric_limits<float>::max()), T(std::numeric_limits<float>::max()), what,
+                     "a finite number that a float holds");
+    else
+      expects_finite(where, v, what);
+  }
+  void expects_room(index_t labels) const
+  {
+    double const needed = bytes_needed(size_, bands_, kernels_, labels);
+    expects(needed <= most_bytes_, "dense_crf: an image of ", size_.height, " x ", size_.width, " with ", labels,
+            " labels takes about ", std::ceil(needed / 1e8) / 10, " GB, more than the ", most_bytes_ / 1e9,
+            " GB allowed; raise options.most_bytes or label it in tiles");
+  }
+  void expects_own(mean_field const& field) const
+  {
+    expects(field.size == size_ && field.held.size() == lattice_.size() && field.summed.size() == exact_.size(),
+            "dense_crf: the inference of another CRF, of ", field.size.height, " x ", field.size.width, " pixels and ",
+            static_cast<index_t>(field.held.size() + field.summed.size()), " kernels");
+  }
+
   static index_t padded(index_t labels) { return labels <= 2 ? labels : (labels + 3) / 4 * 4; }
   bool scales_before(std::size_t k) const
   {
@@ -511,6 +550,8 @@ class dense_crf {
 
   extent2 size_;
   lattice_parts parts_;  // of the pixels
+  index_t bands_ = 0;
+  double most_bytes_ = 0;
   std::vector<pairwise> kernels_;
   std::vector<permutohedral> lattice_;  // or, of exact kernels,
   std::vector<grid<float, 3>> exact_;   // their features

@@ -73,19 +73,24 @@ void for_each_share(cpu const& where, index_t count, index_t grain, Body const& 
 }
 
 /// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works with:
-/// many items get a core each, few items share the cores between them. Whoever is done takes the next one, in order.
+/// where there are as many items as threads each gets one core, and whoever is done takes the next one, in order; fewer
+/// items come one after the other, each with all threads, since teams do not nest.
 ///
 /// An exception ends the work of its member of the team only; the first, by time, is rethrown when all have returned. A
 /// batch that is to go on past a bad item catches in its body.
 template <class Body>
 void for_each_item(cpu const& where, index_t count, Body const& body)
 {
-  int const threads = thread_count(where), together = team_size(where, count, 1);
-  cpu share = where;
-  share.threads = std::max(1, threads / together);
+  int const threads = thread_count(where);
+  if (count < threads) {
+    for (index_t i = 0; i < count; ++i) body(where, i);
+    return;
+  }
+  cpu one = where;
+  one.threads = 1;
   std::atomic<index_t> next{0};
-  as_team(together, [&](int, int) {
-    for (index_t i; (i = next++) < count;) body(std::as_const(share), i);
+  as_team(threads, [&](int, int) {
+    for (index_t i; (i = next++) < count;) body(std::as_const(one), i);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <cambium/affinity/path_affinity.hpp>
 #include <cambium/component/connected.hpp>
 #include <cambium/component/relabel.hpp>
+#include <cambium/core/label.hpp>
 #include <cambium/displacement/cluster.hpp>
 #include <cambium/displacement/trace.hpp>
 #include <cambium/grid/bilinear.hpp>
@@ -13,6 +14,7 @@
 #include <cambium/walk/random_walk.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <utility>
@@ -60,6 +62,23 @@ struct irnet_labels {
   instances objects;               ///< categories are keys: 0-based classes
 };
 
+/// Throws unless classes have labels: key + 1 is below label::ignore.
+inline void expects_keys(std::vector<std::int32_t> const& keys, char const* who)
+{
+  for (auto const key : keys)
+    expects(0 <= key && key < label::ignore - 1, who, ": key ", key, " is outside 0..", label::ignore - 2);
+}
+
+/// Throws unless the thresholds are numbers. (The rest is checked by the stages it goes to.)
+inline void check_options(irnet_options const& o)
+{
+  expects(std::isfinite(o.sem_seg_bg_thres), "irnet: sem_seg_bg_thres is ", o.sem_seg_bg_thres);
+  expects(std::isfinite(o.ins_seg_bg_thres), "irnet: ins_seg_bg_thres is ", o.ins_seg_bg_thres);
+  expects(!std::isnan(o.component_thres), "irnet: component_thres is ", o.component_thres);
+  expects(0 <= o.max_fragment_size && o.max_fragment_size <= 1, "irnet: max_fragment_size is ", o.max_fragment_size,
+          ", outside [0,1]");
+}
+
 /// Throws unless the maps of an image fit together.
 template <class T>
 void check_input(irnet_input<T> const& in)
@@ -75,7 +94,7 @@ void check_input(irnet_input<T> const& in)
   expects(in.displacement.data == nullptr ||
               (in.displacement.extent[0] == 2 && in.displacement.extent[1] == h && in.displacement.extent[2] == w),
           "irnet: CAMs are ", in.cams, " but the displacement is ", in.displacement);
-  for (auto const key : in.keys) expects(key >= 0, "irnet: key ", key, " is negative");
+  expects_keys(in.keys, "irnet");
 }
 
 /// The step of IRNet's walk: affinities of a boundary map, sharpened and normalised.
@@ -325,6 +344,7 @@ template <class T>
 [[nodiscard]] irnet_labels irnet(cpu const& where, irnet_input<T> const& in, irnet_options const& options = {})
 {
   check_input(in);
+  check_options(options);
   expects_finite(where, in.cams, "irnet: cams");
   return irnet_label(where, irnet_walk(where, in, options), in, options);
 }

@@ -176,7 +176,9 @@ template <class T>
                                        irnet_tiling const& tiling = {})
 {
   check_input(in);
+  check_options(options);
   expects_finite(where, in.cams, "irnet_tiled: cams");
+  expects_inside(where, in.boundary, T(0), T(1), "irnet_tiled: boundary", "a boundary in [0,1]");
   auto const classes = propagate_to_edge_tiled<T>(where, in.cams, in.boundary, options, tiling);
   auto out = irnet_label_classes<T>(where, classes.view(), in, options);
   if (in.displacement.data == nullptr) return out;

@@ -37,7 +37,7 @@ struct sweep_settings {
 
 /// What one threshold does to the labels of all images.
 struct tally {
-  explicit tally(std::size_t images) : instances(images), stable(images, 0) {}
+  explicit tally(std::size_t count) : instances(count), stable(count, 0) {}
 
   confusion_matrix confusion{256};
   std::vector<image_result> instances;  ///< in the order of the images, which decides between equal scores

@@ -89,11 +89,18 @@ TEST_CASE("irnet rejects options outside their range", "[pipeline][errors]")
   refused({.radius = 11}, "radius 11 is not in 1..10");
   refused({.beta = 0}, "beta is 0");
   refused({.tolerance = 1}, "tolerance is 1");
-  refused({.sem_seg_bg_thres = std::nan("")}, "background is nan");
-  refused({.ins_seg_bg_thres = HUGE_VAL}, "background is inf");
+  refused({.sem_seg_bg_thres = std::nan("")}, "sem_seg_bg_thres is nan");
+  refused({.ins_seg_bg_thres = HUGE_VAL}, "ins_seg_bg_thres is inf");
   refused({.iterations = -1}, "iterations is -1");
   refused({.thres = 0}, "threshold is 0");
-  refused({.max_fragment_size = -0.5}, "smallest is -");
+  refused({.max_fragment_size = -0.5}, "max_fragment_size is -0.5, outside [0,1]");
+  refused({.max_fragment_size = 1e30}, "max_fragment_size is 1e+30");
+  refused({.component_thres = std::nan("")}, "component_thres is nan");
+  irnet_scene far(2, 13, 18, 3);
+  far.keys[1] = 254;  // its label would be 255
+  CAMBIUM_THROWS_SAYING(irnet(cpu{}, far.without_displacement()), precondition_error, "key 254 is outside 0..253");
+  far.keys[1] = std::numeric_limits<std::int32_t>::max();
+  CAMBIUM_THROWS_SAYING(irnet(cpu{}, far.without_displacement()), precondition_error, "is outside 0..253");
 }
 
 TEST_CASE("irnet rejects a boundary outside [0,1]", "[pipeline][errors]")

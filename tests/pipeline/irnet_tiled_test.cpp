@@ -43,13 +43,13 @@ irnet_input<float> cross(grid<float, 3>& cams, grid<float, 2>& boundary, grid<fl
 TEST_CASE("tiles that see far enough give the labels of the whole", "[pipeline][reference]")
 {
   auto const [H, W] = GENERATE(table<int, int>({{121, 97}, {40, 203}, {75, 75}}));
-  index_t const tile = GENERATE(4, 20, 33, 64, 1000);
+  index_t const tile = GENERATE(4, 33, 64, 1000);
   auto const scale = GENERATE(score_scale::image, score_scale::group);  // by channel many pixels tie at 1
   CAPTURE(H, W, tile, static_cast<int>(scale));
   irnet_scene const s(2, H, W, static_cast<unsigned>(H + tile));
   auto options = quick;
   options.scale = scale;
-  if (tile == 4 && H * W > 6000) return;
+  if (tile == 4 && (H != W || scale != score_scale::image)) return;  // hundreds of tiles
   for (auto const& in : {s.with_displacement(), s.without_displacement()}) {
     auto const want = irnet(cpu{}, in, options);
     check_equal(irnet_tiled(cpu{}, in, options, {.tile = tile, .overlap = reach}), want, 1e-14);

@@ -4,6 +4,7 @@
 #include "support/irnet_scene.hpp"
 
 #include <cmath>
+#include <limits>
 
 using namespace cambium;
 using support::irnet_scene;

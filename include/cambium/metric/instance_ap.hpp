@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,8 @@ template <stack_like Q, stack_like G>
 template <image_like Q, image_like G>
 [[nodiscard]] grid<float, 2> label_iou(Q const& predicted, index_t P, G const& truth, index_t T, index_t ignore = -1)
 {
+  static_assert(std::is_integral_v<value_of<Q, 2>> && std::is_integral_v<value_of<G, 2>>,
+                "label_iou: labels are integers");
   auto const p = as_view<2>(predicted, "label_iou: predicted");
   auto const t = as_view<2>(truth, "label_iou: truth");
   expects(same_shape(p, t), "label_iou: predicted is ", p, " but truth is ", t);

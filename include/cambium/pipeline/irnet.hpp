@@ -13,6 +13,7 @@
 #include <cambium/walk/random_walk.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <utility>

@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <cfenv>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace cambium;
@@ -178,4 +181,25 @@ TEST_CASE("a value just outside is not printed as the limit itself", "[grid][err
   CHECK(text().find("is 1.000000;") == std::string::npos);
   v(1) = -1e-9;
   CHECK(text().find("is -0.000000;") == std::string::npos);
+}
+
+TEMPLATE_TEST_CASE("labels outside their range are named", "[grid][errors]", std::int8_t, std::uint8_t, std::int64_t)
+{
+  grid<TestType, 2> labels(3, 70);
+  labels(1, 5) = 4, labels(2, 0) = 5;
+  expects_labels<TestType const>(std::as_const(labels).view(), 5, "door: map");
+  expects_labels<TestType const>(std::as_const(labels).view(), std::numeric_limits<index_t>::max(), "door: map");
+  auto const refused = [&](index_t most, char const* words) {
+    CAMBIUM_THROWS_SAYING(expects_labels<TestType const>(std::as_const(labels).view(), most, "door: map"),
+                          precondition_error, words);
+  };
+  refused(4, "door: map(2,0) is 5, outside 0..4");
+  refused(3, "door: map(1,5) is 4, outside 0..3");
+  refused(-1, "door: map(0,0) is 0, outside 0..-1");
+  if constexpr (std::is_signed_v<TestType>) {
+    labels(0, 69) = -1;
+    refused(5, "door: map(0,69) is -1, outside 0..5");
+    refused(std::numeric_limits<index_t>::max(), "door: map(0,69) is -1");
+  }
+  expects_labels<TestType const>(grid<TestType, 2>(0, 4).view(), -1, "door: map");
 }

@@ -55,8 +55,9 @@ TEST_CASE("separate rejects what it documents", "[instance][errors]")
   CAMBIUM_THROWS_SAYING(separate(cpu{}, scores, ids, 2), precondition_error, "id(0,2) is 2, outside 0..1");
   ids(1, 0) = -1;
   CAMBIUM_THROWS_SAYING(separate(cpu{}, scores, ids, 3), precondition_error, "id(1,0) is -1");
+  CAMBIUM_THROWS_SAYING(separate(cpu{}, scores, ids, 0), precondition_error, "id(0,0) is 0, outside 0..-1");
   CAMBIUM_THROWS_SAYING(separate(cpu{}, grid<float, 3>(1, 0, 3), grid<std::int32_t, 2>(0, 3), -1), precondition_error,
-                        "-1");
+                        "separate: -1 ids");
 }
 
 TEST_CASE("separate: nothing to part", "[instance][errors]")

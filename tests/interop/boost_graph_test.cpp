@@ -171,7 +171,7 @@ TEST_CASE("property maps read and write where the values are", "[interop][proper
   grid<int, 2> labels(2, 3);
   put(vertex_map(g, labels), 4, 9);
   CHECK(labels(1, 1) == 9);
-  CHECK(get(places(g), index_t{5}) == cell_place{1, 2});
+  CHECK(get(places(g), index_t{5}) == place{1, 2});
   CHECK(get(boost::vertex_index, g, index_t{5}) == 5);
   CHECK(g.number(1, 2) == 5);
 }
@@ -293,7 +293,7 @@ TEST_CASE("a graph larger than 2^31 costs nothing", "[interop][property]")
   CHECK(num_vertices(g) == static_cast<std::size_t>(H * W));
   CHECK(num_edges(g) == static_cast<std::size_t>(H * (W - 1) + (H - 1) * W + 2 * (H - 1) * (W - 1)));
   index_t const corner = H * W - 1;
-  CHECK(g.place(corner) == cell_place{H - 1, W - 1});
+  CHECK(g.place(corner) == place{H - 1, W - 1});
   CHECK(out_degree(corner, g) == 3);
   std::set<index_t> around;
   for (auto [e, end] = out_edges(corner, g); e != end; ++e) around.insert(target(*e, g));

@@ -102,6 +102,23 @@ TEST_CASE("polygons of an annotation are united", "[io][reference]")
   CHECK(mask_of(a, {2, 3}).counts == std::vector<index_t>{6});
 }
 
+TEST_CASE("damaged masks of annotations are refused", "[io][errors]")
+{
+  coco_annotation a{.id = 5};
+  a.segmentation = rle{2, 3, {1, 2, 3}};
+  CHECK(mask_of(a, {2, 3}).counts == std::vector<index_t>{1, 2, 3});
+  CAMBIUM_THROWS_SAYING(mask_of(a, {3, 2}), precondition_error,
+                        "mask_of: the mask of annotation 5 is 2 x 3 but its image 3 x 2");
+  a.segmentation = rle{2, 3, {1, 2}};
+  CAMBIUM_THROWS_SAYING(mask_of(a, {2, 3}), precondition_error, "mask_of: the counts end 3 pixels before the end");
+  a.segmentation = rle{2, 3, {7}};
+  CAMBIUM_THROWS_SAYING(mask_of(a, {2, 3}), precondition_error, "mask_of: count 0 runs past");
+  a.segmentation = coco_polygons{};
+  CAMBIUM_THROWS_SAYING(mask_of(a, {-1, 3}), precondition_error, "mask_of: an image of -1 x 3");
+  a.segmentation = coco_polygons{{0, 0, 3, 0, 3}};
+  CAMBIUM_THROWS_SAYING(mask_of(a, {2, 3}), precondition_error, "rle_of_polygon: 5 numbers");
+}
+
 TEST_CASE("data sets come back from their files", "[io][property]")
 {
   support::temporary_folder const folder;

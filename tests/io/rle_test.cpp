@@ -245,7 +245,7 @@ TEST_CASE("runs of columns, areas and boxes", "[io][reference]")
     auto const runs = padded(runs_of(H, W, mask), bits);
     cells drawn(mask.size(), 0);
     index_t last = -1;
-    for_each_run(runs, [&](index_t x, index_t top, index_t bottom) {
+    for_each_column_run(runs, [&](index_t x, index_t top, index_t bottom) {
       REQUIRE((0 <= top && top < bottom && bottom <= H && 0 <= x && x < W && x * H + top > last));
       last = x * H + bottom - 1;
       for (index_t y = top; y < bottom; ++y) drawn[static_cast<std::size_t>(y * W + x)] = 1;

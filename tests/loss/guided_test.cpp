@@ -2,6 +2,7 @@
 
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/slopes.hpp"
 
 #include <cmath>
 #include <limits>
@@ -48,22 +49,6 @@ double focal(double p, double t)
   return t == 1 ? -std::log(p) * std::pow(1 - p, 2) : -std::log(1 - p) * p * p * std::pow(1 - t, 4);
 }
 
-template <class Loss>
-void check_slopes(batch<double>& d, Loss const& loss)
-{
-  auto const have = loss(d);
-  for (index_t i = 0; i < d.output.size(); i += 3) {
-    double& v = d.output.data()[i];
-    double const here = v, step = 1e-5;
-    v = here + step;
-    double const high = loss(d).value;
-    v = here - step;
-    double const low = loss(d).value;
-    v = here;
-    CHECK(have.gradient.data()[i] == Approx((high - low) / (2 * step)).margin(1e-8).epsilon(1e-6));
-  }
-}
-
 }  // namespace
 
 TEST_CASE("guided errors are their definition", "[loss][reference]")
@@ -104,14 +89,15 @@ TEST_CASE("the focal loss is its definition", "[loss][reference]")
 TEST_CASE("gradients of guided losses are slopes", "[loss][property]")
 {
   batch<double> d(2, 2, 4, 5, 9);
-  check_slopes(d, [](auto const& b) { return guided_square_error(cpu{}, b.output, b.target, b.weight); });
-  check_slopes(d, [](auto const& b) { return guided_absolute_error(cpu{}, b.output, b.target, b.weight); });
-  check_slopes(d, [](auto const& b) {
+  auto const check = [&](auto const& loss) { support::check_slopes(d.output, [&] { return loss(d); }, 1e-6, 3); };
+  check([](auto const& b) { return guided_square_error(cpu{}, b.output, b.target, b.weight); });
+  check([](auto const& b) { return guided_absolute_error(cpu{}, b.output, b.target, b.weight); });
+  check([](auto const& b) {
     return guided_square_error(cpu{}, b.output, b.target, b.weight, {.over = guided_mean::values});
   });
-  check_slopes(d, [](auto const& b) { return mean_square_error(cpu{}, b.output, b.target); });
-  check_slopes(d, [](auto const& b) { return mean_absolute_error(cpu{}, b.output, b.target); });
-  check_slopes(d, [](auto const& b) { return focal_loss(cpu{}, b.output, b.target, b.weight); });
+  check([](auto const& b) { return mean_square_error(cpu{}, b.output, b.target); });
+  check([](auto const& b) { return mean_absolute_error(cpu{}, b.output, b.target); });
+  check([](auto const& b) { return focal_loss(cpu{}, b.output, b.target, b.weight); });
 }
 
 TEST_CASE("channels do not count in the divisor, unless asked", "[loss][picture]")

@@ -2,6 +2,7 @@
 
 #include "support/catch.hpp"
 #include "support/random.hpp"
+#include "support/slopes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -38,22 +39,6 @@ std::vector<double> by_definition(batch const& d)
         out.push_back(l == 255 ? 0 : -std::log(std::exp(d.logits(b, l, y, x)) / sum));
       }
   return out;
-}
-
-template <class Loss>
-void check_slopes(batch d, Loss const& loss)
-{
-  auto const have = loss(d);
-  for (index_t i = 0; i < d.logits.size(); ++i) {
-    double& v = d.logits.data()[i];
-    double const here = v, step = 1e-5;
-    v = here + step;
-    double const high = loss(d).value;
-    v = here - step;
-    double const low = loss(d).value;
-    v = here;
-    CHECK(have.gradient.data()[i] == Approx((high - low) / (2 * step)).margin(1e-8).epsilon(1e-5));
-  }
 }
 
 }  // namespace
@@ -93,10 +78,11 @@ TEST_CASE("cross entropies are their definitions", "[loss][reference]")
 
 TEST_CASE("gradients of cross entropies are slopes", "[loss][property]")
 {
-  batch const d(2, 3, 4, 6, 9);
-  check_slopes(d, [](batch const& b) { return cross_entropy(cpu{}, b.logits, b.labels); });
-  check_slopes(d, [](batch const& b) { return hardest_pixels_cross_entropy(cpu{}, b.logits, b.labels); });
-  check_slopes(d, [](batch const& b) {
+  batch d(2, 3, 4, 6, 9);
+  auto const check = [&](auto const& loss) { support::check_slopes(d.logits, [&] { return loss(d); }, 1e-5); };
+  check([](batch const& b) { return cross_entropy(cpu{}, b.logits, b.labels); });
+  check([](batch const& b) { return hardest_pixels_cross_entropy(cpu{}, b.logits, b.labels); });
+  check([](batch const& b) {
     return hardest_pixels_cross_entropy(cpu{}, b.logits, b.labels, {.fraction = 0.5, .of = pixel_pool::labelled});
   });
 }

@@ -224,6 +224,8 @@ TEST_CASE("damaged input of coco_ap", "[metric][errors]")
   refused([&](coco_pair& p) { p.score[0] = nan; }, "a score or an area of pair 1 is nan");
   refused([&](coco_pair& p) { p.truth_area[0] = nan; }, "a score or an area of pair 1 is nan");
   refused([&](coco_pair& p) { p.iou(0, 0) = nan; }, "an overlap of pair 1 is nan");
+  refused([](coco_pair& p) { p.iou(0, 0) = 1.25; }, "an overlap of pair 1 is 1.25, outside [0,1]");
+  refused([](coco_pair& p) { p.iou(0, 0) = -0.5; }, "an overlap of pair 1 is -0.5, outside [0,1]");
   refused([](coco_pair&) {}, "-1 categories", -1);
   auto const with = [&](auto const& change, std::string const& words) {
     coco_ap_options o;
@@ -232,6 +234,12 @@ TEST_CASE("damaged input of coco_ap", "[metric][errors]")
   };
   with([](auto& o) { o.recall_points = 1; }, "1 recall points");
   with([](auto& o) { o.thresholds[2] = 1.5; }, "a threshold is 1.5");
+  with([&](auto& o) { o.thresholds[2] = nan; }, "a threshold is nan");
+  with([](auto& o) { o.thresholds = {}; }, "no threshold");
+  with([](auto& o) { o.thresholds = {.75, .5}; }, "the thresholds are not in ascending order");
+  with([](auto& o) { o.areas = {}; }, "no range of areas");
+  with([](auto& o) { o.areas[1] = {5, 1}; }, "a range of areas is 5 to 1");
+  with([&](auto& o) { o.areas[3].most = nan; }, "a range of areas is 9216 to nan");
   with([](auto& o) { o.detections = {}; }, "the limits of detections");
   with([](auto& o) { o.detections = {10, 1}; }, "the limits of detections");
   with([](auto& o) { o.detections = {0, 1}; }, "the limits of detections");

@@ -201,4 +201,23 @@ TEST_CASE("instance_ap rejects what it documents", "[metric][errors]")
   r.truth[0] = -2;
   both(r, "a class of image 1 is -2");
   both({{0}, {1}, {0}, {}}, "but overlaps [0,0]");
+  r = sound;
+  r.truth[0] = std::numeric_limits<std::int32_t>::max();
+  both(r, "a class of image 1 is 2147483647, outside 0..1048575");
+  r.truth[0] = most_classes;
+  both(r, "a class of image 1 is 1048576");
+  for (double const threshold : {-0.1, 1.1, std::nan(""), HUGE_VAL})
+    CAMBIUM_THROWS_SAYING(instance_ap({sound}, threshold), precondition_error, "instance_ap: threshold is ");
+  CAMBIUM_THROWS_SAYING(instance_ap({sound}, {0.5, std::nan("")}), precondition_error, "outside [0,1]");
+}
+
+TEST_CASE("the largest class, and the ends of the thresholds", "[metric][property]")
+{
+  std::int32_t const last = most_classes - 1;
+  auto const r = image_of({0, last}, {0.5f, 0.5f}, {0, last}, {{1, 0}, {0, 0.5f}});
+  CHECK(instance_ap({r}, 0.5).of_class.size() == static_cast<std::size_t>(most_classes));
+  CHECK(instance_ap({r}, 0.5).of_class.back() == 1);
+  CHECK(instance_ap({r}, 0.0).mean == 1);
+  CHECK(instance_ap({r}, 1.0).mean == 0.5);
+  CHECK(average_best_overlap({r}).mean == 0.75);
 }

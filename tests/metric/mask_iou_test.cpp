@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <set>
+#include <string>
 
 using namespace cambium;
 
@@ -76,4 +77,20 @@ TEST_CASE("label_iou rejects what it documents", "[metric][errors]")
   CAMBIUM_THROWS_SAYING(label_iou(p, 2, t, 1, 255), precondition_error, "object -1");
   CAMBIUM_THROWS_SAYING(label_iou(p, 2, grid<int, 2>(3, 2), 1), precondition_error,
                         "predicted is [2,3] but truth is [3,2]");
+  grid<int, 2> one(1, 1);
+  one(0, 0) = 1;
+  CAMBIUM_THROWS_SAYING(label_iou(one, -1, one, 1), precondition_error, "label_iou: -1 predicted and 1 true objects");
+  CAMBIUM_THROWS_SAYING(label_iou(one, 1, one, -1), precondition_error, "label_iou: 1 predicted and -1 true objects");
+  for (index_t const ignore : {0, 1, 2})
+    CAMBIUM_THROWS_SAYING(label_iou(one, 1, one, 2, ignore), precondition_error,
+                          "label_iou: ignore is " + std::to_string(ignore) + ", which is one of 2 true objects");
+  CHECK(label_iou(one, 1, one, 2, 3)(0, 0) == 1);
+}
+
+TEST_CASE("a negative label may be ignored, and the others are refused", "[metric][errors]")
+{
+  grid<int, 2> p(1, 2), t(1, 2);
+  p(0, 0) = t(0, 0) = p(0, 1) = 1, t(0, 1) = -1;
+  CHECK(label_iou(p, 1, t, 1)(0, 0) == 1);
+  CAMBIUM_THROWS_SAYING(label_iou(p, 1, t, 1, -2), precondition_error, "object 1 of 1 predicted and -1 of 1");
 }

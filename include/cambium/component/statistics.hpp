@@ -4,6 +4,7 @@
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
+#include <cambium/grid/range.hpp>
 
 #include <algorithm>
 #include <limits>
@@ -21,7 +22,7 @@ struct component_statistics {
   double largest = -std::numeric_limits<double>::infinity();  ///< of the scores, NaN left out; -inf without scores
 };
 
-/// Measure every component of a label map in one pass.
+/// Measure every component of a label map.
 ///
 /// @param where   cpu
 /// @param labels  [H,W] 0..count, as connected() gives them
@@ -44,6 +45,7 @@ template <image_like L, image_like S = image_view<float const>>
   expects(!scored || same_shape(label, score), "statistics: labels are ", label, " but scores are ", score);
   expects(count >= 0, "statistics: count is ", count);
   index_t const H = label.extent[0], W = label.extent[1];
+  expects_labels(label, count, "statistics: label");
   std::vector<component_statistics> out(static_cast<std::size_t>(count + 1));
   for (auto& c : out) c.bounds = {H, W, 0, 0};
   struct sums {
@@ -53,7 +55,6 @@ template <image_like L, image_like S = image_view<float const>>
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<index_t>(label(y, x));
-      expects(0 <= at && at <= count, "statistics: label(", y, ",", x, ") is ", at, ", outside 0..", count);
       auto& c = out[static_cast<std::size_t>(at)];
       ++c.area;
       sum[static_cast<std::size_t>(at)].y += y;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 namespace cambium {
 
@@ -33,17 +34,13 @@ template <image_like M>
 [[nodiscard]] grid<float, 3> unary_from_labels(cpu const& where, M const& labels, index_t L,
                                                label_unary_options options = {})
 {
+  static_assert(std::is_integral_v<value_of<M, 2>>, "unary_from_labels: labels are integers");
   auto const in = as_view<2>(labels, "unary_from_labels: labels");
   expects(L >= 1, "unary_from_labels: ", L, " labels");
   expects(options.gt_prob > 0 && options.gt_prob < 1, "unary_from_labels: gt_prob is ", options.gt_prob,
           ", outside (0,1)");
   index_t const H = in.extent[0], W = in.extent[1], shift = options.zero_unsure ? 1 : 0;
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<index_t>(in(y, x));
-      expects(0 <= at && at < L + shift, "unary_from_labels: label(", y, ",", x, ") is ", at, ", outside 0..",
-              L + shift - 1);
-    }
+  expects_labels(in, L + shift - 1, "unary_from_labels: label");
   auto const count = static_cast<double>(L);
   auto const right = static_cast<float>(L == 1 ? 0 : -std::log(options.gt_prob));
   auto const wrong = static_cast<float>(L == 1 ? 0 : -std::log((1 - options.gt_prob) / (count - 1)));

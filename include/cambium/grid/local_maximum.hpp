@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/grid/place.hpp>
 #include <cambium/grid/view.hpp>
 
 #include <algorithm>
@@ -22,14 +23,6 @@ inline void expects_window(index_t kernel, char const* who)
 {
   expects(kernel >= 1 && kernel % 2 == 1, who, ": kernel is ", kernel, "; a window has an odd number of cells a side");
 }
-
-/// Where a cell is.
-struct place {
-  index_t y = 0;
-  index_t x = 0;
-
-  friend bool operator==(place const&, place const&) = default;
-};
 
 /// The rule: is no cell of the window around a cell larger than it?
 ///

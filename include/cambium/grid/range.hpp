@@ -102,21 +102,21 @@ void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
                  "a finite number");
 }
 
-/// Throws unless every cell of a label map is one of 0..most: "what(y,x) is 7, outside 0..5".
+/// Throws unless every cell of a label map is one of 0..most: "what(y,x) is 7, outside 0..5". With most = -1 none is.
 ///
 /// @complexity Theta(cells), and a second look only at a row that is wrong
 template <class T>
 void expects_labels(image_view<T> const& labels, index_t most, char const* what)
 {
   static_assert(std::is_integral_v<T>, "labels are integers");
+  auto const past = static_cast<std::uint64_t>(most) + 1;
   for (index_t y = 0; labels.extent[1] > 0 && y < labels.extent[0]; ++y) {
     auto const* const row = &labels(y, 0);
     bool outside = false;  // a negative label is a large number without a sign
-    for (index_t x = 0; x < labels.extent[1]; ++x)
-      outside |= static_cast<std::uint64_t>(row[x]) > static_cast<std::uint64_t>(most);
+    for (index_t x = 0; x < labels.extent[1]; ++x) outside |= static_cast<std::uint64_t>(row[x]) >= past;
     for (index_t x = 0; outside && x < labels.extent[1]; ++x)
-      expects(static_cast<std::uint64_t>(row[x]) <= static_cast<std::uint64_t>(most), what, "(", y, ",", x, ") is ",
-              static_cast<index_t>(row[x]), ", outside 0..", most);
+      expects(static_cast<std::uint64_t>(row[x]) < past, what, "(", y, ",", x, ") is ", static_cast<index_t>(row[x]),
+              ", outside 0..", most);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
+#include <cambium/grid/range.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -56,12 +57,12 @@ template <image_like L, image_like X>
   expects(same_shape(label, score), "detect: labels are ", label, " but scores are ", score);
   expects(options.smallest >= 0, "detect: smallest is ", options.smallest);
   index_t const H = label.extent[0], W = label.extent[1], N = static_cast<index_t>(categories.size());
+  expects_labels(label, N, "detect: label");
   std::vector<instance> all(categories.size(), instance{0, 0, 0, {H, W, 0, 0}});
   std::vector<double> largest(categories.size(), -std::numeric_limits<double>::infinity());
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const at = static_cast<index_t>(label(y, x));
-      expects(0 <= at && at <= N, "detect: label(", y, ",", x, ") is ", at, ", outside 0..", N);
       if (at == 0) continue;
       auto const i = static_cast<std::size_t>(at - 1);
       ++all[i].area;

@@ -70,6 +70,7 @@ class label_energy {
     for_each_edge([&](index_t, index_t, double w) { sum += 2 * w; });
     expects(sum <= std::numeric_limits<double>::max(), "graph_cut: the energies add up to ", sum);
     exponent_ = sum > 0 ? 60 - std::ilogb(sum) : 0;
+    half_ = std::ldexp(1.0, exponent_ / 2), rest_ = std::ldexp(1.0, exponent_ - exponent_ / 2);
 
     for_each_edge([&](index_t a, index_t b, double w) {
       if (amount const whole = quantised(w); whole > 0)
@@ -139,7 +140,8 @@ class label_energy {
     amount weight;
   };
 
-  amount quantised(double energy) const { return std::llrint(std::ldexp(energy, exponent_)); }
+  /// Twice times a power of two: exact, and much faster than ldexp. Once might be beyond the largest number.
+  amount quantised(double energy) const { return std::llrint(energy * half_ * rest_); }
   amount cost(std::int32_t l, index_t y, index_t x) const
   {
     return known_(y, x) ? quantised(static_cast<double>(unary_(l, y, x))) : 0;
@@ -175,6 +177,7 @@ class label_energy {
   stack_view<U const> unary_;
   grid<std::uint8_t, 2> const& known_;
   int exponent_ = 0;
+  double half_ = 1, rest_ = 1;  ///< their product is 2^exponent
   std::vector<link> links_;
   graph graph_;
   std::vector<edge> reverse_;

@@ -3,6 +3,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
 
 #include <cstdint>
 
@@ -18,7 +19,7 @@ namespace cambium {
 /// @param count   K >= 0
 /// @return [C*K,H,W]
 ///
-/// @throws       precondition_error on differing shapes or an id outside 0..K-1
+/// @throws       precondition_error on differing shapes, a negative count or an id outside 0..K-1
 /// @invariant    the channels of a class sum to its scores
 /// @complexity   Theta(C * K * H * W)
 /// @determinism  exact
@@ -31,10 +32,8 @@ template <stack_like X, image_like I>
   auto const id = as_view<2>(ids, "separate: ids");
   index_t const C = score.extent[0], H = score.extent[1], W = score.extent[2];
   expects(id.extent[0] == H && id.extent[1] == W, "separate: scores are ", score, " but ids are ", id);
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x)
-      expects(0 <= id(y, x) && static_cast<index_t>(id(y, x)) < count, "separate: id(", y, ",", x, ") is ",
-              static_cast<index_t>(id(y, x)), ", outside 0..", count - 1);
+  expects(count >= 0, "separate: ", count, " ids");
+  expects_labels(id, count - 1, "separate: id");
   grid<T, 3> out(C * count, H, W);
   for_each_share(where, C * H, 64, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {

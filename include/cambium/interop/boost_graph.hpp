@@ -5,6 +5,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/neighbourhood.hpp>
+#include <cambium/grid/place.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/grid/view.hpp>
 
@@ -51,14 +52,6 @@ struct cell_edge {
   {
     return std::pair{a.owner, a.k} <=> std::pair{b.owner, b.k};
   }
-};
-
-/// The row and the column of a cell.
-struct cell_place {
-  index_t y = 0;
-  index_t x = 0;
-
-  friend bool operator==(cell_place const&, cell_place const&) = default;
 };
 
 /// An undirected graph of the cells of an [H,W] grid, for the algorithms of Boost.Graph.
@@ -124,7 +117,7 @@ class cell_graph {
   extent2 size() const { return size_; }
   stencil const& offsets() const { return edges_; }
   index_t number(index_t y, index_t x) const { return y * size_.width + x; }
-  cell_place place(vertex_descriptor v) const { return {v / size_.width, v % size_.width}; }
+  cambium::place place(vertex_descriptor v) const { return {v / size_.width, v % size_.width}; }
   bool on_grid(index_t y, index_t x) const { return 0 <= y && y < size_.height && 0 <= x && x < size_.width; }
 
   /// Does the edge exist that belongs to (y,x), a cell of the grid?
@@ -176,7 +169,7 @@ class cell_graph {
 
     cell_graph const* graph_ = nullptr;
     vertex_descriptor v_ = -1;
-    cell_place place_;
+    cambium::place place_;
     int at_ = 0;  ///< 2 k: the edge this cell owns; 2 k + 1: the one that ends here
     bool out_ = true;
   };
@@ -212,7 +205,7 @@ class cell_graph {
 
     cell_graph const* graph_ = nullptr;
     vertex_descriptor v_ = -1;
-    cell_place place_;
+    cambium::place place_;
     int k_ = 0;
   };
 
@@ -272,7 +265,7 @@ class cell_graph {
   {
     bool const forward = u < v;
     vertex_descriptor const owner = forward ? u : v;
-    cell_place const from = g.place(owner), to = g.place(forward ? v : u);
+    cambium::place const from = g.place(owner), to = g.place(forward ? v : u);
     for (int k = 0; k < g.edges_.size; ++k)
       if (from.y + g.edges_.at[k].dy == to.y && from.x + g.edges_.at[k].dx == to.x)
         return {{owner, k, forward}, g.joined(k, from.y, from.x)};
@@ -304,12 +297,12 @@ class cell_graph {
 template <class Join>
 struct place_map {
   using key_type = index_t;
-  using value_type = cell_place;
-  using reference = cell_place;
+  using value_type = place;
+  using reference = place;
   using category = boost::readable_property_map_tag;
   cell_graph<Join> const* graph = nullptr;
 
-  friend cell_place get(place_map const& map, index_t v) { return map.graph->place(v); }
+  friend place get(place_map const& map, index_t v) { return map.graph->place(v); }
 };
 template <class Join>
 [[nodiscard]] place_map<Join> places(cell_graph<Join> const& g)

@@ -17,6 +17,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -100,13 +101,20 @@ struct coco_result {
 }
 
 /// The mask of an annotation: the union of its polygons, or its runs.
-/// @throws precondition_error when it has neither, or they are damaged
+/// @param image the size of its image
+/// @throws precondition_error when it has neither, or they are damaged or of another size
 /// @source annToRLE, PythonAPI/pycocotools/coco.py of cocodataset/cocoapi
 [[nodiscard]] inline rle mask_of(coco_annotation const& annotation, extent2 image)
 {
-  if (auto const* const runs = std::get_if<rle>(&annotation.segmentation)) return *runs;
+  if (auto const* const runs = std::get_if<rle>(&annotation.segmentation)) {
+    expects_runs(*runs, "mask_of");
+    expects(image == extent2{runs->height, runs->width}, "mask_of: the mask of annotation ", annotation.id, " is ",
+            runs->height, " x ", runs->width, " but its image ", image.height, " x ", image.width);
+    return *runs;
+  }
   auto const* const polygons = std::get_if<coco_polygons>(&annotation.segmentation);
   expects(polygons != nullptr, "mask_of: annotation ", annotation.id, " has no segmentation");
+  expects_image(image, "mask_of");
   if (polygons->empty()) return {image.height, image.width, {image.height * image.width}};
   std::vector<rle> parts;
   for (auto const& xy : *polygons) parts.push_back(rle_of_polygon(image, xy));
@@ -148,16 +156,27 @@ struct json_entry {
     if (found == nullptr) fail(field, "is missing");
     return *found;
   }
-  std::int64_t integer(nlohmann::json const& v, std::string const& field) const
+  /// `field` is a text, or makes one: only a failure needs it.
+  template <class Field>
+  static std::string name_of(Field const& field)
   {
-    if (!v.is_number_integer()) fail(field, "is not an integer");
-    if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t{1} << 62) fail(field, "is too large");
+    if constexpr (std::is_invocable_v<Field const&>)
+      return field();
+    else
+      return field;
+  }
+  template <class Field>
+  std::int64_t integer(nlohmann::json const& v, Field const& field) const
+  {
+    if (!v.is_number_integer()) fail(name_of(field), "is not an integer");
+    if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t{1} << 62) fail(name_of(field), "is too large");
     return v.get<std::int64_t>();
   }
   std::int64_t integer(char const* field) const { return integer(at(field), field); }
-  double number(nlohmann::json const& v, std::string const& field) const
+  template <class Field>
+  double number(nlohmann::json const& v, Field const& field) const
   {
-    if (!v.is_number()) fail(field, "is not a number");
+    if (!v.is_number()) fail(name_of(field), "is not a number");
     return v.get<double>();
   }
   double number(char const* field) const { return number(at(field), field); }
@@ -219,7 +238,8 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   if (!counts->is_array()) entry.fail("segmentation.counts", "is neither a text nor a list");
   rle mask{image.height, image.width, {}};
   for (auto const& c : *counts)
-    mask.counts.push_back(entry.integer(c, "segmentation.counts[" + std::to_string(mask.counts.size()) + "]"));
+    mask.counts.push_back(
+        entry.integer(c, [&] { return "segmentation.counts[" + std::to_string(mask.counts.size()) + "]"; }));
   if (std::string const fault = fault_of(mask); !fault.empty()) entry.fail("segmentation.counts", fault);
   return mask;
 }
@@ -283,15 +303,16 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
       } else if (v->is_array()) {
         coco_polygons polygons;
         for (auto const& part : *v) {
-          auto const field = "segmentation[" + std::to_string(polygons.size()) + "]";
-          if (!part.is_array()) e.fail(field, "is not a list of x and y");
+          auto const field = [&] { return "segmentation[" + std::to_string(polygons.size()) + "]"; };
+          if (!part.is_array()) e.fail(field(), "is not a list of x and y");
           if (part.size() < 6 || part.size() % 2 != 0)
-            e.fail(field,
+            e.fail(field(),
                    "has " + std::to_string(part.size()) + " numbers; three corners or more have an x and a y each");
           std::vector<double> xy;
+          xy.reserve(part.size());
           for (auto const& n : part) {
-            xy.push_back(e.number(n, field + "[" + std::to_string(xy.size()) + "]"));
-            if (!(std::abs(xy.back()) <= 4e8)) e.fail(field, "a corner lies too far outside");
+            xy.push_back(e.number(n, [&] { return field() + "[" + std::to_string(xy.size()) + "]"; }));
+            if (!(std::abs(xy.back()) <= 4e8)) e.fail(field(), "a corner lies too far outside");
           }
           polygons.push_back(std::move(xy));
         }
@@ -314,7 +335,8 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     }
     if (bbox != nullptr) {
       if (!bbox->is_array() || bbox->size() != 4) e.fail("bbox", "is not [left, top, width, height]");
-      for (std::size_t i = 0; i < 4; ++i) a.bbox[i] = e.number((*bbox)[i], "bbox[" + std::to_string(i) + "]");
+      for (std::size_t i = 0; i < 4; ++i)
+        a.bbox[i] = e.number((*bbox)[i], [&] { return "bbox[" + std::to_string(i) + "]"; });
     }
     out.annotations.push_back(std::move(a));
   });

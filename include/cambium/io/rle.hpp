@@ -67,6 +67,14 @@ inline void expects_runs(rle const& mask, char const* who)
   expects(fault.empty(), who, ": ", fault);
 }
 
+/// Throws precondition_error for sizes that are negative or whose cells cannot be counted. `who` begins the message.
+inline void expects_image(extent2 image, char const* who)
+{
+  expects(
+      image.height >= 0 && image.width >= 0 && (image.width == 0 || image.height <= (index_t{1} << 62) / image.width),
+      who, ": an image of ", image.height, " x ", image.width);
+}
+
 /// Positions x * height + y, ascending, at which a mask changes between outside and inside.
 /// An even number of them: one that is set to the end changes there.
 /// @complexity Theta(runs)
@@ -198,9 +206,9 @@ template <image_like M>
 /// @throws precondition_error unless the counts fill the image
 /// @complexity Theta(runs + columns)
 template <class Inside>
-void for_each_run(rle const& mask, Inside const& inside)
+void for_each_column_run(rle const& mask, Inside const& inside)
 {
-  expects_runs(mask, "for_each_run");
+  expects_runs(mask, "for_each_column_run");
   index_t const H = mask.height;
   index_t x = 0, y = 0;
   for (std::size_t i = 0; i < mask.counts.size(); ++i) {
@@ -227,7 +235,7 @@ void for_each_run(rle const& mask, Inside const& inside)
   expects_runs(mask, "decode_rle");
   index_t const H = mask.height, W = mask.width;
   grid<std::uint8_t, 2> out(H, W);
-  for_each_run(mask, [&](index_t x, index_t top, index_t bottom) {
+  for_each_column_run(mask, [&](index_t x, index_t top, index_t bottom) {
     out(top, x) ^= 1;
     if (bottom < H) out(bottom, x) ^= 1;
   });
@@ -439,9 +447,7 @@ enum class merge {
 ///               adding a half) and joints, but only columns' middles are computed
 [[nodiscard]] inline rle rle_of_polygon(extent2 image, std::span<double const> xy)
 {
-  expects(
-      image.height >= 0 && image.width >= 0 && (image.width == 0 || image.height <= (index_t{1} << 62) / image.width),
-      "rle_of_polygon: an image of ", image.height, " x ", image.width);
+  expects_image(image, "rle_of_polygon");
   expects(xy.size() % 2 == 0 && xy.size() >= 6, "rle_of_polygon: ", static_cast<index_t>(xy.size()),
           " numbers; an outline has an x and a y for three corners or more");
   for (std::size_t i = 0; i < xy.size(); ++i)

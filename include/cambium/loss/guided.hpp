@@ -102,6 +102,19 @@ double guided_divisor(view<T const, 4> output, view<T const, 4> weight, guided_o
   return options.over == guided_mean::values ? pixels * static_cast<double>(output.extent[1]) : pixels;
 }
 
+/// The sum of a term over the guided pixels, divided as the options say. `name` begins every message.
+template <class O, class Y, class M, class Term>
+auto guided_error(cpu const& where, O const& output, Y const& target, M const& weight, guided_options const& options,
+                  std::string const& name, Term const& term) -> output_loss<value_of<O, 4>>
+{
+  using T = value_of<O, 4>;
+  view<T const, 4> const o = as_view<4>(output, (name + ": output").c_str());
+  view<T const, 4> const t = as_view<4>(target, (name + ": target").c_str());
+  view<T const, 4> const w = as_view<4>(weight, (name + ": weight").c_str());
+  check_guided<T>(where, o, t, w, name);
+  return sum_of_terms<T>(where, o, t, w, guided_divisor<T>(o, w, options), term);
+}
+
 /// Square errors of the guided pixels, and the gradient: BESTIE's loss of centre maps.
 ///
 ///   sum over b,c,y,x of weight * (output - target)^2, divided by the number of pixels with weight > 0
@@ -123,14 +136,8 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_square_error(cpu const& where, O const& output, Y const& target, M const& weight,
                                        guided_options options = {}) -> output_loss<value_of<O, 4>>
 {
-  using T = value_of<O, 4>;
-  view<T const, 4> const o = as_view<4>(output, "guided_square_error: output");
-  view<T const, 4> const t = as_view<4>(target, "guided_square_error: target");
-  view<T const, 4> const w = as_view<4>(weight, "guided_square_error: weight");
-  check_guided<T>(where, o, t, w, "guided_square_error");
-  return sum_of_terms<T>(where, o, t, w, guided_divisor<T>(o, w, options), [](double a, double b, double m) {
-    return error_term{m * (a - b) * (a - b), 2 * m * (a - b)};
-  });
+  return guided_error(where, output, target, weight, options, "guided_square_error",
+                      [](double a, double b, double m) { return error_term{m * (a - b) * (a - b), 2 * m * (a - b)}; });
 }
 
 /// Absolute errors of the guided pixels, and the gradient: BESTIE's loss of offset maps.
@@ -144,14 +151,10 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_absolute_error(cpu const& where, O const& output, Y const& target, M const& weight,
                                          guided_options options = {}) -> output_loss<value_of<O, 4>>
 {
-  using T = value_of<O, 4>;
-  view<T const, 4> const o = as_view<4>(output, "guided_absolute_error: output");
-  view<T const, 4> const t = as_view<4>(target, "guided_absolute_error: target");
-  view<T const, 4> const w = as_view<4>(weight, "guided_absolute_error: weight");
-  check_guided<T>(where, o, t, w, "guided_absolute_error");
-  return sum_of_terms<T>(where, o, t, w, guided_divisor<T>(o, w, options), [](double a, double b, double m) {
-    return error_term{m * std::abs(a - b), a > b ? m : a < b ? -m : 0};
-  });
+  return guided_error(where, output, target, weight, options, "guided_absolute_error",
+                      [](double a, double b, double m) {
+                        return error_term{m * std::abs(a - b), a > b ? m : a < b ? -m : 0};
+                      });
 }
 
 /// The mean square error of a batch, and its gradient.

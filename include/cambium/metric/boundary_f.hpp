@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace cambium {
@@ -103,6 +104,8 @@ template <image_like Q, image_like G>
 [[nodiscard]] std::vector<boundary_score> boundary_f(cpu const& where, Q const& predicted, G const& truth, int classes,
                                                      boundary_f_options options = {})
 {
+  static_assert(std::is_integral_v<value_of<Q, 2>> && std::is_integral_v<value_of<G, 2>>,
+                "boundary_f: labels are integers");
   auto const p = as_view<2>(predicted, "boundary_f: predicted");
   auto const t = as_view<2>(truth, "boundary_f: truth");
   expects(same_shape(p, t), "boundary_f: predicted is ", p, " but truth is ", t);

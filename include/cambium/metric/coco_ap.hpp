@@ -25,15 +25,17 @@ struct coco_pair {
 
 /// Objects whose area lies outside are neither asked for nor counted against.
 struct area_range {
-  double least = 0;
+  double least = 0;  ///< <= most
   double most = 1e10;
 };
 
 struct coco_ap_options {
+  /// in [0,1], ascending, at least one
   std::vector<double> thresholds{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
   int recall_points = 101;  ///< 0 to 1 in equal steps; >= 2
+  /// at least one
   std::vector<area_range> areas{{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}};
-  std::vector<index_t> detections{1, 10, 100};  ///< most of one category and image that count; ascending
+  std::vector<index_t> detections{1, 10, 100};  ///< most of one category and image that count; ascending, from 1
 };
 
 /// Precision and recall of COCO's evaluation. -1 where there is no true object.
@@ -116,14 +118,15 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
 /// are hits, the others false alarms, but for those on crowds or of another size, which do not count. Precision is
 /// made to fall with recall and read at the first place that reaches each recall point; beyond the last it is 0.
 ///
-/// @param pairs       images in ascending order of their ids, a category at most once each; pairs without detections
-///                    and objects may be left out
+/// @param pairs       images in ascending order of their ids, a category at most once each, which is not checked: pairs
+///                    do not know their image. Those without detections and objects may be left out
 /// @param categories  K, more than any category that occurs
 /// @param options     the thresholds, recall points, areas and limits of the benchmark
 /// @return arrays with -1 where a category has no true object of that size
 ///
-/// @throws       precondition_error: lists of different lengths, scores, areas or overlaps that are not finite,
-///               categories outside 0..K-1, empty or unordered options
+/// @throws       precondition_error: lists of different lengths, scores or areas that are not finite, overlaps outside
+///               [0,1], categories outside 0..K-1, thresholds or limits that are none, outside their ranges or not in
+///               ascending order, no range of areas or one whose ends are swapped or NaN
 /// @complexity   O(thresholds * areas * (sum of D * G + n log n)), n detections
 /// @determinism  exact; of equal scores the earlier image, and the earlier detection of an image, comes first
 /// @source       COCOeval.evaluate and accumulate, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi. There an
@@ -133,7 +136,13 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
 {
   expects(categories >= 0, "coco_ap: ", categories, " categories");
   expects(options.recall_points >= 2, "coco_ap: ", options.recall_points, " recall points");
-  for (double const t : options.thresholds) expects(t >= 0 && t <= 1, "coco_ap: a threshold is ", t);
+  expects(!options.thresholds.empty(), "coco_ap: no threshold");
+  for (double const t : options.thresholds) expects(t >= 0 && t <= 1, "coco_ap: a threshold is ", t, ", outside [0,1]");
+  expects(std::is_sorted(options.thresholds.begin(), options.thresholds.end()),
+          "coco_ap: the thresholds are not in ascending order");
+  expects(!options.areas.empty(), "coco_ap: no range of areas");
+  for (area_range const& a : options.areas)
+    expects(a.least <= a.most, "coco_ap: a range of areas is ", a.least, " to ", a.most);
   expects(!options.detections.empty() && options.detections[0] >= 1 &&
               std::is_sorted(options.detections.begin(), options.detections.end()),
           "coco_ap: the limits of detections are not ascending numbers from 1");
@@ -153,7 +162,8 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
         expects(std::isfinite(v), "coco_ap: a score or an area of pair ", static_cast<index_t>(i), " is ", v);
     if (D * G > 0)
       for (double const v : p.iou.cells())
-        expects(std::isfinite(v), "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v);
+        expects(v >= 0 && v <= 1, "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v,
+                ", outside [0,1]");
   }
 
   auto const T = static_cast<index_t>(options.thresholds.size()), A = static_cast<index_t>(options.areas.size());

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace cambium {
@@ -46,33 +47,37 @@ struct confusion_matrix {
 /// @param predicted  [H,W] 0..classes-1, or options.ignore
 /// @param truth      [H,W] 0..classes-1, or options.ignore, or negative
 /// @throws       precondition_error for any other value, with its place; the matrix is then unchanged
-/// @complexity   Theta(H * W + classes^2)
+/// @complexity   Theta(H * W)
 /// @determinism  exact
 /// @source       calc_semantic_segmentation_confusion of chainercv; step/eval_sem_seg.py of jiwoon-ahn/irn for 255
 template <image_like Q, image_like G>
 void accumulate(confusion_matrix& into, Q const& predicted, G const& truth, confusion_options options = {})
 {
+  static_assert(std::is_integral_v<value_of<Q, 2>> && std::is_integral_v<value_of<G, 2>>,
+                "accumulate: labels are integers");
   auto const p = as_view<2>(predicted, "accumulate: predicted");
   auto const t = as_view<2>(truth, "accumulate: truth");
   expects(same_shape(p, t), "accumulate: predicted is ", p, " but truth is ", t);
-  confusion_matrix sum = into;
-  int const n = sum.classes;
-  for (index_t y = 0; y < p.extent[0]; ++y)
-    for (index_t x = 0; x < p.extent[1]; ++x) {
-      auto const want = static_cast<index_t>(t(y, x));
-      auto have = static_cast<index_t>(p(y, x));
-      if (want < 0 || want == options.ignore) continue;
-      expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
-      if (have == options.ignore) {
-        if (options.predicted == unsure::dropped) continue;
-        have = options.predicted == unsure::missed ? n : label::background;
-      } else {
-        expects(0 <= have && have < n, "accumulate: predicted(", y, ",", x, ") is ", have, " but there are ", n,
-                " classes");
+  int const n = into.classes;
+  auto const for_each_counted = [&](auto const& each) {
+    for (index_t y = 0; y < p.extent[0]; ++y)
+      for (index_t x = 0; x < p.extent[1]; ++x) {
+        auto const want = static_cast<index_t>(t(y, x)), have = static_cast<index_t>(p(y, x));
+        if (want >= 0 && want != options.ignore) each(y, x, want, have);
       }
-      ++sum.at(static_cast<int>(want), static_cast<int>(have));
+  };
+  for_each_counted([&](index_t y, index_t x, index_t want, index_t have) {
+    expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
+    expects(have == options.ignore || (0 <= have && have < n), "accumulate: predicted(", y, ",", x, ") is ", have,
+            " but there are ", n, " classes");
+  });
+  for_each_counted([&](index_t, index_t, index_t want, index_t have) {
+    if (have == options.ignore) {
+      if (options.predicted == unsure::dropped) return;
+      have = options.predicted == unsure::missed ? n : label::background;
     }
-  into = std::move(sum);
+    ++into.at(static_cast<int>(want), static_cast<int>(have));
+  });
 }
 
 /// Intersection over union of every class; NaN for a class that occurs in neither truth nor prediction.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,14 @@ namespace cambium {
 
 /// Predicted and true objects of one image, and how much each pair overlaps.
 struct image_result {
-  std::vector<std::int32_t> predicted;  ///< P classes, >= 0
+  std::vector<std::int32_t> predicted;  ///< P classes, 0 <= c < most_classes
   std::vector<float> score;             ///< P scores, not NaN
-  std::vector<std::int32_t> truth;      ///< G classes, >= 0
+  std::vector<std::int32_t> truth;      ///< G classes, 0 <= c < most_classes
   grid<float, 2> iou;                   ///< [P,G] from mask_iou or label_iou
 };
+
+/// Classes are numbers below this one. Results are lists over classes, and a stray number must not ask for gigabytes.
+inline constexpr std::int32_t most_classes = 1 << 20;
 
 /// Overlap of every predicted with every true mask.
 ///
@@ -56,17 +60,24 @@ template <stack_like Q, stack_like G>
 /// The same for objects that share no cell, from two label maps in one pass.
 ///
 /// @param predicted  [H,W] 0 background, 1..P
-/// @param truth      [H,W] 0 background, 1..G, or `ignore`
-/// @param ignore     cells of this truth count for no object, -1 for none. chainercv has no such cells: there void
+/// @param P          number of predicted objects, >= 0
+/// @param truth      [H,W] 0 background, 1..T, or `ignore`
+/// @param T          number of true objects, >= 0
+/// @param ignore     negative or > T: cells of this truth count for no object. chainercv has no such cells: there void
 ///                   counts against a prediction that covers it
-/// @throws       precondition_error
-/// @complexity   Theta(H * W + P * G)
+/// @return [P,T] as mask_iou
+/// @throws       precondition_error: shapes that differ, labels outside their ranges, an `ignore` that is an object
+/// @complexity   Theta(H * W + P * T)
 template <image_like Q, image_like G>
 [[nodiscard]] grid<float, 2> label_iou(Q const& predicted, index_t P, G const& truth, index_t T, index_t ignore = -1)
 {
+  static_assert(std::is_integral_v<value_of<Q, 2>> && std::is_integral_v<value_of<G, 2>>,
+                "label_iou: labels are integers");
   auto const p = as_view<2>(predicted, "label_iou: predicted");
   auto const t = as_view<2>(truth, "label_iou: truth");
   expects(same_shape(p, t), "label_iou: predicted is ", p, " but truth is ", t);
+  expects(P >= 0 && T >= 0, "label_iou: ", P, " predicted and ", T, " true objects");
+  expects(ignore < 0 || ignore > T, "label_iou: ignore is ", ignore, ", which is one of ", T, " true objects");
   grid<index_t, 2> both(P + 1, T + 1);
   for (index_t y = 0; y < p.extent[0]; ++y)
     for (index_t x = 0; x < p.extent[1]; ++x) {
@@ -156,7 +167,8 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
     for (float const s : r.score) expects(!std::isnan(s), "instance_ap: a score of image ", i, " is NaN");
     for (auto const* list : {&r.predicted, &r.truth})
       for (std::int32_t const c : *list) {
-        expects(c >= 0, "instance_ap: a class of image ", i, " is ", c);
+        expects(0 <= c && c < most_classes, "instance_ap: a class of image ", i, " is ", c, ", outside 0..",
+                most_classes - 1);
         classes = std::max(classes, c + 1);
       }
   }
@@ -169,30 +181,36 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
 /// overlaps most, and is a hit if that overlap reaches the threshold and the object was not taken yet.
 ///
 /// @param images     every image of the set
-/// @param threshold  0.25, 0.5, 0.7 and 0.75 are the usual ones
+/// @param threshold  in [0,1]; 0.25, 0.5, 0.7 and 0.75 are the usual ones
 /// @param form       area or voc07
 ///
-/// @throws       precondition_error when an image is malformed
-/// @complexity   O(predictions * true objects of an image), and a sort of all predictions
+/// @throws       precondition_error when an image is malformed or the threshold outside [0,1]
+/// @complexity   O(sum over images of P * G + (P + G) * the classes on it, + n log n + largest class), n predictions
 /// @determinism  exact; of equal scores the later one comes first, as a stable ascending sort read backwards
 /// @source       eval_instance_segmentation_voc of chainercv. Overlap and threshold are compared in float; two
 ///               empty masks (0/0) match; its unstable sort of more than 16 equal scores is not reproduced
 [[nodiscard]] inline average_precision instance_ap(std::vector<image_result> const& images, double threshold,
                                                    ap_form form = ap_form::area)
 {
-  std::int32_t const classes = check_results(images);
+  expects(threshold >= 0 && threshold <= 1, "instance_ap: threshold is ", threshold, ", outside [0,1]");
+  std::vector<std::vector<image_result const*>> with(static_cast<std::size_t>(check_results(images)));
+  for (auto const& r : images)
+    for (auto const* list : {&r.predicted, &r.truth})
+      for (std::int32_t const c : *list)
+        if (auto& of = with[static_cast<std::size_t>(c)]; of.empty() || of.back() != &r) of.push_back(&r);
   average_precision out;
-  for (std::int32_t c = 0; c < classes; ++c) {
+  for (std::size_t c = 0; c < with.size(); ++c) {
     std::vector<float> score;
     std::vector<bool> match;
     index_t positives = 0;
-    for (auto const& r : images) {
+    for (image_result const* const image : with[c]) {
+      image_result const& r = *image;
       std::vector<std::size_t> mine, theirs;
       std::vector<float> my_score;
       for (std::size_t i = 0; i < r.predicted.size(); ++i)
-        if (r.predicted[i] == c) mine.push_back(i), my_score.push_back(r.score[i]);
+        if (static_cast<std::size_t>(r.predicted[i]) == c) mine.push_back(i), my_score.push_back(r.score[i]);
       for (std::size_t j = 0; j < r.truth.size(); ++j)
-        if (r.truth[j] == c) theirs.push_back(j);
+        if (static_cast<std::size_t>(r.truth[j]) == c) theirs.push_back(j);
       positives += static_cast<index_t>(theirs.size());
       std::vector<bool> taken(theirs.size(), false);
       for (std::size_t const i : by_score(my_score)) {
@@ -233,6 +251,7 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
 
 /// Average best overlap: for every true object the largest overlap with a prediction of its class (0 without
 /// one), averaged over the objects of a class, and over classes.
+/// @throws  precondition_error when an image is malformed
 /// @source  Pont-Tuset & Van Gool 2015; ABO of Zhou et al., CVPR 2018 (PRM)
 [[nodiscard]] inline average_precision average_best_overlap(std::vector<image_result> const& images)
 {

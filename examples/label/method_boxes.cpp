@@ -352,19 +352,14 @@ class boxes_method : public method {
     };
     std::vector<std::size_t> order(boxes.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return area(a) > area(b); });
-    auto owner =
-        make_grid<std::int32_t>({H, W});  // box + 1; smaller ones are drawn later, of equal ones the first last
-    for (std::size_t k = 0; k < order.size();) {
-      std::size_t end = k;
-      while (end < order.size() && area(order[end]) == area(order[k])) ++end;
-      for (std::size_t at = end; at-- > k;) {
-        auto const& b = parts[order[at]];
-        for (index_t y = b.top; y < b.bottom; ++y)
-          for (index_t x = b.left; x < b.right; ++x)
-            if (semantic(y, x) == boxes[order[at]].category + 1) owner(y, x) = static_cast<std::int32_t>(order[at] + 1);
-      }
-      k = end;
+    std::sort(order.begin(), order.end(),
+              [&](auto a, auto b) { return std::pair{area(a), a} > std::pair{area(b), b}; });
+    grid<std::int32_t, 2> owner(H, W);  // box + 1: whoever is drawn last
+    for (auto const at : order) {
+      auto const& b = parts[at];
+      for (index_t y = b.top; y < b.bottom; ++y)
+        for (index_t x = b.left; x < b.right; ++x)
+          if (semantic(y, x) == boxes[at].category + 1) owner(y, x) = static_cast<std::int32_t>(at + 1);
     }
     std::vector<instance> found(boxes.size());
     for (std::size_t i = 0; i < boxes.size(); ++i) found[i] = {.category = boxes[i].category, .bounds = {H, W, 0, 0}};

@@ -166,7 +166,7 @@ TEST_CASE("bestie from a network's output is the pipeline's answer", "[label][be
     REQUIRE(p.run(p.network({"--points", p.at("points/{id}.txt")})).status == 0);
     points const clicks = read_points(p.root / "points/a.txt", {.threshold = 0.7});
     auto const found = bestie_instances_at<float>(one_core, in, {0, 2}, clicks);
-    CHECK(found.objects.found.size() == 4);
+    CHECK(found.objects.found.size() == 3);  // of the two on one object the first wins every pixel
     check_files(p.root / "out", "a", found.semantic, found.objects);
   }
   SECTION("maps smaller than the image are enlarged, and offsets scaled")

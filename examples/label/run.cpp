@@ -6,7 +6,6 @@
 #include "record.hpp"
 
 #include <cambium/exec/parallel.hpp>
-#include <cambium/io/npy.hpp>
 
 #include <algorithm>
 #include <atomic>

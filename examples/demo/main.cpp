@@ -2,6 +2,7 @@
 //
 //   demo OUT [IMAGES]
 
+#include "method_irnet.hpp"
 #include "overlay.hpp"
 #include "run.hpp"
 #include "scenes.hpp"
@@ -17,6 +18,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace {
@@ -152,7 +154,10 @@ int main(int count, char** arguments)
     std::printf("%d scenes drawn; their CAMs, boundaries and displacements are simulated from the masks\n", images);
 
     labelling::settings s;
-    s.images = set / "images/{id}.jpg", s.cams = set / "cams/{id}.npy", s.boundaries = set / "boundaries/{id}.npy";
+    auto const how = std::make_shared<labelling::irnet_method>();
+    s.how = how;
+    s.images = set / "images/{id}.jpg", how->cams = set / "cams/{id}.npy",
+    how->boundaries = set / "boundaries/{id}.npy";
     s.truth_instances = set / "instances/{id}.png", s.truth_semantic = set / "semantic/{id}.png";
     s.ids = set / "ids.txt", s.tags = set / "tags.txt";
     s.overlay = true;
@@ -160,7 +165,7 @@ int main(int count, char** arguments)
     std::puts("\n--- instances as boundary-aware components");
     int status = labelling::run(s);
     if (status != 0) return status;
-    s.displacements = set / "displacements/{id}.npy";
+    how->displacements = set / "displacements/{id}.npy";
     s.out = out / "labels";
     std::puts("\n--- instances from the displacement field");
     status = labelling::run(s);

@@ -18,9 +18,6 @@ std::string fill(std::string const& path_template, std::string const& id)
   return out;
 }
 
-namespace {
-
-/// Lines of a text file with their numbers, without comments, ends of DOS lines and empty lines.
 std::vector<std::pair<int, std::string>> lines_of(std::string const& path)
 {
   auto const content = cambium::read_file(path);
@@ -34,6 +31,8 @@ std::vector<std::pair<int, std::string>> lines_of(std::string const& path)
   }
   return out;
 }
+
+namespace {
 
 /// An id becomes part of the names of files we write: it must stay below --out.
 void check_id(std::string const& id, std::string const& where)
@@ -116,25 +115,26 @@ std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool 
   return tags;
 }
 
-image_set find_images(settings const& s)
+image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
+                      bool zero_based)
 {
   image_set set;
-  if (s.ids.empty()) {
-    set.ids = discover(s.images);
-    if (set.ids.empty()) throw usage_error("no file matches --images " + s.images);
+  if (ids.empty()) {
+    set.ids = discover(path_template);
+    if (set.ids.empty()) throw usage_error("no file matches " + path_template);
   } else {
     std::set<std::string> seen;
-    for (auto const& [n, line] : lines_of(s.ids)) {
-      std::string const where = s.ids + ":" + std::to_string(n);
+    for (auto const& [n, line] : lines_of(ids)) {
+      std::string const where = ids + ":" + std::to_string(n);
       check_id(line, where);
       if (!seen.insert(line).second) throw usage_error(where + ": '" + line + "' is listed twice");
       set.ids.push_back(line);
     }
-    if (set.ids.empty()) throw usage_error(s.ids + ": lists no image");
+    if (set.ids.empty()) throw usage_error(ids + ": lists no image");
   }
 
-  set.tagged = !s.tags.empty();
-  if (set.tagged) set.tags = read_tags(s.tags, s.zero_based);
+  set.tagged = !tags.empty();
+  if (set.tagged) set.tags = read_tags(tags, zero_based);
 
   std::set<std::int64_t> distinct;
   for (auto const& id : set.ids) {

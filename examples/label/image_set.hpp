@@ -5,16 +5,11 @@
 
 #include <cstdint>
 #include <map>
-#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace labelling {
-
-/// The command line and the lists it names do not make sense: status 2, nothing was written.
-class usage_error : public std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 /// The template with every {id} replaced.
 std::string fill(std::string const& path_template, std::string const& id);
@@ -34,11 +29,18 @@ struct image_set {
   std::vector<std::int64_t> numbers_;
 };
 
+/// Lines of a text file with their numbers, without comments, ends of DOS lines and empty lines.
+/// @throws io_error
+std::vector<std::pair<int, std::string>> lines_of(std::string const& path);
+
 /// Lines '<id> <class> <class> ...', as classes 1..254.
 /// @throws usage_error, io_error
 std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool zero_based);
 
+/// Ids from a list, or whose file of a template exists, and their tags.
+/// @param ids, tags  files, or empty
 /// @throws usage_error, io_error
-image_set find_images(settings const& s);
+image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
+                      bool zero_based);
 
 }  // namespace labelling

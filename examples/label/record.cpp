@@ -1,5 +1,6 @@
 #include "record.hpp"
 
+#include "image_files.hpp"
 #include "truth.hpp"
 
 #include <cambium/metric/confusion.hpp>
@@ -32,38 +33,9 @@ std::string hash(cambium::bytes const& content)
   return text;
 }
 
-json parameters(settings const& s)
-{
-  auto const& o = s.irnet;
-  return {{"method", s.displacements.empty() ? "irnet walk, components" : "irnet walk, displacement"},
-          {"radius", o.radius},
-          {"beta", o.beta},
-          {"exp_times", o.exp_times},
-          {"tolerance", o.tolerance},
-          {"boundary_scale", s.boundary_scale},
-          {"sem_seg_bg_thres", o.sem_seg_bg_thres},
-          {"ins_seg_bg_thres", o.ins_seg_bg_thres},
-          {"iterations", o.iterations},
-          {"thres", o.thres},
-          {"max_fragment_size", o.max_fragment_size},
-          {"component_thres", o.component_thres},
-          {"fragments", fragment_words[static_cast<std::size_t>(o.small)]},
-          {"scale", scale_words[static_cast<std::size_t>(o.scale)]},
-          {"pieces", piece_words[static_cast<std::size_t>(o.parts)]},
-          {"cam_eval_thres", s.cam_eval_thres},
-          {"void_counts", s.void_counts},
-          {"zero_based", s.zero_based},
-          {"crf", s.crf},
-          {"tile", s.tile},
-          {"overlap", s.tile > 0 ? s.overlap : 0},
-          {"keep_scores", s.keep_scores},
-          {"overlay", s.overlay},
-          {"scored", s.scored()}};
-}
-
 std::string fingerprint(settings const& s)
 {
-  std::string const text = std::string("cambium ") + CAMBIUM_VERSION + "\n" + parameters(s).dump();
+  std::string const text = std::string("cambium ") + CAMBIUM_VERSION + "\n" + s.how->parameters(s).dump();
   return hash({text.begin(), text.end()});
 }
 
@@ -129,16 +101,16 @@ bool still_holds(settings const& s, image_set const& set, std::string const& id)
   if (!record) return false;
   try {
     if (record->at("tags") != tags_of(set, id)) return false;
-    std::vector<std::pair<std::string, std::string>> const inputs{{"image", s.images},
-                                                                  {"cam", s.cams},
-                                                                  {"boundary", s.boundaries},
-                                                                  {"displacement", s.displacements},
-                                                                  {"truth_instances", s.truth_instances},
-                                                                  {"truth_semantic", s.truth_semantic}};
-    for (auto const& [name, path_template] : inputs) {
-      if (path_template.empty() != !record->at("inputs").contains(name)) return false;
-      if (!path_template.empty() && !unchanged(fill(path_template, id), record->at("inputs").at(name))) return false;
+    auto const& recorded = record->at("inputs");
+    std::size_t read = 0;
+    for (auto const& input : inputs_of(s)) {
+      fs::path const path = fill(input.path_template, id);
+      std::error_code failure;
+      if (input.optional && !fs::exists(path, failure)) continue;
+      ++read;
+      if (!recorded.contains(input.name) || !unchanged(path, recorded.at(input.name))) return false;
     }
+    if (read != recorded.size()) return false;
     for (auto const& [name, expected] : record->at("outputs").items())
       if (!unchanged(fs::path(s.out) / name, expected)) return false;
     return true;
@@ -147,15 +119,20 @@ bool still_holds(settings const& s, image_set const& set, std::string const& id)
   }
 }
 
+std::vector<std::string> possible_outputs(std::string const& id)
+{
+  std::vector<std::string> out{"semantic/" + id + ".png", "instances/" + id + ".png", "overlay/" + id + ".jpg",
+                               "scores/" + id + ".png", "trust/" + id + ".png"};
+  for (char const* const kind : {"centre", "offset", "weight", "target", "trusted"})
+    out.push_back("targets/" + id + "." + kind + ".npy");
+  return out;
+}
+
 void forget(settings const& s, std::string const& id)
 {
   std::error_code ignored;
-  fs::path const out(s.out);
   fs::remove(record_path(s, id), ignored);
-  fs::remove(out / "semantic" / (id + ".png"), ignored);
-  fs::remove(out / "instances" / (id + ".png"), ignored);
-  fs::remove(out / "overlay" / (id + ".jpg"), ignored);
-  fs::remove(out / "scores" / (id + ".png"), ignored);
+  for (auto const& name : possible_outputs(id)) fs::remove(fs::path(s.out) / name, ignored);
 }
 
 summary write_summary(settings const& s, image_set const& set)
@@ -168,6 +145,7 @@ summary write_summary(settings const& s, image_set const& set)
   std::int64_t next_id = 1;
   json images = json::array();
   cambium::confusion_matrix walk(256), cam(256);
+  bool compared = false;  // with what the method started from
   std::vector<cambium::image_result> results;
 
   for (std::size_t place = 0; place < set.ids.size(); ++place) {
@@ -189,7 +167,10 @@ summary write_summary(settings const& s, image_set const& set)
     if (!total.scored) continue;
     auto const& truth = record->at("truth");
     add_confusion(walk, truth.at("confusion"));
-    add_confusion(cam, truth.at("cam_confusion"));
+    if (truth.contains("cam_confusion")) {
+      add_confusion(cam, truth.at("cam_confusion"));
+      compared = true;
+    }
     if (!truth.contains("iou")) continue;
     results.push_back(image_result_from(truth));
   }
@@ -198,11 +179,12 @@ summary write_summary(settings const& s, image_set const& set)
   if (total.scored) {
     std::vector<double> const thresholds{0.25, 0.5, 0.7, 0.75};
     total.miou = cambium::mean_iou(walk);
-    total.cam_miou = cambium::mean_iou(cam);
-    json scores{{"images", total.images},
-                {"miou", number(total.miou)},
-                {"cam_miou", number(total.cam_miou)},
-                {"iou", json::object()}};
+    json scores{{"images", total.images}, {"miou", number(total.miou)}};
+    if (compared) {
+      total.cam_miou = cambium::mean_iou(cam);
+      scores["cam_miou"] = number(*total.cam_miou);
+    }
+    scores["iou"] = json::object();
     auto const iou = cambium::class_iou(walk);
     for (std::size_t c = 0; c < iou.size(); ++c)
       if (!std::isnan(iou[c])) scores["iou"][std::to_string(c)] = iou[c];
@@ -229,7 +211,7 @@ summary write_summary(settings const& s, image_set const& set)
 
   json const manifest{{"program", "cambium label"},
                       {"version", CAMBIUM_VERSION},
-                      {"parameters", parameters(s)},
+                      {"parameters", s.how->parameters(s)},
                       {"images_listed", set.ids.size()},
                       {"images_labelled", total.images},
                       {"instances", total.instances},

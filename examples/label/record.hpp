@@ -2,12 +2,11 @@
 // What is kept of each image for --resume and for putting shards together: records/<id>.json below --out.
 
 #include "image_set.hpp"
+#include "method.hpp"
 #include "settings.hpp"
 
 #include <cambium/io/file.hpp>
 #include <cambium/metric/instance_ap.hpp>
-
-#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <optional>
@@ -16,13 +15,8 @@
 
 namespace labelling {
 
-using json = nlohmann::ordered_json;
-
 /// SHA-256 in hexadecimal, as `sha256sum` prints it.
 std::string hash(cambium::bytes const& content);
-
-/// The parameters that decide results, with their names on the command line.
-json parameters(settings const& s);
 
 /// Hash of the parameters and of the version: equal fingerprints and equal inputs give equal outputs.
 std::string fingerprint(settings const& s);
@@ -35,6 +29,9 @@ bool still_holds(settings const& s, image_set const& set, std::string const& id)
 /// The tags of an image as its record keeps them; null without a tags file.
 json tags_of(image_set const& set, std::string const& id);
 
+/// Every file that labels of an image may have, of any method: names below --out.
+std::vector<std::string> possible_outputs(std::string const& id);
+
 /// Delete what an earlier run wrote for an image that now fails.
 void forget(settings const& s, std::string const& id);
 
@@ -44,7 +41,8 @@ struct summary {
   std::size_t instances = 0;
   std::size_t fragments = 0;  ///< instances of score 0
   bool scored = false;
-  double miou = 0, cam_miou = 0, best_overlap = 0;
+  double miou = 0, best_overlap = 0;
+  std::optional<double> cam_miou;              ///< of what the method started from, if it says
   std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75
 };
 summary write_summary(settings const& s, image_set const& set);

@@ -1,12 +1,11 @@
 #include "run.hpp"
 
-#include "image_set.hpp"
+#include "image_files.hpp"
 #include "one_image.hpp"
 #include "progress.hpp"
 #include "record.hpp"
 
 #include <cambium/exec/parallel.hpp>
-#include <cambium/io/npy.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -44,22 +43,6 @@ std::string duration(double seconds)
   return text;
 }
 
-/// Bytes one image takes while it is labelled: maps, both forms of the transition, scores, labels.
-double memory_of(image_input const& in, settings const& s)
-{
-  auto const& options = s.irnet;
-  double const cells = static_cast<double>(in.boundary.size()), pixels = static_cast<double>(in.photograph.size()) / 3;
-  double const K = stencil::disc(options.radius).size, C = static_cast<double>(in.cams.shape()[0]);
-  double channels = C;
-  if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
-  double const tile =
-      s.tile == 0 ? cells : std::min(cells, std::pow(static_cast<double>(s.tile + 2 * s.overlap) / 4, 2));
-  double const crf = s.crf ? dense_crf::bytes_needed({in.photograph.shape()[0], in.photograph.shape()[1]}, 3,
-                                                     crf_preset::irn(), in.cams.shape()[0] + 1)
-                           : 0;
-  return tile * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + crf;
-}
-
 /// Makes the folders for the labels and asks whether files may be written there, before hours of work.
 void prepare(fs::path const& out)
 {
@@ -82,21 +65,20 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
 {
   std::size_t missing = 0;
   for (std::size_t const place : mine)
-    for (auto const* path_template :
-         {&s.images, &s.cams, &s.boundaries, &s.displacements, &s.truth_instances, &s.truth_semantic}) {
-      if (path_template->empty()) continue;
-      std::string const path = fill(*path_template, set.ids[place]);
+    for (auto const& input : inputs_of(s)) {
+      std::string const path = fill(input.path_template, set.ids[place]);
       std::error_code failure;
-      if (fs::is_regular_file(path, failure)) continue;
+      if (input.optional || fs::is_regular_file(path, failure)) continue;
       if (++missing <= 10) std::fprintf(stderr, "%s: is missing\n", path.c_str());
     }
   std::printf("%zu images listed, %zu in this run, %zu files missing\n", set.ids.size(), mine.size(), missing);
 
-  // The image of median CAM size is typical, the largest decides memory.
+  // The image of median size is typical, the largest decides memory.
+  std::string const sized_by = s.how->inputs().front().path_template;
   std::vector<std::pair<std::uintmax_t, std::size_t>> by_size;
   for (std::size_t const place : mine) {
     std::error_code failure;
-    auto const size = fs::file_size(fill(s.cams, set.ids[place]), failure);
+    auto const size = fs::file_size(fill(sized_by, set.ids[place]), failure);
     if (!failure) by_size.emplace_back(size, place);
   }
   std::sort(by_size.begin(), by_size.end());
@@ -106,17 +88,16 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
     try {
       std::string const& typical = set.ids[by_size[by_size.size() / 2].second];
       auto const start = std::chrono::steady_clock::now();
-      auto const in = read_input(s, set, typical);
-      static_cast<void>(irnet(cpu{.threads = 1}, in.maps(), s.irnet));
+      image_files files(s, set, typical);
+      static_cast<void>(s.how->label(cpu{.threads = 1}, files));
       double const each = seconds_since(start);
-      auto const largest = read_input(s, set, set.ids[by_size.back().second]);
+      std::string const& most = set.ids[by_size.back().second];
+      image_files largest(s, set, most);
       std::printf("about %s: %s took %.0f ms on one of %d cores\n",
                   duration(each * static_cast<double>(mine.size()) / std::max(1, together)).c_str(), typical.c_str(),
                   1000 * each, together);
-      std::printf("about %.0f MB of memory: %d images at a time, that with the largest CAM is %lld x %lld\n",
-                  together * memory_of(largest, s) / 1e6 + 20, together,
-                  static_cast<long long>(largest.photograph.shape()[0]),
-                  static_cast<long long>(largest.photograph.shape()[1]));
+      std::printf("about %.0f MB of memory: %d images at a time, the largest like %s\n",
+                  together * s.how->memory(largest) / 1e6 + 20, together, most.c_str());
     } catch (std::exception const& e) {
       std::fprintf(stderr, "%s\n", e.what());
       ++missing;
@@ -134,8 +115,11 @@ void print(summary const& total)
     std::snprintf(text, sizeof text, "%6.2f", 100 * v);
     return std::isnan(v) ? std::string("     -") : std::string(text);
   };
-  std::printf("\nmIoU              CAM alone %s    after the walk %s\n", percent(total.cam_miou).c_str(),
-              percent(total.miou).c_str());
+  if (total.cam_miou)
+    std::printf("\nmIoU              CAM alone %s    after the walk %s\n", percent(*total.cam_miou).c_str(),
+                percent(total.miou).c_str());
+  else
+    std::printf("\nmIoU              %s\n", percent(total.miou).c_str());
   if (total.ap.empty()) return;
   std::printf("AP^r              @0.25 %s  @0.5 %s  @0.7 %s  @0.75 %s\n", percent(total.ap[0].mean).c_str(),
               percent(total.ap[1].mean).c_str(), percent(total.ap[2].mean).c_str(), percent(total.ap[3].mean).c_str());
@@ -148,7 +132,7 @@ int run(settings const& s)
 {
   image_set set;
   try {
-    set = find_images(s);
+    set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.zero_based);
     if (!s.dry_run) prepare(s.out);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "label: %s\n", e.what());

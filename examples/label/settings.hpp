@@ -1,30 +1,31 @@
 #pragma once
-// Everything the command line says.
+// What the command line says, whatever the method.
 
-#include <cambium/pipeline/irnet.hpp>
-
+#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace labelling {
 
+class method;
+
+/// The command line and the lists it names do not make sense: status 2, nothing was written.
+class usage_error : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 struct settings {
+  std::shared_ptr<method const> how;
+
   // where files are; every {id} stands for the image's id
-  std::string images, cams, boundaries, displacements, truth_instances, truth_semantic;
+  std::string images, truth_instances, truth_semantic;
   std::string ids, tags, out;
   bool zero_based = false;
 
-  // what changes results: this is what the manifest records
-  cambium::irnet_options irnet;
-  double boundary_scale = 1;
-  double cam_eval_thres = 0.15;  ///< of the CAM baseline printed beside the scores
+  // what changes results: this is what the manifest records, with the method's own parameters
   bool void_counts = false;
-  cambium::index_t tile = 0, overlap = 512;  ///< [pixels] of walks tile by tile; 0: images are walked whole
-  bool crf = false;                          ///< refine semantic labels with the photograph
-
   bool overlay = false;
-  bool keep_scores = false;
 
   // how the work is done: none of this changes a byte of the outputs
   int threads = 0;
@@ -34,11 +35,6 @@ struct settings {
 
   bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }
 };
-
-/// The words for choices, in the order of their enumerations.
-inline std::vector<std::string> const fragment_words{"zero", "drop", "keep"};
-inline std::vector<std::string> const scale_words{"image", "class", "instance"};
-inline std::vector<std::string> const piece_words{"separate", "merged"};
 
 /// Reads the command line. Empty: there is nothing to do, and `status` is what the program ends with.
 std::optional<settings> parse_command_line(int count, char const* const* arguments, int& status);

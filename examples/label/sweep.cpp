@@ -2,9 +2,9 @@
 //
 //   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
 
-#include "image_set.hpp"
+#include "image_files.hpp"
 #include "kept_scores.hpp"
-#include "one_image.hpp"
+#include "method_irnet.hpp"
 #include "truth.hpp"
 
 #include <cambium/exec/parallel.hpp>

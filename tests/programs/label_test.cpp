@@ -1,5 +1,6 @@
 // The label program, run as people run it: as a process, on folders.
 
+#include "programs/process.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -18,31 +19,17 @@
 #include <thread>
 #include <vector>
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 using namespace cambium;
 namespace fs = std::filesystem;
 using json = nlohmann::json;
+using namespace programs;
 
 namespace {
 
-/// A folder that goes away with the test.
-struct playground {
-  fs::path root =
-      fs::temp_directory_path() / ("cambium-label-" + std::to_string(::getpid()) + "-" + std::to_string(next++));
-  playground() { fs::create_directories(root); }
-  ~playground()
-  {
-    std::error_code ignored;
-    fs::remove_all(root, ignored);
-  }
-  static inline int next = 0;
-
-  std::string at(std::string const& name) const { return (root / name).string(); }
-
+struct playground : scratch {
   /// An image of two classes, left and right, with everything that belongs to it.
   void add(std::string const& id, index_t H = 21, index_t W = 34) const
   {
@@ -73,46 +60,15 @@ struct playground {
   }
 };
 
-struct outcome {
-  int status;
-  std::string out, err;
-};
-
-/// Starts the program; the caller waits or kills.
-pid_t start(std::vector<std::string> const& words, fs::path const& out, fs::path const& err,
-            std::string const& program = CAMBIUM_LABEL)
+outcome label(playground const& p, std::vector<std::string> const& words)
 {
-  std::vector<char*> arguments;
-  arguments.push_back(const_cast<char*>(program.c_str()));
-  for (auto const& w : words) arguments.push_back(const_cast<char*>(w.c_str()));
-  arguments.push_back(nullptr);
-  pid_t const child = ::fork();
-  if (child != 0) return child;
-  ::dup2(::open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
-  ::dup2(::open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-  ::execv(program.c_str(), arguments.data());
-  ::_exit(127);
-}
-
-std::string text_of(fs::path const& path)
-{
-  auto const content = read_file(path);
-  return {content.begin(), content.end()};
-}
-
-outcome label(playground const& p, std::vector<std::string> const& words, std::string const& program = CAMBIUM_LABEL)
-{
-  pid_t const child = start(words, p.root / "stdout", p.root / "stderr", program);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  REQUIRE(WIFEXITED(status));
-  return {WEXITSTATUS(status), text_of(p.root / "stdout"), text_of(p.root / "stderr")};
+  return run_program(p.root, CAMBIUM_LABEL, words);
 }
 
 outcome sweep(playground const& p, std::vector<std::string> words)
 {
   words.insert(words.begin(), {"--labels", p.at("out")});
-  return label(p, words, CAMBIUM_SWEEP);
+  return run_program(p.root, CAMBIUM_SWEEP, words);
 }
 
 /// The usual arguments, and more.
@@ -123,20 +79,6 @@ std::vector<std::string> usual(playground const& p, std::string const& out, std:
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
-
-/// Every file below a folder and its bytes.
-std::map<std::string, bytes> everything(fs::path const& folder)
-{
-  std::map<std::string, bytes> files;
-  if (!fs::exists(folder)) return files;
-  for (auto const& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
-  return files;
-}
-
-json parse(fs::path const& path) { return json::parse(text_of(path)); }
-
-bool contains(std::string const& text, std::string const& words) { return text.find(words) != std::string::npos; }
 
 }  // namespace
 
@@ -278,7 +220,7 @@ TEST_CASE("killed at any moment and resumed, the result is the same", "[label][p
   auto const whole = everything(p.root / "whole");
   for (int round = 0; round < 6; ++round) {
     pid_t const child =
-        start(usual(p, "killed", {"--overlay", "--resume", "--threads", "2"}), p.root / "stdout", p.root / "stderr");
+        start_program(p.root, CAMBIUM_LABEL, usual(p, "killed", {"--overlay", "--resume", "--threads", "2"}));
     std::this_thread::sleep_for(std::chrono::milliseconds(7 + 11 * round));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);

@@ -93,17 +93,17 @@ struct trust_census {
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
-    using bytes = pack<std::uint8_t, Bytes>;
+    using octets = pack<std::uint8_t, Bytes>;
     index_t x = 0, ones = 0, twos = 0;
-    bytes odd{};
+    octets odd{};
     while (x + Bytes <= length) {
-      bytes one{}, two{};
+      octets one{}, two{};
       for (int i = 0; i < 255 && x + Bytes <= length; ++i, x += Bytes) {  // as long as a byte can count
-        bytes v;
+        octets v;
         std::memcpy(&v, row + x, Bytes);
-        one -= (bytes)(v == trust::certain);
-        two -= (bytes)(v == trust::boxed);
-        odd |= (bytes)(v > trust::boxed);
+        one -= (octets)(v == trust::certain);
+        two -= (octets)(v == trust::boxed);
+        odd |= (octets)(v > trust::boxed);
       }
       for (int l = 0; l < Bytes; ++l) ones += one[l], twos += two[l];
     }
@@ -170,23 +170,23 @@ struct uncertain_row {
   /// Bytes become integers.
   [[gnu::always_inline]] static void widen(std::uint8_t const* t, std::int32_t* kind, int cells)
   {
-    using bytes = pack<std::uint8_t, 16>;
+    using octets = pack<std::uint8_t, 16>;
     for (int x = 0; x < cells; x += 16) {
-      bytes v;
+      octets v;
       std::memcpy(&v, t + x, 16);
 #if defined(__clang__)
       for (int i = 0; i < 16; ++i) kind[x + i] = v[i];
 #else
       // g++ 12 takes a conversion apart byte by byte: zeros are shuffled in, on x86 as high halves.
-      bytes const zero{};
-      bytes const two[2] = {
-          __builtin_shuffle(v, zero, bytes{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}),
-          __builtin_shuffle(v, zero, bytes{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31})};
+      octets const zero{};
+      octets const two[2] = {
+          __builtin_shuffle(v, zero, octets{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}),
+          __builtin_shuffle(v, zero, octets{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31})};
       for (int i = 0; i < 2; ++i) {
-        bytes const low =
-            __builtin_shuffle(two[i], zero, bytes{0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23});
-        bytes const high =
-            __builtin_shuffle(two[i], zero, bytes{8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31});
+        octets const low =
+            __builtin_shuffle(two[i], zero, octets{0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23});
+        octets const high =
+            __builtin_shuffle(two[i], zero, octets{8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31});
         std::memcpy(kind + x + 8 * i, &low, 16);
         std::memcpy(kind + x + 8 * i + 4, &high, 16);
       }

@@ -1,0 +1,93 @@
+#include "image_files.hpp"
+
+#include "record.hpp"
+
+#include <cambium/io/jpeg.hpp>
+#include <cambium/io/png.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace labelling {
+
+using namespace cambium;
+namespace fs = std::filesystem;
+
+std::vector<input_file> inputs_of(settings const& s)
+{
+  std::vector<input_file> out{{"image", s.images}};
+  for (auto& one : s.how->inputs()) out.push_back(std::move(one));
+  out.push_back({"truth_instances", s.truth_instances});
+  out.push_back({"truth_semantic", s.truth_semantic});
+  std::erase_if(out, [](input_file const& f) { return f.path_template.empty(); });
+  return out;
+}
+
+grid<std::uint8_t, 3> decode_photograph(bytes const& content, std::string const& path)
+{
+  if (content.size() > 8 && content[0] == 0x89 && content[1] == 'P')
+    return to_photograph(parse_png(content, path), path);
+  demand(content.empty() || content[0] == 0xFF, path, "is neither a JPEG nor a PNG file");
+  return parse_jpeg(content, path);
+}
+
+image_files::image_files(settings const& s, image_set const& set, std::string const& id)
+    : s_(s), set_(set), id_(id), inputs_(inputs_of(s))
+{
+}
+
+std::string image_files::path(std::string const& name) const
+{
+  auto const found = std::find_if(inputs_.begin(), inputs_.end(), [&](auto const& f) { return f.name == name; });
+  return found == inputs_.end() ? std::string{} : fill(found->path_template, id_);
+}
+
+bool image_files::has(std::string const& name) const
+{
+  auto const found = std::find_if(inputs_.begin(), inputs_.end(), [&](auto const& f) { return f.name == name; });
+  std::error_code failure;
+  return found != inputs_.end() && (!found->optional || fs::exists(fill(found->path_template, id_), failure));
+}
+
+bytes image_files::file(std::string const& name)
+{
+  auto content = read_file(path(name));
+  hashes_[name] = hash(content);
+  return content;
+}
+
+grid<std::int32_t, 2> image_files::labels(std::string const& name)
+{
+  return to_labels(parse_png(file(name), path(name)), path(name));
+}
+
+grid<std::uint8_t, 3> const& image_files::photograph()
+{
+  if (!photograph_)
+    photograph_ = has("image") ? decode_photograph(file("image"), path("image")) : make_grid<std::uint8_t>({0, 0, 3});
+  return *photograph_;
+}
+
+extent2 image_files::image_size(extent2 otherwise)
+{
+  if (!has("image")) return otherwise;
+  return {photograph().shape()[0], photograph().shape()[1]};
+}
+
+std::vector<int> image_files::channel_classes(std::int64_t channels) const
+{
+  return set_.classes(id_, channels, s_.tags);
+}
+
+std::optional<std::vector<int>> image_files::tags(std::int64_t classes) const
+{
+  if (!set_.tagged) return std::nullopt;
+  auto const found = set_.tags.find(id_);
+  demand(found != set_.tags.end(), s_.tags, "has no line for '" + id_ + "'");
+  for (int const c : found->second)
+    demand(c <= classes, s_.tags,
+           "names class " + std::to_string(c) + " for '" + id_ + "', but there are " + std::to_string(classes));
+  return found->second;
+}
+
+}  // namespace labelling

@@ -1,0 +1,112 @@
+#pragma once
+// The files of one image: read where they are asked for, and remembered by their hashes.
+
+#include "image_set.hpp"
+#include "method.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+#include <cambium/io/npy.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace labelling {
+
+/// All files of an image: the photograph, what the method reads, the truth. Those that were not asked for are left out.
+std::vector<input_file> inputs_of(settings const& s);
+
+inline void demand(bool holds, std::string const& path, std::string const& reason)
+{
+  if (!holds) throw cambium::io_error(path + ": " + reason);
+}
+
+/// "[2,3]"
+template <class Extents>
+std::string shape_text(Extents const& extents)
+{
+  std::string text = "[";
+  for (cambium::index_t const e : extents) text += (text.size() > 1 ? "," : "") + std::to_string(e);
+  return text + "]";
+}
+
+class image_files {
+ public:
+  image_files(settings const& s, image_set const& set, std::string const& id);
+
+  std::string const& id() const { return id_; }
+  settings const& of() const { return s_; }
+
+  /// Whether there is such a file: it was asked for and, if images may lack it, lies on the disk.
+  bool has(std::string const& name) const;
+  /// Where it lies; empty if it was not asked for.
+  std::string path(std::string const& name) const;
+  /// @throws io_error
+  cambium::bytes file(std::string const& name);
+
+  /// A float array; leading axes of extent 1 beyond the rank are dropped.
+  /// @throws io_error naming the first value that is NaN, infinite or outside the range
+  template <int Rank>
+  cambium::grid<float, Rank> maps(std::string const& name, float low = std::numeric_limits<float>::lowest(),
+                                  float high = std::numeric_limits<float>::max(), char const* what = "a finite number")
+  {
+    auto out = any_maps<Rank>(name);
+    demand_range(name, out, low, high, what);
+    return out;
+  }
+
+  /// The same, before its values are looked at.
+  template <int Rank>
+  cambium::grid<float, Rank> any_maps(std::string const& name)
+  {
+    auto array = cambium::parse_npy(file(name), path(name));
+    while (array.shape.size() > Rank && array.shape[0] == 1) array.shape.erase(array.shape.begin());
+    return cambium::to_grid<float, Rank>(array, path(name));
+  }
+  template <int Rank>
+  void demand_range(std::string const& name, cambium::grid<float, Rank> const& g,
+                    float low = std::numeric_limits<float>::lowest(), float high = std::numeric_limits<float>::max(),
+                    char const* what = "a finite number") const
+  {
+    try {
+      cambium::expects_inside(cambium::cpu{.threads = 1}, g.view(), low, high, "value", what);
+    } catch (cambium::precondition_error const& e) {
+      throw cambium::io_error(path(name) + ": " + e.what());
+    }
+  }
+
+  /// A label map, PNG.
+  cambium::grid<std::int32_t, 2> labels(std::string const& name);
+
+  /// [H,W,3]; without cells where there are no photographs.
+  cambium::grid<std::uint8_t, 3> const& photograph();
+  /// The photograph's size, or this one where there are no photographs.
+  cambium::extent2 image_size(cambium::extent2 otherwise);
+
+  /// The classes 1..C of an image's CAM channels.
+  std::vector<int> channel_classes(std::int64_t channels) const;
+  /// The classes 1..C that an image shows; empty without a tags file.
+  std::optional<std::vector<int>> tags(std::int64_t classes) const;
+
+  std::map<std::string, std::string> const& hashes() const { return hashes_; }
+
+ private:
+  settings const& s_;
+  image_set const& set_;
+  std::string const& id_;
+  std::vector<input_file> inputs_;
+  std::map<std::string, std::string> hashes_;
+  std::optional<cambium::grid<std::uint8_t, 3>> photograph_;
+};
+
+/// A JPEG or a PNG, whatever its name.
+/// @throws io_error "file: reason"
+cambium::grid<std::uint8_t, 3> decode_photograph(cambium::bytes const& content, std::string const& path);
+
+}  // namespace labelling

@@ -1,0 +1,77 @@
+#pragma once
+// What a way from weak labels to masks provides. Everything else is common: see one_image.hpp and run.hpp.
+
+#include "settings.hpp"
+
+#include <cambium/exec/cpu.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
+#include <cambium/io/file.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace labelling {
+
+using json = nlohmann::ordered_json;
+
+class image_files;
+
+/// A file that is read for each image.
+struct input_file {
+  std::string name;           ///< in records
+  std::string path_template;  ///< with {id}; empty: not asked for
+  bool optional = false;      ///< images may lack it
+};
+
+/// What a method says of one image.
+struct answer {
+  cambium::grid<std::int32_t, 2> semantic;  ///< [H,W] 0, 1..C, 255 undecided
+  cambium::instances objects;               ///< categories are 0-based classes
+  std::vector<int> classes;                 ///< that were looked for, 1..C
+  cambium::grid<std::int32_t, 2> baseline;  ///< [H,W] what it started from, to be compared with the truth; or empty
+  std::vector<std::pair<std::string, cambium::bytes>> files;  ///< further ones: names below --out
+  json about = json::object();                                ///< further entries of the record
+};
+
+class method {
+ public:
+  virtual ~method() = default;
+
+  /// Its flags, beside the common ones, which the parser has already.
+  virtual void add_flags(CLI::App& parser, settings& s) = 0;
+
+  /// Complains of flags that make no sense together, and reads what all images share.
+  /// @throws usage_error, io_error
+  virtual void get_ready(CLI::App const& parser, settings const& s) = 0;
+
+  /// The files of an image, beside the photograph and the truth; the first tells how large an image is.
+  virtual std::vector<input_file> inputs() const = 0;
+
+  /// What decides results, by its names on the command line, the common parameters included.
+  virtual json parameters(settings const& s) const = 0;
+
+  /// @throws io_error "file: reason", precondition_error
+  virtual answer label(cambium::cpu const& where, image_files& files) const = 0;
+
+  /// [bytes] that one image takes while it is labelled.
+  virtual double memory(image_files& files) const = 0;
+};
+
+/// The words after --method.
+inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes"};
+
+std::shared_ptr<method> make_method(std::string const& name);
+std::shared_ptr<method> make_bestie();
+std::shared_ptr<method> make_boxes();
+
+}  // namespace labelling

@@ -1,0 +1,407 @@
+// Boxes and a network that knows how sure it is: what the boxes have become.
+
+#include "flags.hpp"
+#include "image_files.hpp"
+#include "record.hpp"
+
+#include <cambium/core/label.hpp>
+#include <cambium/io/coco.hpp>
+#include <cambium/io/voc.hpp>
+#include <cambium/pipeline/label_uncertainty.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+namespace labelling {
+
+using namespace cambium;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> const class_words{"one_vs_rest", "mean_field", "sampled"};
+std::vector<std::string> const mode_words{"off", "hard", "soft"};
+std::vector<std::string> const unsure_words{"keep_box", "ignore"};
+
+/// Boxes of an image and its size, from a file.
+struct boxes_of_image {
+  extent2 image;
+  std::vector<class_box> boxes;
+};
+
+/// The boxes of a COCO file by image; classes are the ranks of its categories' ids, as in the 80 contiguous ones.
+class coco_boxes {
+ public:
+  coco_boxes() = default;
+  coco_boxes(bytes const& content, std::string const& path) : path_(path)
+  {
+    auto const all = parse_coco(content, path);
+    std::map<std::int64_t, std::int32_t> rank;
+    for (auto const& c : all.categories) rank[c.id] = 0;
+    std::int32_t next = 0;
+    for (auto& [id, place] : rank) place = next++;
+    std::map<std::int64_t, std::size_t> place_of;
+    for (auto const& image : all.images) {
+      std::size_t const place = images_.size();
+      place_of[image.id] = place;
+      images_.push_back({{image.height, image.width}, {}});
+      by_number_[image.id] = place;
+      fs::path const name(image.file_name);
+      for (auto const& key : {(name.parent_path() / name.stem()).string(), name.stem().string()})
+        if (!key.empty() && !by_name_.try_emplace(key, place).second && by_name_[key] != place) by_name_[key] = two;
+    }
+    for (auto const& a : all.annotations) {
+      auto& image = images_[place_of.at(a.image_id)];
+      image.boxes.push_back({to_cells(a), rank.at(a.category_id)});
+      box const& b = image.boxes.back().bounds;
+      if (b.bottom <= 0 || b.right <= 0 || b.top >= image.image.height || b.left >= image.image.width)
+        throw io_error(path + ": the bbox of annotation " + std::to_string(a.id) + " lies outside its image");
+    }
+  }
+
+  /// The entry of an id: a file name without its ending, or the number of an image.
+  boxes_of_image const* find(std::string const& id) const
+  {
+    if (auto const found = by_name_.find(id); found != by_name_.end()) {
+      demand(found->second != two, path_, "two images have the name '" + id + "'");
+      return &images_[found->second];
+    }
+    if (id.empty() || id.size() > 15 || id.find_first_not_of("0123456789") != std::string::npos) return nullptr;
+    auto const found = by_number_.find(std::stoll(id));
+    return found == by_number_.end() ? nullptr : &images_[found->second];
+  }
+
+ private:
+  /// The cells whose middle is inside; at least one each way.
+  box to_cells(coco_annotation const& a) const
+  {
+    auto const& [left, top, width, height] = a.bbox;
+    if (!(width > 0 && height > 0 && std::abs(left) < 1e9 && std::abs(top) < 1e9 && width < 1e9 && height < 1e9))
+      throw io_error(path_ + ": the bbox of annotation " + std::to_string(a.id) + " is empty or damaged");
+    auto const cell = [](double v) { return static_cast<index_t>(std::floor(v + 0.5)); };
+    box b{cell(top), cell(left), cell(top + height), cell(left + width)};
+    if (b.bottom <= b.top) b.top = static_cast<index_t>(std::floor(top)), b.bottom = b.top + 1;
+    if (b.right <= b.left) b.left = static_cast<index_t>(std::floor(left)), b.right = b.left + 1;
+    return b;
+  }
+
+  static constexpr std::size_t two = ~std::size_t{0};
+  std::string path_;
+  std::vector<boxes_of_image> images_;
+  std::map<std::string, std::size_t> by_name_;
+  std::map<std::int64_t, std::size_t> by_number_;
+};
+
+/// Labels and trust of one image, decided.
+struct box_labels {
+  grid<std::int32_t, 2> semantic;  ///< 0, class + 1, 255 undecided
+  grid<std::int32_t, 2> trusted;   ///< trust:: of that label
+};
+
+/// The label of every pixel. One against the rest, certain classes go before those that have but a box; where two claim a
+/// pixel alike, or none does and one is unsure, it is undecided. Under a softmax the largest target decides.
+box_labels decide_labels(cpu const& where, uncertain_targets const& of, class_model model)
+{
+  auto const& [N, H, W] = of.target.shape();
+  bool const binary = model == class_model::one_vs_rest;
+  box_labels out{make_grid<std::int32_t>({H, W}), make_grid<std::int32_t>({H, W})};
+  for_each_share(where, H, 8, [&, N = N, W = W](index_t begin, index_t end) {
+    for (index_t y = begin; y < end; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        std::int32_t best = label::background;
+        float most = 0;
+        std::uint8_t by = trust::certain;
+        bool claimed = false, alike = false, unsure = false, boxed = false;
+        for (index_t n = 0; n < N; ++n) {
+          float const target = of.target(n, y, x);
+          auto const trusted = of.trusted(binary ? n : 0, y, x);
+          unsure = unsure || trusted == trust::ignored, boxed = boxed || trusted == trust::boxed;
+          if (trusted == trust::ignored || (binary && target <= 0.5f)) continue;
+          bool const first = !claimed || (trusted == trust::certain && by == trust::boxed);
+          if (!first && (trusted != by || target < most)) continue;
+          alike = !first && target == most;
+          claimed = true, most = target, by = trusted, best = static_cast<std::int32_t>(binary ? n + 1 : n);
+        }
+        if (!claimed && boxed) by = trust::boxed;  // a mixed label that has become background
+        bool const undecided = alike || (!claimed && unsure);
+        out.semantic(y, x) = undecided ? label::ignore : best;
+        out.trusted(y, x) = undecided ? trust::ignored : by;
+      }
+  });
+  return out;
+}
+
+class boxes_method : public method {
+ public:
+  void add_flags(CLI::App& parser, settings&) override
+  {
+    parser.add_option("--boxes", boxes_, "boxes: a template of VOC's XML files, or a COCO file")->required();
+    parser.add_option("--names", names_file_,
+                      "the classes 1..C of XML files, one name a line; without it VOC's twenty");
+    add_template(parser, "--mu", mu_, "logits' means, npy float [N,H,W]")->required();
+    add_template(parser, both("log-variance"), log_variance_, "their log variances, npy float [N,H,W] or [1,H,W]")
+        ->required();
+    add_template(parser, "--masks", masks_,
+                 "exact masks of those images that have one, PNG: 0 background, 1..C, 255 unknown");
+    std::string const labels = "Labels";
+    add_choice(parser, "--classes", o_.loss.classes, class_words,
+               "N channels are N questions (one_vs_rest), or a softmax with the background first (mean_field, sampled)")
+        ->group(labels);
+    parser.add_option(both("largest-sigma"), o_.loss.largest_sigma, "larger ones count as this")
+        ->check(CLI::Range(1e-300, 1e15))
+        ->group(labels);
+    add_choice(
+        parser, "--mode", o_.bootstrap.mode, mode_words,
+        "boxes stay boxes ('off'), become masks where the network is sure ('hard'), or are mixed with it ('soft')")
+        ->group(labels);
+    parser.add_option(both("iteration"), iteration_, "of the training, from 0")->check(not_negative())->group(labels);
+    parser.add_option(both("warm-up"), o_.bootstrap.warm_up, "before this iteration boxes stay boxes")
+        ->check(not_negative())
+        ->group(labels);
+    parser.add_option(both("tau-lo"), o_.bootstrap.tau_lo, "sigma below which a positive mean is foreground")
+        ->check(positive())
+        ->group(labels);
+    parser.add_option(both("tau-hi"), o_.bootstrap.tau_hi, "sigma above which a cell is background")
+        ->check(positive())
+        ->group(labels);
+    parser
+        .add_option("--confidence", o_.bootstrap.confidence,
+                    "a cell is background where its probability is at most 1 less this; [0.5,1)")
+        ->check(CLI::Range(0.5, 1.0))
+        ->group(labels);
+    add_choice(parser, "--unsure", o_.bootstrap.unsure, unsure_words,
+               "what is not decided stays the box's ('keep_box') or is 255 ('ignore')")
+        ->group(labels);
+    parser.add_option(both("min-fill"), o_.bootstrap.min_fill, "share of its cells that a box keeps at least")
+        ->check(CLI::Range(0.0, 1.0))
+        ->group(labels);
+    parser
+        .add_option("--tight", o_.bootstrap.tight,
+                    "a box keeps foreground in each of its rows and columns: true, or false for loose boxes")
+        ->group(labels);
+    parser.add_option("--keep", o_.bootstrap.keep, "of the soft mode: the weight of the box's label")
+        ->check(CLI::Range(0.0, 1.0))
+        ->group(labels);
+    add_switch(parser, "--targets", targets_, "also what a network is to learn: targets and trust, npy")->group("Work");
+  }
+
+  void get_ready(CLI::App const&, settings const&) override
+  {
+    if (boxes_.empty()) throw usage_error("--boxes is empty");
+    if (xml() && !names_file_.empty()) {
+      for (auto const& [n, line] : lines_of(names_file_))
+        if (!classes_.emplace(line, static_cast<std::int32_t>(classes_.size())).second)
+          throw usage_error(names_file_ + ":" + std::to_string(n) + ": '" + line + "' is named twice");
+      if (classes_.empty()) throw usage_error(names_file_ + ": names no class");
+    } else if (xml()) {
+      for (auto const name : voc_class_names) classes_.emplace(name, voc_class(name) - 1);
+    } else if (!names_file_.empty()) {
+      throw usage_error("--names is for XML files; a COCO file has its own classes");
+    }
+    auto const& b = o_.bootstrap;
+    if (b.tau_hi < b.tau_lo || !std::isfinite(b.tau_hi))
+      throw usage_error("--tau-lo is " + message_part(b.tau_lo) + " and --tau-hi " + message_part(b.tau_hi) +
+                        "; tau-lo <= tau-hi is needed");
+    if (!(b.confidence < 1)) throw usage_error("--confidence is 1; less is needed");
+    if (!xml()) {
+      auto const content = read_file(boxes_);
+      coco_ = coco_boxes(content, boxes_);
+      shared_hash_ = hash(content);
+    } else if (!names_file_.empty()) {
+      shared_hash_ = hash(read_file(names_file_));
+    }
+  }
+
+  std::vector<input_file> inputs() const override
+  {
+    return {{"mu", mu_},
+            {"log_variance", log_variance_},
+            {"boxes", xml() ? boxes_ : "", !masks_.empty()},
+            {"masks", masks_, true}};
+  }
+
+  json parameters(settings const& s) const override
+  {
+    auto const& b = o_.bootstrap;
+    json out{{"method", xml() ? "boxes, xml" : "boxes, coco"},
+             {"classes", class_words[static_cast<std::size_t>(o_.loss.classes)]},
+             {"largest_sigma", o_.loss.largest_sigma},
+             {"mode", mode_words[static_cast<std::size_t>(b.mode)]},
+             {"iteration", iteration_},
+             {"warm_up", b.warm_up},
+             {"tau_lo", b.tau_lo},
+             {"tau_hi", b.tau_hi},
+             {"confidence", b.confidence},
+             {"unsure", unsure_words[static_cast<std::size_t>(b.unsure)]},
+             {"min_fill", b.min_fill},
+             {"tight", b.tight},
+             {"keep", b.keep},
+             {"targets", targets_},
+             {"void_counts", s.void_counts},
+             {"overlay", s.overlay},
+             {"scored", s.scored()}};
+    if (!shared_hash_.empty()) out[xml() ? "names_sha256" : "boxes_sha256"] = shared_hash_;
+    return out;
+  }
+
+  answer label(cpu const& where, image_files& files) const override
+  {
+    auto const mu = files.maps<3>("mu"), s = files.maps<3>("log_variance");
+    auto const& [N, H, W] = mu.shape();
+    auto const model = o_.loss.classes;
+    index_t const C = classes_of(N, model);
+    demand(C >= 0 && C <= 254 && H >= 1 && W >= 1, files.path("mu"),
+           "holds " + shape_text(mu.shape()) + "; [N,H,W] is needed, with 254 classes at most" +
+               (model == class_model::one_vs_rest ? "" : " and a background channel"));
+    demand((s.shape()[0] == N || s.shape()[0] == 1) && s.shape()[1] == H && s.shape()[2] == W,
+           files.path("log_variance"),
+           "the means are " + shape_text(mu.shape()) + ", so the same or one channel is needed; it holds " +
+               shape_text(s.shape()));
+    extent2 const size{H, W};
+    auto const same_size = [&](extent2 other, std::string const& path) {
+      demand(other == size, path,
+             "is of an image of " + std::to_string(other.height) + " x " + std::to_string(other.width) +
+                 ", but the means are " + shape_text(mu.shape()));
+    };
+    if (files.has("image")) same_size(files.image_size(size), files.path("image"));
+
+    weak_annotation known;
+    grid<std::int32_t, 2> mask;
+    if (files.has("masks")) {
+      mask = files.labels("masks");
+      auto const path = files.path("masks");
+      same_size({mask.shape()[0], mask.shape()[1]}, path);
+      for (auto const v : mask.cells())
+        demand(v <= C || v == label::ignore, path,
+               "holds " + std::to_string(v) + ", outside 0.." + std::to_string(C) + " and not 255");
+      known.mask = mask.view();
+    }
+    auto const found = boxes(files);
+    std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
+    demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
+    if (found) {
+      same_size(found->image, boxes_path);
+      known.boxes = found->boxes;
+      for (auto const& b : known.boxes)
+        demand(b.category < C, boxes_path,
+               "has a box of class " + std::to_string(b.category + 1) + ", but the network " + std::to_string(C) +
+                   " classes");
+    }
+
+    auto const made = box_targets(where, mu, s, known, iteration_, o_);
+    auto decided = decide_labels(where, made, model);
+    answer out;
+    out.objects = masks_of_boxes(mu, s, known.boxes, decided.semantic);
+    out.semantic = std::move(decided.semantic);
+    for (int c = 1; c <= C; ++c) out.classes.push_back(c);
+    static auto const palette = voc_palette();
+    out.files.emplace_back("trust/" + files.id() + ".png", format_labels(decided.trusted, palette));
+    if (targets_) {
+      out.files.emplace_back("targets/" + files.id() + ".target.npy", format_npy(made.target.view()));
+      out.files.emplace_back("targets/" + files.id() + ".trusted.npy", format_npy(made.trusted.view()));
+    }
+    out.about["cells"] = {
+        {"foreground", made.foreground}, {"background", made.background}, {"restored", made.restored}};
+    return out;
+  }
+
+  double memory(image_files& files) const override
+  {
+    auto const mu = files.any_maps<3>("mu");
+    return static_cast<double>(mu.size()) * (4 + 4 + 4 + 1 + 5) +
+           static_cast<double>(mu.shape()[1] * mu.shape()[2]) * (2 * 8 + 8 + 4 * 4);
+  }
+
+ private:
+  bool xml() const { return boxes_.find("{id}") != std::string::npos; }
+
+  static CLI::Validator not_negative() { return CLI::Range(std::int64_t{0}, std::int64_t{1} << 62); }
+
+  /// What the boxes' file says of an image; nothing where it does not know it.
+  std::optional<boxes_of_image> boxes(image_files& files) const
+  {
+    if (!xml()) {
+      auto const* const found = coco_.find(files.id());
+      return found == nullptr ? std::nullopt : std::optional(*found);
+    }
+    if (!files.has("boxes")) return std::nullopt;
+    auto const path = files.path("boxes");
+    auto const read = parse_voc_annotation(files.file("boxes"), path);
+    boxes_of_image out{{read.height, read.width}, {}};
+    for (auto const& object : read.objects) {
+      auto const at = classes_.find(object.name);
+      demand(at != classes_.end(), path, "'" + object.name + "' is no class; --names lists one's own");
+      out.boxes.push_back({object.bounds, at->second});
+    }
+    return out;
+  }
+
+  /// The pixels of each box with a label of its class; where boxes of a class overlap, of the smallest, then of the first.
+  /// The score is the mean probability that the network expects. Boxes without a pixel give none.
+  instances masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,
+                           grid<std::int32_t, 2> const& semantic) const
+  {
+    index_t const H = semantic.shape()[0], W = semantic.shape()[1];
+    std::vector<box> parts;
+    for (auto const& b : boxes) parts.push_back(clipped(b.bounds, H, W));
+    auto const area = [&](std::size_t i) {
+      return (parts[i].bottom - parts[i].top) * (parts[i].right - parts[i].left);
+    };
+    std::vector<std::size_t> order(boxes.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(),
+              [&](auto a, auto b) { return std::pair{area(a), a} > std::pair{area(b), b}; });
+    grid<std::int32_t, 2> owner(H, W);  // box + 1: whoever is drawn last
+    for (auto const at : order) {
+      auto const& b = parts[at];
+      for (index_t y = b.top; y < b.bottom; ++y)
+        for (index_t x = b.left; x < b.right; ++x)
+          if (semantic(y, x) == boxes[at].category + 1) owner(y, x) = static_cast<std::int32_t>(at + 1);
+    }
+    std::vector<instance> found(boxes.size());
+    for (std::size_t i = 0; i < boxes.size(); ++i) found[i] = {.category = boxes[i].category, .bounds = {H, W, 0, 0}};
+    std::map<std::int32_t, std::pair<grid<double, 2>, grid<double, 2>>> logits;
+    for (auto const& b : boxes)
+      if (!logits.contains(b.category))
+        logits.emplace(b.category, class_logit<float>(mu.view(), s.view(), o_.loss.classes, b.category));
+    double const largest = 2 * std::log(o_.loss.largest_sigma);
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        if (owner(y, x) == 0) continue;
+        auto& o = found[static_cast<std::size_t>(owner(y, x) - 1)];
+        auto const& [mean, spread] = logits.at(o.category);
+        gaussian_logit const z{mean(y, x), std::min(spread(y, x), largest)};
+        o.score += 1 / (1 + std::exp(-z.expected_logit()));
+        ++o.area;
+        o.bounds = {std::min(o.bounds.top, y), std::min(o.bounds.left, x), y + 1, std::max(o.bounds.right, x + 1)};
+      }
+    instances out{make_grid<std::int32_t>({H, W}), {}};
+    std::vector<std::int32_t> number(boxes.size() + 1, 0);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i].area == 0) continue;
+      found[i].score /= static_cast<double>(found[i].area);
+      out.found.push_back(found[i]);
+      number[i + 1] = static_cast<std::int32_t>(out.found.size());
+    }
+    for (std::size_t i = 0; i < owner.cells().size(); ++i)
+      out.label.cells()[i] = number[static_cast<std::size_t>(owner.cells()[i])];
+    return out;
+  }
+
+  std::string boxes_, names_file_, mu_, log_variance_, masks_;
+  box_supervision_options o_;
+  std::int64_t iteration_ = 0;
+  bool targets_ = false;
+  std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
+  coco_boxes coco_;
+  std::string shared_hash_;
+};
+
+}  // namespace
+
+std::shared_ptr<method> make_boxes() { return std::make_shared<boxes_method>(); }
+
+}  // namespace labelling

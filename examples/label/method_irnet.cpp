@@ -1,0 +1,274 @@
+#include "method_irnet.hpp"
+
+#include "flags.hpp"
+#include "image_files.hpp"
+#include "kept_scores.hpp"
+
+#include <cambium/component/relabel.hpp>
+#include <cambium/grid/copy.hpp>
+#include <cambium/grid/stencil.hpp>
+#include <cambium/instance/assign.hpp>
+#include <cambium/pipeline/irnet_tiled.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace labelling {
+
+using namespace cambium;
+
+/// Everything read for one image, checked: shapes agree, numbers are finite and in range.
+struct irnet_method::input {
+  grid<float, 3> cams;          ///< [C,h,w]
+  grid<float, 2> boundary;      ///< [h,w], scaled
+  grid<float, 3> displacement;  ///< [2,h,w] or empty
+  std::vector<int> classes;     ///< C labels, 1..254
+  extent2 image;
+
+  irnet_input<float> maps() const
+  {
+    irnet_input<float> in;
+    in.cams = cams.view();
+    for (int const label : classes) in.keys.push_back(label - 1);
+    in.boundary = boundary.view();
+    if (displacement.size() > 0) in.displacement = displacement.view();
+    in.image = image;
+    return in;
+  }
+};
+
+void irnet_method::add_flags(CLI::App& parser, settings& s)
+{
+  auto& o = options;
+  parser.get_option("--images")->required();
+  add_template(parser, "--cams", cams, "CAMs, npy float [C,h,w], h = (H-1)/4 + 1")->required();
+  add_template(parser, "--boundaries", boundaries, "boundary maps, npy float [h,w] in [0,1]")->required();
+  add_template(parser, "--displacements", displacements,
+               "displacement fields, npy float [2,h,w]; without them instances are components");
+  add_tags(parser, s.tags, s.zero_based, "the class of each CAM channel; without it channel c is class c+1");
+
+  std::string const walk = "Walk", labels = "Labels", work = "Work";
+  parser.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..10 cells")
+      ->check(CLI::Range(1, 10))
+      ->group(walk);
+  parser.add_option(both("beta"), o.beta, "power of the affinities")->check(positive())->group(walk);
+  parser.add_option(both("exp-times"), o.exp_times, "the walk takes 2^N steps: 8 is the 256 of the paper")
+      ->check(CLI::Range(0, 20))
+      ->group(walk);
+  parser
+      .add_option(
+          both("tolerance"), o.tolerance,
+          "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 3e-5 about 2.5 times as fast")
+      ->check(CLI::Range(0.0, 0.5))
+      ->group(walk);
+  parser
+      .add_option(both("boundary-scale"), boundary_scale,
+                  "factor on the boundary map, for networks that are too sure or too shy")
+      ->check(positive())
+      ->group(walk);
+  parser.add_option(both("sem-seg-bg-thres"), o.sem_seg_bg_thres, "background score of semantic labels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(labels);
+  parser.add_option(both("ins-seg-bg-thres"), o.ins_seg_bg_thres, "background score of instance labels")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(labels);
+  parser.add_option(both("iterations"), o.iterations, "steps along the displacement field")
+      ->check(CLI::Range(0, 1000000))
+      ->group(labels);
+  parser.add_option(both("thres"), o.thres, "displacement below which a cell is a centroid's, in cells")
+      ->check(positive())
+      ->group(labels);
+  parser
+      .add_option(both("max-fragment-size"), o.max_fragment_size,
+                  "fraction of the image below which a component is a fragment")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(labels);
+  parser
+      .add_option(both("component-thres"), o.component_thres,
+                  "without displacements: boundaries from here on part components; above 1 none do")
+      ->group(labels);
+  add_switch(parser, "--crf", crf, "refine semantic labels with a dense CRF on the photograph")->group(labels);
+  add_choice(parser, "--fragments", o.small, fragment_words,
+             "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'")
+      ->group(labels);
+  add_choice(parser, "--scale", o.scale, scale_words,
+             "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'")
+      ->group(labels);
+  add_choice(parser, "--pieces", o.parts, piece_words,
+             "pieces of one instance: 'separate' instances (the original) or 'merged'")
+      ->group(labels);
+  parser
+      .add_option(both("cam-eval-thres"), cam_eval_thres,
+                  "background score of the CAM baseline printed beside the scores")
+      ->group(labels);
+  add_switch(parser, "--keep-scores", keep_scores, "also keep the walked scores, for ./run sweep")->group(work);
+  parser
+      .add_option("--tile", tile,
+                  "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images")
+      ->check(CLI::Range(0, 1000000000))
+      ->group(work);
+  parser.add_option("--overlap", overlap, "what a tile sees around itself, in pixels")
+      ->check(CLI::Range(4, 1000000000))
+      ->group(work);
+}
+
+void irnet_method::get_ready(CLI::App const&, settings const&)
+{
+  auto const& o = options;
+  for (double const v :
+       {o.beta, o.sem_seg_bg_thres, o.ins_seg_bg_thres, o.thres, o.component_thres, boundary_scale, cam_eval_thres})
+    if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
+  if (tile != 0 && tile < 4) throw usage_error("--tile " + std::to_string(tile) + ": at least 4 pixels, or 0");
+  if (tile != 0 && keep_scores && !displacements.empty())
+    throw usage_error("--keep-scores with --tile keeps class scores only; leave out --displacements or one of the two");
+}
+
+std::vector<input_file> irnet_method::inputs() const
+{
+  return {{"cam", cams}, {"boundary", boundaries}, {"displacement", displacements}};
+}
+
+json irnet_method::parameters(settings const& s) const
+{
+  auto const& o = options;
+  return {{"method", displacements.empty() ? "irnet walk, components" : "irnet walk, displacement"},
+          {"radius", o.radius},
+          {"beta", o.beta},
+          {"exp_times", o.exp_times},
+          {"tolerance", o.tolerance},
+          {"boundary_scale", boundary_scale},
+          {"sem_seg_bg_thres", o.sem_seg_bg_thres},
+          {"ins_seg_bg_thres", o.ins_seg_bg_thres},
+          {"iterations", o.iterations},
+          {"thres", o.thres},
+          {"max_fragment_size", o.max_fragment_size},
+          {"component_thres", o.component_thres},
+          {"fragments", fragment_words[static_cast<std::size_t>(o.small)]},
+          {"scale", scale_words[static_cast<std::size_t>(o.scale)]},
+          {"pieces", piece_words[static_cast<std::size_t>(o.parts)]},
+          {"cam_eval_thres", cam_eval_thres},
+          {"void_counts", s.void_counts},
+          {"zero_based", s.zero_based},
+          {"crf", crf},
+          {"tile", tile},
+          {"overlap", tile > 0 ? overlap : 0},
+          {"keep_scores", keep_scores},
+          {"overlay", s.overlay},
+          {"scored", s.scored()}};
+}
+
+irnet_method::input irnet_method::read(image_files& files) const
+{
+  input in;
+  auto const& photograph = files.photograph();
+  in.image = {photograph.shape()[0], photograph.shape()[1]};
+  index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
+  std::string const size =
+      "the image is " + std::to_string(in.image.height) + " x " + std::to_string(in.image.width) + ", so ";
+
+  in.cams = files.any_maps<3>("cam");
+  index_t const C = in.cams.shape()[0];
+  demand(in.cams.shape()[1] == h && in.cams.shape()[2] == w, files.path("cam"),
+         size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed; it holds " +
+             shape_text(in.cams.shape()));
+  files.demand_range("cam", in.cams);
+  in.classes = files.channel_classes(C);
+  demand(C <= 254, files.path("cam"), std::to_string(C) + " channels; labels end at 254");
+
+  in.boundary = files.any_maps<2>("boundary");
+  demand(in.boundary.shape()[0] == h && in.boundary.shape()[1] == w, files.path("boundary"),
+         size + shape_text(std::initializer_list{h, w}) + " is needed; it holds " + shape_text(in.boundary.shape()));
+  files.demand_range("boundary", in.boundary, 0, 1, "a boundary in [0,1]");
+  for (float& v : in.boundary.cells()) v = std::min(1.f, v * static_cast<float>(boundary_scale));
+
+  if (files.has("displacement")) {
+    in.displacement = files.any_maps<3>("displacement");
+    auto const& got = in.displacement.shape();
+    demand(got[0] == 2 && got[1] == h && got[2] == w, files.path("displacement"),
+           size + shape_text(std::initializer_list{index_t{2}, h, w}) + " is needed; it holds " + shape_text(got));
+    files.demand_range("displacement", in.displacement);
+  }
+  return in;
+}
+
+namespace {
+
+/// What the CAMs alone say: the class of the largest one above the threshold.
+grid<std::int32_t, 2> cam_labels(cpu const& where, irnet_input<float> const& maps, double thres)
+{
+  auto const chosen = assign(where, maps.cams, {}, maps.image, {.background = thres});
+  return irnet_semantic_labels(where, chosen, maps.keys);
+}
+
+/// Walks and labels; what is to be kept goes into `kept`.
+irnet_labels walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
+                            kept_scores* kept)
+{
+  irnet_tiling const tiles{how.tile, how.overlap};
+  if (how.tile > 0 && kept == nullptr) return irnet_tiled(where, maps, how.options, tiles);
+  check_input(maps);
+  auto walked =
+      how.tile > 0
+          ? irnet_scores<float>{propagate_to_edge_tiled<float>(where, maps.cams, maps.boundary, how.options, tiles), {}}
+          : irnet_walk(where, maps, how.options);
+  auto labels = irnet_label(where, walked, maps, how.options);
+  if (kept != nullptr) {
+    auto const C = static_cast<index_t>(maps.keys.size());
+    kept->instance_keys = irnet_channel_keys(maps.keys, C == 0 ? 0 : walked.instances.shape()[0] / C);
+    kept->with_instances = maps.displacement.data != nullptr;
+    kept->boundary = make_grid<float>({maps.boundary.extent[0], maps.boundary.extent[1]});
+    copy(where, maps.boundary, kept->boundary.view());
+    kept->classes = std::move(walked.classes);
+    kept->instances = std::move(walked.instances);
+  }
+  return labels;
+}
+
+}  // namespace
+
+answer irnet_method::label(cpu const& where, image_files& files) const
+{
+  auto const in = read(files);
+  auto const maps = in.maps();
+  kept_scores kept;
+  auto labels = walk_and_label(where, *this, maps, keep_scores ? &kept : nullptr);
+  if (crf)
+    labels.semantic =
+        refine_classes(where, dense_crf(where, files.photograph(), crf_preset::irn()), labels.semantic, in.classes);
+  answer out{std::move(labels.semantic), std::move(labels.objects), in.classes, {}, {}, json::object()};
+  if (files.of().scored()) out.baseline = cam_labels(where, maps, cam_eval_thres);
+  if (keep_scores) {
+    json about;
+    out.files.emplace_back("scores/" + files.id() + ".png", format_scores(kept, about));
+    out.about["scores"] = about;
+  }
+  return out;
+}
+
+/// Maps, both forms of the transition, scores, labels.
+double irnet_method::memory(image_files& files) const
+{
+  auto const in = read(files);
+  double const cells = static_cast<double>(in.boundary.size());
+  double const pixels = static_cast<double>(in.image.height) * static_cast<double>(in.image.width);
+  double const K = stencil::disc(options.radius).size, C = static_cast<double>(in.cams.shape()[0]);
+  double channels = C;
+  if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
+  double const part = tile == 0 ? cells : std::min(cells, std::pow(static_cast<double>(tile + 2 * overlap) / 4, 2));
+  double const field = crf ? dense_crf::bytes_needed(in.image, 3, crf_preset::irn(), in.cams.shape()[0] + 1) : 0;
+  return part * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + field;
+}
+
+grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf const& field, grid<std::int32_t, 2> const& semantic,
+                                     std::vector<int> const& classes)
+{
+  std::vector<std::int32_t> label{label::background}, number(256, 0);
+  for (int const c : classes) {
+    number[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(label.size());
+    label.push_back(c);
+  }
+  auto const L = static_cast<index_t>(label.size());
+  return relabel(where, refine_labels(where, field, relabel(where, semantic, number), L), label);
+}
+
+}  // namespace labelling

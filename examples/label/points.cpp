@@ -1,0 +1,225 @@
+// points: the peaks of class activation maps, as BESTIE's point files.
+//
+//   points --cams 'cams/{id}.npy' --images 'photos/{id}.jpg' --tags tags.txt --out Peak_points
+
+#include "flags.hpp"
+#include "image_files.hpp"
+#include "progress.hpp"
+
+#include <cambium/exec/parallel.hpp>
+#include <cambium/io/points.hpp>
+#include <cambium/pipeline/bestie.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <sstream>
+
+using namespace cambium;
+using namespace labelling;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> const plateau_words{"every", "one"};
+
+struct point_settings {
+  std::string cams, mirrored_cams, images, sizes, ids, tags, out;
+  bool zero_based = false;
+  bestie_peak_options options;
+  int threads = 0;
+};
+
+/// Lines '<id> <height> <width>'.
+/// @throws usage_error, io_error
+std::map<std::string, extent2> read_sizes(std::string const& path)
+{
+  std::map<std::string, extent2> out;
+  for (auto const& [n, line] : lines_of(path)) {
+    std::string const where = path + ":" + std::to_string(n) + ": ";
+    std::istringstream words(line);
+    std::string id, rest;
+    extent2 size;
+    if (!(words >> id >> size.height >> size.width) || words >> rest)
+      throw usage_error(where + "expected '<id> <height> <width>'");
+    if (size.height < 1 || size.width < 1 || size.height > 1000000 || size.width > 1000000)
+      throw usage_error(where + "an image of " + std::to_string(size.height) + " x " + std::to_string(size.width));
+    if (!out.emplace(id, size).second) throw usage_error(where + "'" + id + "' has two lines");
+  }
+  return out;
+}
+
+class extractor {
+ public:
+  explicit extractor(point_settings const& s)
+      : s_(s), set_(find_images(s.ids, s.images.empty() ? s.cams : s.images, s.tags, s.zero_based))
+  {
+    if (!s.sizes.empty()) sizes_ = read_sizes(s.sizes);
+    std::error_code failure;
+    fs::create_directories(s.out, failure);
+    if (failure) throw usage_error("--out " + s.out + ": " + failure.message());
+  }
+
+  std::vector<std::string> const& ids() const { return set_.ids; }
+
+  fs::path file_of(std::string const& id) const { return fs::path(s_.out) / (id + ".txt"); }
+
+  /// @throws io_error "file: reason"
+  points extract(cpu const& where, std::string const& id) const
+  {
+    std::string const path = fill(s_.cams, id);
+    auto const cams = read_maps(path);
+    index_t const C = cams.shape()[0];
+    demand(cams.shape()[1] >= 1 && cams.shape()[2] >= 1, path, "holds " + shape_text(cams.shape()) + ", no cell");
+    auto const image = size_of(id);
+    auto const classes = classes_of(id, C);
+    auto const& o = s_.options;
+    if (s_.mirrored_cams.empty())
+      return extract_peaks(where, smooth(where, class_maps(where, cams, image, classes), o.smoothing), o.peaks);
+    std::string const other = fill(s_.mirrored_cams, id);
+    auto const mirrored = read_maps(other);
+    demand(mirrored.shape() == cams.shape(), other,
+           "holds " + shape_text(mirrored.shape()) + ", but those of the image are " + shape_text(cams.shape()));
+    return bestie_peaks(where, cams, mirrored, image, classes, o);
+  }
+
+ private:
+  static grid<float, 3> read_maps(std::string const& path)
+  {
+    auto out = read_npy<float, 3>(path);
+    try {
+      expects_finite(cpu{.threads = 1}, out.view(), "value");
+    } catch (precondition_error const& e) {
+      throw io_error(path + ": " + e.what());
+    }
+    return out;
+  }
+
+  extent2 size_of(std::string const& id) const
+  {
+    if (s_.sizes.empty()) {
+      std::string const path = fill(s_.images, id);
+      auto const photograph = decode_photograph(read_file(path), path);
+      return {photograph.shape()[0], photograph.shape()[1]};
+    }
+    auto const found = sizes_.find(id);
+    demand(found != sizes_.end(), s_.sizes, "has no line for '" + id + "'");
+    return found->second;
+  }
+
+  /// 0-based, ascending.
+  std::vector<std::int32_t> classes_of(std::string const& id, index_t C) const
+  {
+    std::vector<std::int32_t> out;
+    if (!set_.tagged) {
+      for (index_t c = 0; c < C; ++c) out.push_back(static_cast<std::int32_t>(c));
+      return out;
+    }
+    auto const found = set_.tags.find(id);
+    demand(found != set_.tags.end(), s_.tags, "has no line for '" + id + "'");
+    for (int const c : found->second) {
+      demand(c <= C, s_.tags,
+             "names class " + std::to_string(c) + " for '" + id + "', but its CAM has " + std::to_string(C) +
+                 " channels, one for each class there is");
+      out.push_back(c - 1);
+    }
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  point_settings const& s_;
+  image_set set_;
+  std::map<std::string, extent2> sizes_;
+};
+
+int run_points(point_settings const& s)
+{
+  std::unique_ptr<extractor> all;
+  try {
+    all = std::make_unique<extractor>(s);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "points: %s\n", e.what());
+    return 2;
+  }
+  auto const& ids = all->ids();
+  std::vector<std::string> failures(ids.size());
+  std::vector<std::size_t> found(ids.size(), 0);
+  progress_bar bar(ids.size());
+  for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(ids.size()), [&](cpu const& where, index_t i) {
+    auto const at = static_cast<std::size_t>(i);
+    bool made = false;
+    try {
+      auto const peaks = all->extract(where, ids[at]);
+      made = true;
+      write_points(all->file_of(ids[at]), peaks);
+      found[at] = peaks.size();
+    } catch (std::exception const& e) {
+      std::error_code ignored;
+      if (!made) fs::remove(all->file_of(ids[at]), ignored);  // what an earlier run left
+      failures[at] = e.what();
+      bar.say("failed: " + failures[at]);
+    }
+    bar.step();
+  });
+  std::size_t failed = 0, points_found = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) failed += !failures[i].empty(), points_found += found[i];
+  std::printf("%zu images, %zu failed; %zu points in %s\n", ids.size() - failed, failed, points_found, s.out.c_str());
+  if (failed == 0) return 0;
+  std::fprintf(stderr, "\n%zu of %zu images failed:\n", failed, ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (!failures[i].empty()) std::fprintf(stderr, "  %s: %s\n", ids[i].c_str(), failures[i].c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int count, char** arguments)
+{
+  point_settings s;
+  auto& o = s.options;
+  CLI::App app{
+      "Finds the peaks of class activation maps and writes them as BESTIE's point files: 'x y class confidence'.",
+      "points"};
+  app.footer(
+      "Classes in point files count from 0, those in the tags file from 1.\n"
+      "Status: 0, 1 some images failed, 2 usage.");
+  app.option_defaults()->always_capture_default();
+  add_template(app, "--cams", s.cams,
+               "class maps before any normalisation, npy float [C,h,w], a channel for each class")
+      ->required();
+  add_template(app, "--mirrored-cams", s.mirrored_cams, "those of the mirror images: then both are averaged");
+  add_template(app, "--images", s.images, "photographs, whose size points count in");
+  app.add_option("--sizes", s.sizes, "lines '<id> <height> <width>', instead of --images");
+  app.add_option(
+      "--ids", s.ids,
+      "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
+      "disk");
+  add_tags(app, s.tags, s.zero_based, "what an image shows; without it every class");
+  app.add_option("--out", s.out, "folder for the point files")->required();
+  app.add_option(both("conf-thresh"), o.peaks.threshold, "peaks have at least this confidence")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option(both("nms-kernel"), o.peaks.kernel, "window that a peak must dominate, in pixels")->check(odd());
+  app.add_option(both("top-k"), o.peaks.most, "peaks of a class at most")->check(CLI::Range(1, 1000000000));
+  app.add_option("--smoothing", o.smoothing, "window that is averaged, in pixels; 1: none")->check(odd());
+  add_choice(app, "--plateau", o.peaks.plateaus, plateau_words,
+             "'every' cell of a flat top is a peak (the original), or 'one'");
+  app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
+  try {
+    app.parse(count, arguments);
+  } catch (CLI::ParseError const& e) {
+    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
+  }
+  auto const refuse = [](std::string const& why) {
+    std::cerr << "points: " << why << "\nRun with --help for more information.\n";
+    return 2;
+  };
+  if (s.images.empty() == s.sizes.empty())
+    return refuse("one of --images and --sizes is needed, to know how large images are");
+  if (!std::isfinite(o.peaks.threshold)) return refuse("--conf-thresh is not finite");
+  if (s.out.empty()) return refuse("--out is empty");
+  return run_points(s);
+}

@@ -1,0 +1,486 @@
+// label --method bestie and boxes, run as people run it.
+
+#include "programs/process.hpp"
+#include "support/random.hpp"
+
+#include <cambium/io/npy.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/points.hpp>
+#include <cambium/pipeline/bestie.hpp>
+#include <cambium/pipeline/label_uncertainty.hpp>
+
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+using namespace programs;
+namespace fs = std::filesystem;
+
+namespace {
+
+cpu const one_core{.threads = 1};
+constexpr index_t H = 60, W = 90;
+
+/// Two objects of class 3 side by side, one of class 1 below.
+std::int32_t object_at(index_t y, index_t x)
+{
+  if (y >= 5 && y < 25 && x >= 5 && x < 35) return 1;
+  if (y >= 5 && y < 25 && x >= 50 && x < 85) return 2;
+  return y >= 35 && y < 55 && x >= 20 && x < 60 ? 3 : 0;
+}
+std::int32_t class_at(index_t y, index_t x)
+{
+  auto const o = object_at(y, x);
+  return o == 0 ? 0 : o == 3 ? 1 : 3;
+}
+point const middles[] = {{15, 20, 2, 1}, {15, 67, 2, 1}, {45, 40, 0, 1}};
+
+struct playground : scratch {
+  void add(std::string const& id, std::uint64_t seed = 1) const
+  {
+    auto seg = support::uniform<float, 3>({4, H, W}, -1, 1, seed),
+         centre = support::uniform<float, 3>({3, H, W}, 0, .05, seed);
+    grid<float, 3> offset(2, H, W), mu(3, H, W), spread(3, H, W);
+    grid<std::int32_t, 2> semantic(H, W), objects(H, W);
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        auto const o = object_at(y, x), c = class_at(y, x);
+        semantic(y, x) = c, objects(y, x) = o;
+        seg(c, y, x) += 5;
+        for (index_t k = 0; k < 3; ++k) mu(k, y, x) = k + 1 == c ? 3.f : -3.f, spread(k, y, x) = -4;
+        if (o == 0) continue;
+        auto const& m = middles[o - 1];
+        offset(0, y, x) = static_cast<float>(m.y) - static_cast<float>(y);
+        offset(1, y, x) = static_cast<float>(m.x) - static_cast<float>(x);
+      }
+    for (auto const& m : middles) centre(m.category, static_cast<index_t>(m.y), static_cast<index_t>(m.x)) = 0.9f;
+    write_npy<3>(root / "seg" / (id + ".npy"), seg);
+    write_npy<3>(root / "centre" / (id + ".npy"), centre);
+    write_npy<3>(root / "offset" / (id + ".npy"), offset);
+    write_npy<3>(root / "mu" / (id + ".npy"), mu);
+    write_npy<3>(root / "s" / (id + ".npy"), spread);
+    replace_file(root / "semantic" / (id + ".png"), format_labels(semantic, voc_palette()));
+    replace_file(root / "instances" / (id + ".png"), format_ids(objects));
+    replace_file(root / "images" / (id + ".png"), format_photograph_png(grid<std::uint8_t, 3>(H, W, 3)));
+    replace_file(root / "points" / (id + ".txt"),
+                 std::string_view("20 15 2 0.900\n66 15 2 0.701\n67 15 2 0.700\n40 45 0 0.800\n41 46 0 1.000\n"));
+    std::string xml = "<annotation><size><width>90</width><height>60</height></size>";
+    auto const object = [&](std::string const& name, int left, int top, int right, int bottom) {
+      xml += "<object><name>" + name + "</name><bndbox><xmin>" + std::to_string(left) + "</xmin><ymin>" +
+             std::to_string(top) + "</ymin><xmax>" + std::to_string(right) + "</xmax><ymax>" + std::to_string(bottom) +
+             "</ymax></bndbox></object>";
+    };
+    object("bird", 4, 4, 38, 28), object("bird", 49, 4, 88, 27), object("aeroplane", 19, 34, 63, 58);
+    replace_file(root / "xml" / (id + ".xml"), xml + "</annotation>");
+  }
+
+  outcome run(std::vector<std::string> words, std::string const& out = "out") const
+  {
+    words.insert(words.end(), {"--out", at(out)});
+    return run_program(root, CAMBIUM_LABEL, words);
+  }
+  std::vector<std::string> network(std::vector<std::string> const& more = {}) const
+  {
+    return joined({"--method", "bestie", "--seg", at("seg/{id}.npy"), "--centres", at("centre/{id}.npy"), "--offsets",
+                   at("offset/{id}.npy")},
+                  more);
+  }
+  std::vector<std::string> weak(std::vector<std::string> const& more = {}) const
+  {
+    return joined({"--method", "bestie", "--semantic", at("semantic/{id}.png"), "--points", at("points/{id}.txt")},
+                  more);
+  }
+  std::vector<std::string> boxes(std::vector<std::string> const& more = {}) const
+  {
+    return joined({"--method", "boxes", "--boxes", at("xml/{id}.xml"), "--mu", at("mu/{id}.npy"), "--log-variance",
+                   at("s/{id}.npy")},
+                  more);
+  }
+  std::vector<std::string> truth() const
+  {
+    return {"--truth-semantic", at("semantic/{id}.png"), "--truth-instances", at("instances/{id}.png")};
+  }
+  static std::vector<std::string> joined(std::vector<std::string> a, std::vector<std::string> const& b)
+  {
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+  }
+};
+
+/// The files of an image are what the pipeline says.
+void check_files(fs::path const& out, std::string const& id, grid<std::int32_t, 2> const& semantic,
+                 instances const& objects)
+{
+  CHECK(read_labels(out / "semantic" / (id + ".png")) == semantic);
+  CHECK(read_labels(out / "instances" / (id + ".png")) == objects.label);
+  auto const detections = parse(out / "detections.json");
+  REQUIRE(detections.size() == objects.found.size());
+  for (std::size_t i = 0; i < detections.size(); ++i) {
+    CHECK(detections[i].at("score") == objects.found[i].score);
+    CHECK(detections[i].at("category_id") == objects.found[i].category + 1);
+    CHECK(detections[i].at("area") == objects.found[i].area);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("bestie from a network's output is the pipeline's answer", "[label][bestie][reference]")
+{
+  playground p;
+  p.add("a");
+  auto const seg = read_npy<float, 3>(p.root / "seg/a.npy"), centre = read_npy<float, 3>(p.root / "centre/a.npy"),
+             offset = read_npy<float, 3>(p.root / "offset/a.npy");
+  bestie_output<float> const in{seg.view(), centre.view(), offset.view()};
+
+  SECTION("alone, with the truth and an overlay")
+  {
+    auto const r = p.run(p.network(p.joined(p.truth(), {"--images", p.at("images/{id}.png"), "--overlay"})));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    auto const found = bestie_instances<float>(one_core, in);
+    CHECK(found.objects.found.size() == 3);
+    check_files(p.root / "out", "a", found.semantic, found.objects);
+    auto const scores = parse(p.root / "out/scores.json");
+    CHECK(scores.at("ap50") == 1);
+    CHECK(scores.at("miou") == 1);
+    CHECK(!scores.contains("cam_miou"));
+    CHECK(fs::exists(p.root / "out/overlay/a.jpg"));
+    CHECK(parse(p.root / "out/manifest.json").at("parameters").at("method") == "bestie network");
+  }
+  SECTION("tags clean, knobs turn")
+  {
+    replace_file(p.root / "tags", "a 3\n");
+    REQUIRE(p.run(p.network({"--tags", p.at("tags"), "--val-thresh", "0.95", "--val-kernel", "5", "--beta", "0",
+                             "--val-ignore", "--smallest", "10"}))
+                .status == 0);
+    auto const found = bestie_instances<float>(
+        one_core, in, std::vector<std::int32_t>{2},
+        {.threshold = 0.95, .smallest = 10, .alone = lone_region::nothing, .groups = {.kernel = 5, .beta = 0}});
+    check_files(p.root / "out", "a", found.semantic, found.objects);
+    CHECK(found.objects.found.empty());
+  }
+  SECTION("points guide")
+  {
+    REQUIRE(p.run(p.network({"--points", p.at("points/{id}.txt")})).status == 0);
+    points const clicks = read_points(p.root / "points/a.txt", {.threshold = 0.7});
+    auto const found = bestie_instances_at<float>(one_core, in, {0, 2}, clicks);
+    CHECK(found.objects.found.size() == 3);  // of the two on one object the first wins every pixel
+    check_files(p.root / "out", "a", found.semantic, found.objects);
+  }
+  SECTION("maps smaller than the image are enlarged, and offsets scaled")
+  {
+    replace_file(p.root / "images/a.png", format_photograph_png(grid<std::uint8_t, 3>(2 * H, 2 * W, 3)));
+    for (auto const& [word, seen] :
+         {std::pair{"maps", extent2{H, W}}, {"image", {2 * H, 2 * W}}, {"30x45", {30, 45}}}) {
+      REQUIRE(p.run(p.network({"--images", p.at("images/{id}.png"), "--seen", word})).status == 0);
+      extent2 const image{2 * H, 2 * W};
+      auto const s = fuse<float>(one_core, {{seg.view()}}, image), c = fuse<float>(one_core, {{centre.view()}}, image),
+                 o = fuse<float>(one_core, {{offset.view()}}, image);
+      auto const found = bestie_instances<float>(one_core, {s.view(), c.view(), o.view()}, {}, {.seen = seen});
+      check_files(p.root / "out", "a", found.semantic, found.objects);
+    }
+  }
+}
+
+TEST_CASE("bestie from weak labels transfers what points know", "[label][bestie][reference]")
+{
+  playground p;
+  p.add("a");
+  auto map = read_labels(p.root / "semantic/a.png");
+  map(0, 0) = 255;
+  replace_file(p.root / "semantic/a.png", format_labels(map, voc_palette()));
+  points const cues = read_points(p.root / "points/a.txt");
+  auto const accepted = [&](grid<std::int32_t, 2> const& label, grid<float, 2> const& weight) {
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x)
+        if ((label(y, x) != 0) != (weight(y, x) > 0)) return false;
+    return true;
+  };
+  auto const targets = [&](bestie_transfer_options const& options, std::vector<std::int32_t> const& classes) {
+    auto const made = bestie_pseudo_labels(one_core, map, classes, cues, 3, options);
+    CHECK(read_npy<float, 3>(p.root / "out/targets/a.centre.npy") == made.centre);
+    CHECK(read_npy<float, 3>(p.root / "out/targets/a.offset.npy") == made.offset);
+    CHECK(read_npy<float, 2>(p.root / "out/targets/a.weight.npy") == made.weight);
+    CHECK(accepted(read_labels(p.root / "out/instances/a.png"), made.weight));
+  };
+
+  SECTION("one cue, one object; two cues say nothing")
+  {
+    auto const r = p.run(p.weak({"--class-count", "3", "--targets"}));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    targets({}, {0, 1, 2});
+    CHECK(read_labels(p.root / "out/semantic/a.png") == map);  // 255 included
+    auto const detections = parse(p.root / "out/detections.json");
+    REQUIRE(detections.size() == 2);
+    CHECK((detections[0].at("score") == 0.9 && detections[0].at("area") == 600));
+    CHECK((detections[1].at("score") == 0.701 && detections[1].at("category_id") == 3));
+  }
+  SECTION("clicks, splitting, other numbers and tags")
+  {
+    replace_file(p.root / "tags", "a 1\n");
+    REQUIRE(p.run(p.weak({"--class-count", "3", "--targets", "--supervision", "point", "--several", "split",
+                          "--centroid", "exact", "--sigma", "4", "--pseudo-thresh", "0.5", "--tags", p.at("tags")}))
+                .status == 0);
+    targets(
+        {.pseudo_thresh = 0.5,
+         .labels = {.sup = supervision::point, .sigma = 4, .centre = centroid::exact, .several = several_cues::split}},
+        {0});
+    auto const label = read_labels(p.root / "out/instances/a.png");
+    CHECK((label(45, 40) == 1 && label(46, 41) == 2 && label(15, 20) == 0));
+    CHECK(read_labels(p.root / "out/semantic/a.png")(15, 20) == 0);
+  }
+  SECTION("targets that are no longer wanted go away")
+  {
+    REQUIRE(p.run(p.weak({"--targets"})).status == 0);
+    CHECK(read_npy<float, 3>(p.root / "out/targets/a.centre.npy").shape()[0] == 20);
+    REQUIRE(p.run(p.weak()).status == 0);
+    CHECK(everything(p.root / "out/targets").empty());
+  }
+}
+
+TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
+{
+  playground p;
+  p.add("a");
+  auto const mu = read_npy<float, 3>(p.root / "mu/a.npy"), s = read_npy<float, 3>(p.root / "s/a.npy");
+  replace_file(p.root / "names", "aeroplane\nnobody\nbird\n");
+  weak_annotation known;
+  known.boxes = {{{3, 3, 28, 38}, 2}, {{3, 48, 27, 88}, 2}, {{33, 18, 58, 63}, 0}};
+  std::vector<std::string> const names{"--names", p.at("names"), "--targets"};
+
+  SECTION("a sure network: the masks, in their boxes")
+  {
+    auto const r = p.run(p.boxes(p.joined(p.truth(), p.joined(names, {"--min-fill", "0", "--tight", "false"}))));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    box_supervision_options options;
+    options.bootstrap.min_fill = 0, options.bootstrap.tight = false;
+    auto const made = box_targets(one_core, mu, s, known, 0, options);
+    CHECK(read_npy<float, 3>(p.root / "out/targets/a.target.npy") == made.target);
+    CHECK(read_npy<std::uint8_t, 3>(p.root / "out/targets/a.trusted.npy") == made.trusted);
+    CHECK(read_labels(p.root / "out/semantic/a.png") == read_labels(p.root / "semantic/a.png"));
+    CHECK(read_labels(p.root / "out/instances/a.png") == read_labels(p.root / "instances/a.png"));
+    for (auto const v : read_labels(p.root / "out/trust/a.png").cells()) REQUIRE(v == trust::certain);
+    auto const detections = parse(p.root / "out/detections.json");
+    REQUIRE(detections.size() == 3);
+    double const expected = 1 / (1 + std::exp(-gaussian_logit{3, -4}.expected_logit()));
+    CHECK(detections[0].at("score").get<double>() == Approx(expected).epsilon(1e-12));
+    CHECK(detections[0].at("category_id") == 3);
+    CHECK(parse(p.root / "out/scores.json").at("ap75") == 1);
+  }
+  SECTION("before the network counts, boxes stay; where it is unsure, 255")
+  {
+    REQUIRE(p.run(p.boxes(p.joined(names, {"--mode", "off"}))).status == 0);
+    auto const label = read_labels(p.root / "out/semantic/a.png"), trusted = read_labels(p.root / "out/trust/a.png");
+    CHECK((label(3, 3) == 3 && trusted(3, 3) == trust::boxed && trusted(0, 0) == trust::certain));
+    auto vague = s;
+    for (auto& v : vague.cells()) v = 1.5f;  // sigma about 2: between the thresholds
+    write_npy<3>(p.root / "s/a.npy", vague);
+    REQUIRE(p.run(p.boxes(p.joined(names, {"--unsure", "ignore", "--min-fill", "0", "--tight", "false"}))).status == 0);
+    auto const undecided = read_labels(p.root / "out/semantic/a.png");
+    CHECK((undecided(15, 20) == 255 && undecided(0, 0) == 0));
+    CHECK(read_labels(p.root / "out/trust/a.png")(15, 20) == trust::ignored);
+    CHECK(parse(p.root / "out/detections.json").empty());
+  }
+  SECTION("a softmax, and boxes of two classes on one pixel")
+  {
+    grid<float, 3> logits(4, H, W);
+    write_npy<3>(p.root / "mu/a.npy", logits);
+    write_npy<3>(p.root / "s/a.npy", grid<float, 3>(1, H, W));
+    auto xml = text_of(p.root / "xml/a.xml");
+    xml.replace(xml.find("bird", xml.find("bird") + 1), 4, "nobody");  // the second
+    auto const at = xml.find("<xmin>49");
+    xml.replace(at, 8, "<xmin>30");
+    replace_file(p.root / "xml/a.xml", xml);
+    auto const r = p.run(p.boxes(p.joined(names, {"--classes", "mean_field", "--mode", "off"})));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    auto const label = read_labels(p.root / "out/semantic/a.png");
+    CHECK((label(10, 10) == 3 && label(10, 60) == 2 && label(10, 33) == 255 && label(0, 0) == 0));
+  }
+  SECTION("an exact mask overrules, and may stand alone")
+  {
+    auto mask = read_labels(p.root / "semantic/a.png");
+    for (auto& v : mask.cells()) v = v == 3 ? 2 : v;
+    replace_file(p.root / "masks/a.png", format_labels(mask, voc_palette()));
+    auto const with = p.joined(names, {"--masks", p.at("masks/{id}.png")});
+    REQUIRE(p.run(p.boxes(with)).status == 0);
+    CHECK(read_labels(p.root / "out/semantic/a.png") == mask);
+    CHECK(parse(p.root / "out/detections.json").size() == 1);
+    fs::remove(p.root / "xml/a.xml");
+    CHECK(contains(p.run(p.boxes(p.joined(with, {"--resume"}))).out, "1 labelled"));  // the boxes' file is gone
+    CHECK(read_labels(p.root / "out/semantic/a.png") == mask);
+    CHECK(parse(p.root / "out/detections.json").empty());
+    fs::remove(p.root / "masks/a.png");
+    auto const r = p.run(p.boxes(with));
+    CHECK((r.status == 1 && contains(r.err, "xml/a.xml: says nothing about 'a', which has no mask either")));
+  }
+  SECTION("a COCO file says the same as XML files")
+  {
+    REQUIRE(p.run(p.boxes({"--names", p.at("names")}), "xml_out").status == 0);
+    std::string const coco =
+        R"({"images":[{"id":8,"height":60,"width":90,"file_name":"train/a.jpg"}],)"
+        R"("categories":[{"id":90,"name":"bird"},{"id":1,"name":"aeroplane"},{"id":7,"name":"nobody"}],"annotations":[)"
+        R"({"id":1,"image_id":8,"category_id":90,"bbox":[3,3,35,25],"area":1},)"
+        R"({"id":2,"image_id":8,"category_id":90,"bbox":[48,3,40,24],"area":1},)"
+        R"({"id":3,"image_id":8,"category_id":1,"bbox":[18.2,33.4,44.9,24.8],"area":1}]})";
+    replace_file(p.root / "boxes.json", coco);
+    auto words = p.boxes();
+    words[3] = p.at("boxes.json");
+    auto const r = p.run(words);
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    for (auto const folder : {"semantic", "instances", "trust"})
+      CHECK(everything(p.root / "out" / folder) == everything(p.root / "xml_out" / folder));
+    CHECK(contains(p.run(p.joined(words, {"--resume"})).out, "1 kept"));
+    replace_file(p.root / "boxes.json", coco + "\n");
+    CHECK(contains(p.run(p.joined(words, {"--resume"})).out, "1 labelled"));
+    replace_file(p.root / "boxes.json", std::string_view("{"));
+    CHECK(p.run(words, "refused").status == 2);
+    CHECK(!fs::exists(p.root / "refused"));
+  }
+}
+
+TEST_CASE("no method's bytes hang on threads, shards or interruptions", "[label][property]")
+{
+  playground p;
+  for (int i = 0; i < 4; ++i) p.add("im" + std::to_string(i), static_cast<std::uint64_t>(i));
+  for (auto const& words : {p.network(p.truth()), p.weak({"--targets"}), p.boxes({"--targets"})}) {
+    auto const name = words[1] + words[2];
+    auto own = words;
+    if (words[1] == "boxes") {
+      replace_file(p.root / "names", "aeroplane\nnobody\nbird\n");
+      own = p.joined(own, {"--names", p.at("names")});
+    }
+    auto const r = p.run(p.joined(own, {"--threads", "1"}), name + "whole");
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    auto const whole = everything(p.root / (name + "whole"));
+    for (auto const shard : {"2/2", "1/2"})
+      REQUIRE(p.run(p.joined(own, {"--shard", shard}), name + "parts").status == 0);
+    CHECK(everything(p.root / (name + "parts")) == whole);
+    fs::remove(p.root / (name + "whole/semantic/im1.png"));
+    auto const again = p.run(p.joined(own, {"--resume", "--threads", "3"}), name + "whole");
+    CHECK(contains(again.out, "1 labelled, 3 kept"));
+    CHECK(everything(p.root / (name + "whole")) == whole);
+    auto const dry = p.run(p.joined(own, {"--dry-run"}), name + "dry");
+    CHECK((dry.status == 0 && contains(dry.out, "MB of memory")));
+    CHECK(!fs::exists(p.root / (name + "dry")));
+  }
+}
+
+TEST_CASE("a bad file fails its image, whatever the method", "[label][errors]")
+{
+  playground p;
+  for (auto const id : {"good", "gone", "nan", "shape", "class", "off", "size"}) p.add(id);
+  auto const spoil = [&](std::string const& folder) {
+    auto bad = read_npy<float, 3>(p.root / folder / "nan.npy");
+    bad(1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+    write_npy<3>(p.root / folder / "nan.npy", bad);
+    fs::remove(p.root / folder / "gone.npy");
+  };
+  auto const only = [&](std::vector<std::string> const& ids) {
+    std::string list;
+    for (auto const& id : ids) list += id + "\n";
+    replace_file(p.root / "ids", list);
+    return std::vector<std::string>{"--ids", p.at("ids")};
+  };
+
+  SECTION("bestie, network")
+  {
+    spoil("offset");
+    write_npy<3>(p.root / "centre/shape.npy", grid<float, 3>(4, H, W));
+    replace_file(p.root / "images/size.png", format_photograph_png(grid<std::uint8_t, 3>(H, W - 1, 3)));
+    replace_file(p.root / "tags", "good 1\ngone 1\nnan 1\nshape 1\nclass 4\nsize 1\n");
+    auto const r = p.run(p.network(p.joined(only({"good", "gone", "nan", "shape", "class", "size", "off"}),
+                                            {"--tags", p.at("tags"), "--images", p.at("images/{id}.png")})));
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 6 failed")));
+    CHECK(contains(r.err, "offset/gone.npy: No such file"));
+    CHECK(contains(r.err, "offset/nan.npy: value(1,2,3) is nan"));
+    CHECK(contains(r.err, "centre/shape.npy: the logits are [4,60,90], so [3,60,90] is needed; it holds [4,60,90]"));
+    CHECK(contains(r.err, "names class 4 for 'class', but there are 3"));
+    CHECK(contains(r.err, "seg/size.npy: holds [4,60,90], more than the image's 60 x 89"));
+    CHECK(contains(r.err, "tags: has no line for 'off'"));
+  }
+  SECTION("bestie, weak labels")
+  {
+    fs::remove(p.root / "points/gone.txt");
+    replace_file(p.root / "points/off.txt", std::string_view("90 5 2 1\n"));
+    replace_file(p.root / "points/class.txt", std::string_view("9 5 3 1\n"));
+    replace_file(p.root / "points/nan.txt", std::string_view("9 nan 1 1\n"));
+    grid<std::int32_t, 2> map(H, W);
+    map(1, 2) = 4;
+    replace_file(p.root / "semantic/shape.png", format_labels(map, voc_palette()));
+    auto const r =
+        p.run(p.weak(p.joined(only({"good", "gone", "off", "class", "nan", "shape"}), {"--class-count", "3"})));
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 5 failed")));
+    CHECK(contains(r.err, "points/gone.txt: No such file"));
+    CHECK(contains(r.err, "points/off.txt: a point at x 90, y 5 is off the map of 60 x 90"));
+    CHECK(contains(r.err, "points/class.txt: a point at x 9, y 5 is of class 3, outside 0..2"));
+    CHECK(contains(r.err, "points/nan.txt:1: y is 'nan'"));
+    CHECK(contains(r.err, "semantic/shape.png: value(1,2) is 4, outside 0..3 and not 255"));
+  }
+  SECTION("boxes")
+  {
+    spoil("mu");
+    write_npy<3>(p.root / "s/shape.npy", grid<float, 3>(2, H, W));
+    auto xml = text_of(p.root / "xml/class.xml");
+    replace_file(p.root / "xml/class.xml", xml.replace(xml.find("bird"), 4, "cat"));
+    auto const small = [&](std::string const& kind) {
+      auto other = text_of(p.root / "xml/size.xml");
+      replace_file(p.root / "xml/size.xml", other.replace(other.find("<height>60"), 10, "<height>" + kind));
+    };
+    small("61");
+    auto const r = p.run(p.boxes(only({"good", "gone", "nan", "shape", "class", "size"})));
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 5 failed")));
+    CHECK(contains(r.err, "mu/gone.npy: No such file"));
+    CHECK(contains(r.err, "mu/nan.npy: value(1,2,3) is nan"));
+    CHECK(contains(r.err, "s/shape.npy: the means are [3,60,90], so the same or one channel is needed"));
+    CHECK(contains(r.err, "xml/class.xml: has a box of class 8, but the network 3 classes"));
+    CHECK(contains(r.err, "xml/size.xml: is of an image of 61 x 90"));
+    CHECK(everything(p.root / "out/trust").size() == 1);
+  }
+}
+
+TEST_CASE("flags of another method, and missing ones, are refused", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
+    auto const r = p.run(words);
+    INFO(r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, says));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  };
+  refused({"--method", "magic"}, "--method: magic not in {irnet,bestie,boxes}");
+  refused({"--seg", "{id}"}, "--seg is a flag of --method bestie; the method here is irnet");
+  refused(p.network({"--boundaries=x"}), "--boundaries is a flag of --method irnet; the method here is bestie");
+  refused(p.boxes({"--tags", "x"}), "--tags is a flag of --method irnet and bestie; the method here is boxes");
+  refused(p.boxes({"--targets", "--crf"}), "--crf is a flag of --method irnet");
+  refused(p.boxes({"--nonsense"}), "--nonsense");
+  refused({"--method", "bestie", "--seg", "{id}", "--offsets", "{id}"}, "--centres is missing");
+  refused({"--method", "bestie"}, "needs --seg, --centres and --offsets, or --semantic and --points");
+  refused({"--method", "bestie", "--semantic", "{id}"}, "--semantic needs --points");
+  refused(p.weak({"--val-thresh", "0.3"}), "--val-thresh belongs to a network's output");
+  refused(p.network({"--targets"}), "--targets belongs to weak labels");
+  refused(p.network({"--pseudo-thresh", "0.3"}), "--pseudo-thresh needs --points");
+  refused(p.network({"--points", "{id}", "--beta", "2"}), "--beta has no say where --points are the centres");
+  refused(p.network({"--seen", "12"}), "--seen 12: expected 'maps', 'image' or HxW");
+  refused(p.network({"--val-kernel", "40"}), "--val-kernel: 40 is not a positive odd number");
+  refused(p.network({"--overlay"}), "--overlay needs --images");
+  refused(p.weak({"--supervision", "boxes"}), "--supervision: boxes not in {cls,point}");
+  refused({"--method=boxes", "--boxes", "{id}", "--mu", "{id}"}, "--log-variance");
+  refused(p.boxes({"--tau-lo", "5"}), "tau-lo <= tau-hi is needed");
+  refused(p.boxes({"--confidence", "1"}), "--confidence is 1");
+  refused(p.boxes({"--names", p.at("none")}), "none");
+  auto words = p.boxes();
+  words[3] = p.at("none.json");
+  refused(words, "none.json: No such file");
+}

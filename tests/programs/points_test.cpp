@@ -1,0 +1,124 @@
+// The points program, run as people run it.
+
+#include "programs/process.hpp"
+#include "support/random.hpp"
+
+#include <cambium/io/npy.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/points.hpp>
+#include <cambium/pipeline/bestie.hpp>
+
+#include <limits>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+using namespace programs;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct playground : scratch {
+  void add(std::string const& id, std::uint64_t seed) const
+  {
+    write_npy<3>(root / "cams" / (id + ".npy"), support::uniform<float, 3>({3, 6, 9}, -0.5, 2, seed));
+    write_npy<3>(root / "mirrored" / (id + ".npy"), support::uniform<float, 3>({3, 6, 9}, -0.5, 2, seed + 100));
+    replace_file(root / "images" / (id + ".png"), format_photograph_png(grid<std::uint8_t, 3>(47, 70, 3)));
+  }
+
+  outcome run(std::vector<std::string> const& more, bool images = true) const
+  {
+    std::vector<std::string> words{"--cams", at("cams/{id}.npy"), "--out", at("out")};
+    if (images) words.insert(words.end(), {"--images", at("images/{id}.png")});
+    words.insert(words.end(), more.begin(), more.end());
+    return run_program(root, CAMBIUM_POINTS, words);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("points writes what the pipeline finds", "[points][reference]")
+{
+  playground p;
+  p.add("a", 1), p.add("b", 2);
+  auto const cams = read_npy<float, 3>(p.root / "cams/a.npy"), other = read_npy<float, 3>(p.root / "mirrored/a.npy");
+  cpu const where{.threads = 1};
+  REQUIRE(p.run({"--mirrored-cams", p.at("mirrored/{id}.npy")}).status == 0);
+  auto const both = format_points(bestie_peaks(where, cams, other, {47, 70}, {0, 1, 2}));
+  CHECK(!both.empty());
+  CHECK(text_of(p.root / "out/a.txt") == both);
+
+  replace_file(p.root / "tags", "a 3 1\nb\n");  // in any order; b shows nothing
+  auto const r = p.run({"--tags", p.at("tags"), "--conf-thresh", "0.6", "--nms-kernel", "5", "--top-k", "4",
+                        "--smoothing", "5", "--plateau", "one"});
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  peak_options const peaks{5, 4, 0.6, plateau::one_cell};
+  auto const alone = extract_peaks(where, smooth(where, class_maps(where, cams, {47, 70}, {0, 2}), 5), peaks);
+  CHECK(alone.size() >= 2);
+  CHECK(text_of(p.root / "out/a.txt") == format_points(alone));
+  CHECK(text_of(p.root / "out/b.txt").empty());
+  CHECK(fs::exists(p.root / "out/b.txt"));
+}
+
+TEST_CASE("points takes sizes from a list, and neither that nor threads change a byte", "[points][property]")
+{
+  playground p;
+  for (int i = 0; i < 5; ++i) p.add("im" + std::to_string(i), static_cast<std::uint64_t>(i));
+  REQUIRE(p.run({"--threads", "1"}).status == 0);
+  auto const by_images = everything(p.root / "out");
+  CHECK(by_images.size() == 5);
+  std::string sizes = "# id height width\n";
+  for (int i = 0; i < 5; ++i) sizes += "im" + std::to_string(i) + " 47 70\n";
+  replace_file(p.root / "sizes", sizes);
+  REQUIRE(p.run({"--sizes", p.at("sizes"), "--threads", "5"}, false).status == 0);
+  CHECK(everything(p.root / "out") == by_images);
+}
+
+TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][errors]")
+{
+  playground p;
+  for (auto const id : {"good", "gone", "nan", "tagged", "shape", "photo"}) p.add(id, 7);
+  REQUIRE(p.run({}).status == 0);
+  auto bad = read_npy<float, 3>(p.root / "cams/nan.npy");
+  bad(1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
+  write_npy<3>(p.root / "cams/nan.npy", bad);
+  fs::remove(p.root / "cams/gone.npy");
+  write_npy<3>(p.root / "mirrored/shape.npy", grid<float, 3>(3, 6, 8));
+  replace_file(p.root / "images/photo.png", std::string_view("no picture"));
+  replace_file(p.root / "tags", "good 1\ngone 1\nnan 1\ntagged 4\nshape 1\nphoto 1\n");
+  auto const r = p.run({"--tags", p.at("tags"), "--mirrored-cams", p.at("mirrored/{id}.npy")});
+  INFO(r.err);
+  CHECK(r.status == 1);
+  CHECK(contains(r.out, "1 images, 5 failed"));
+  CHECK(contains(r.err, "cams/gone.npy: No such file"));
+  CHECK(contains(r.err, "cams/nan.npy: value(1,2,3) is nan"));
+  CHECK(contains(r.err, "names class 4 for 'tagged', but its CAM has 3 channels"));
+  CHECK(contains(r.err, "mirrored/shape.npy: holds [3,6,8], but those of the image are [3,6,9]"));
+  CHECK(contains(r.err, "images/photo.png: is neither a JPEG nor a PNG"));
+  CHECK(everything(p.root / "out").size() == 1);
+}
+
+TEST_CASE("points refuses what makes no sense", "[points][errors]")
+{
+  playground p;
+  p.add("a", 1);
+  auto const refused = [&](std::vector<std::string> const& more, std::string const& says, bool images = true) {
+    auto const r = p.run(more, images);
+    INFO(r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, says));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  };
+  refused({}, "one of --images and --sizes", false);
+  refused({"--sizes", p.at("sizes")}, "one of --images and --sizes");
+  refused({"--nms-kernel", "4"}, "--nms-kernel: 4 is not a positive odd number");
+  refused({"--top-k", "0"}, "--top-k");
+  refused({"--conf-thresh", "2"}, "--conf-thresh");
+  refused({"--plateau", "some"}, "--plateau: some not in {every,one}");
+  refused({"--mirrored-cams", "x.npy"}, "must contain {id}");
+  replace_file(p.root / "sizes", "a 3\n");
+  refused({"--sizes", p.at("sizes")}, "sizes:1: expected '<id> <height> <width>'", false);
+  replace_file(p.root / "sizes", "a 3 0\n");
+  refused({"--sizes", p.at("sizes")}, "an image of 3 x 0", false);
+}

@@ -196,5 +196,9 @@ TEST_CASE("transfer refuses what it documents, before it writes", "[instance][er
                         "a centre is at (nan,0)");
   CAMBIUM_THROWS_SAYING(centre_map(cpu{}, {}, 1, {3, -3}), precondition_error, "1 classes of 3 x -3");
   CAMBIUM_THROWS_SAYING(heat_kernel(1001), precondition_error, "sigma is 1001");
+  grid<std::uint64_t, 2> large(2, 2);  // a sign would turn it into a small number
+  large(1, 0) = (std::uint64_t{1} << 63) + 1;
+  CAMBIUM_THROWS_SAYING(transfer_into(cpu{}, large, {0, 1}, {}, tiny, {out.centre, out.offset, out.weight}),
+                        precondition_error, "transfer: component(1,0) is 9223372036854775809, outside 0..2");
   for (float const v : out.weight.cells()) CHECK(v == 7);
 }

@@ -53,6 +53,7 @@ template <image_like L, class To>
 template <class Label>
 [[nodiscard]] components<Label> drop_small(cpu const& where, components<Label> const& found, index_t area)
 {
+  expects(found.count >= 0, "drop_small: count is ", found.count);
   std::vector<index_t> size(static_cast<std::size_t>(found.count + 1), 0);
   expects_labels(found.label.view(), found.count, "drop_small: label");
   for_each_run(found.label.view(), [&](index_t, index_t begin, index_t end, Label label) {
@@ -82,6 +83,7 @@ template <class Label>
 [[nodiscard]] std::vector<index_t> order_keys(components<Label> const& found, label_order order)
 {
   auto const label = found.label.view();
+  expects(found.count >= 0, "order_keys: count is ", found.count);
   expects_labels(label, found.count, "order_keys: label");
   index_t const W = label.extent[1], side = order == label_order::blocks ? 2 : 1;
   std::vector<index_t> key(static_cast<std::size_t>(found.count + 1), std::numeric_limits<index_t>::max());

@@ -40,7 +40,7 @@ struct refine_options {
 ///
 /// @pre          an id lies inside its region
 /// @throws       precondition_error before anything is written: shapes or lengths that differ, labels, ids or classes outside
-///               their ranges
+///               their ranges, NaN or infinite measures
 /// @complexity   Theta(C * H * W) for the empty heat maps, two passes over the labels
 /// @determinism  exact
 /// @source       Kim et al., CVPR 2022, section 3.4; refine_label_generation, utils/utils.py of clovaai/BESTIE. `most` is compared
@@ -60,13 +60,16 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
   expects_targets(out, H, W, "refine");
   expects_sigma(options.sigma, "refine");
   expects(!std::isnan(options.threshold), "refine: threshold is nan");
-  expects(static_cast<index_t>(first.size()) == N + 1 && first.front() == 0 && first.back() == K &&
-              std::is_sorted(first.begin(), first.end()),
-          "refine: first does not divide ", K, " groups among ", N, " regions");
+  expects(static_cast<index_t>(first.size()) == N + 1, "refine: first does not divide ", K, " groups among ", N,
+          " regions");
+  expects_divided(first, K, "refine");
   for (auto const c : categories) expects(0 <= c && c < C, "refine: category ", c, " is outside 0..", C - 1);
   for (auto const& g : groups)
     expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
             "), off the map");
+  for (auto const& g : groups)
+    expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)), "refine: a group's response is ",
+            g.response, " and its probability ", g.probability);
   expects_labels(region, N, "refine: region");
   expects_labels(id, K, "refine: id");
   struct sums {

@@ -84,8 +84,8 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
   std::vector<run> runs;  // of components; the map is walked once
   std::vector<index_t> area(static_cast<std::size_t>(N + 1), 0);
   for_each_run(label, [&](index_t y, index_t begin, index_t end, value_of<L, 2> at) {
-    expects(0 <= at && static_cast<index_t>(at) <= N, "transfer: component(", y, ",", begin, ") is ",
-            static_cast<index_t>(at), ", outside 0..", N);
+    expects(static_cast<std::uint64_t>(at) <= static_cast<std::uint64_t>(N), "transfer: component(", y, ",", begin,
+            ") is ", at, ", outside 0..", N);  // a negative one is a large number without a sign
     if (at == 0 || categories[static_cast<std::size_t>(at - 1)] < 0) return;
     area[static_cast<std::size_t>(at)] += end - begin;
     runs.push_back({y, begin, end, static_cast<std::size_t>(at)});

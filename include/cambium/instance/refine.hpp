@@ -68,8 +68,8 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
     expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
             "), off the map");
   for (auto const& g : groups)
-    expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)), "refine: a group's response is ",
-            g.response, " and its probability ", g.probability);
+    expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)),
+            "refine: a group's response is ", g.response, " and its probability ", g.probability);
   expects_labels(region, N, "refine: region");
   expects_labels(id, K, "refine: id");
   struct sums {
@@ -127,9 +127,7 @@ template <image_like R, image_like I>
                                     std::vector<group_measure> const& groups, index_t C, refine_options options = {})
 {
   auto const region = as_view<2>(regions, "refine: regions");
-  index_t const H = region.extent[0], W = region.extent[1];
-  expects(C >= 0, "refine: ", C, " classes");
-  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  auto out = make_targets(C, {region.extent[0], region.extent[1]}, "refine");
   refine_into(where, regions, categories, ids, first, groups, options, {out.centre, out.offset, out.weight});
   return out;
 }

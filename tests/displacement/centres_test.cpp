@@ -355,9 +355,10 @@ TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
   grid<float, 2> other(1, 2);
   CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {}, other), precondition_error, "response is [1,2]");
   CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
-  auto const undivided = GENERATE(region_centres{{}, {0, 0, 500}}, region_centres{{}, {}}, region_centres{{}, {1, 0, 0}},
-                                  region_centres{{{0, 0}}, {0, 0, 0}}, region_centres{{{0, 0}}, {1, 1, 1}},
-                                  region_centres{{{0, 0}}, {0, 7, 1}}, region_centres{{{0, 0}}, {0, -7, 1}});
+  auto const undivided =
+      GENERATE(region_centres{{}, {0, 0, 500}}, region_centres{{}, {}}, region_centres{{}, {1, 0, 0}},
+               region_centres{{{0, 0}}, {0, 0, 0}}, region_centres{{{0, 0}}, {1, 1, 1}},
+               region_centres{{{0, 0}}, {0, 7, 1}}, region_centres{{{0, 0}}, {0, -7, 1}});
   CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, undivided), precondition_error,
                         "group_pixels: centres: first does not divide");
   CAMBIUM_THROWS_SAYING(join_centres(cpu{}, undivided, none, regions, {}, heat), precondition_error,

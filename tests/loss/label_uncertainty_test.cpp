@@ -411,7 +411,8 @@ TEST_CASE("the loss of uncertain labels rejects what it documents", "[loss][erro
     bad = good, bad.target(0, 1, 1, 1) = 1.5f, says(bad, "target(0,1,1,1) is 1.5; expected a value in [0,1]");
     bad = good, bad.target(0, 1, 1, 1) = -1, says(bad, "target(0,1,1,1) is -1");
     bad = good, bad.target(0, 1, 1, 1) = nan, says(bad, "target(0,1,1,1) is nan");
-    bad = good, bad.trusted(0, 1, 1, 1) = 3, says(bad, "label_uncertainty_loss: trusted(0,1,1,1) is 3; expected 0 ignored");
+    bad = good, bad.trusted(0, 1, 1, 1) = 3,
+    says(bad, "label_uncertainty_loss: trusted(0,1,1,1) is 3; expected 0 ignored");
     bad = good, bad.target(0, 1, 1, 1) = -0.f;  // a false alarm
     CHECK(std::isfinite(bad.loss().value));
     // even where the cell is ignored

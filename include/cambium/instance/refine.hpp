@@ -5,6 +5,7 @@
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/runs.hpp>
 #include <cambium/instance/score.hpp>
 #include <cambium/instance/targets.hpp>
 
@@ -76,11 +77,10 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
     index_t area = 0, y = 0, x = 0;
   };
   std::vector<sums> of(static_cast<std::size_t>(N + 1));
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto& s = of[static_cast<std::size_t>(region(y, x))];
-      ++s.area, s.y += y, s.x += x;
-    }
+  for_each_run(region, [&](index_t y, index_t begin, index_t end, auto at) {
+    auto& s = of[static_cast<std::size_t>(at)];
+    s.area += end - begin, s.y += y * (end - begin), s.x += (begin + end - 1) * (end - begin) / 2;
+  });
 
   struct target {
     float y = 0, x = 0, weight = 0;
@@ -110,13 +110,13 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
       stamp(out.centre[categories[r - 1]], y, x);
     }
   }
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      target const& t = targets[static_cast<std::size_t>(id(y, x))];
-      out.weight(y, x) = t.weight;
-      out.offset(0, y, x) = t.known ? t.y - static_cast<float>(y) : 0.f;
-      out.offset(1, y, x) = t.known ? t.x - static_cast<float>(x) : 0.f;
-    }
+  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
+    target const& t = targets[static_cast<std::size_t>(at)];
+    std::fill_n(&out.weight(y, begin), end - begin, t.weight);
+    std::fill_n(&out.offset(0, y, begin), end - begin, t.known ? t.y - static_cast<float>(y) : 0.f);
+    float* const across = &out.offset(1, y, 0);
+    for (index_t x = begin; x < end; ++x) across[x] = t.known ? t.x - static_cast<float>(x) : 0.f;
+  });
 }
 
 /// As refine_into, and allocates the result.

@@ -32,6 +32,8 @@ TEST_CASE("a map and its mirror image turned back", "[activation][picture]")
   grid<float, 3> a(1, 1, 3), b(1, 1, 3);
   for (int i = 0; i < 3; ++i) a(0, 0, i) = static_cast<float>(i), b(0, 0, i) = static_cast<float>(10 * i);
   CHECK(mean_with_mirrored(cpu{}, a, b).cells() == cells_t<float>{10, 5.5f, 1});
+  a(0, 0, 0) = b(0, 0, 2) = 3e38f;  // twice that is no float
+  CHECK(mean_with_mirrored(cpu{}, a, b)(0, 0, 0) == 3e38f);
 }
 
 TEST_CASE("class maps of nothing positive are 0, and refusals", "[activation][errors]")

@@ -102,6 +102,8 @@ TEST_CASE("a mean over windows, damped at the border", "[activation][picture]")
   CHECK(y(0, 1, 1) == 1);
   CHECK(smooth(cpu{}, ones, 1) == ones);
   CHECK(smooth(cpu{}, ones, 99)(0, 3, 4) == Approx(20.0 / (99 * 99)));
+  double const side = 4294967297;  // its square is no 64-bit integer, and no loop counts to it
+  CHECK(smooth(cpu{}, ones, 4294967297)(0, 3, 4) == Approx(20 / (side * side)));
 }
 
 TEST_CASE("smoothing sums in one order", "[activation][reference]")

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 using namespace cambium;
 using support::picture;
@@ -72,6 +73,29 @@ TEST_CASE("ties go to the lower channel", "[activation][picture]")
   CHECK(decide(cpu{}, scores).probability(0, 2) == 1);
 }
 
+TEST_CASE("decisions without probabilities in between are the same", "[activation][reference]")
+{
+  // Doubles with the values of the floats take the way over the probabilities of all channels.
+  isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);
+  cpu const where{.vectors = set};
+  index_t const W = GENERATE(64, 65, 200), L = GENERATE(1, 2, 21);
+  bool const few = GENERATE(false, true);
+  CAPTURE(W, L, few);
+  std::vector<char> allowed;
+  if (few)
+    for (index_t l = 0; l < L; ++l) allowed.push_back(l % 3 == 1);
+  // Steps down to one rounding, so that products of different exponentials meet; and scores too far apart for a float.
+  for (float const step : {1.f, 0x1p-20f, 0x1p-23f, 0x1p-24f, 40.f}) {
+    auto scores = uniform<float, 3>({L, 4, W}, -4, 4, 7);
+    for (auto& v : scores.cells()) v = std::round(v) * step;
+    grid<double, 3> same(L, 4, W);
+    std::copy(scores.cells().begin(), scores.cells().end(), same.cells().begin());
+    auto const have = decide(where, scores, {}, allowed), want = decide(where, same, {}, allowed);
+    CHECK(have.label == want.label);
+    CHECK(have.probability == want.probability);
+  }
+}
+
 TEST_CASE("the probability of given labels", "[activation][reference]")
 {
   index_t const W = GENERATE(1, 17, 64, 150);
@@ -97,6 +121,8 @@ TEST_CASE("each region reads its channel", "[activation][picture]")
   CHECK(have.cells() == cells_t<float>{12, 1, 0, 0, 4, 17});
   auto const both = select(cpu{}, maps, regions, {2, 0}, maps.view());
   CHECK(both.cells() == cells_t<float>{13, 1, 0, 0, 4, 16});
+  std::fill(maps.cells().begin(), maps.cells().end(), 3e38f);  // twice that is no float
+  CHECK(select(cpu{}, maps, regions, {2, 0}, maps.view())(0, 0) == 3e38f);
 }
 
 TEST_CASE("softmax and select refuse what they document", "[activation][errors]")
@@ -124,7 +150,16 @@ TEST_CASE("softmax and select refuse what they document", "[activation][errors]"
   CAMBIUM_THROWS_SAYING(select(cpu{}, scores, regions, {0, 1}), precondition_error, "(0,2) is nan");
   grid<double, 3> huge(2, 1, 1);
   huge(1, 0, 0) = 1e300;
-  CAMBIUM_THROWS_SAYING(decide(cpu{}, huge), precondition_error, "larger than a float can hold");
+  CAMBIUM_THROWS_SAYING(decide(cpu{}, huge), precondition_error,
+                        "decide: scores(1,0,0) is 1e+300; expected a finite number, not larger than a float can hold");
+  CAMBIUM_THROWS_SAYING(probability_at(cpu{}, huge, picture({"1"})), precondition_error,
+                        "probability_at: scores(1,0,0) is 1e+300; expected a finite number, not larger than a float");
+  grid<float, 3> wide(2, 1, 200);
+  for (index_t const x : {0, 63, 64, 127, 150, 199}) {
+    wide(1, 0, x) = std::numeric_limits<float>::infinity();
+    CAMBIUM_THROWS_SAYING(decide(cpu{}, wide), precondition_error, "0," + std::to_string(x) + ") is inf");
+    wide(1, 0, x) = 0;
+  }
   CHECK_NOTHROW(select(cpu{}, scores, regions, {0, 0}));  // nobody reads channel 1
   CHECK(decide(cpu{}, grid<float, 3>(2, 0, 3)).label.size() == 0);
   CHECK(decide(cpu{}, grid<float, 3>(2, 3, 0)).label.size() == 0);

@@ -232,6 +232,11 @@ TEST_CASE("components in the order of rows or of blocks", "[component][picture]"
   CHECK(reorder(cpu{}, found, label_order::blocks).count == 4);
   CHECK(reorder(cpu{}, components<>{picture({"2"}), 3}, label_order::blocks).label(0, 0) == 1);  // empty ones come last
   CHECK(reorder(cpu{}, components<>{grid<std::int32_t, 2>(0, 3), 0}, label_order::blocks).count == 0);
+  for (index_t const height : {0, 1})
+    CAMBIUM_THROWS_SAYING(reorder(cpu{}, components<>{grid<std::int32_t, 2>(height, 1), -1}, label_order::raster),
+                          precondition_error, "order_keys: count is -1");
+  CAMBIUM_THROWS_SAYING(drop_small(cpu{}, components<>{picture({"."}), -2}, 1), precondition_error,
+                        "drop_small: count is -2");
   CAMBIUM_THROWS_SAYING(reorder(cpu{}, components<>{picture({"2"}), 1}, label_order::raster), precondition_error,
                         "label(0,0) is 2, outside 0..1");
 }

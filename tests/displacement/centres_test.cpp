@@ -118,6 +118,14 @@ TEST_CASE("areas of discs", "[displacement][picture]")
   CHECK(disc_area(1.5) == 9);
   CHECK(disc_area(2) == 9);
   CHECK(disc_area(2.2) == 13);
+  CHECK(disc_area(1e-200) == 0);  // its square is 0
+  for (double const radius : {0.3, 1.4142135623730951, 5., 12.7, 25., 65.}) {
+    index_t area = 0;
+    for (int y = -70; y <= 70; ++y)
+      for (int x = -70; x <= 70; ++x) area += y * y + x * x < radius * radius;
+    CHECK(disc_area(radius) == area);
+  }
+  CHECK(static_cast<double>(disc_area(999999)) == Approx(3.14158637e12).epsilon(1e-6));  // row by row
 }
 
 TEST_CASE("weak cells by definition, and regions part them", "[displacement][reference]")
@@ -291,6 +299,12 @@ TEST_CASE("offsets of another size and of the mirror image", "[displacement][pic
   for (int i = 0; i < 6; ++i) offset.data()[i] = static_cast<float>(i + 1);
   CHECK(scale_offsets(cpu{}, offset, 2, 0.5).cells() == cells_t<float>{2, 4, 6, 2, 2.5f, 3});
   CHECK(mean_with_mirrored_offsets(cpu{}, offset, offset).cells() == cells_t<float>{2, 2, 2, -1, 0, 1});
+  // Halves are taken before the sum where it would overflow, of the smallest numbers after it.
+  grid<float, 3> huge(2, 1, 1), opposite(2, 1, 1);
+  huge(0, 0, 0) = huge(1, 0, 0) = opposite(0, 0, 0) = 3e38f, opposite(1, 0, 0) = -3e38f;
+  auto const middle = mean_with_mirrored_offsets(cpu{}, huge, opposite);
+  CHECK(middle(0, 0, 0) == 3e38f);
+  CHECK(middle(1, 0, 0) == 3e38f);
 }
 
 TEST_CASE("grouping of nothing", "[displacement][errors]")
@@ -341,6 +355,19 @@ TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
   grid<float, 2> other(1, 2);
   CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {}, other), precondition_error, "response is [1,2]");
   CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
+  auto const undivided =
+      GENERATE(region_centres{{}, {0, 0, 500}}, region_centres{{}, {}}, region_centres{{}, {1, 0, 0}},
+               region_centres{{{0, 0}}, {0, 0, 0}}, region_centres{{{0, 0}}, {1, 1, 1}},
+               region_centres{{{0, 0}}, {0, 7, 1}}, region_centres{{{0, 0}}, {0, -7, 1}});
+  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, undivided), precondition_error,
+                        "group_pixels: centres: first does not divide");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, undivided, none, regions, {}, heat), precondition_error,
+                        "join_centres: found: first does not divide");
+  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, undivided, regions, {}, heat), precondition_error,
+                        "join_centres: further: first does not divide");
+  CAMBIUM_THROWS_SAYING(by_region({}, -1), precondition_error, "by_region: -1 regions");
+  CAMBIUM_THROWS_SAYING(by_region({{3, {}}}, 2), precondition_error, "by_region: region 3 is outside 1..2");
+  CAMBIUM_THROWS_SAYING(by_region({{0, {}}}, 2), precondition_error, "by_region: region 0 is outside 1..2");
   CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, points{{nan, 0}}), precondition_error, "a centre is at (nan,0)");
   CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, offset, nan, 1), precondition_error, "factors are nan");
   CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, grid<float, 3>(3, 1, 1), 1, 1), precondition_error, "instead of [2,H,W]");

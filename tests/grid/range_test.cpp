@@ -203,3 +203,30 @@ TEMPLATE_TEST_CASE("labels outside their range are named", "[grid][errors]", std
   }
   expects_labels<TestType const>(grid<TestType, 2>(0, 4).view(), -1, "door: map");
 }
+
+TEMPLATE_TEST_CASE("labels inside their range, of every type", "[grid][reference]", std::int8_t, std::uint8_t,
+                   std::int16_t, std::uint16_t, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t)
+{
+  using numbers = std::numeric_limits<TestType>;
+  index_t const W = GENERATE(1, 15, 16, 17, 64, 75);
+  for (index_t const most : {index_t{0}, index_t{5}, index_t{127}, index_t{200}, index_t{255}, index_t{70000},
+                             std::numeric_limits<index_t>::max()}) {
+    auto const by_definition = [&](TestType v) { return std::cmp_less_equal(0, v) && std::cmp_less_equal(v, most); };
+    for (TestType const v :
+         {TestType(0), TestType(1), TestType(5), TestType(6), TestType(127), TestType(128), TestType(200),
+          TestType(70000), numbers::min(), numbers::max(), TestType(numbers::max() - 1), TestType(-1)})
+      for (index_t const x : {index_t{0}, W / 2, W - 1}) {
+        grid<TestType, 2> labels(2, W);
+        labels(1, x) = v;
+        CAPTURE(W, most, x, +v);
+        if (by_definition(v))
+          CHECK_NOTHROW(expects_labels(labels.view(), most, "door: label"));
+        else
+          CAMBIUM_THROWS_SAYING(expects_labels(labels.view(), most, "door: label"), precondition_error,
+                                "door: label(1," + std::to_string(x) + ") is " + std::to_string(v) + ", outside 0.." +
+                                    std::to_string(most));
+      }
+  }
+  CAMBIUM_THROWS_SAYING(expects_labels(grid<TestType, 2>(1, W).view(), -1, "l"), precondition_error,
+                        "l(0,0) is 0, outside 0..-1");
+}

@@ -114,7 +114,7 @@ TEST_CASE("refinement of nothing, and refusals", "[instance][errors]")
   CAMBIUM_THROWS_SAYING(score_groups(cpu{}, ids, one, {}), precondition_error, "1 groups but 0 categories");
   CAMBIUM_THROWS_SAYING(score_groups(cpu{}, ids, {}, {}), precondition_error, "id(0,0) is 1, outside 0..0");
   CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {0}, ids, {0, 2}, one, 1), precondition_error,
-                        "first does not divide 1 groups");
+                        "first does not divide 1 items among 1 regions");
   CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {0}, ids, {0}, one, 1), precondition_error, "first does not divide");
   CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {}, ids, {0}, {}, 1), precondition_error,
                         "region(0,0) is 1, outside 0..0");
@@ -128,6 +128,12 @@ TEST_CASE("refinement of nothing, and refusals", "[instance][errors]")
                         precondition_error, "threshold is nan");
   CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {0}, ids, {0, 1}, {group_measure{1, {}, 1, 5, 0, 1}}, 1),
                         precondition_error, "a group's centre is (5,0), off the map");
+  for (double const bad : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {0}, ids, {0, 1}, {group_measure{1, {}, bad, 0, 0, 1}}, 1),
+                          precondition_error, "refine: a group's response is ");
+    CAMBIUM_THROWS_SAYING(refine(cpu{}, regions, {0}, ids, {0, 1}, {group_measure{1, {}, 1, 0, 0, bad}}, 1),
+                          precondition_error, "refine: a group's response is 1 and its probability ");
+  }
   grid<float, 3> offset(2, 1, 2);
   CAMBIUM_THROWS_SAYING(lead_to_points_into(cpu{}, ids, {}, offset, heat), precondition_error, "id(0,0) is 1");
   CAMBIUM_THROWS_SAYING(lead_to_points_into(cpu{}, ids, {{std::nan(""), 1}}, offset, heat), precondition_error, "nan");

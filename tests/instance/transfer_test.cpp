@@ -186,7 +186,7 @@ TEST_CASE("transfer refuses what it documents, before it writes", "[instance][er
   CAMBIUM_THROWS_SAYING(call({0, 1}, {{0, 2, 1}}, tiny), precondition_error, "a cue at (0,2) is off the map of [2,2]");
   CAMBIUM_THROWS_SAYING(call({0, 1}, {{-1, 0, 1}}, tiny), precondition_error, "a cue at (-1,0)");
   CAMBIUM_THROWS_SAYING(call({0, 1}, {{std::nan(""), 0, 1}}, tiny), precondition_error, "a cue at (nan,0)");
-  CAMBIUM_THROWS_SAYING(call({0, 1}, {}, {.sigma = 0}), precondition_error, "sigma is 0, outside 1..1000");
+  CAMBIUM_THROWS_SAYING(call({0, 1}, {}, {.sigma = 0}), precondition_error, "sigma is 0, outside 1..200");
   CAMBIUM_THROWS_SAYING(call({0, 1}, {}, {.smallest = -1}), precondition_error, "smallest is -1");
   CAMBIUM_THROWS_SAYING(
       transfer_into(cpu{}, components, {0, 1}, {}, tiny, {out.centre, out.offset, grid<float, 2>(2, 3).view()}),
@@ -195,6 +195,10 @@ TEST_CASE("transfer refuses what it documents, before it writes", "[instance][er
   CAMBIUM_THROWS_SAYING(centre_map(cpu{}, {{std::nan(""), 0}}, 1, {3, 3}), precondition_error,
                         "a centre is at (nan,0)");
   CAMBIUM_THROWS_SAYING(centre_map(cpu{}, {}, 1, {3, -3}), precondition_error, "1 classes of 3 x -3");
-  CAMBIUM_THROWS_SAYING(heat_kernel(1001), precondition_error, "sigma is 1001");
+  CAMBIUM_THROWS_SAYING(heat_kernel(201), precondition_error, "sigma is 201");
+  grid<std::uint64_t, 2> large(2, 2);  // a sign would turn it into a small number
+  large(1, 0) = (std::uint64_t{1} << 63) + 1;
+  CAMBIUM_THROWS_SAYING(transfer_into(cpu{}, large, {0, 1}, {}, tiny, {out.centre, out.offset, out.weight}),
+                        precondition_error, "transfer: component(1,0) is 9223372036854775809, outside 0..2");
   for (float const v : out.weight.cells()) CHECK(v == 7);
 }

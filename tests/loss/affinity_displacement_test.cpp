@@ -200,6 +200,40 @@ TEST_CASE("many classes, unknown cells, no pair at all", "[loss][errors]")
   for (float const g : wall.boundary.cells()) CHECK(g == 0);
 }
 
+TEST_CASE("products of many pairs are lowered before they overflow", "[loss][property]")
+{
+  // Without a boundary a factor is 1.00001: it takes 10^8 pairs to overflow, so sums are set as after most of them.
+  constexpr index_t W = 40;
+  std::vector<double> const boundary(W, 0.0);
+  std::vector<std::int32_t> const labels(W, 0);
+  std::vector<double> gradient(W);
+  double const slope[3] = {1, 1, 1}, field_slope[2] = {};
+  auto const cells = steps_along::of(path::to({0, 1}), W);
+  affinity_loss_sums sums;
+  std::fill(&sums.product[0][0], &sums.product[0][0] + 3 * sums.lanes, 1e160);
+  double const before = sums.minus_log(0);
+  affinity_loss_row<float>{.cells = &cells,
+                           .step = {0, 1},
+                           .stride = W,
+                           .first = 0,
+                           .last = W - 1,
+                           .boundary = boundary.data(),
+                           .from = labels.data(),
+                           .to = labels.data() + 1,
+                           .field_from = {},
+                           .field_to = {},
+                           .slope = slope,
+                           .field_slope = field_slope,
+                           .sums = &sums,
+                           .boundary_gradient = gradient.data(),
+                           .field_gradient = {}}
+      .run<16>();
+  for (auto const& lanes : sums.product)
+    for (double const product : lanes) CHECK(product < 1e11);
+  CHECK(sums.minus_log(0) == Approx(before - static_cast<double>(W - 1) * std::log(1.00001)).epsilon(1e-14));
+  CHECK(sums.minus_log(2) == Approx(before).epsilon(1e-14));
+}
+
 TEST_CASE("the loss rejects what it documents", "[loss][errors]")
 {
   batch d(1, 8, 9, 1);

@@ -138,6 +138,12 @@ TEST_CASE("no guided pixel, no pixel, certainty", "[loss][errors]")
   p(0, 0, 0, 0) = 1;
   CHECK(focal_loss(cpu{}, p, t, w).value == 0);
   CHECK(focal_loss(cpu{}, p, t, w).gradient(0, 0, 0, 0) == 0);
+
+  // A share that rounds to 0 is 0, though the logarithm beside it is infinite.
+  t(0, 0, 0, 0) = 1 - 1.2e-16, w(0, 0, 0, 0) = 1e-290;
+  REQUIRE(t(0, 0, 0, 0) < 1);
+  CHECK(focal_loss(cpu{}, p, t, w).value == 0);
+  CHECK(focal_loss(cpu{}, p, t, w).gradient(0, 0, 0, 0) == 0);
 }
 
 TEST_CASE("threads change nothing in guided losses", "[loss][property]")

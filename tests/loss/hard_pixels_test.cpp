@@ -143,6 +143,18 @@ TEST_CASE("huge logits stay numbers", "[loss][property]")
   CHECK(wrong.value == Approx(2 * static_cast<double>(std::numeric_limits<float>::max())));
   CHECK(wrong.gradient(0, 0, 0, 0) == 1);
   CHECK(wrong.gradient(0, 1, 0, 0) == -1);
+
+  // The loss and the logit of the label cancel; the gradient must not come from their sum.
+  logits(0, 0, 0, 0) = 3, logits(0, 1, 0, 0) = -1e20f;
+  for (auto const& loss : {cross_entropy(cpu{}, logits, labels), hardest_pixels_cross_entropy(cpu{}, logits, labels)}) {
+    CHECK(loss.gradient(0, 0, 0, 0) == 1);
+    CHECK(loss.gradient(0, 1, 0, 0) == -1);
+  }
+  grid<double, 4> wide(1, 2, 1, 1);
+  wide(0, 0, 0, 0) = 1e308, wide(0, 1, 0, 0) = -1e308;
+  auto const widest = cross_entropy(cpu{}, wide, labels);
+  CHECK(widest.gradient(0, 0, 0, 0) == 1);
+  CHECK(widest.gradient(0, 1, 0, 0) == -1);
 }
 
 TEST_CASE("threads change nothing in cross entropies", "[loss][property]")

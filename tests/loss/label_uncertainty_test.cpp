@@ -382,6 +382,16 @@ TEST_CASE("nothing to learn from gives 0", "[loss][errors]")
   CHECK(batch<float>(0, 1, 5, 6, 1).loss().value == 0);
   CHECK(batch<double>(2, 0, 5, 6, 1).loss().value == 0);
   CHECK(batch<float>(2, 3, 0, 6, 1).loss({.classes = class_model::one_vs_rest}).by_mean.size() == 0);
+
+  // Without a class a spread that all classes share has a gradient of its own: 0.
+  auto const model = GENERATE(class_model::one_vs_rest, class_model::mean_field, class_model::sampled);
+  batch<float> const empty(2, 0, 5, 6, 1, 1, 1);
+  grid<float, 4> by_mean(2, 0, 5, 6), by_spread(2, 1, 5, 6);
+  std::fill(by_spread.cells().begin(), by_spread.cells().end(), 7.f);
+  CHECK(label_uncertainty_loss_into<float>(cpu{}, empty.mean.view(), empty.log_variance.view(), empty.target.view(),
+                                           empty.trusted.view(), {.classes = model}, by_mean.view(), by_spread.view())
+            .value == 0);
+  for (float const g : by_spread.cells()) CHECK(g == 0);
 }
 
 TEST_CASE("the loss of uncertain labels rejects what it documents", "[loss][errors]")
@@ -401,7 +411,8 @@ TEST_CASE("the loss of uncertain labels rejects what it documents", "[loss][erro
     bad = good, bad.target(0, 1, 1, 1) = 1.5f, says(bad, "target(0,1,1,1) is 1.5; expected a value in [0,1]");
     bad = good, bad.target(0, 1, 1, 1) = -1, says(bad, "target(0,1,1,1) is -1");
     bad = good, bad.target(0, 1, 1, 1) = nan, says(bad, "target(0,1,1,1) is nan");
-    bad = good, bad.trusted(0, 1, 1, 1) = 3, says(bad, "trusted(0,1,1,1) is 3; expected 0 ignored");
+    bad = good, bad.trusted(0, 1, 1, 1) = 3,
+    says(bad, "label_uncertainty_loss: trusted(0,1,1,1) is 3; expected 0 ignored");
     bad = good, bad.target(0, 1, 1, 1) = -0.f;  // a false alarm
     CHECK(std::isfinite(bad.loss().value));
     // even where the cell is ignored
@@ -411,7 +422,15 @@ TEST_CASE("the loss of uncertain labels rejects what it documents", "[loss][erro
   says(good, "with a softmax it is one a pixel", {.classes = class_model::mean_field});
   says(good, "largest_sigma is 0", {.largest_sigma = 0});
   says(good, "largest_sigma is inf", {.largest_sigma = std::numeric_limits<double>::infinity()});
-  says(good, "box_weight is 0", {.box_weight = 0});
+  says(good, "box_weight is 0, outside [1e-30,1e30]", {.box_weight = 0});
+  says(good, "box_weight is 5e-324", {.box_weight = 5e-324});
+  says(good, "box_weight is 1e+31", {.box_weight = 1e31});
+  says(good, "box_weight is nan", {.box_weight = nan});
+  for (double const weight : {1e-30, 1e30}) {
+    auto const loss = good.loss({.box_weight = weight});
+    CHECK(std::isfinite(loss.value));
+    for (float const g : loss.by_mean.cells()) CHECK(std::isfinite(g));
+  }
   says(good, "0 samples", {.samples = 0});
   auto bad = good;
   bad.log_variance = grid<float, 4>(1, 3, 3, 4), says(bad, "mean is [1,2,3,4] but log_variance is [1,3,3,4]");

@@ -325,6 +325,70 @@ TEST_CASE("pseudo labels by definition", "[pipeline][reference]")
   CHECK(std::count(have.centre.cells().begin(), have.centre.cells().end(), 1.f) == accepted);
 }
 
+TEST_CASE("a score counts with the three decimals of a point file, unless asked", "[pipeline][picture]")
+{
+  auto const semantic = support::picture<std::uint8_t>({"111", "111"});
+  bestie_transfer_options options;
+  options.labels.smallest = 1, options.labels.sigma = 1;
+  auto const taken = [&](double score) {
+    return bestie_pseudo_labels(cpu{}, semantic, {0}, {{0, 1, 0, score}}, 1, options).weight(0, 0) == 1;
+  };
+  CHECK(!taken(0.7003));
+  CHECK(!taken(0.7));
+  CHECK(taken(0.7006));
+  CHECK(taken(0.701));
+  options.pseudo_thresh = 0.6998;
+  CHECK(taken(0.6996));  // 0.700
+  options.score = cue_score::exact;
+  CHECK(!taken(0.6996));
+  options.pseudo_thresh = 0.7;
+  CHECK(taken(0.7003));
+  CHECK(!taken(0.7));
+  CHECK(!taken(std::nan("")));
+  options.pseudo_thresh = std::nan("");
+  CAMBIUM_THROWS_SAYING(taken(1), precondition_error, "bestie_pseudo_labels: pseudo_thresh is nan");
+}
+
+TEST_CASE("values of wide and signed types are no class of 32 bits", "[pipeline][picture]")
+{
+  auto const check = [](auto large) {
+    grid<decltype(large), 2> semantic(1, 3);
+    semantic(0, 0) = 1, semantic(0, 2) = large;
+    bestie_transfer_options options;
+    options.labels.smallest = 1, options.labels.sigma = 1;
+    auto const have = bestie_pseudo_labels(cpu{}, semantic, {0}, {{0, 0, 0}, {0, 2, 0}}, 1, options);
+    CHECK(have.weight.cells() == cells_t<float>{1, 0, 0});
+    CHECK(present_classes(cpu{}, semantic, 1, {0}).cells() == cells_t<std::int32_t>{1, 0, 0});
+  };
+  check(std::int64_t{4294967297});
+  check(std::uint64_t{1} << 63 | 1);
+  check(std::numeric_limits<std::int32_t>::min());
+  check(std::numeric_limits<std::int64_t>::min());
+  check(std::int8_t{-1});
+  grid<std::int32_t, 2> below(1, 2);
+  below(0, 1) = std::numeric_limits<std::int32_t>::min();
+  CAMBIUM_THROWS_SAYING(find_regions(cpu{}, below, 1), precondition_error,
+                        "find_regions: semantic(0,1) is -2147483648");
+}
+
+TEST_CASE("what lies outside weak cells may be no disc", "[pipeline][picture]")
+{
+  grid<float, 3> centre(1, 5, 9), offset(2, 5, 9);
+  std::fill(offset.cells().begin(), offset.cells().end(), 9.f);
+  for (index_t i = 0; i < 21; ++i) offset(0, i / 7, i % 7 + 1) = offset(1, i / 7, i % 7 + 1) = 0;
+  for (auto& v : centre.cells()) v = 0.06f;  // too little for the centre map alone
+  class_regions regions{grid<std::int32_t, 2>(5, 9), {0}};
+  std::fill(regions.label.cells().begin(), regions.label.cells().end(), 1);
+  auto const found = [&](bestie_group_options const& options) {
+    return bestie_group<float>(cpu{}, regions, centre.view(), offset.view(), 0.1, lone_region::nothing, options)
+        .centres.at.size();
+  };
+  CHECK(found({.beta = 4}) == 2);  // 21 weak cells, and 24 others
+  CHECK(found({.beta = 4, .outside = false}) == 1);
+  for (double const beta : {-1., std::nan("")})
+    CAMBIUM_THROWS_SAYING(found({.beta = beta}), precondition_error, "bestie_group: beta is ");
+}
+
 TEST_CASE("points lead their class", "[pipeline][picture]")
 {
   auto const semantic = support::picture<std::uint8_t>({"111.22", "111.22"});
@@ -440,12 +504,88 @@ TEST_CASE("BESTIE refuses what it documents", "[pipeline][errors]")
   grid<float, 4> s4(1, 3, 4, 5), c4d(1, 2, 4, 5), o4(1, 2, 4, 5);
   CAMBIUM_THROWS_SAYING(
       bestie_refined_labels<float>(cpu{}, {s4.view(), c4d.view(), o4.view()}, grid<int, 3>(1, 4, 5), {}),
-      precondition_error, "and 0 lists of classes");
+      precondition_error, ", 0 lists of classes");
   CAMBIUM_THROWS_SAYING(
       bestie_refined_labels<float>(cpu{}, {s4.view(), c4d.view(), o4.view()}, grid<int, 3>(1, 4, 5), {{2}}),
       precondition_error, "class 2 is outside 0..1");
+  CAMBIUM_THROWS_SAYING(bestie_instances_at(cpu{}, in, {2}, {}), precondition_error,
+                        "bestie_instances_at: class 2 is outside 0..1");
+  CAMBIUM_THROWS_SAYING(bestie_instances_at<float>(cpu{}, {seg.view(), wrong.view(), offset.view()}, {}, {}),
+                        precondition_error, "bestie_instances_at: logits are [3,4,5]");
+  grid<float, 2> weight(4, 5);
+  CAMBIUM_THROWS_SAYING(bestie_refined_offsets_into<float>(cpu{}, offset.view(), semantic, {}, {}, -5,
+                                                           border_points::keep, offset, weight),
+                        precondition_error, "points_by_class: -5 classes");
+  CAMBIUM_THROWS_SAYING(bestie_pseudo_labels(cpu{}, semantic, {}, {}, -5), precondition_error, "-5 classes");
   CAMBIUM_THROWS_SAYING(bestie_peaks(cpu{}, centre, centre, {9, 9}, {4}), precondition_error,
                         "class 4 is outside 0..1");
   seg(1, 2, 3) = std::numeric_limits<float>::infinity();
   CAMBIUM_THROWS_SAYING(bestie_instances(cpu{}, in), precondition_error, "scores(1,2,3) is inf");
+}
+
+TEST_CASE("refinement refuses what does not fit, before it writes", "[pipeline][errors]")
+{
+  scene const one(30, 40, 3), two(30, 40, 4);
+  bestie_refine_options options;
+  options.from = GENERATE(foreground::semantic, foreground::prediction);
+  auto const fresh = [](index_t C, index_t H, index_t W) {
+    auto out = make_targets(C, {H, W}, "test");
+    for (auto* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
+      std::fill(cells->begin(), cells->end(), 7.f);
+    return out;
+  };
+  auto const untouched = [](auto const& out) {
+    for (auto const* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
+      for (float const v : *cells) REQUIRE(v == 7);
+  };
+  auto const image = [&](grid<std::int32_t, 2> const& semantic, centre_targets& out) {
+    bestie_refined_image_into(cpu{}, one.output(), semantic, {0, 1}, options, {out.centre, out.offset, out.weight});
+  };
+  auto good = fresh(3, 30, 40), more = fresh(5, 30, 40), small = fresh(3, 30, 39);
+  CAMBIUM_THROWS_SAYING(image(grid<std::int32_t, 2>(1, 1), good), precondition_error,
+                        "bestie_refined_labels: logits are [4,30,40] but the semantic map is [1,1]");
+  CAMBIUM_THROWS_SAYING(image(one.semantic, more), precondition_error,
+                        "bestie_refined_labels: centres are [3,30,40] but the targets [5,30,40]");
+  CAMBIUM_THROWS_SAYING(image(one.semantic, small), precondition_error,
+                        "bestie_refined_labels: a map of 30 x 40 but targets of [3,30,39]");
+  auto const with = options;
+  options.labels.sigma = 0;
+  CAMBIUM_THROWS_SAYING(image(one.semantic, good), precondition_error, "bestie_refined_labels: sigma is 0");
+  options = with;
+  untouched(good), untouched(more), untouched(small);
+
+  grid<float, 4> seg(2, 4, 30, 40), centre(2, 3, 30, 40), offset(2, 2, 30, 40);
+  grid<std::int32_t, 3> semantic(2, 30, 40);
+  for (index_t b = 0; b < 2; ++b) {
+    scene const& s = b == 0 ? one : two;
+    std::copy(s.seg.cells().begin(), s.seg.cells().end(), &seg(b, 0, 0, 0));
+    std::copy(s.centre.cells().begin(), s.centre.cells().end(), &centre(b, 0, 0, 0));
+    std::copy(s.offset.cells().begin(), s.offset.cells().end(), &offset(b, 0, 0, 0));
+    std::copy(s.semantic.cells().begin(), s.semantic.cells().end(), &semantic(b, 0, 0));
+  }
+  auto const targets = [](index_t B, index_t C, index_t axes, index_t H, index_t W, index_t height) {
+    centre_targets_batch out{grid<float, 4>(B, C, H, W), grid<float, 4>(B, axes, H, W), grid<float, 3>(B, height, W)};
+    for (auto* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
+      std::fill(cells->begin(), cells->end(), 7.f);
+    return out;
+  };
+  auto const batch = [&](centre_targets_batch& out) {
+    bestie_refined_labels_into<float>(cpu{.threads = 1}, {seg.view(), centre.view(), offset.view()}, semantic,
+                                      {{0, 1}, {1, 2}}, options, out);
+  };
+  for (auto out : {targets(1, 3, 2, 30, 40, 30), targets(2, 2, 2, 30, 40, 30), targets(2, 3, 3, 30, 40, 30),
+                   targets(2, 3, 2, 29, 40, 30), targets(2, 3, 2, 30, 41, 30), targets(2, 3, 2, 30, 40, 31)}) {
+    CHECK_THROWS_AS(batch(out), precondition_error);
+    untouched(out);
+  }
+  auto out = targets(2, 3, 2, 30, 40, 30);
+  float const nan = std::nanf(""), before = seg(1, 2, 29, 39);
+  seg(1, 2, 29, 39) = nan;  // in the second image
+  CAMBIUM_THROWS_SAYING(batch(out), precondition_error, "scores(2,29,39) is nan");
+  untouched(out);
+  seg(1, 2, 29, 39) = before, offset(1, 1, 0, 0) = nan;
+  CAMBIUM_THROWS_SAYING(batch(out), precondition_error, "(1,0,0) is nan");
+  untouched(out);
+  offset(1, 1, 0, 0) = 0;
+  CHECK_NOTHROW(batch(out));
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <vector>
 
 namespace cambium {
@@ -63,7 +64,7 @@ template <stack_like M>
   for_each_share(where, a.extent[0] * H, 16, [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row)
       for (index_t x = 0; x < W; ++x)
-        out(row / H, row % H, x) = (a(row / H, row % H, x) + b(row / H, row % H, W - 1 - x)) / 2;
+        out(row / H, row % H, x) = std::midpoint(a(row / H, row % H, x), b(row / H, row % H, W - 1 - x));
   });
   return out;
 }

@@ -6,6 +6,7 @@
 #include <cambium/grid/range.hpp>
 
 #include <cstdint>
+#include <numeric>
 #include <type_traits>
 #include <vector>
 
@@ -58,7 +59,7 @@ template <stack_like M, image_like R>
         else if (flipped.data == nullptr)
           out(y, x) = in(channels[at - 1], y, x);
         else
-          out(y, x) = (in(channels[at - 1], y, x) + flipped(channels[at - 1], y, W - 1 - x)) / 2;
+          out(y, x) = std::midpoint(in(channels[at - 1], y, x), flipped(channels[at - 1], y, W - 1 - x));
       }
   });
   return out;

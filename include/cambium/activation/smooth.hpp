@@ -20,7 +20,7 @@ namespace cambium {
 ///
 /// @throws       precondition_error: an even kernel, NaN or infinite values
 /// @invariant    a map of ones stays 1 inside; its corner becomes ((kernel + 1) / (2 * kernel))^2, 4/9 for 3
-/// @complexity   Theta(C * H * W * kernel^2)
+/// @complexity   Theta(C * H * W * min(kernel, H) * min(kernel, W))
 /// @determinism  exact: one sum in the type of the maps, row after row, and one division
 /// @source       smoothing, PAM/point_extraction.py of clovaai/BESTIE: avg_pool2d, which counts its padding, so that peaks
 ///               at the border are damped
@@ -32,20 +32,22 @@ template <stack_like M>
   auto const in = as_view<3>(maps, "smooth: maps");
   expects_window(kernel, "smooth");
   expects_finite(where, in, "smooth: maps");
-  index_t const C = in.extent[0], H = in.extent[1], W = in.extent[2], reach = kernel / 2;
+  index_t const C = in.extent[0], H = in.extent[1], W = in.extent[2];
+  index_t const down = std::min(kernel / 2, H - 1), across = std::min(kernel / 2, W - 1);  // no farther than the map
+  T const cells = static_cast<T>(static_cast<double>(kernel) * static_cast<double>(kernel));
   auto out = grid<T, 3>(C, H, W);
   for_each_share(where, W == 0 ? 0 : C * H, 16, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {
       index_t const c = at / H, y = at % H;
       T* const sum = &out(c, y, 0);
-      for (index_t v = std::max<index_t>(0, y - reach); v <= std::min(H - 1, y + reach); ++v) {
+      for (index_t v = std::max<index_t>(0, y - down); v <= std::min(H - 1, y + down); ++v) {
         T const* const row = &in(c, v, 0);
-        for (index_t u = -reach; u <= reach; ++u) {
+        for (index_t u = -across; u <= across; ++u) {
           index_t const last = std::min(W, W - u);
           for (index_t x = std::max<index_t>(0, -u); x < last; ++x) sum[x] += row[x + u];
         }
       }
-      for (index_t x = 0; x < W; ++x) sum[x] /= static_cast<T>(kernel * kernel);
+      for (index_t x = 0; x < W; ++x) sum[x] /= cells;
     }
   });
   return out;

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -129,6 +130,61 @@ struct largest_channel {
   }
 };
 
+/// What softmax_row and largest_channel find between them, without writing the probabilities in between.
+struct largest_softmax {
+  float const* score;  ///< of channel 0; a block of cells
+  index_t stride;      ///< [elements] from channel to channel
+  index_t channels;
+  char const* allowed;  ///< one entry a channel, or null
+  float* best;
+  std::int32_t* label;
+  bool* finite;  ///< becomes false when a score is not
+  bool* sure;    ///< becomes false when rounding may make two of the probabilities equal: then the lower channel counts
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / 4;
+    using numbers = pack<float, lanes>;
+    using integers = bits<float, lanes>;
+    integers odd{}, unsure{};
+    for (index_t x = 0; x < softmax_block::cells; x += lanes) {
+      numbers most = lanes_at<lanes>(score + x).v, nothing = most - most;
+      for (index_t l = 1; l < channels; ++l) {
+        numbers const v = lanes_at<lanes>(score + l * stride + x).v;
+        most = v > most ? v : most;
+        nothing += v - v;
+      }
+      odd |= nothing != nothing;
+      numbers sum{}, top{}, second{};  // the second is what the top displaced, the largest of the lower channels
+      integers of{};
+      for (index_t l = 0; l < channels; ++l) {
+        numbers v = lanes_at<lanes>(score + l * stride + x).v - most;
+        exponential<lanes>(v);
+        sum += v;
+        if (l > 0 && allowed != nullptr && allowed[l] == 0) continue;
+        integers const better = v > top;
+        second = better ? top : second;
+        top = better ? v : top;
+        of = better ? integers{} + static_cast<std::int32_t>(l) : of;
+      }
+      numbers const p = top * (1 / sum);
+      unsure |= (second > top * (1 - 0x1p-20f)) | (p < 1e-30f);
+      lanes_at<lanes>(best + x).v = p;
+      lanes_at<lanes>(label + x).v = of;
+    }
+    for (int i = 0; i < lanes; ++i) *finite = *finite && odd[i] == 0, *sure = *sure && unsure[i] == 0;
+  }
+};
+
+/// Throws unless every score is a finite number, as a float too.
+template <class T>
+void expects_scores(cpu const& where, stack_view<T const> const& scores, char const* what)
+{
+  constexpr auto most = static_cast<T>(std::numeric_limits<float>::max());
+  expects_inside(where, scores, -most, most, what, "a finite number, not larger than a float can hold");
+}
+
 /// The most probable class of each cell, and how probable it is.
 struct class_decision {
   grid<std::int32_t, 2> label;  ///< [H,W] channel
@@ -145,7 +201,8 @@ struct class_decision {
 /// @param allowed  L entries, or none: classes where it is 0 do not take part, without the others gaining; the background
 ///                 always does
 ///
-/// @throws       precondition_error: NaN or infinite scores, no channel, shapes that differ
+/// @throws       precondition_error: NaN or infinite scores, scores larger than a float can hold, no channel, shapes that
+///               differ
 /// @invariant    ties go to the lower channel
 /// @complexity   Theta(L * H * W) exponentials
 /// @determinism  the same bits for every number of threads; between instruction sets within a few ulp
@@ -164,25 +221,35 @@ template <stack_like S>
           static_cast<index_t>(allowed.size()), " entries of allowed");
   class_decision out{make_grid<std::int32_t>({H, W}), make_grid<float>({H, W})};
   isa const set = vectors_of(where);
+  char const* const among = allowed.empty() ? nullptr : allowed.data();
   std::atomic<bool> finite{true};
   for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {
     softmax_block block(L);
+    bool all_finite = true;
     float best[softmax_block::cells];
     std::int32_t label[softmax_block::cells];
     for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < W; x += softmax_block::cells) {
-        index_t const n = std::min(softmax_block::cells, W - x);
-        float const* const p = block(set, stack_view<T const>(in), flipped, y, x, n);
-        run_widest(set, largest_channel{p, L, allowed.empty() ? nullptr : allowed.data(), best, label});
+      for (index_t next = 0; next < W; next += softmax_block::cells) {
+        index_t x = next, n = std::min(softmax_block::cells, W - x);
+        bool sure = false;
+        if constexpr (std::is_same_v<T, float>)
+          if (flipped.data == nullptr && W >= softmax_block::cells) {
+            n = softmax_block::cells, x = std::min(x, W - n);  // the last block begins earlier
+            sure = true;
+            run_widest(set, largest_softmax{&in(0, y, x), in.stride[0], L, among, best, label, &all_finite, &sure});
+          }
+        if (!sure) {
+          float const* const p = block(set, stack_view<T const>(in), flipped, y, x, n);
+          run_widest(set, largest_channel{p, L, among, best, label});
+        }
         std::copy_n(best, n, &out.probability(y, x));
         std::copy_n(label, n, &out.label(y, x));
       }
-    if (!block.finite()) finite = false;
+    if (!block.finite() || !all_finite) finite = false;
   });
   if (!finite) {  // looked at while they were read; now which one is it?
-    expects_finite(where, in, "decide: scores");
-    if (flipped.data != nullptr) expects_finite(where, flipped, "decide: mirrored scores");
-    expects(false, "decide: a score is larger than a float can hold");
+    expects_scores<T>(where, in, "decide: scores");
+    if (flipped.data != nullptr) expects_scores<T>(where, flipped, "decide: mirrored scores");
   }
   return out;
 }
@@ -194,7 +261,7 @@ template <stack_like S>
 /// @param labels  [H,W] of integers; elsewhere than 1..L-1 the result is 0
 /// @return [H,W] softmax(scores)(label)
 ///
-/// @throws       precondition_error: NaN or infinite scores, shapes that differ
+/// @throws       precondition_error: NaN or infinite scores, scores larger than a float can hold, shapes that differ
 /// @complexity   O(L) exponentials a cell, in blocks with a labelled cell
 /// @determinism  as decide
 /// @source       refine_label_generation, utils/utils.py of clovaai/BESTIE
@@ -207,7 +274,7 @@ template <stack_like S, image_like M>
   auto const label = as_view<2>(labels, "probability_at: labels");
   index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
   expects(label.extent[0] == H && label.extent[1] == W, "probability_at: scores are ", in, " but labels are ", label);
-  expects_finite(where, in, "probability_at: scores");
+  expects_scores<T>(where, in, "probability_at: scores");
   grid<float, 2> out(H, W);
   isa const set = vectors_of(where);
   for_each_share(where, W == 0 ? 0 : H, 8, [&](index_t begin, index_t end) {

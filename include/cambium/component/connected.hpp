@@ -5,6 +5,7 @@
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/neighbourhood.hpp>
+#include <cambium/grid/runs.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -263,8 +264,7 @@ struct label_runs {
     auto const* const row = &labels(y, 0);
     index_t const W = labels.extent[1];
     for (index_t x = 0; x < W;) {
-      index_t end = x + 1;
-      while (end < W && row[end] == row[x]) ++end;
+      index_t const end = run_end(row, x, W);
       if (row[x] != background) {
         band.ends.push_back(static_cast<std::int32_t>(x));
         band.ends.push_back(static_cast<std::int32_t>(end));

@@ -53,6 +53,7 @@ template <image_like L, class To>
 template <class Label>
 [[nodiscard]] components<Label> drop_small(cpu const& where, components<Label> const& found, index_t area)
 {
+  expects(found.count >= 0, "drop_small: count is ", found.count);
   std::vector<index_t> size(static_cast<std::size_t>(found.count + 1), 0);
   expects_labels(found.label.view(), found.count, "drop_small: label");
   for_each_run(found.label.view(), [&](index_t, index_t begin, index_t end, Label label) {
@@ -73,6 +74,13 @@ enum class label_order {
            ///< connect. With edge neighbours OpenCV's order is raster
 };
 
+/// Where a cell comes in an order: numbers that ascend with it. W is the width of the map.
+inline index_t order_key(label_order order, index_t W, index_t y, index_t x)
+{
+  index_t const side = order == label_order::blocks ? 2 : 1;
+  return y / side * W + x / side;
+}
+
 /// Where each component begins in an order: numbers that ascend as its labels are to. Entry 0 means nothing; a label
 /// without a cell gets the largest number.
 ///
@@ -82,12 +90,13 @@ template <class Label>
 [[nodiscard]] std::vector<index_t> order_keys(components<Label> const& found, label_order order)
 {
   auto const label = found.label.view();
+  expects(found.count >= 0, "order_keys: count is ", found.count);
   expects_labels(label, found.count, "order_keys: label");
-  index_t const W = label.extent[1], side = order == label_order::blocks ? 2 : 1;
+  index_t const W = label.extent[1];
   std::vector<index_t> key(static_cast<std::size_t>(found.count + 1), std::numeric_limits<index_t>::max());
   for_each_run(label, [&](index_t y, index_t begin, index_t, Label at) {
     auto& least = key[static_cast<std::size_t>(at)];
-    least = std::min(least, y / side * W + begin / side);
+    least = std::min(least, order_key(order, W, y, begin));
   });
   return key;
 }

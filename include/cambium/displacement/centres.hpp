@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -33,9 +34,13 @@ struct region_centres {
 };
 
 /// Sort (region, point) pairs by region; of a region they keep their order.
+/// @throws precondition_error: a region outside 1..count
 inline region_centres by_region(std::vector<std::pair<index_t, point>> const& found, index_t count)
 {
   region_centres out;
+  expects(count >= 0, "by_region: ", count, " regions");
+  for (auto const& [region, at] : found)
+    expects(0 < region && region <= count, "by_region: region ", region, " is outside 1..", count);
   out.first.assign(static_cast<std::size_t>(count + 1), 0);
   for (auto const& [region, at] : found) ++out.first[static_cast<std::size_t>(region)];
   for (std::size_t r = 1; r < out.first.size(); ++r) out.first[r] += out.first[r - 1];
@@ -44,6 +49,12 @@ inline region_centres by_region(std::vector<std::pair<index_t, point>> const& fo
   for (auto const& [region, at] : found)
     out.at[static_cast<std::size_t>(next[static_cast<std::size_t>(region - 1)]++)] = at;
   return out;
+}
+
+/// Throws unless every centre belongs to a region. `who` begins the message.
+inline void expects_centres(region_centres const& centres, char const* who)
+{
+  expects_divided(centres.first, static_cast<index_t>(centres.at.size()), who);
 }
 
 /// Throws unless an offset field [2,H,W] lies over this map and is finite. `who` begins the messages.
@@ -72,7 +83,9 @@ struct centre_options {
 ///
 /// @throws       precondition_error: shapes that differ, a region outside 0..count, NaN or infinite responses, an even
 ///               kernel, a NaN threshold
-/// @complexity   Theta(H * W), and kernel^2 for each cell above the threshold that no neighbour exceeds
+/// @complexity   Theta(H * W), and kernel^2 for each cell above the threshold that no neighbour exceeds. On a plateau that is
+///               every cell, each becomes a centre, and grouping a saturated map is quadratic in its cells;
+///               plateau::one_cell leaves one centre to it
 /// @determinism  exact
 /// @source       find_instance_center, utils/utils.py of clovaai/BESTIE, on the centre map times the region: `>` against
 ///               the threshold rounded to float. Its top_k ranks coordinates instead of scores and is left out
@@ -129,13 +142,19 @@ template <image_like R, stack_like D>
 }
 
 /// Cells nearer than a radius to the middle of a cell: 21 for 2.5.
+/// @throws     precondition_error unless 0 < radius < 1e6
+/// @complexity Theta(radius)
 inline index_t disc_area(double radius)
 {
   expects(radius > 0 && radius < 1e6, "disc_area: radius is ", radius);
-  index_t const reach = static_cast<index_t>(radius) + 1;
+  auto const inside = [&](index_t dy, index_t dx) { return static_cast<double>(dy * dy + dx * dx) < radius * radius; };
   index_t area = 0;
-  for (index_t dy = -reach; dy <= reach; ++dy)
-    for (index_t dx = -reach; dx <= reach; ++dx) area += static_cast<double>(dy * dy + dx * dx) < radius * radius;
+  for (index_t dy = 0; inside(dy, 0); ++dy) {
+    double const rest = radius * radius - static_cast<double>(dy * dy);
+    auto across = static_cast<index_t>(std::sqrt(rest)) + 1;  // the root may be one off either way
+    while (!inside(dy, across)) --across;
+    area += (dy == 0 ? 1 : 2) * (2 * across + 1);
+  }
   return area;
 }
 
@@ -227,7 +246,8 @@ struct join_options {
 /// @param response  [H,W] as given to find_centres; marked here
 /// @return of each region the centres found, then the further ones
 ///
-/// @throws       precondition_error: shapes or numbers of regions that differ, negative or NaN options
+/// @throws       precondition_error: shapes or numbers of regions that differ, centres that are not divided among them or
+///               off the map, negative or NaN options
 /// @complexity   O(H * W + centres * further centres of a region)
 /// @determinism  exact
 /// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow that
@@ -239,6 +259,8 @@ template <image_like R, image_like X>
   using T = value_of<X, 2>;
   image_view<std::int32_t const> const region = as_view<2>(regions, "join_centres: regions");
   auto const heat = as_view<2>(response, "join_centres: response");
+  expects_centres(found, "join_centres: found");
+  expects_centres(further, "join_centres: further");
   index_t const count = found.regions(), H = region.extent[0], W = region.extent[1];
   expects(further.regions() == count, "join_centres: centres of ", count, " and of ", further.regions(), " regions");
   expects(same_shape(heat, region), "join_centres: response is ", heat, " but regions are ", region);
@@ -376,9 +398,11 @@ struct vote_rows {
 /// @param centres  of N regions
 /// @return [H,W] int32, 0 or 1 + index into centres.at
 ///
-/// @throws       precondition_error: shapes that differ, a region outside 0..N, NaN or infinite offsets or centres
+/// @throws       precondition_error: shapes that differ, a region outside 0..N, NaN or infinite offsets or centres, centres
+///               that are not divided among regions
 /// @invariant    of several centres equally near the first wins; a region's only centre takes all of it
-/// @complexity   O(cells of regions * centres of their region), one pass for all regions
+/// @complexity   O(cells of regions * centres of their region), one pass for all regions: quadratic where every cell of a
+///               plateau is a centre, see plateau::one_cell
 /// @determinism  exact, on every machine: positions, products and roots in float, rounded as the original's are
 /// @source       Cheng et al., CVPR 2020, eq. (1); group_pixels, utils/utils.py of clovaai/BESTIE, which runs over the whole
 ///               map once a region and needs memory for centres * H * W distances. Without a centre it raises
@@ -391,6 +415,7 @@ template <stack_like D, image_like R>
   auto const field = as_view<3>(offset, "group_pixels: offset");
   image_view<cell_type const> const region = as_view<2>(regions, "group_pixels: regions");
   expects_offset(where, field, region, "group_pixels: offset");
+  expects_centres(centres, "group_pixels: centres");
   expects_labels(region, centres.regions(), "group_pixels: region");
   std::vector<float> cy, cx;
   for (point const& p : centres.at) {
@@ -451,8 +476,8 @@ template <stack_like D>
   for (index_t y = 0; y < a.extent[1]; ++y)
     for (index_t x = 0; x < a.extent[2]; ++x) {
       index_t const u = a.extent[2] - 1 - x;
-      out(0, y, x) = (a(0, y, x) + b(0, y, u)) / 2;
-      out(1, y, x) = (a(1, y, x) - b(1, y, u)) / 2;
+      out(0, y, x) = std::midpoint(a(0, y, x), b(0, y, u));
+      out(1, y, x) = std::midpoint(a(1, y, x), -b(1, y, u));
     }
   return out;
 }

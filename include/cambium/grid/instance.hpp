@@ -3,6 +3,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/grid/grid.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -17,6 +18,15 @@ struct box {
 
   friend bool operator==(box const&, box const&) = default;
 };
+
+/// The part of a box that lies on a map; top = bottom where nothing does.
+inline box clipped(box b, index_t H, index_t W)
+{
+  b = {std::clamp<index_t>(b.top, 0, H), std::clamp<index_t>(b.left, 0, W), std::clamp<index_t>(b.bottom, 0, H),
+       std::clamp<index_t>(b.right, 0, W)};
+  if (b.top >= b.bottom || b.left >= b.right) return {};
+  return b;
+}
 
 /// One object that was found.
 struct instance {

@@ -23,9 +23,7 @@ inline constexpr std::uint8_t boxed = 2;    ///< it stems from a box and may be 
 /// @source MacKay, "The evidence framework applied to classification networks", 1992; Spiegelhalter & Lauritzen 1990
 struct gaussian_logit {
   double mean = 0;
-  double log_variance = 0;  ///< any number: neither e^s nor its square is formed where it would overflow
-
-  double sigma() const { return std::exp(log_variance / 2); }
+  double log_variance = 0;  ///< any number: e^s is not formed where it would overflow
 
   double kappa() const
   {

@@ -50,15 +50,6 @@ struct bootstrapped {
   index_t restored = 0;           ///< [cells] that a guard kept from becoming background, or ignored
 };
 
-/// The part of a box that lies on a map; top = bottom where nothing does.
-inline box clipped(box b, index_t H, index_t W)
-{
-  b = {std::clamp<index_t>(b.top, 0, H), std::clamp<index_t>(b.left, 0, W), std::clamp<index_t>(b.bottom, 0, H),
-       std::clamp<index_t>(b.right, 0, W)};
-  if (b.top >= b.bottom || b.left >= b.right) return {};
-  return b;
-}
-
 /// What a box must keep whatever the network thinks: cells are put back that are most like foreground, first in each
 /// row and column that kept none, then until the smallest fill is reached.
 class box_guard {

@@ -5,6 +5,7 @@
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/runs.hpp>
 #include <cambium/instance/score.hpp>
 #include <cambium/instance/targets.hpp>
 
@@ -40,7 +41,7 @@ struct refine_options {
 ///
 /// @pre          an id lies inside its region
 /// @throws       precondition_error before anything is written: shapes or lengths that differ, labels, ids or classes outside
-///               their ranges
+///               their ranges, NaN or infinite measures
 /// @complexity   Theta(C * H * W) for the empty heat maps, two passes over the labels
 /// @determinism  exact
 /// @source       Kim et al., CVPR 2022, section 3.4; refine_label_generation, utils/utils.py of clovaai/BESTIE. `most` is compared
@@ -60,24 +61,26 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
   expects_targets(out, H, W, "refine");
   expects_sigma(options.sigma, "refine");
   expects(!std::isnan(options.threshold), "refine: threshold is nan");
-  expects(static_cast<index_t>(first.size()) == N + 1 && first.front() == 0 && first.back() == K &&
-              std::is_sorted(first.begin(), first.end()),
-          "refine: first does not divide ", K, " groups among ", N, " regions");
+  expects(static_cast<index_t>(first.size()) == N + 1, "refine: first does not divide ", K, " groups among ", N,
+          " regions");
+  expects_divided(first, K, "refine");
   for (auto const c : categories) expects(0 <= c && c < C, "refine: category ", c, " is outside 0..", C - 1);
   for (auto const& g : groups)
     expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
             "), off the map");
+  for (auto const& g : groups)
+    expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)),
+            "refine: a group's response is ", g.response, " and its probability ", g.probability);
   expects_labels(region, N, "refine: region");
   expects_labels(id, K, "refine: id");
   struct sums {
     index_t area = 0, y = 0, x = 0;
   };
   std::vector<sums> of(static_cast<std::size_t>(N + 1));
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto& s = of[static_cast<std::size_t>(region(y, x))];
-      ++s.area, s.y += y, s.x += x;
-    }
+  for_each_run(region, [&](index_t y, index_t begin, index_t end, auto at) {
+    auto& s = of[static_cast<std::size_t>(at)];
+    s.area += end - begin, s.y += y * (end - begin), s.x += (begin + end - 1) * (end - begin) / 2;
+  });
 
   struct target {
     float y = 0, x = 0, weight = 0;
@@ -107,13 +110,13 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
       stamp(out.centre[categories[r - 1]], y, x);
     }
   }
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      target const& t = targets[static_cast<std::size_t>(id(y, x))];
-      out.weight(y, x) = t.weight;
-      out.offset(0, y, x) = t.known ? t.y - static_cast<float>(y) : 0.f;
-      out.offset(1, y, x) = t.known ? t.x - static_cast<float>(x) : 0.f;
-    }
+  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
+    target const& t = targets[static_cast<std::size_t>(at)];
+    std::fill_n(&out.weight(y, begin), end - begin, t.weight);
+    std::fill_n(&out.offset(0, y, begin), end - begin, t.known ? t.y - static_cast<float>(y) : 0.f);
+    float* const across = &out.offset(1, y, 0);
+    for (index_t x = begin; x < end; ++x) across[x] = t.known ? t.x - static_cast<float>(x) : 0.f;
+  });
 }
 
 /// As refine_into, and allocates the result.
@@ -124,9 +127,7 @@ template <image_like R, image_like I>
                                     std::vector<group_measure> const& groups, index_t C, refine_options options = {})
 {
   auto const region = as_view<2>(regions, "refine: regions");
-  index_t const H = region.extent[0], W = region.extent[1];
-  expects(C >= 0, "refine: ", C, " classes");
-  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  auto out = make_targets(C, {region.extent[0], region.extent[1]}, "refine");
   refine_into(where, regions, categories, ids, first, groups, options, {out.centre, out.offset, out.weight});
   return out;
 }

@@ -5,6 +5,7 @@
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/runs.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -53,16 +54,16 @@ template <image_like I, image_like X, image_like P>
   index_t const H = id.extent[0], W = id.extent[1];
   std::vector<group_measure> out(static_cast<std::size_t>(count));
   for (auto& g : out) g.bounds = {H, W, 0, 0};
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<index_t>(id(y, x));
-      if (at == 0) continue;
-      auto& g = out[static_cast<std::size_t>(at - 1)];
-      ++g.area;
-      g.bounds = {std::min(g.bounds.top, y), std::min(g.bounds.left, x), y + 1, std::max(g.bounds.right, x + 1)};
+  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
+    if (at == 0) return;
+    auto& g = out[static_cast<std::size_t>(at) - 1];
+    g.area += end - begin;
+    g.bounds = {std::min(g.bounds.top, y), std::min(g.bounds.left, begin), y + 1, std::max(g.bounds.right, end)};
+    for (index_t x = begin; x < end; ++x) {
       g.probability += static_cast<double>(sure(y, x));
       if (auto const here = static_cast<double>(heat(y, x)); here > g.response) g.response = here, g.y = y, g.x = x;
     }
+  });
   for (auto& g : out) {
     if (g.area == 0) g.bounds = {};
     if (g.area != 0) g.probability /= static_cast<double>(g.area);

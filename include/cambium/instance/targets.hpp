@@ -20,6 +20,14 @@ struct centre_targets {
   grid<float, 2> weight;  ///< [H,W] 0 where nothing is known
 };
 
+/// Targets of `size` for C classes, their cells as they come. `who` begins the message.
+inline centre_targets make_targets(index_t C, extent2 size, char const* who)
+{
+  expects(C >= 0, who, ": ", C, " classes");
+  auto const [H, W] = size;
+  return {make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+}
+
 /// Where targets are written to.
 struct centre_targets_view {
   stack_view<float> centre;
@@ -69,12 +77,12 @@ enum class stamping {
 /// Throws unless sigma can be used. `who` begins the message.
 inline void expects_sigma(int sigma, char const* who)
 {
-  expects(sigma >= 1 && sigma <= 1000, who, ": sigma is ", sigma, ", outside 1..1000");
+  expects(sigma >= 1 && sigma <= 200, who, ": sigma is ", sigma, ", outside 1..200");
 }
 
 /// The kernel of a centre's heat map: exp(-(dy^2 + dx^2) / (2 sigma^2)), 6 * sigma + 3 cells a side, 1 in the middle.
 ///
-/// @param sigma  [cells] 1..1000
+/// @param sigma  [cells] 1..200: the largest kernel has 1.4 million cells
 /// @throws precondition_error
 /// @source gaussian, utils/utils.py of clovaai/BESTIE
 inline grid<double, 2> heat_kernel(int sigma)

@@ -50,7 +50,7 @@ struct transfer_options {
 /// @param out         centre [C,H,W], offset [2,H,W], weight [H,W]
 ///
 /// @throws       precondition_error before anything is written: labels outside 0..N, classes outside 0..C-1, a cue off the
-///               map, shapes that differ, sigma outside 1..1000; clicks as centre_map
+///               map, shapes that differ, sigma outside 1..200; clicks as centre_map
 /// @invariant    the order of components and cues does not matter
 /// @complexity   Theta(C * H * W) for the empty heat maps, two passes over the labels
 /// @determinism  exact
@@ -84,8 +84,8 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
   std::vector<run> runs;  // of components; the map is walked once
   std::vector<index_t> area(static_cast<std::size_t>(N + 1), 0);
   for_each_run(label, [&](index_t y, index_t begin, index_t end, value_of<L, 2> at) {
-    expects(0 <= at && static_cast<index_t>(at) <= N, "transfer: component(", y, ",", begin, ") is ",
-            static_cast<index_t>(at), ", outside 0..", N);
+    expects(static_cast<std::uint64_t>(at) <= static_cast<std::uint64_t>(N), "transfer: component(", y, ",", begin,
+            ") is ", at, ", outside 0..", N);  // a negative one is a large number without a sign
     if (at == 0 || categories[static_cast<std::size_t>(at - 1)] < 0) return;
     area[static_cast<std::size_t>(at)] += end - begin;
     runs.push_back({y, begin, end, static_cast<std::size_t>(at)});
@@ -174,9 +174,7 @@ template <image_like L>
                                       transfer_options options = {})
 {
   auto const label = as_view<2>(components, "transfer: components");
-  index_t const H = label.extent[0], W = label.extent[1];
-  expects(C >= 0, "transfer: ", C, " classes");
-  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  auto out = make_targets(C, {label.extent[0], label.extent[1]}, "transfer");
   transfer_into(where, components, categories, cues, options, {out.centre, out.offset, out.weight});
   return out;
 }

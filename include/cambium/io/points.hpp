@@ -63,29 +63,6 @@ struct point_file_options {
   return parse_points(read_file(path), path.string(), options);
 }
 
-/// A number with three decimals, as printf's "%.3f" writes it, in any locale.
-[[nodiscard]] inline std::string three_decimals(double v)
-{
-  char text[400];
-  return {text, std::to_chars(text, text + sizeof text, v, std::chars_format::fixed, 3).ptr};
-}
-
-/// The points whose confidence, as a file would hold it with three decimals, is above a threshold, strictly:
-/// of 0.7 neither 0.7003 nor 0.7 stays.
-[[nodiscard]] inline points confident_points(points const& all, double threshold)
-{
-  points out;
-  for (point const& p : all) {
-    double rounded = p.score;
-    if (std::isfinite(p.score)) {
-      std::string const text = three_decimals(p.score);
-      std::from_chars(text.data(), text.data() + text.size(), rounded);
-    }
-    if (rounded > threshold) out.push_back(p);
-  }
-  return out;
-}
-
 /// Points as text, the bytes that "%d %d %d %.3f\n" gives.
 /// @throws precondition_error: coordinates that are no whole numbers, which the format does not hold, or beyond 1e9;
 ///         negative classes; confidences that are not finite or beyond 1e9

@@ -143,14 +143,23 @@ struct count_pairs {
 };
 
 /// Sums over pairs, lane by lane. A sum of logarithms is the logarithm of a product, which is lifted before it
-/// underflows.
+/// underflows and lowered before it overflows. A factor is at least 1e-5, and at most 1.00001: a product grows slowly, so
+/// that one look a piece of a row is enough for that end.
 struct affinity_loss_sums {
   static constexpr int lanes = 8;  ///< no register has more
   static constexpr double low = 1e-150, lift = 1e150;
+  static constexpr index_t piece = 1 << 20;  ///< [columns] 1.00001 to this power is 36,000
   double product[3][lanes], lifts[3][lanes]{};
   double off[2][lanes]{};
 
   affinity_loss_sums() { std::fill(&product[0][0], &product[0][0] + 3 * lanes, 1.0); }
+
+  void lower()
+  {
+    for (int kind = 0; kind < 3; ++kind)
+      for (int lane = 0; lane < lanes; ++lane)
+        if (product[kind][lane] > lift) product[kind][lane] *= low, lifts[kind][lane] -= 1;
+  }
 
   double minus_log(int kind) const
   {
@@ -178,12 +187,16 @@ struct affinity_loss_row {
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
-    sweep<1>(sweep<Bytes / static_cast<int>(sizeof(double))>(first));
+    for (index_t x = first; x < last;) {
+      index_t const end = std::min(last, x + affinity_loss_sums::piece);
+      x = sweep<1>(sweep<Bytes / static_cast<int>(sizeof(double))>(x, end), end);
+      sums->lower();
+    }
   }
 
  private:
   template <int Lanes>
-  [[gnu::always_inline]] index_t sweep(index_t x) const
+  [[gnu::always_inline]] index_t sweep(index_t x, index_t end) const
   {
     using numbers = pack<double, Lanes>;
     using masks = bits<double, Lanes>;
@@ -192,7 +205,7 @@ struct affinity_loss_row {
       product[i] = lanes_at<Lanes>(sums->product[i]).v, lifts[i] = lanes_at<Lanes>(sums->lifts[i]).v;
     for (int i = 0; i < 2; ++i) off_sum[i] = lanes_at<Lanes>(sums->off[i]).v;
 
-    for (; x + Lanes <= last; x += Lanes) {
+    for (; x + Lanes <= end; x += Lanes) {
       // the path's maximum and its first place
       numbers most = lanes_at<Lanes>(boundary + cells->at[0] + x).v;
       masks where = masks{} + cells->at[0];

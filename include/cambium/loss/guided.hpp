@@ -246,8 +246,8 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
                              double const l = std::log(p), far = 1 - p;
                              return error_term{-m * l * far * far, m * inside * far * (2 * l - far / p)};
                            }
-                           if (p == 0) return error_term{};
                            double const l = std::log1p(-p), away = m * std::pow(1 - b, 4);
+                           if (p == 0 || away == 0) return error_term{};  // 0, or so little that it rounds to it
                            return error_term{-away * l * p * p, away * inside * p * (p / (1 - p) - 2 * l)};
                          });
 }

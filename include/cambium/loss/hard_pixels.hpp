@@ -78,21 +78,25 @@ cross_entropy_loss<T> chosen_cross_entropy(cpu const& where, view<T const, 4> lo
   double const part = pixels > 0 ? 1 / static_cast<double>(pixels) : 0;
   std::vector<double> rows(static_cast<std::size_t>(B * H));
   for_each_share(where, B * H, 8, [&](index_t begin, index_t end) {
+    std::vector<double> share(static_cast<std::size_t>(C));
     for (index_t row = begin; row < end; ++row)
       for (index_t x = 0; x < W; ++x) {
         index_t const b = row / H, y = row % H;
         auto const at = static_cast<index_t>(labels(b, y, x));
         if (at == label::ignore || !chosen(row * W + x)) continue;
         rows[static_cast<std::size_t>(row)] += losses(b, y, x);
-        double const normal = losses(b, y, x) + static_cast<double>(logits(b, at, y, x));
-        double rest = 0;  // the probability of all other classes: 1 - p without cancellation
+        // Relative to the largest logit: loss + logit of the label would be their normaliser, but cancels.
+        double most = static_cast<double>(logits(b, 0, y, x)), rest = 0;
+        for (index_t c = 1; c < C; ++c) most = std::max(most, static_cast<double>(logits(b, c, y, x)));
         for (index_t c = 0; c < C; ++c) {
-          if (c == at) continue;
-          double const p = std::exp(static_cast<double>(logits(b, c, y, x)) - normal);
-          rest += p;
-          out.gradient(b, c, y, x) = static_cast<T>(p * part);
+          double const e = std::exp(static_cast<double>(logits(b, c, y, x)) - most);
+          share[static_cast<std::size_t>(c)] = e;
+          if (c != at) rest += e;
         }
-        out.gradient(b, at, y, x) = static_cast<T>(-rest * part);
+        double const sum = rest + share[static_cast<std::size_t>(at)];
+        for (index_t c = 0; c < C; ++c)
+          out.gradient(b, c, y, x) = static_cast<T>(share[static_cast<std::size_t>(c)] / sum * part);
+        out.gradient(b, at, y, x) = static_cast<T>(-(rest / sum) * part);  // 1 - p without cancellation
       }
   });
   for (double const row : rows) out.value += row;

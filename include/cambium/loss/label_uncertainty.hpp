@@ -29,7 +29,7 @@ enum class class_model {
 struct label_uncertainty_options {
   class_model classes = class_model::one_vs_rest;
   double largest_sigma = 1e15;  ///< larger ones count as this; in (0,1e15]. 5 to 50 where much of a box may be wrong
-  double box_weight = 1;        ///< what a boxed cell counts, where a certain one counts 1; > 0
+  double box_weight = 1;        ///< what a boxed cell counts, where a certain one counts 1; in [1e-30,1e30]
   int samples = 32;             ///< of `sampled`, >= 1
   std::uint64_t seed = 0;       ///< of `sampled`: the same seed draws the same numbers; change it every iteration
 };
@@ -404,8 +404,8 @@ label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_
           " but by_log_variance is ", by_log_variance);
   expects(options.largest_sigma > 0 && options.largest_sigma <= 1e15, "label_uncertainty_loss: largest_sigma is ",
           options.largest_sigma, ", outside (0,1e15]");
-  expects(options.box_weight > 0 && std::isfinite(options.box_weight), "label_uncertainty_loss: box_weight is ",
-          options.box_weight, "; it must be positive and finite");
+  expects(options.box_weight >= 1e-30 && options.box_weight <= 1e30, "label_uncertainty_loss: box_weight is ",
+          options.box_weight, ", outside [1e-30,1e30]");
   expects(options.samples >= 1, "label_uncertainty_loss: ", options.samples, " samples");
   for (auto const& out : {by_mean, by_log_variance})
     expects(!overlap(out, mean) && !overlap(out, log_variance) && !overlap(out, target) && !overlap(out, trusted),
@@ -432,6 +432,12 @@ label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_
   };
   auto const cells_of = [&](index_t i) { return std::min(piece, length - i % cuts * piece); };
 
+  if (C == 0)  // no class says anything about a spread that all share
+    for (index_t row = 0; row < B * by_log_variance.extent[1] * H; ++row) {
+      index_t const b = row / H / by_log_variance.extent[1], c = row / H % by_log_variance.extent[1], y = row % H;
+      if (W > 0) std::fill_n(&by_log_variance(b, c, y, 0), W, T(0));
+    }
+
   isa const set = vectors_of(where);
   std::vector<index_t> certain(static_cast<std::size_t>(pieces)), boxed(certain);
   std::atomic<bool> strange{false};
@@ -448,7 +454,7 @@ label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_
     for (index_t i = 0; i < trusted.size(); ++i) {
       index_t const x = i % W, y = i / W % H, c = i / W / H % trusted.extent[1], b = i / W / H / trusted.extent[1];
       auto const found = static_cast<int>(trusted(b, c, y, x));
-      expects(found <= trust::boxed, "label_uncertaintyloss: trusted(", b, ",", c, ",", y, ",", x, ") is ", found,
+      expects(found <= trust::boxed, "label_uncertainty_loss: trusted(", b, ",", c, ",", y, ",", x, ") is ", found,
               "; expected 0 ignored, 1 certain or 2 boxed");
     }
   label_uncertainty_value out;

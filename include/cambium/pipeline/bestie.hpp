@@ -16,8 +16,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -63,13 +66,35 @@ struct class_regions {
 
 /// The value of a label map in each of its components; entry 0 means nothing.
 template <class S>
-[[nodiscard]] std::vector<std::int32_t> values_of(components<> const& found, image_view<S> const& map)
+[[nodiscard]] auto values_of(components<> const& found, image_view<S> const& map)
 {
-  std::vector<std::int32_t> out(static_cast<std::size_t>(found.count + 1), 0);
+  std::vector<std::remove_const_t<S>> out(static_cast<std::size_t>(found.count + 1), 0);
   for_each_run(found.label.view(), [&](index_t y, index_t begin, index_t, std::int32_t at) {
-    out[static_cast<std::size_t>(at)] = static_cast<std::int32_t>(map(y, begin));
+    out[static_cast<std::size_t>(at)] = map(y, begin);
   });
   return out;
+}
+
+/// Which values of a semantic map, class + 1, are classes present: C + 1 entries, the first is 0.
+/// @throws precondition_error: a class outside 0..C-1. `who` begins the message
+[[nodiscard]] inline std::vector<char> table_of_classes(index_t C, std::vector<std::int32_t> const& classes,
+                                                        std::string const& who)
+{
+  expects(C >= 0, who, ": ", C, " classes");
+  std::vector<char> out(static_cast<std::size_t>(C + 1), 0);
+  for (auto const c : classes) {
+    expects(0 <= c && c < C, who, ": class ", c, " is outside 0..", C - 1);
+    out[static_cast<std::size_t>(c + 1)] = 1;
+  }
+  return out;
+}
+
+/// Is a value of a semantic map that of a class present?
+template <class S>
+[[nodiscard]] bool is_present(std::vector<char> const& table, S value)
+{
+  auto const at = static_cast<std::uint64_t>(value);  // a negative one is a large number without a sign
+  return at < table.size() && table[at] != 0;
 }
 
 /// A semantic map without the classes that are not present: everything else, 255 included, becomes 0.
@@ -84,59 +109,68 @@ template <image_like S>
 {
   static_assert(std::is_integral_v<value_of<S, 2>>, "present_classes: semantic is of integers");
   auto const in = as_view<2>(semantic, "present_classes: semantic");
-  std::vector<std::int32_t> table(static_cast<std::size_t>(C + 1), 0);
-  for (auto const c : classes) {
-    expects(0 <= c && c < C, "present_classes: class ", c, " is outside 0..", C - 1);
-    table[static_cast<std::size_t>(c + 1)] = c + 1;
-  }
+  auto const table = table_of_classes(C, classes, "present_classes");
   auto out = make_grid<std::int32_t>({in.extent[0], in.extent[1]});
   for_each_share(where, in.extent[0], 262144 / (in.extent[1] + 1) + 1, [&](index_t begin, index_t end) {
     for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < in.extent[1]; ++x) {
-        auto const at = static_cast<std::uint64_t>(in(y, x));
-        out(y, x) = at < table.size() ? table[at] : 0;
-      }
+      for (index_t x = 0; x < in.extent[1]; ++x)
+        out(y, x) = is_present(table, in(y, x)) ? static_cast<std::int32_t>(in(y, x)) : 0;
   });
   return out;
 }
 
 /// Find the regions of a semantic map.
 ///
-/// @param semantic  [H,W] 0..C, from present_classes
+/// @param semantic  [H,W] int32 0..C, from present_classes
 /// @param smallest  [cells] regions of less are dropped
+/// @throws precondition_error: a value below 0
 /// @return regions by class, of a class in the order of label_order::blocks, in which the original lists instances
 template <image_like S>
 [[nodiscard]] class_regions find_regions(cpu const& where, S const& semantic, index_t smallest)
 {
-  auto const in = as_view<2>(semantic, "find_regions: semantic");
-  auto const found = connected_equal(where, in, c8);
-  auto const key = order_keys(found, label_order::blocks);
-  std::vector<index_t> area(key.size(), 0);
-  for_each_run(found.label.view(), [&](index_t, index_t begin, index_t end, std::int32_t at) {
-    area[static_cast<std::size_t>(at)] += end - begin;
+  image_view<std::int32_t const> const in = as_view<2>(semantic, "find_regions: semantic");
+  auto found = connected_equal(where, in, c8);
+  struct region {
+    std::int32_t value = 0;
+    index_t area = 0, key = std::numeric_limits<index_t>::max();
+  };
+  std::vector<region> of(static_cast<std::size_t>(found.count + 1));
+  for_each_run(found.label.view(), [&](index_t y, index_t begin, index_t end, std::int32_t at) {
+    auto& r = of[static_cast<std::size_t>(at)];
+    r.value = in(y, begin);
+    expects(r.value >= 0, "find_regions: semantic(", y, ",", begin, ") is ", r.value);
+    r.area += end - begin;
+    r.key = std::min(r.key, order_key(label_order::blocks, in.extent[1], y, begin));
   });
-  auto const class_of = values_of(found, in);
   std::vector<std::size_t> order;
-  for (std::size_t i = 1; i < area.size(); ++i)
-    if (area[i] >= smallest) order.push_back(i);
+  for (std::size_t i = 1; i < of.size(); ++i)
+    if (of[i].area >= smallest) order.push_back(i);
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return std::tuple{class_of[a], key[a], a} < std::tuple{class_of[b], key[b], b};
+    return std::tuple{of[a].value, of[a].key, a} < std::tuple{of[b].value, of[b].key, b};
   });
   class_regions out;
-  std::vector<std::int32_t> table(area.size(), 0);
+  std::vector<std::int32_t> table(of.size(), 0);
   for (std::size_t i = 0; i < order.size(); ++i) {
     table[order[i]] = static_cast<std::int32_t>(i + 1);
-    out.categories.push_back(class_of[order[i]] - 1);
+    out.categories.push_back(of[order[i]].value - 1);
   }
-  out.label = relabel(where, found.label, table);
+  for (auto& at : found.label.cells()) at = table[static_cast<std::size_t>(at)];
+  out.label = std::move(found.label);
   return out;
 }
 
 // --- pseudo labels ------------------------------------------------------------------------------
 
+/// What of a cue's score is compared with the threshold.
+enum class cue_score {
+  three_decimals,  ///< what a point file holds of it: the original, to which 0.7003 does not exceed 0.7
+  exact,           ///< all of it
+};
+
 struct bestie_transfer_options {
   double pseudo_thresh = 0.7;  ///< cues count when their score exceeds it
-  transfer_options labels{};   ///< sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
+  cue_score score = cue_score::three_decimals;
+  transfer_options labels{};  ///< sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
 };
 
 /// Pseudo instance labels from a semantic map and cues: what the network learns first.
@@ -160,15 +194,18 @@ void bestie_pseudo_labels_into(cpu const& where, S const& semantic, std::vector<
   static_assert(std::is_integral_v<value_of<S, 2>>, "bestie_pseudo_labels: semantic is of integers");
   auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
   index_t const C = out.centre.extent[0];
-  for (auto const c : classes) expects(0 <= c && c < C, "bestie_pseudo_labels: class ", c, " is outside 0..", C - 1);
-  auto const is_present = [&](std::int32_t c) { return std::find(classes.begin(), classes.end(), c) != classes.end(); };
+  auto const present = table_of_classes(C, classes, "bestie_pseudo_labels");
+  expects(!std::isnan(options.pseudo_thresh), "bestie_pseudo_labels: pseudo_thresh is nan");
   auto const found = connected_equal(where, in, c8);
-  auto categories = values_of(found, in);
-  categories.erase(categories.begin());
-  for (auto& c : categories) c = is_present(c - 1) ? c - 1 : -1;
-  points used;
-  for (point const& p : cues)
-    if (p.score > options.pseudo_thresh && is_present(p.category)) used.push_back(p);
+  auto const values = values_of(found, in);
+  std::vector<std::int32_t> categories(values.size() - 1);
+  std::transform(values.begin() + 1, values.end(), categories.begin(),
+                 [&](auto v) { return is_present(present, v) ? static_cast<std::int32_t>(v) - 1 : -1; });
+  bool const exact = options.score == cue_score::exact;
+  points used = exact ? cues : confident_points(cues, options.pseudo_thresh);
+  std::erase_if(used, [&](point const& p) {
+    return (exact && !(p.score > options.pseudo_thresh)) || !is_present(present, index_t{p.category} + 1);
+  });
   transfer_into(where, found.label, categories, used, options.labels, out);
 }
 
@@ -180,9 +217,7 @@ template <image_like S>
                                                   index_t C, bestie_transfer_options const& options = {})
 {
   auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
-  index_t const H = in.extent[0], W = in.extent[1];
-  expects(C >= 0, "bestie_pseudo_labels: ", C, " classes");
-  centre_targets out{make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  auto out = make_targets(C, {in.extent[0], in.extent[1]}, "bestie_pseudo_labels");
   bestie_pseudo_labels_into(where, semantic, classes, cues, options, {out.centre, out.offset, out.weight});
   return out;
 }
@@ -199,7 +234,7 @@ struct bestie_output {
 
 /// Throws unless the maps of an image fit together. `who` begins the message.
 template <class T>
-void check_output(bestie_output<T> const& in, char const* who)
+void check_output(bestie_output<T> const& in, std::string const& who)
 {
   index_t const H = in.seg.extent[1], W = in.seg.extent[2];
   expects(in.seg.extent[0] == in.centre.extent[0] + 1 && in.centre.extent[1] == H && in.centre.extent[2] == W &&
@@ -210,7 +245,8 @@ void check_output(bestie_output<T> const& in, char const* who)
 
 struct bestie_group_options {
   index_t kernel = 41;  ///< [cells] window a centre must dominate
-  double beta = 3;      ///< [cells] tolerance of the disc rule; 0: centres come from the centre map alone
+  double beta = 3;      ///< [cells] tolerance of the disc rule, >= 0; 0: centres come from the centre map alone
+  bool outside = true;  ///< what lies outside the weak cells of a region counts as one more disc: the original
   double apart = 100;   ///< [cells] of a centre by the disc rule from the others
   double relative = 0;  ///< > 0: as a fraction of the region's diagonal instead
   plateau plateaus = plateau::every_cell;
@@ -251,12 +287,14 @@ template <class T>
                                             bestie_group_options const& options = {}, stack_view<T const> flipped = {})
 {
   auto const count = static_cast<index_t>(regions.categories.size());
+  expects(options.beta >= 0, "bestie_group: beta is ", options.beta);
   bestie_groups<T> out{select(where, centre, regions.label, regions.categories, flipped), {}, {}};
   out.centres = find_centres(where, out.response, regions.label, count, {threshold, options.kernel, options.plateaus});
   region_centres discs = by_region({}, count);
   if (options.beta > 0) {
     auto const weak = connected_equal(where, weak_cells(where, regions.label, offset), c4);
-    discs = disc_centres(where, weak.label, weak.count, regions.label, count, {.tolerance = options.beta});
+    discs = disc_centres(where, weak.label, weak.count, regions.label, count,
+                         {.tolerance = options.beta, .outside = options.outside});
   }
   out.centres = join_centres(
       where, out.centres, discs, regions.label,
@@ -281,6 +319,58 @@ struct bestie_refine_options {
   foreground from = foreground::semantic;
 };
 
+/// Throws unless maps, weak labels and targets of an image fit together.
+template <class T, class S>
+void check_refined(bestie_output<T> const& in, image_view<S> const& semantic, bestie_refine_options const& options,
+                   centre_targets_view const& out)
+{
+  char const* const who = "bestie_refined_labels";
+  check_output(in, who);
+  index_t const H = in.seg.extent[1], W = in.seg.extent[2];
+  expects(semantic.extent[0] == H && semantic.extent[1] == W, who, ": logits are ", in.seg, " but the semantic map is ",
+          semantic);
+  expects(out.centre.extent[0] == in.centre.extent[0], who, ": centres are ", in.centre, " but the targets ",
+          out.centre);
+  expects_targets(out, H, W, who);
+  expects_sigma(options.labels.sigma, who);
+}
+
+/// The groups of an image, measured: all there is to refinement but to write it.
+template <class T>
+struct bestie_measured {
+  class_regions regions;
+  bestie_groups<T> groups;
+  std::vector<group_measure> measures;
+
+  static bestie_measured of(cpu const& where, bestie_output<T> const& in, auto const& semantic,
+                            std::vector<std::int32_t> const& classes, bestie_refine_options const& options)
+  {
+    index_t const C = in.centre.extent[0];
+    bestie_measured out;
+    auto own = grid<float, 2>(0, 0);
+    if (options.from == foreground::prediction) {
+      auto decided = decide(where, in.seg, {}, table_of_classes(C, classes, "bestie_refined_labels"));
+      own = std::move(decided.probability);
+      out.regions = find_regions(where, decided.label, options.smallest);
+    } else {
+      auto const given = present_classes(where, semantic, C, classes);
+      own = probability_at(where, in.seg, given);
+      out.regions = find_regions(where, given, options.smallest);
+    }
+    out.groups = bestie_group(where, out.regions, in.centre, in.offset, options.labels.threshold, lone_region::nothing,
+                              options.groups);
+    out.measures = measure_groups(where, out.groups.ids, static_cast<index_t>(out.groups.centres.at.size()),
+                                  out.groups.response, own);
+    return out;
+  }
+
+  void write(cpu const& where, bestie_refine_options const& options, centre_targets_view const& to) const
+  {
+    refine_into(where, regions.label, regions.categories, groups.ids, groups.centres.first, measures, options.labels,
+                to);
+  }
+};
+
 /// Refined labels of one image from the network's own output.
 ///
 /// @param where     cpu
@@ -299,26 +389,10 @@ void bestie_refined_image_into(cpu const& where, bestie_output<T> const& in, S c
                                std::vector<std::int32_t> const& classes, bestie_refine_options const& options,
                                centre_targets_view const& out)
 {
-  check_output(in, "bestie_refined_labels");
-  index_t const C = in.centre.extent[0];
-  auto given = present_classes(where, semantic, C, classes);
-  auto own = grid<float, 2>(0, 0);
-  if (options.from == foreground::prediction) {
-    std::vector<char> allowed(static_cast<std::size_t>(C + 1), 0);
-    for (auto const c : classes) allowed[static_cast<std::size_t>(c + 1)] = 1;
-    auto decided = decide(where, in.seg, {}, allowed);
-    given = std::move(decided.label);
-    own = std::move(decided.probability);
-  } else {
-    own = probability_at(where, in.seg, given);
-  }
-  auto const regions = find_regions(where, given, options.smallest);
-  auto const groups = bestie_group(where, regions, in.centre, in.offset, options.labels.threshold, lone_region::nothing,
-                                   options.groups);
-  auto const measured =
-      measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()), groups.response, own);
-  refine_into(where, regions.label, regions.categories, groups.ids, groups.centres.first, measured, options.labels,
-              out);
+  static_assert(std::is_integral_v<value_of<S, 2>>, "bestie_refined_labels: semantic is of integers");
+  auto const given = as_view<2>(semantic, "bestie_refined_labels: semantic");
+  check_refined(in, given, options, out);
+  bestie_measured<T>::of(where, in, given, classes, options).write(where, options, out);
 }
 
 /// Targets of several images.
@@ -353,18 +427,21 @@ void bestie_refined_labels_into(cpu const& where, bestie_batch<T> const& in, S c
                                 bestie_refine_options const& options, centre_targets_batch& out)
 {
   auto const given = as_view<3>(semantic, "bestie_refined_labels: semantic");
-  index_t const B = in.centre.extent[0], H = in.centre.extent[2], W = in.centre.extent[3];
+  index_t const B = in.centre.extent[0];
   expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
-              given.extent[0] == B && given.extent[1] == H && given.extent[2] == W,
+              given.extent[0] == B && out.centre.shape()[0] == B && out.offset.shape()[0] == B &&
+              out.weight.shape()[0] == B,
           "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
-          ", semantic maps ", given, " and ", static_cast<index_t>(classes.size()), " lists of classes");
-  expects(same_shape(out.centre.view(), in.centre) && out.offset.shape()[0] == B && out.weight.shape()[0] == B,
-          "bestie_refined_labels: centres are ", in.centre, " but the targets ", out.centre.view());
-  int const inside = std::max<int>(1, thread_count(where) / static_cast<int>(std::clamp<index_t>(B, 1, 4096)));
-  for_each_share(where, B, 1, [&](index_t begin, index_t end) {
-    for (index_t b = begin; b < end; ++b)
-      bestie_refined_image_into(cpu{.threads = inside, .vectors = where.vectors}, in[b], given[b],
-                                classes[static_cast<std::size_t>(b)], options, out[b]);
+          ", semantic maps ", given, ", ", static_cast<index_t>(classes.size()), " lists of classes and targets ",
+          out.centre.view(), ", ", out.offset.view(), " and ", out.weight.view());
+  for (index_t b = 0; b < B; ++b) check_refined(in[b], given[b], options, out[b]);
+  std::vector<bestie_measured<T>> images(static_cast<std::size_t>(B));  // written when all of them are good
+  for_each_item(where, B, [&](cpu const& share, index_t b) {
+    auto const at = static_cast<std::size_t>(b);
+    images[at] = bestie_measured<T>::of(share, in[b], given[b], classes[at], options);
+  });
+  for_each_item(where, B, [&](cpu const& share, index_t b) {
+    images[static_cast<std::size_t>(b)].write(share, options, out[b]);
   });
 }
 
@@ -390,6 +467,7 @@ enum class border_points {
 inline region_centres points_by_class(points const& given, std::vector<std::int32_t> const& classes, index_t C,
                                       border_points border)
 {
+  expects(C >= 0, "points_by_class: ", C, " classes");
   std::vector<std::pair<index_t, point>> found;
   for (point const& p : given) {
     expects(0 <= p.category && p.category < C, "points_by_class: category ", p.category, " is outside 0..", C - 1);
@@ -462,22 +540,16 @@ template <class T>
 [[nodiscard]] bestie_reading<T> read_output(cpu const& where, bestie_output<T> const& in,
                                             bestie_output<T> const& flipped,
                                             std::optional<std::vector<std::int32_t>> const& classes,
-                                            bestie_instance_options const& options)
+                                            bestie_instance_options const& options, std::string const& who)
 {
-  check_output(in, "bestie_instances");
-  if (flipped.seg.data != nullptr) check_output(flipped, "bestie_instances: mirror image");
+  check_output(in, who);
+  if (flipped.seg.data != nullptr) check_output(flipped, who + ": mirror image");
   index_t const C = in.centre.extent[0], H = in.seg.extent[1], W = in.seg.extent[2];
   std::vector<char> allowed;
-  if (classes) {
-    allowed.assign(static_cast<std::size_t>(C + 1), 0);
-    for (auto const c : *classes) {
-      expects(0 <= c && c < C, "bestie_instances: class ", c, " is outside 0..", C - 1);
-      allowed[static_cast<std::size_t>(c + 1)] = 1;
-    }
-  }
+  if (classes) allowed = table_of_classes(C, *classes, who);
   extent2 const seen = options.seen == extent2{} ? extent2{H, W} : options.seen;
-  expects(options.seen == extent2{} || (seen.height > 0 && seen.width > 0), "bestie_instances: the network saw ",
-          seen.height, " x ", seen.width, " pixels");
+  expects(options.seen == extent2{} || (seen.height > 0 && seen.width > 0), who, ": the network saw ", seen.height,
+          " x ", seen.width, " pixels");
   bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}, in.offset};
   auto const changed = [&](grid<T, 3> offsets) {
     out.own = std::move(offsets);
@@ -512,7 +584,7 @@ template <class T>
                                              bestie_instance_options const& options = {},
                                              bestie_output<T> const& flipped = {})
 {
-  auto reading = read_output(where, in, flipped, classes, options);
+  auto reading = read_output(where, in, flipped, classes, options, "bestie_instances");
   auto const regions = find_regions(where, reading.decided.label, options.smallest);
   auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.threshold, options.alone,
                                       options.groups, flipped.centre);
@@ -538,7 +610,7 @@ template <class T>
                                                 bestie_instance_options const& options = {},
                                                 bestie_output<T> const& flipped = {})
 {
-  auto reading = read_output<T>(where, in, flipped, classes, options);
+  auto reading = read_output<T>(where, in, flipped, classes, options, "bestie_instances_at");
   auto const& probability = reading.decided.probability;
   auto const centres = points_by_class(clicks, classes, in.centre.extent[0], border_points::keep);
   auto const ids = group_pixels(where, reading.offset, reading.decided.label, centres);

@@ -45,7 +45,8 @@ instances accepted_components(cpu const& where, grid<std::int32_t, 2> const& pre
   index_t const H = present.shape()[0], W = present.shape()[1];
   auto const ids =
       group_pixels(where, grid<float, 3>(2, H, W), regions.label, centres);  // each cell to its nearest cue
-  auto const groups = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), ids, ids);
+  grid<float, 2> const nothing(H, W);  // what scores are made of elsewhere; here cues have their own
+  auto const groups = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), nothing, nothing);
   std::vector<std::int32_t> categories;
   std::vector<double> scores;
   for (std::size_t i = 0; i < groups.size(); ++i) {

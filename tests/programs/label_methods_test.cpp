@@ -118,7 +118,7 @@ void check_files(fs::path const& out, std::string const& id, grid<std::int32_t, 
   auto const detections = parse(out / "detections.json");
   REQUIRE(detections.size() == objects.found.size());
   for (std::size_t i = 0; i < detections.size(); ++i) {
-    CHECK(detections[i].at("score") == objects.found[i].score);
+    CHECK(detections[i].at("score").get<double>() == Approx(objects.found[i].score).epsilon(1e-6));
     CHECK(detections[i].at("category_id") == objects.found[i].category + 1);
     CHECK(detections[i].at("area") == objects.found[i].area);
   }

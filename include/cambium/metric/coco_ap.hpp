@@ -171,9 +171,9 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   coco_scores out{T, R, categories, A, M, {}, {}, options.thresholds};
   out.precision.assign(static_cast<std::size_t>(T * R * categories * A * M), -1);
   out.recall.assign(static_cast<std::size_t>(T * categories * A * M), -1);
-  std::vector<double> points;
+  std::vector<double> recall_at;
   for (index_t r = 0; r < R; ++r)
-    points.push_back(r == R - 1 ? 1 : static_cast<double>(r) * (1 / static_cast<double>(R - 1)));
+    recall_at.push_back(r == R - 1 ? 1 : static_cast<double>(r) * (1 / static_cast<double>(R - 1)));
 
   std::vector<std::vector<std::size_t>> of_category(static_cast<std::size_t>(categories));
   for (std::size_t i = 0; i < pairs.size(); ++i) of_category[static_cast<std::size_t>(pairs[i].category)].push_back(i);
@@ -227,7 +227,8 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
           for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
           for (index_t r = 0; r < R; ++r) {
             auto const at = static_cast<std::size_t>(
-                std::lower_bound(recall.begin(), recall.end(), points[static_cast<std::size_t>(r)]) - recall.begin());
+                std::lower_bound(recall.begin(), recall.end(), recall_at[static_cast<std::size_t>(r)]) -
+                recall.begin());
             out.precision_at(t, r, k, a, m) = at < precision.size() ? precision[at] : 0;
           }
         }

@@ -2,6 +2,7 @@
 //
 //   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
 
+#include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
 #include "method_irnet.hpp"
@@ -358,8 +359,8 @@ int main(int count, char** arguments)
       "agree. '<' marks the largest product, '*' what is best by the truth. Status: 0, 1 some images failed, 2 usage.");
   app.option_defaults()->always_capture_default();
   app.add_option("--labels", s.labels, "folder that label --keep-scores wrote; sweep.json goes there")->required();
-  app.add_option("--truth-semantic", s.truth_semantic, "template: true classes, PNG: 0 background, 1..C, 255 void");
-  app.add_option("--truth-instances", s.truth_instances, "template: true instances, PNG: 0 background, 1..N, 255 void");
+  add_template(app, "--truth-semantic", s.truth_semantic, "true classes, PNG: 0 background, 1..C, 255 void");
+  add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N, 255 void");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
   app.add_option("--from", s.from, "first threshold, above 0")->check(CLI::Range(0.001, 1.0));
@@ -368,7 +369,7 @@ int main(int count, char** arguments)
   app.add_option("--least-area", s.least_area, "fraction of the image below which a class has not survived")
       ->check(CLI::Range(0.0, 1.0));
   app.add_flag("--crf", s.crf, "also with a dense CRF on the photographs")->disable_flag_override();
-  app.add_option("--images", s.images, "template: photographs, for --crf");
+  add_template(app, "--images", s.images, "photographs, for --crf");
   app.add_flag("--void-counts", s.void_counts, "void pixels of the truth count against instances that cover them")
       ->disable_flag_override();
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
@@ -381,11 +382,6 @@ int main(int count, char** arguments)
     std::cerr << "sweep: " << why << "\nRun with --help for more information.\n";
     return 2;
   };
-  for (auto const& [name, value] : {std::pair{"--truth-semantic", &s.truth_semantic},
-                                    {"--truth-instances", &s.truth_instances},
-                                    {"--images", &s.images}})
-    if (!value->empty() && value->find("{id}") == std::string::npos)
-      return refuse(std::string(name) + ": a template must contain {id}: " + *value);
   if (s.from > s.to) return refuse("--from is above --to");
   if (s.crf && s.images.empty()) return refuse("--crf needs --images");
   if (!s.truth_instances.empty() && s.truth_semantic.empty())

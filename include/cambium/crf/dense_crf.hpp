@@ -353,15 +353,6 @@ class dense_crf {
     return kernels_[k].by == kernel_norm::after || kernels_[k].by == kernel_norm::symmetric;
   }
 
-  /// Calls body(part, its first pixel, their number) for all parts of the image.
-  template <class Body>
-  void for_each_part(cpu const& where, Body const& body) const
-  {
-    for_each_share(where, parts_.count(), 1, [&](index_t begin, index_t end) {
-      for (index_t p = begin; p < end; ++p) body(p, parts_.begin(p), parts_.begin(p + 1) - parts_.begin(p));
-    });
-  }
-
   /// Finds 1/d or 1/sqrt(d) of a kernel.
   void scale_kernel(cpu const& where, std::size_t k)
   {
@@ -373,7 +364,7 @@ class dense_crf {
     lattice_values room;
     if (exact_.empty()) {
       make_room<1>(lattice_[k], room);
-      for_each_part(where, [&](index_t p, index_t first, index_t n) {
+      for_each_part(where, parts_, [&](index_t p, index_t first, index_t n) {
         clear_part<1>(lattice_[k], p, room);
         spread_some<1>(set, lattice_[k], p, first, n, &one, 0, nullptr, room);
       });
@@ -381,7 +372,7 @@ class dense_crf {
     } else {
       sum_pairs(where, k, 1, &one, 0, nullptr, factor.data());
     }
-    for_each_part(where, [&](index_t p, index_t first, index_t n) {
+    for_each_part(where, parts_, [&](index_t p, index_t first, index_t n) {
       float* const f = factor.data() + first;
       if (exact_.empty()) read_some<1>(set, lattice_[k], p, first, n, room, 1, nullptr, f, f, 1);
       for (index_t i = 0; i < n; ++i)
@@ -456,7 +447,7 @@ class dense_crf {
   {
     if (field.holds == mean_field::nothing) {
       make_rooms(field, field.held);
-      for_each_part(where, [&](index_t part, index_t first, index_t n) {
+      for_each_part(where, parts_, [&](index_t part, index_t first, index_t n) {
         clear_parts(field, part, field.held);
         spread_marginals(vectors_of(where), field, part, first, n, field.held);
       });
@@ -530,7 +521,7 @@ class dense_crf {
     isa const set = vectors_of(where);
     bool const spread = go_on && exact_.empty();
     if (spread) make_rooms(field, field.next);
-    for_each_part(where, [&](index_t part, index_t begin, index_t count) {
+    for_each_part(where, parts_, [&](index_t part, index_t begin, index_t count) {
       auto const size = static_cast<std::size_t>(stride * block);
       std::vector<float> force(size), message(size), room(size);
       if (spread) clear_parts(field, part, field.next);

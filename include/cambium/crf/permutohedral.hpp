@@ -195,6 +195,15 @@ struct lattice_parts {
   }
 };
 
+/// Calls body(part, its first position, their number) for all parts.
+template <class Body>
+void for_each_part(cpu const& where, lattice_parts const& parts, Body const& body)
+{
+  for_each_share(where, parts.count(), 1, [&](index_t begin, index_t end) {
+    for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
+  });
+}
+
 /// Positions in a space of 1 to 8 dimensions, ready to be filtered with a Gaussian of unit deviation.
 ///
 /// The space is cut into simplices by a permutohedral lattice. Values are spread onto the corners of the simplex that
@@ -706,20 +715,15 @@ template <image_like X>
   lattice_values scratch;
   isa const set = vectors_of(where);
   auto const& parts = lattice.parts();
-  auto const each_part = [&](auto const& body) {  // body(part, its first position, their number)
-    for_each_share(where, parts.count(), 1, [&](index_t begin, index_t end) {
-      for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
-    });
-  };
   if (in.extent[0] == 0) return out;
   for_each_width(in.extent[1], [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     make_room<Width>(lattice, scratch);
-    each_part([&](index_t p, index_t first, index_t n) {
+    for_each_part(where, parts, [&](index_t p, index_t first, index_t n) {
       clear_part<Width>(lattice, p, scratch);
       spread_some<Width>(set, lattice, p, first, n, &in(first, c), in.stride[0], nullptr, scratch);
     });
     blur<Width>(where, lattice, options.reverse, scratch);
-    each_part([&](index_t p, index_t first, index_t n) {
+    for_each_part(where, parts, [&](index_t p, index_t first, index_t n) {
       read_some<Width>(set, lattice, p, first, n, scratch, 1, nullptr, &out(first, c), &out(first, c), in.extent[1]);
     });
   });

@@ -1,0 +1,51 @@
+#pragma once
+// What a training set gives: a photograph and what is weakly known of it. The truth comes through another door, which
+// evaluation opens and training does not.
+
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
+#include <cambium/grid/points.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+/// A box around one object.
+struct labelled_box {
+  cambium::box bounds;        ///< rows and columns from 0, one past the last
+  std::int32_t category = 0;  ///< from 0, without the background
+};
+
+/// One photograph and what is weakly known of it.
+struct weak_image {
+  std::string id;
+  cambium::grid<std::uint8_t, 3> photograph;  ///< [H,W,3] RGB
+  std::vector<std::int32_t> tags;             ///< classes that are somewhere in it, ascending, from 0
+  cambium::points points;                     ///< one an object, or empty
+  std::vector<labelled_box> boxes;            ///< one an object, or empty
+};
+
+/// A set of photographs with weak labels, read one by one from any thread.
+class dataset {
+ public:
+  virtual ~dataset() = default;
+  [[nodiscard]] virtual std::size_t size() const = 0;
+  /// Names of the classes, without the background.
+  [[nodiscard]] virtual std::vector<std::string> const& class_names() const = 0;
+  [[nodiscard]] virtual std::string id(std::size_t i) const = 0;
+  /// @throws cambium::io_error naming the file; cambium::precondition_error
+  [[nodiscard]] virtual weak_image load(std::size_t i) const = 0;
+  /// The exact instances, classes from 0; for evaluation, and for the exactly labelled part of box supervision.
+  /// @throws cambium::io_error where the set has none
+  [[nodiscard]] virtual cambium::instances truth(std::size_t i) const = 0;
+
+ protected:
+  dataset() = default;
+  dataset(dataset const&) = default;
+  dataset& operator=(dataset const&) = default;
+};
+
+}  // namespace trainer

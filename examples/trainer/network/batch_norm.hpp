@@ -1,9 +1,11 @@
 #pragma once
 // Batch normalisation that a training may stop from moving.
 
-#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <cstdint>
+#include <memory>
 
 namespace trainer {
 
@@ -19,17 +21,18 @@ struct batch_norm_options {
   double momentum = 0.1;
 };
 
-/// A BatchNorm2d that obeys batch_norm: it stays in evaluation when the network around it is told to train.
-class held_batch_norm : public torch::nn::BatchNorm2dImpl {
+/// Batch normalisation of [B,C,H,W] with the parameters and buffers of PyTorch's BatchNorm2d, weight 1 and bias 0.
+/// A module of its own, because a library may hide the symbols that deriving from LibTorch's needs.
+class held_batch_norm : public torch::nn::Module {
  public:
-  held_batch_norm(std::int64_t channels, batch_norm_options how);
-  void train(bool on = true) override;
+  held_batch_norm(std::int64_t channels, batch_norm_options options);
+  [[nodiscard]] torch::Tensor forward(torch::Tensor const& x);
 
  private:
-  bool held_;
+  batch_norm_options options_;
+  torch::Tensor weight_, bias_, running_mean_, running_var_, num_batches_tracked_;
 };
 
-/// A batch normalisation for `channels`, weight 1 and bias 0.
-[[nodiscard]] torch::nn::BatchNorm2d make_batch_norm(std::int64_t channels, batch_norm_options options);
+[[nodiscard]] std::shared_ptr<held_batch_norm> make_batch_norm(std::int64_t channels, batch_norm_options options);
 
 }  // namespace trainer

@@ -55,14 +55,14 @@ class residual_block : public torch::nn::Module {
   {
     auto y = x;
     for (std::size_t i = 0; i < steps_.size(); ++i) {
-      y = steps_[i].second(steps_[i].first(y));
+      y = steps_[i].second->forward(steps_[i].first(y));
       if (i + 1 < steps_.size()) y = torch::relu(y);
     }
     return torch::relu(y + (downsample_.is_empty() ? x : downsample_->forward(x)));
   }
 
  private:
-  std::vector<std::pair<torch::nn::Conv2d, torch::nn::BatchNorm2d>> steps_;
+  std::vector<std::pair<torch::nn::Conv2d, std::shared_ptr<held_batch_norm>>> steps_;
   torch::nn::Sequential downsample_{nullptr};
 };
 
@@ -93,7 +93,7 @@ resnet::resnet(resnet_options options) : options_(options)
 std::vector<torch::Tensor> resnet::forward(torch::Tensor const& image)
 {
   expects(image.dim() == 4 && image.size(1) == 3, "resnet: image is ", c10::str(image.sizes()), "; expected [B,3,H,W]");
-  auto x = torch::relu(bn1_(conv1_(image)));
+  auto x = torch::relu(bn1_->forward(conv1_(image)));
   if (options_.pool) x = torch::max_pool2d(x, 3, 2, 1);
   std::vector<torch::Tensor> out{x};
   for (auto const& layer : layers_) {

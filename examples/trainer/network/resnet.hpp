@@ -62,7 +62,7 @@ class resnet : public torch::nn::Module {
  private:
   resnet_options options_;
   torch::nn::Conv2d conv1_{nullptr};
-  torch::nn::BatchNorm2d bn1_{nullptr};
+  std::shared_ptr<held_batch_norm> bn1_;
   std::array<std::vector<std::shared_ptr<residual_block>>, 4> layers_;
   torch::nn::Linear fc_{nullptr};
 };

@@ -5,6 +5,7 @@
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/container/sequential.h>
+#include <torch/utils.h>
 
 #include <string>
 #include <utility>
@@ -90,16 +91,27 @@ resnet::resnet(resnet_options options) : options_(options)
   if (options.classes > 0) fc_ = register_module("fc", torch::nn::Linear(in, options.classes));
 }
 
-std::vector<torch::Tensor> resnet::forward(torch::Tensor const& image)
+std::vector<torch::Tensor> resnet::forward(torch::Tensor const& image, std::int64_t detached)
 {
   expects(image.dim() == 4 && image.size(1) == 3, "resnet: image is ", c10::str(image.sizes()), "; expected [B,3,H,W]");
-  auto x = torch::relu(bn1_->forward(conv1_(image)));
-  if (options_.pool) x = torch::max_pool2d(x, 3, 2, 1);
-  std::vector<torch::Tensor> out{x};
-  for (auto const& layer : layers_) {
-    for (auto const& block : layer) x = block->forward(x);
-    out.push_back(x);
-  }
+  expects(0 <= detached && detached <= 5, "resnet: ", detached, " of 5 maps are to be detached");
+  std::vector<torch::Tensor> out;
+  auto const stage = [&](auto const& step) {
+    // nothing is recorded for a stage whose output is detached: that saves the memory of its activations
+    bool const stops = static_cast<std::int64_t>(out.size()) < detached;
+    torch::AutoGradMode const recorded(torch::GradMode::is_enabled() && !stops);
+    out.push_back(step());
+  };
+  stage([&] {
+    auto const x = torch::relu(bn1_->forward(conv1_(image)));
+    return options_.pool ? torch::max_pool2d(x, 3, 2, 1) : x;
+  });
+  for (auto const& layer : layers_)
+    stage([&] {
+      auto x = out.back();
+      for (auto const& block : layer) x = block->forward(x);
+      return x;
+    });
   return out;
 }
 

@@ -45,9 +45,11 @@ class resnet : public torch::nn::Module {
 
   /// What the stages see.
   /// @param image  [B,3,H,W] normalised photographs
+  /// @param detached  the first so many of the five maps let no gradient back, neither to what made them nor from the
+  ///                  stages after them; 0..5
   /// @return five maps: stem (with its pooling), layer1 .. layer4; sizes are rounded up at every stride
   /// @throws cambium::precondition_error: another shape
-  [[nodiscard]] std::vector<torch::Tensor> forward(torch::Tensor const& image);
+  [[nodiscard]] std::vector<torch::Tensor> forward(torch::Tensor const& image, std::int64_t detached = 0);
 
   /// The scores of `fc` for the mean of the last stage: [B,classes].
   /// @throws cambium::precondition_error: there is no fc

@@ -1,4 +1,4 @@
-#include <network/resnet.hpp>
+#include "network/resnet.hpp"
 
 #include <cambium/core/error.hpp>
 

@@ -1,7 +1,7 @@
 #pragma once
 // Residual networks, with the parameter names of torchvision's checkpoints.
 
-#include <network/batch_norm.hpp>
+#include "network/batch_norm.hpp"
 
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>

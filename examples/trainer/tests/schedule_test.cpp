@@ -93,6 +93,22 @@ TEST_CASE("sgd: the original's momentum is its weight decay", "[reference]")
   }
 }
 
+TEST_CASE("sgd: Nesterov's momentum", "[reference]")
+{
+  auto p = weight({2});
+  auto o = optimizer::sgd({{{p}}}, rates_of(step_schedule{0.1, {3}}), {0.01, 0.9, true});
+  double w = 2, v = 0;
+  for (int i = 0; i < 6; ++i) {
+    o.zero_grad();
+    torch::exp(p).sum().backward();
+    double const g = std::exp(w) + 0.01 * w;
+    v = i == 0 ? g : 0.9 * v + g;
+    w -= (i < 3 ? 0.1 : 0.01) * (g + 0.9 * v);
+    o.step();
+    CHECK(p[0].item<double>() == Approx(w).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("optimizer: a parameter that the loss does not reach stays", "[property]")
 {
   auto p = weight({1}), q = weight({2});
@@ -114,6 +130,7 @@ TEST_CASE("optimizer: what is wrong is named", "[errors]")
   CAMBIUM_THROWS_SAYING((void)optimizer::sgd({{{p}, -1}}, rates), precondition_error, "times is -1");
   CAMBIUM_THROWS_SAYING((void)optimizer::sgd({{{p}}}, rates, {1.5, {}}), precondition_error, "momentum is 1.5");
   CAMBIUM_THROWS_SAYING((void)optimizer::sgd({{{p}}}, rates, {-1, 0.5}), precondition_error, "weight_decay is -1");
+  CAMBIUM_THROWS_SAYING((void)optimizer::sgd({{{p}}}, rates, {0, 0, true}), precondition_error, "nesterov");
   CAMBIUM_THROWS_SAYING((void)optimizer::adam({{{p}}}, rates, {1, 0.9}), precondition_error, "betas are 1");
   CAMBIUM_THROWS_SAYING((void)optimizer::adam({{{p}}}, {}, {}), precondition_error, "no function of rates");
 }

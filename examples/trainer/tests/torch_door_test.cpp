@@ -5,7 +5,7 @@
 
 // Catch2 redefines a macro of LibTorch's.
 #undef CHECK
-#include <catch2/catch.hpp>
+#include "support/catch.hpp"
 
 #include <cstdint>
 #include <stdexcept>

@@ -1,0 +1,325 @@
+#include "method/boxes.hpp"
+
+#include "data/random.hpp"
+#include "loss/losses.hpp"
+#include "network/uncertain_head.hpp"
+#include "run/optimizer.hpp"
+#include "run/schedule.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/interop/torch.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+namespace trainer {
+
+using cambium::expects;
+using cambium::grid;
+using cambium::index_t;
+
+namespace {
+
+void check(boxes_options const& options)
+{
+  expects(options.steps >= 1, "boxes: ", options.steps, " steps");
+  expects(options.batch >= 1, "boxes: a batch of ", options.batch);
+  expects(std::isfinite(options.rate) && options.rate > 0, "boxes: rate is ", options.rate, ", not above 0");
+  expects(options.width >= 1, "boxes: width is ", options.width);
+  expects(options.warm_up >= 0 && options.warm_up <= 1, "boxes: warm_up is ", options.warm_up, ", outside [0,1]");
+}
+
+/// Channels of the network, without and with the background.
+std::int64_t outputs_for(std::size_t classes, boxes_options const& options)
+{
+  auto const n = options.several ? static_cast<std::int64_t>(classes) : 1;
+  return n + (options.supervision.loss.classes == cambium::class_model::one_vs_rest ? 0 : 1);
+}
+
+/// [1,3,H,W], channels normalised as ImageNet's.
+at::Tensor normalised(grid<std::uint8_t, 3> const& photograph, bool mirrored)
+{
+  index_t const H = photograph.shape()[0], W = photograph.shape()[1];
+  float const mean[3]{0.485f, 0.456f, 0.406f}, deviation[3]{0.229f, 0.224f, 0.225f};
+  auto out = cambium::make_grid<float>({1, 3, H, W});
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x)
+      for (index_t c = 0; c < 3; ++c)
+        out(0, c, y, mirrored ? W - 1 - x : x) =
+            (static_cast<float>(photograph(y, x, c)) / 255 - mean[c]) / deviation[c];
+  return cambium::into_tensor(std::move(out));
+}
+
+/// What a training sees of a sample: boxes or a mask, mirrored or not.
+struct seen {
+  std::vector<cambium::class_box> boxes;
+  grid<std::int32_t, 2> mask;
+
+  seen(box_sample const& sample, bool as_mask, bool mirrored)
+  {
+    index_t const H = sample.photograph.shape()[0], W = sample.photograph.shape()[1];
+    if (!sample.exact) boxes = sample.boxes;
+    if (sample.exact) {
+      mask = sample.mask;
+    } else if (as_mask) {
+      mask = filled_boxes(std::move(boxes), H, W);
+      boxes.clear();
+    }
+    if (!mirrored) return;
+    for (auto& b : boxes) b.bounds = {b.bounds.top, W - b.bounds.right, b.bounds.bottom, W - b.bounds.left};
+    for (index_t y = 0; mask.size() > 0 && y < H; ++y) std::reverse(&mask(y, 0), &mask(y, 0) + W);
+  }
+};
+
+/// Indices in random order, again and again, each pass in an order of its own.
+class endless_order {
+ public:
+  endless_order(std::vector<std::size_t> list, std::uint64_t seed) : list_(std::move(list)), seed_(seed) {}
+
+  std::size_t next()
+  {
+    if (at_ == 0) dice(item_seed(seed_, chance::order, pass_++, 0)).shuffle(list_);
+    std::size_t const i = list_[at_];
+    at_ = (at_ + 1) % list_.size();
+    return i;
+  }
+
+ private:
+  std::vector<std::size_t> list_;
+  std::uint64_t seed_, pass_ = 0;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+std::string name_of(box_supervision_kind kind)
+{
+  switch (kind) {
+    case box_supervision_kind::exact:
+      return "exact";
+    case box_supervision_kind::uncertainty:
+      return "uncertainty";
+    case box_supervision_kind::boxes_as_masks:
+      return "boxes_as_masks";
+    case box_supervision_kind::exact_part:
+      return "exact_part";
+  }
+  throw cambium::precondition_error("boxes: no such supervision");
+}
+
+cambium::box_supervision_options boxes_options::tuned()
+{
+  cambium::box_supervision_options out;
+  out.loss.largest_sigma = 10;
+  out.bootstrap.tau_lo = 1;
+  out.bootstrap.tau_hi = 4;
+  out.bootstrap.confidence = 0.7;
+  return out;
+}
+
+std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed)
+{
+  expects(count > 0, "boxes: there is no image");
+  expects(share > 0 && share <= 1, "boxes: exact_share is ", share, ", outside (0,1]");
+  auto const wanted =
+      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(count))));
+  std::vector<std::size_t> list(count);
+  std::iota(list.begin(), list.end(), std::size_t{0});
+  dice(item_seed(seed, chance::sampling, 0, 0)).shuffle(list);
+  std::vector<bool> exact(count);
+  for (std::size_t i = 0; i < wanted; ++i) exact[list[i]] = true;
+  return exact;
+}
+
+std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several)
+{
+  expects(exact.size() == from.size(), "boxes: ", exact.size(), " marks for ", from.size(), " images");
+  auto const classes = static_cast<std::int32_t>(from.class_names().size());
+  std::vector<box_sample> out;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    weak_image image = from.load(i);
+    auto const shape = image.photograph.shape();
+    box_sample sample{image.id, std::move(image.photograph), exact[i], {}, {}};
+    if (!out.empty()) {
+      auto const first = out.front().photograph.shape();
+      expects(shape == first, "boxes: image ", sample.id, " is [", shape[0], ",", shape[1], ",", shape[2], "] but ",
+              out.front().id, " is [", first[0], ",", first[1], ",", first[2], "]; a batch needs one size");
+    }
+    expects(shape[0] > 0 && shape[1] > 0 && shape[2] == 3, "boxes: image ", sample.id, " is [", shape[0], ",", shape[1],
+            ",", shape[2], "]; expected [H,W,3]");
+    auto const category = [&](std::int32_t c, char const* what, std::size_t number) {
+      expects(0 <= c && c < classes, "boxes: image ", sample.id, ": ", what, " ", number, " has category ", c,
+              ", outside 0..", classes - 1);
+      return several ? c : 0;
+    };
+    if (exact[i]) {
+      cambium::instances const truth = from.truth(i);
+      expects(truth.label.shape()[0] == shape[0] && truth.label.shape()[1] == shape[1], "boxes: image ", sample.id,
+              " is [", shape[0], ",", shape[1], "] but its truth is [", truth.label.shape()[0], ",",
+              truth.label.shape()[1], "]");
+      sample.mask = cambium::make_grid<std::int32_t>({shape[0], shape[1]});
+      for (index_t k = 0; k < sample.mask.size(); ++k) {
+        auto const at = truth.label.data()[k];
+        expects(0 <= at && at <= static_cast<std::int32_t>(truth.found.size()), "boxes: image ", sample.id,
+                ": its truth names object ", at, " of ", truth.found.size());
+        sample.mask.data()[k] = at == 0 ? 0
+                                        : 1 + category(truth.found[static_cast<std::size_t>(at - 1)].category, "object",
+                                                       static_cast<std::size_t>(at - 1));
+      }
+    } else {
+      expects(!image.boxes.empty() || image.tags.empty(), "boxes: image ", sample.id, " has tags but no boxes");
+      for (std::size_t k = 0; k < image.boxes.size(); ++k) {
+        auto const& b = image.boxes[k].bounds;
+        expects(0 <= b.top && b.top < b.bottom && b.bottom <= shape[0] && 0 <= b.left && b.left < b.right &&
+                    b.right <= shape[1],
+                "boxes: image ", sample.id, ": box ", k, " has rows ", b.top, "..", b.bottom, " and columns ", b.left,
+                "..", b.right, ", not inside [", shape[0], ",", shape[1], "]");
+        sample.boxes.push_back({b, category(image.boxes[k].category, "box", k)});
+      }
+    }
+    out.push_back(std::move(sample));
+  }
+  return out;
+}
+
+grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes, index_t height, index_t width)
+{
+  auto const area = [](cambium::class_box const& b) {
+    return (b.bounds.bottom - b.bounds.top) * (b.bounds.right - b.bounds.left);
+  };
+  std::stable_sort(boxes.begin(), boxes.end(), [&](auto const& a, auto const& b) { return area(a) > area(b); });
+  grid<std::int32_t, 2> out(height, width);
+  for (auto const& b : boxes) {
+    auto const part = cambium::clipped(b.bounds, height, width);
+    for (index_t y = part.top; y < part.bottom; ++y)
+      std::fill_n(&out(y, part.left), part.right - part.left, b.category + 1);
+  }
+  return out;
+}
+
+boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples, std::size_t classes,
+                          boxes_options const& options)
+{
+  check(options);
+  std::vector<std::size_t> list;
+  for (std::size_t i = 0; i < samples.size(); ++i)
+    if (samples[i].exact || kind != box_supervision_kind::exact_part) list.push_back(i);
+  expects(!list.empty(), "boxes: ", name_of(kind), " has no image to learn from");
+  if (kind == box_supervision_kind::exact)
+    for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
+
+  seed_everything(options.seed);
+  boxes_training out{small_uncertain_network(outputs_for(classes, options), options.width), {}, {}};
+  auto& network = *out.network;
+  network.train();
+  auto descent = optimizer::adam({{network.parameters(), 1}},
+                                 rates_of(poly_schedule{.base = options.rate, .steps = options.steps}),
+                                 {.weight_decay = options.weight_decay});
+  auto rules = options.supervision;
+  rules.bootstrap.warm_up = std::llround(options.warm_up * static_cast<double>(options.steps));
+  endless_order order(list, options.seed);
+  bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
+
+  for (std::int64_t step = 0; step < options.steps; ++step) {
+    std::vector<at::Tensor> photographs;
+    std::vector<seen> known;
+    for (std::int64_t b = 0; b < options.batch; ++b) {
+      box_sample const& sample = samples[order.next()];
+      bool const mirrored = dice(item_seed(options.seed, chance::augmentation, static_cast<std::uint64_t>(step),
+                                           static_cast<std::uint64_t>(b)))
+                                .chance(0.5);
+      photographs.push_back(normalised(sample.photograph, mirrored));
+      known.emplace_back(sample, as_masks, mirrored);
+    }
+    std::vector<cambium::weak_annotation> annotations;
+    for (seen const& k : known)
+      annotations.push_back({k.boxes, k.mask.size() > 0 ? k.mask.view() : cambium::image_view<std::int32_t const>{}});
+
+    auto const logits = network.forward(at::cat(photographs));
+    auto const mean = logits.mean.contiguous(), spread = logits.log_variance.contiguous();
+    double replaced = 0, boxed = 0;
+    at::Tensor const loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {
+      rules.loss.seed = static_cast<std::uint64_t>(step);
+      auto got = cambium::box_supervision(options.where, cambium::tensor_view<float const, 4>(m, "boxes: mean"),
+                                          cambium::tensor_view<float const, 4>(s, "boxes: log_variance"), annotations,
+                                          step, rules);
+      replaced = static_cast<double>(got.foreground + got.background);
+      boxed = static_cast<double>(got.loss.boxed);
+      return cambium::with_gradients(got.loss.value, std::move(got.loss.by_mean), std::move(got.loss.by_log_variance));
+    });
+    descent.zero_grad();
+    loss.backward();
+    descent.step();
+    out.loss.push_back(loss.item<double>());
+    out.replaced.push_back(replaced + boxed > 0 ? replaced / (replaced + boxed) : 0);
+    if (options.progress) options.progress(kind, step + 1, out.loss.back());
+  }
+  return out;
+}
+
+grid<std::int32_t, 2> predict(uncertain_network& network, grid<std::uint8_t, 3> const& photograph,
+                              cambium::class_model model)
+{
+  at::NoGradGuard const no_gradients;
+  bool const was_training = network.is_training();
+  network.eval();
+  at::Tensor const out = network.forward(normalised(photograph, false)).mean.contiguous();
+  network.train(was_training);
+  auto const mean = cambium::tensor_view<float const, 4>(out, "boxes: mean")[0];
+  bool const softmax = model != cambium::class_model::one_vs_rest;
+  auto labels = cambium::make_grid<std::int32_t>({mean.extent[1], mean.extent[2]});
+  for (index_t y = 0; y < mean.extent[1]; ++y)
+    for (index_t x = 0; x < mean.extent[2]; ++x) {
+      float best = softmax ? mean(0, y, x) : 0;
+      labels(y, x) = 0;
+      for (index_t c = softmax; c < mean.extent[0]; ++c)
+        if (mean(c, y, x) > best) best = mean(c, y, x), labels(y, x) = static_cast<std::int32_t>(softmax ? c : c + 1);
+    }
+  return labels;
+}
+
+cambium::confusion_matrix evaluate(uncertain_network& network, std::vector<box_sample> const& held_out,
+                                   std::size_t classes, boxes_options const& options)
+{
+  expects(!held_out.empty(), "boxes: there is no image to measure by");
+  cambium::confusion_matrix counts(options.several ? static_cast<int>(classes) + 1 : 2);
+  for (auto const& sample : held_out) {
+    expects(sample.exact, "boxes: image ", sample.id, " has no mask to measure by");
+    cambium::accumulate(counts, predict(network, sample.photograph, options.supervision.loss.classes), sample.mask);
+  }
+  return counts;
+}
+
+double figure_of(cambium::confusion_matrix const& counts)
+{
+  return counts.classes == 2 ? cambium::class_iou(counts)[1] : cambium::mean_iou(counts);
+}
+
+boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_options const& options)
+{
+  check(options);
+  expects(train.class_names() == held_out.class_names(), "boxes: the held-out set has other classes");
+  std::size_t const classes = train.class_names().size();
+  expects(classes > 0, "boxes: the set has no classes");
+  auto const exact = choose_exact(train.size(), options.exact_share, options.seed);
+  auto const weak = read_samples(train, exact, options.several);
+  auto const measure = read_samples(held_out, std::vector<bool>(held_out.size(), true), options.several);
+
+  boxes_result out;
+  out.exact_images = static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true));
+  out.box_images = exact.size() - out.exact_images;
+  auto const run = [&](box_supervision_kind kind, std::vector<box_sample> const& samples) {
+    out.trainings.push_back(train_with(kind, samples, classes, options));
+    return figure_of(evaluate(*out.trainings.back().network, measure, classes, options));
+  };
+  out.exact_iou =
+      run(box_supervision_kind::exact, read_samples(train, std::vector<bool>(train.size(), true), options.several));
+  out.uncertainty_iou = run(box_supervision_kind::uncertainty, weak);
+  out.boxes_as_masks_iou = run(box_supervision_kind::boxes_as_masks, weak);
+  out.exact_part_iou = run(box_supervision_kind::exact_part, weak);
+  return out;
+}
+
+}  // namespace trainer

@@ -1,0 +1,126 @@
+#pragma once
+// Box supervision: a segmentation network from a few exact masks and many boxes, which turn into masks while it learns.
+
+#include "data/dataset.hpp"
+
+#include <cambium/exec/cpu.hpp>
+#include <cambium/metric/confusion.hpp>
+#include <cambium/pipeline/label_uncertainty.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+class uncertain_network;
+
+/// What a training knows of the images that are not exact.
+enum class box_supervision_kind {
+  exact,           ///< their masks: the baseline everything is measured by
+  uncertainty,     ///< their boxes, which may be wrong: the method
+  boxes_as_masks,  ///< their boxes, filled and believed
+  exact_part       ///< nothing: they are left out, and the exact ones are seen more often
+};
+
+/// The word for it in logs and in the study's tables: "exact", "uncertainty", "boxes_as_masks", "exact_part".
+[[nodiscard]] std::string name_of(box_supervision_kind kind);
+
+struct boxes_options {
+  bool several = false;       ///< every class of the set by itself; otherwise all are one foreground
+  double exact_share = 0.18;  ///< of the images have masks, the others boxes; (0,1]
+  std::uint64_t seed = 1;     ///< of the weights, the order, the mirroring and of which images are exact
+
+  std::int64_t steps = 500;    ///< of the optimiser
+  std::int64_t batch = 8;      ///< images a step
+  double rate = 2e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
+  double weight_decay = 1e-4;  ///< of Adam
+  std::int64_t width = 16;     ///< [channels] of the network's stem
+
+  double warm_up = 0.4;                                    ///< [share of the steps] before boxes begin to change; 0..1
+  cambium::box_supervision_options supervision = tuned();  ///< its bootstrap.warm_up is not read: warm_up is
+  cambium::cpu where{};                                    ///< for cambium's part; LibTorch's threads are the caller's
+
+  /// Called after every step, for logs; may be empty.
+  std::function<void(box_supervision_kind, std::int64_t step, double loss)> progress;
+
+  /// What was found to work on drawn scenes; see docs of the method.
+  [[nodiscard]] static cambium::box_supervision_options tuned();
+};
+
+/// A photograph, and what the training may know of it.
+struct box_sample {
+  std::string id;
+  cambium::grid<std::uint8_t, 3> photograph;  ///< [H,W,3]
+  bool exact = false;
+  std::vector<cambium::class_box> boxes;  ///< of a box image; classes from 0, all 0 where `several` is off
+  cambium::grid<std::int32_t, 2> mask;    ///< [H,W] of an exact image: 0 background, class + 1; otherwise empty
+};
+
+/// Which images have masks: round(share * count) of them, at least one, chosen by the seed.
+/// @return [count] true where exact
+/// @throws cambium::precondition_error: no image, a share outside (0,1]
+[[nodiscard]] std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed);
+
+/// Read a set. The truth is asked for where `exact` says so, and nowhere else.
+/// @throws cambium::precondition_error naming the image: of another size than the first, a box outside of it or of no
+///         class, a box image without a box though it has tags; cambium::io_error of the set
+[[nodiscard]] std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several);
+
+/// Boxes as a mask, larger ones below smaller ones.
+[[nodiscard]] cambium::grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes,
+                                                          cambium::index_t height, cambium::index_t width);
+
+/// What one training came to.
+struct boxes_training {
+  std::shared_ptr<uncertain_network> network;
+  std::vector<double> loss;      ///< of every step
+  std::vector<double> replaced;  ///< of every step: share of the batch's box cells that became certain
+};
+
+/// Train a network of its own on the samples.
+/// @param classes  of the set; counts only where options.several
+/// @throws cambium::precondition_error: options outside their ranges, no sample, and for exact_part none that is exact
+/// @determinism the same bits for the same seed, build and number of threads
+[[nodiscard]] boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples,
+                                        std::size_t classes, boxes_options const& options);
+
+/// The class of every pixel: 0 background, class + 1. The mean decides; sigma does not change its sign.
+/// @param photograph  [H,W,3]
+[[nodiscard]] cambium::grid<std::int32_t, 2> predict(uncertain_network& network,
+                                                     cambium::grid<std::uint8_t, 3> const& photograph,
+                                                     cambium::class_model model);
+
+/// Compare a network with exact samples. @throws cambium::precondition_error naming a sample that is not exact
+[[nodiscard]] cambium::confusion_matrix evaluate(uncertain_network& network, std::vector<box_sample> const& held_out,
+                                                 std::size_t classes, boxes_options const& options);
+
+/// The figure of a matrix: IoU of the foreground where it has two classes, the mean over all with the background else.
+[[nodiscard]] double figure_of(cambium::confusion_matrix const& counts);
+
+struct boxes_result {
+  std::size_t exact_images = 0, box_images = 0;
+  double exact_iou = 0, uncertainty_iou = 0, boxes_as_masks_iou = 0, exact_part_iou = 0;
+  std::vector<boxes_training> trainings;  ///< in the order of box_supervision_kind
+
+  /// What the method keeps of the baseline.
+  [[nodiscard]] double kept() const { return uncertainty_iou / exact_iou; }
+};
+
+/// Train four networks that differ in nothing but what they know of 82 % of the images, and measure them.
+///
+/// @param train     photographs with boxes and truths; the truths of box images are read for the `exact` baseline alone
+/// @param held_out  photographs with truths
+/// @throws cambium::precondition_error, cambium::io_error: as the parts
+/// @determinism as train_with
+/// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 % exact
+///         and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of CityScapes) of
+///         the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not known, these are
+///         ours
+[[nodiscard]] boxes_result train_boxes(dataset const& train, dataset const& held_out,
+                                       boxes_options const& options = {});
+
+}  // namespace trainer

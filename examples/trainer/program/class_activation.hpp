@@ -24,8 +24,8 @@ struct class_activation_options {
 };
 
 struct class_activations {
-  std::vector<int> classes;           ///< of the channels
-  cambium::grid<float, 3> maps;       ///< [C,(H-1)/4+1,(W-1)/4+1] in [0,1)
+  std::vector<int> classes;      ///< of the channels
+  cambium::grid<float, 3> maps;  ///< [C,(H-1)/4+1,(W-1)/4+1] in [0,1)
 };
 
 /// A photograph as a network's input.

@@ -68,8 +68,9 @@ std::vector<class_group> read_groups(std::filesystem::path const& file, std::str
 
 std::vector<class_group> each_output_alone(std::int64_t outputs)
 {
-  cambium::expects(outputs <= 254, "a classifier of ", outputs, " outputs, but label maps hold 254 classes: groups say "
-                                   "which outputs speak of a class");
+  cambium::expects(outputs <= 254, "a classifier of ", outputs,
+                   " outputs, but label maps hold 254 classes: groups say "
+                   "which outputs speak of a class");
   std::vector<class_group> out;
   for (int c = 1; c <= outputs; ++c) out.push_back({c, std::to_string(c), {c - 1}});
   return out;
@@ -90,8 +91,9 @@ extra_head read_head(int number, std::filesystem::path const& file, std::int64_t
     } else if (ends("bias") && !biased && fits && tensor.numel() == 1) {
       out.bias = tensor.to(torch::kFloat32).item<float>(), biased = true;
     } else {
-      throw io_error(file.string() + ": tensor '" + name + "' does not belong to a head, which is one finite weight of " +
-                     std::to_string(features) + " values and one bias");
+      throw io_error(file.string() + ": tensor '" + name +
+                     "' does not belong to a head, which is one finite weight of " + std::to_string(features) +
+                     " values and one bias");
     }
   }
   if (!out.weight.defined() || !biased)

@@ -4,7 +4,7 @@
 
 #include <cambium/core/error.hpp>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 
@@ -14,7 +14,7 @@ cambium::grid<float, 2> boundary_map(pidinet& network, cambium::grid<std::uint8_
                                      std::int64_t stride, pooling how)
 {
   cambium::expects(stride >= 1, "boundary_map: a stride of ", stride);
-  torch::NoGradGuard const guard;
+  at::NoGradGuard const guard;
   auto const map = network.forward(to_tensor(photograph));
   auto const cells = (how == pooling::mean ? torch::avg_pool2d(map, stride, stride, 0, true, false)
                                            : torch::max_pool2d(map, stride, stride, 0, 1, true))[0][0]

@@ -4,7 +4,7 @@
 #include <cambium/activation/normalise.hpp>
 #include <cambium/core/error.hpp>
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -46,7 +46,7 @@ torch::Tensor resized(torch::Tensor const& rgb, double scale, classifier const& 
   };
   std::int64_t const h = extent(rgb.size(2)), w = extent(rgb.size(3));
   if (h == rgb.size(2) && w == rgb.size(3)) return rgb;
-  return torch::_upsample_bicubic2d_aa(rgb, {h, w}, false).round_().clamp_(0, 255);  // bytes, as Pillow's
+  return torch::upsample_bicubic2d(rgb, {h, w}, false).round_().clamp_(0, 255);  // bytes, as OpenCV's
 }
 
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
@@ -58,7 +58,7 @@ class_activations class_activation::of(cpu const& where, grid<std::uint8_t, 3> c
 {
   index_t const H = photograph.shape()[0], W = photograph.shape()[1];
   expects(H >= 1 && W >= 1, "class_activation: a photograph of ", H, " x ", W);
-  torch::NoGradGuard const guard;
+  at::NoGradGuard const guard;
   auto const rgb = to_tensor(photograph);
   auto const weights = network_->class_weights();
 

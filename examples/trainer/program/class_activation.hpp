@@ -39,8 +39,8 @@ struct class_activations {
 /// gradient of the log-sum-exp of the group), CAM = relu(W_S . features), without bias. Summed over scales and their
 /// mirror images at a quarter of the image's size, divided by the maximum + 1e-5. A channel that is 0 everywhere stays 0.
 ///
-/// @source step/make_cam.py of jiwoon-ahn/irn for the scales and what follows; cubic resizing with an antialiasing filter
-///         as Pillow's, to the nearest multiples of what the network wants
+/// @source step/make_cam.py of jiwoon-ahn/irn for the scales and what follows; sizes are the nearest multiples of what the
+///         network wants, cubic resizing is OpenCV's (a = -0.75, no antialiasing) where the original's is Pillow's
 class class_activation {
  public:
   /// @throws cambium::precondition_error: no scale, scales outside (0,8], a class both of a group and of a head

@@ -7,6 +7,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <chrono>

@@ -40,7 +40,9 @@ std::shared_ptr<resnet> make_backbone(irnet_training_options const& how, batch_n
   expects(!how.backbone.weights.empty(),
           "irnet: ResNet-50 needs weights: its normalisations are frozen, so that it "
           "cannot learn from nothing");
-  load_weights(*net, how.backbone.weights, {.passed_over = {"fc."}});
+  name_map names;
+  names.passed_over = {"fc."};
+  load_weights(*net, how.backbone.weights, names);
   return net;
 }
 
@@ -168,7 +170,7 @@ cambium::cams<float> cams_of(cam_network& network, weak_image const& image, irne
     auto const seen = picture_tensor(normalised(
         size == extent2{H, W} ? image.photograph : resized(image.photograph, size, sampling::pillow, kernel::bicubic)));
     kept.push_back(network.cam(torch::cat({seen, seen.flip({3})})).contiguous());
-    auto const all = cambium::as_view<float const, 4>(kept.back(), "cams_of: maps");
+    auto const all = cambium::tensor_view<float const, 4>(kept.back(), "cams_of: maps");
     maps.push_back({all[0], false});
     maps.push_back({all[1], true});
   }
@@ -278,8 +280,8 @@ boundary_and_displacement field_of(boundary_displacement_network& network, grid<
   auto const said = network.forward(torch::cat({seen, mirrored}));
   auto const logits = said.boundary.contiguous();
   auto const field = said.displacement.contiguous();
-  auto const edges = cambium::as_view<float const, 4>(logits, "field_of: boundary");
-  auto const moves = cambium::as_view<float const, 4>(field, "field_of: displacement");
+  auto const edges = cambium::tensor_view<float const, 4>(logits, "field_of: boundary");
+  auto const moves = cambium::tensor_view<float const, 4>(field, "field_of: displacement");
   extent2 const size{(H - 1) / 4 + 1, (W - 1) / 4 + 1};
   boundary_and_displacement out;
   out.boundary = cambium::boundary_from_logits(cores(how), edges[0][0], edges[1][0], size);

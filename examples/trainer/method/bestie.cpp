@@ -1,5 +1,6 @@
 #include "method/bestie.hpp"
 
+#include "data/batch.hpp"
 #include "loss/losses.hpp"
 #include "run/optimizer.hpp"
 #include "run/seed.hpp"
@@ -10,7 +11,6 @@
 #include <cambium/metric/instance_ap.hpp>
 
 #include <torch/nn/functional/upsampling.h>
-#include <torch/optim/sgd.h>
 #include <torch/utils.h>
 
 #include <algorithm>
@@ -30,7 +30,6 @@ using cambium::image_view;
 using cambium::index_t;
 using cambium::points;
 using cambium::tensor_view;
-using cambium::view;
 
 namespace {
 
@@ -67,7 +66,7 @@ class shuffled {
 };
 
 /// Maps [1,C,h,w] of a network at another size.
-torch::Tensor resized(torch::Tensor const& x, index_t height, index_t width)
+torch::Tensor at_size(torch::Tensor const& x, index_t height, index_t width)
 {
   if (x.size(2) == height && x.size(3) == width) return x;
   return torch::nn::functional::interpolate(x, torch::nn::functional::InterpolateFuncOptions()
@@ -80,12 +79,6 @@ void check_tags(weak_image const& image, std::int64_t classes)
 {
   for (auto const tag : image.tags)
     expects(0 <= tag && tag < classes, image.id, ": tag ", tag, " is outside 0..", classes - 1);
-}
-
-void expects_one_size(std::vector<torch::Tensor> const& images, std::string const& id)
-{
-  expects(images.back().sizes() == images.front().sizes(), id, ": photographs of one batch are ",
-          c10::str(images.front().sizes()), " and ", c10::str(images.back().sizes()), "; set a crop");
 }
 
 /// Evaluation for as long as it lives, and what it was before afterwards.
@@ -117,17 +110,17 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   expects(static_cast<std::int64_t>(train.class_names().size()) == C, who, ": the set has ", train.class_names().size(),
           " classes but the network ", C);
 
-  std::vector<torch::optim::OptimizerParamGroup> groups;
-  std::vector<double> times;
-  for (auto const& p : network.named_parameters()) {
-    times.push_back(options.rates_by_layer ? vgg_pam::rate_of(p.key()) : 1);
-    groups.emplace_back(std::vector<torch::Tensor>{p.value()},
-                        std::make_unique<torch::optim::SGDOptions>(torch::optim::SGDOptions(options.rate)
-                                                                       .momentum(options.momentum)
-                                                                       .nesterov(options.momentum > 0)
-                                                                       .weight_decay(options.weight_decay)));
-  }
-  torch::optim::SGD sgd(std::move(groups), torch::optim::SGDOptions(options.rate));
+  auto const per_epoch =
+      static_cast<std::int64_t>((train.size() + static_cast<std::size_t>(options.batch) - 1) / options.batch);
+  std::vector<parameter_group> groups;
+  for (auto const& p : network.named_parameters())
+    groups.push_back({{p.value()}, options.rates_by_layer ? vgg_pam::rate_of(p.key()) : 1});
+  step_schedule falling;
+  falling.base = options.rate;
+  for (auto const epoch : options.falls) falling.at.push_back((epoch - 1) * per_epoch);
+  auto sgd = optimizer::sgd(
+      groups, rates_of(falling),
+      {.weight_decay = options.weight_decay, .momentum = options.momentum, .nesterov = options.momentum > 0});
 
   network.train();
   stopwatch const time;
@@ -135,29 +128,25 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   double mean = 0;
   std::int64_t step = 0;
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
-    double rate = options.rate;
-    for (auto const at : options.falls) rate *= epoch >= at ? 0.1 : 1;
-    for (std::size_t i = 0; i < times.size(); ++i) sgd.param_groups()[i].options().set_lr(rate * times[i]);
     double sum = 0;
     std::int64_t batches = 0;
     for (std::size_t begin = 0; begin < train.size(); begin += static_cast<std::size_t>(options.batch)) {
       std::size_t const end = std::min(train.size(), begin + static_cast<std::size_t>(options.batch));
       std::vector<torch::Tensor> seen;
-      auto tags = torch::zeros({static_cast<std::int64_t>(end - begin), C});
+      std::vector<std::vector<std::int32_t>> tags;
       for (std::size_t k = begin; k < end; ++k) {
         auto const at = static_cast<std::uint64_t>(epoch - 1) * train.size() + k;
         std::size_t const item = images.item(at);
         auto const image = train.load(item);
         check_tags(image, C);
-        dice random(item_seed(options.seed, chance::augmentation, at / train.size(), item));
-        seen.push_back(make_sample(image.photograph.view(), {}, {}, options.samples, random).image);
-        expects_one_size(seen, image.id);
-        for (auto const tag : image.tags) tags[static_cast<std::int64_t>(k - begin)][tag] = 1;
+        auto const seed = item_seed(options.seed, chance::augmentation, at / train.size(), item);
+        seen.push_back(to_tensor(augment_pam({image.photograph, {}, {}, {}}, seed, options.samples).photograph));
+        tags.push_back(image.tags);
       }
       sgd.zero_grad();
-      auto const loss = multilabel_soft_margin(network.forward(torch::stack(seen)), tags);
+      auto const loss = multilabel_soft_margin(network.forward(torch::stack(seen)), multi_hot(tags, C));
       loss.backward();
-      sgd.step();
+      double const rate = sgd.step();
       double const value = loss.item<double>();
       sum += value, ++batches, ++step;
       if (each)
@@ -185,9 +174,9 @@ std::vector<points> find_cues(dataset const& images, vgg_pam& network, cue_optio
     auto const image = images.load(i);
     check_tags(image, network.classes());
     auto const H = image.photograph.shape()[0], W = image.photograph.shape()[1];
-    auto seen = normalised_photograph(image.photograph.view());
+    auto seen = to_tensor(normalised(image.photograph)).unsqueeze(0);
     if (options.squash.height > 0 && options.squash.width > 0)
-      seen = resized(seen, options.squash.height, options.squash.width);
+      seen = at_size(seen, options.squash.height, options.squash.width);
     auto const maps = network.maps(torch::cat({seen, seen.flip(3)})).contiguous();
     out.push_back(cambium::bestie_peaks(where, tensor_view<float const, 3>(maps[0], image.id + ": class maps"),
                                         tensor_view<float const, 3>(maps[1], image.id + ": class maps"), {H, W},
@@ -295,9 +284,9 @@ label_quality pseudo_label_quality(dataset const& images, semantic_maps const& s
 
 // --- 5 the instance network -----------------------------------------------------------------------
 
-bestie_options small_bestie(std::int64_t steps)
+bestie_training_options small_bestie(std::int64_t steps, index_t side)
 {
-  bestie_options out;
+  bestie_training_options out;
   out.steps = steps;
   out.batch = 8;
   out.rate = 3e-3;
@@ -306,15 +295,25 @@ bestie_options small_bestie(std::int64_t steps)
   out.transfer.labels.smallest = out.refine.smallest = 20;
   out.refine.groups.kernel = 15;
   out.refine.groups.apart = 24;
-  out.samples = {.colours = {.often = 0.5, .brightness = 0.2, .contrast = 0.2}};
+  out.samples.photometric = {.brightness = 8, .contrast_low = 0.8, .contrast_high = 1.2, .hue = 0};
+  out.samples.long_side = out.samples.crop = side;
+  out.samples.multiple = 1;
+  out.samples.scales = {1};
   return out;
 }
 
 namespace {
 
+grid<std::int32_t, 2> integers(grid<std::uint8_t, 2> const& map)
+{
+  grid<std::int32_t, 2> out(map.shape()[0], map.shape()[1]);
+  std::copy(map.cells().begin(), map.cells().end(), out.cells().begin());
+  return out;
+}
+
 /// A batch: what is seen and what it is taught.
 struct lesson {
-  torch::Tensor image, semantic;         ///< [B,3,H,W], [B,H,W] uint8
+  torch::Tensor image, semantic;         ///< [B,3,H,W], [B,H,W] int32
   torch::Tensor centre, offset, weight;  ///< [B,C,H,W], [B,2,H,W], [B,1,H,W]
   std::vector<std::vector<std::int32_t>> classes;
   std::vector<points> cues;
@@ -325,7 +324,8 @@ struct refined_labels {
   torch::Tensor centre, offset, weight;
 };
 
-refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& of, bestie_options const& options)
+refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& of,
+                       bestie_training_options const& options)
 {
   auto const seg = said.seg.detach().contiguous(), centre = said.centre.detach().contiguous(),
              offset = said.offset.detach().contiguous();
@@ -337,7 +337,7 @@ refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& 
     for (std::int64_t b = 0; b < B; ++b) {
       auto const at = static_cast<std::size_t>(b);
       cambium::bestie_refined_offsets_into(where, tensor_view<float const, 3>(offset[b], "offsets"),
-                                           tensor_view<std::uint8_t const, 2>(of.semantic[b], "semantic"),
+                                           tensor_view<std::int32_t const, 2>(of.semantic[b], "semantic"),
                                            of.classes[at], of.cues[at], C, options.border,
                                            tensor_view<float, 3>(out.offset[b], "offsets"),
                                            tensor_view<float, 2>(out.weight[b][0], "weights"));
@@ -347,7 +347,7 @@ refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& 
   cambium::bestie_batch<float> const in{tensor_view<float const, 4>(seg, "logits"),
                                         tensor_view<float const, 4>(centre, "centres"),
                                         tensor_view<float const, 4>(offset, "offsets")};
-  auto got = cambium::bestie_refined_labels(where, in, tensor_view<std::uint8_t const, 3>(of.semantic, "semantic"),
+  auto got = cambium::bestie_refined_labels(where, in, tensor_view<std::int32_t const, 3>(of.semantic, "semantic"),
                                             of.classes, options.refine);
   return {cambium::into_tensor(std::move(got.centre)), cambium::into_tensor(std::move(got.offset)),
           cambium::into_tensor(std::move(got.weight)).unsqueeze(1)};
@@ -356,7 +356,7 @@ refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& 
 }  // namespace
 
 journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, std::vector<points> const& cues,
-                           bestie_network& network, bestie_options const& options, step_listener const& each)
+                           bestie_network& network, bestie_training_options const& options, step_listener const& each)
 {
   char const* const who = "train_bestie";
   auto const C = network.classes();
@@ -389,14 +389,14 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
       std::size_t const item = images.item(n);
       auto const image = train.load(item);
       check_tags(image, C);
-      dice random(item_seed(options.seed, chance::augmentation, n / train.size(), item));
       auto const used = transfer.score == cambium::cue_score::exact
                             ? cues[item]
                             : cambium::confident_points(cues[item], transfer.pseudo_thresh);
-      auto one = make_sample(image.photograph.view(), semantic[item].view(), used, options.samples, random);
-      seen.push_back(one.image), maps.push_back(one.semantic);
-      expects_one_size(seen, image.id);
-      out.classes.push_back(image.tags), out.cues.push_back(std::move(one.cues));
+      auto const changed =
+          augment_bestie({image.photograph, {integers(semantic[item])}, used, {}},
+                         item_seed(options.seed, chance::augmentation, n / train.size(), item), options.samples);
+      seen.push_back(to_tensor(changed.photograph)), maps.push_back(to_tensor(changed.maps[0]).to(torch::kInt));
+      out.classes.push_back(image.tags), out.cues.push_back(changed.points);
     }
     out.image = torch::stack(seen), out.semantic = torch::stack(maps);
     auto const H = out.image.size(2), W = out.image.size(3);
@@ -405,7 +405,7 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     out.weight = torch::empty({options.batch, 1, H, W});
     for (std::int64_t b = 0; b < options.batch; ++b)
       cambium::bestie_pseudo_labels_into(
-          where, tensor_view<std::uint8_t const, 2>(out.semantic[b], "semantic"),
+          where, tensor_view<std::int32_t const, 2>(out.semantic[b], "semantic"),
           out.classes[static_cast<std::size_t>(b)], out.cues[static_cast<std::size_t>(b)], transfer,
           {tensor_view<float, 3>(out.centre[b], "centres"), tensor_view<float, 3>(out.offset[b], "offsets"),
            tensor_view<float, 2>(out.weight[b][0], "weights")});
@@ -458,19 +458,19 @@ bestie_inference_options small_bestie_inference()
   return out;
 }
 
-cambium::bestie_labels bestie_find(view<std::uint8_t const, 3> photograph, bestie_network& network,
+cambium::bestie_labels bestie_find(grid<std::uint8_t, 3> const& photograph, bestie_network& network,
                                    bestie_inference_options const& options)
 {
   expects(options.multiple >= 1, "bestie_find: multiple is ", options.multiple);
   looking const now(network);
   auto const m = std::lcm(options.multiple, network.multiple());
-  auto const H = photograph.extent[0], W = photograph.extent[1];
+  auto const H = photograph.shape()[0], W = photograph.shape()[1];
   auto const up = [&](index_t side) { return (side + m - 1) / m * m; };
-  auto seen = normalised_photograph(photograph);
-  seen = resized(seen, up(H), up(W));
+  auto seen = to_tensor(normalised(photograph)).unsqueeze(0);
+  seen = at_size(seen, up(H), up(W));
   auto const said = network.forward(options.flip ? torch::cat({seen, seen.flip(3)}) : seen);
-  auto const seg = resized(said.seg, H, W).contiguous(), centre = resized(said.centre, H, W).contiguous(),
-             offset = resized(said.offset, H, W).contiguous();
+  auto const seg = at_size(said.seg, H, W).contiguous(), centre = at_size(said.centre, H, W).contiguous(),
+             offset = at_size(said.offset, H, W).contiguous();
   auto const part = [&](std::int64_t b) {
     return cambium::bestie_output<float>{tensor_view<float const, 3>(seg[b], "logits"),
                                          tensor_view<float const, 3>(centre[b], "centres"),
@@ -487,12 +487,13 @@ bestie_scores evaluate_bestie(dataset const& held_out, bestie_network& network, 
   std::vector<cambium::image_result> results;
   for (std::size_t i = 0; i < held_out.size(); ++i) {
     auto const truth = held_out.truth(i);
-    auto const found = bestie_find(held_out.load(i).photograph.view(), network, options).objects;
+    auto const found = bestie_find(held_out.load(i).photograph, network, options).objects;
     cambium::image_result r;
     for (auto const& o : found.found) r.predicted.push_back(o.category), r.score.push_back(static_cast<float>(o.score));
     for (auto const& o : truth.found) r.truth.push_back(o.category);
     r.iou = cambium::label_iou(found.label, static_cast<index_t>(found.found.size()), truth.label,
-                               static_cast<index_t>(truth.found.size()), cambium::label::ignore);
+                               static_cast<index_t>(truth.found.size()),
+                               truth.found.size() < cambium::label::ignore ? cambium::label::ignore : -1);
     results.push_back(std::move(r));
   }
   auto const ap = [&](double threshold) { return cambium::instance_ap(results, threshold).mean; };

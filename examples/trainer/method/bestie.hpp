@@ -10,8 +10,8 @@
 //
 // Each step can be taken alone.
 
+#include "data/augment.hpp"
 #include "data/dataset.hpp"
-#include "method/sample.hpp"
 #include "network/bestie_network.hpp"
 #include "network/vgg_pam.hpp"
 #include "run/journal.hpp"
@@ -38,7 +38,7 @@ struct peak_classifier_options {
   std::vector<std::int64_t> falls{5, 10};  ///< a tenth from these epochs on, counted from 1
   double momentum = 0.9;                   ///< Nesterov's
   double weight_decay = 5e-4;
-  sample_options samples = peak_classifier_sample();
+  pam_options samples{};
   std::uint64_t seed = 1;
 };
 
@@ -99,7 +99,7 @@ struct label_quality {
 
 // --- 5 the instance network -----------------------------------------------------------------------
 
-struct bestie_options {
+struct bestie_training_options {
   std::int64_t steps = 50000;
   std::int64_t batch = 16;
   double rate = 5e-5;
@@ -114,24 +114,25 @@ struct bestie_options {
   cambium::bestie_transfer_options transfer{};              ///< its `sup` is set from `cues`
   cambium::bestie_refine_options refine{};
   cambium::border_points border = cambium::border_points::drop;
-  sample_options samples = bestie_sample();
+  bestie_options samples{};
   std::uint64_t seed = 3407;
   int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
 };
 
-/// Settings for two cores and images of about 100 pixels: small windows, large rates, `steps` steps.
-[[nodiscard]] bestie_options small_bestie(std::int64_t steps);
+/// Settings for two cores and square photographs of `side` pixels, about 100: as they are but for light and flip, small
+/// windows, large rates, `steps` steps.
+[[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
 
 /// Trains an instance network.
 /// @param semantic  one an image, see read_semantic_maps
 /// @param cues      one list an image; categories are classes
 /// @return the last step's losses: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label
-/// @throws cambium::precondition_error: lists of another length, a network of other classes, photographs of differing
-///         sizes without a crop
+/// @throws cambium::precondition_error: lists of another length, a network of other classes, semantic maps of other
+///         sizes than their photographs, a crop that is no multiple of what the network needs
 /// @source main.py of clovaai/BESTIE
 journal_entry train_bestie(dataset const& train, semantic_maps const& semantic,
                            std::vector<cambium::points> const& cues, bestie_network& network,
-                           bestie_options const& options, step_listener const& each = {});
+                           bestie_training_options const& options, step_listener const& each = {});
 
 // --- 6 instances ----------------------------------------------------------------------------------
 
@@ -146,7 +147,7 @@ struct bestie_inference_options {
 [[nodiscard]] bestie_inference_options small_bestie_inference();
 
 /// The instances of a photograph; classes from 0.
-[[nodiscard]] cambium::bestie_labels bestie_find(cambium::view<std::uint8_t const, 3> photograph,
+[[nodiscard]] cambium::bestie_labels bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
                                                  bestie_network& network, bestie_inference_options const& options = {});
 
 struct bestie_scores {

@@ -47,13 +47,13 @@ std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options nor
   return make_chain(std::move(conv), make_batch_norm(out, norm), torch::nn::ReLU());
 }
 
-/// A 5x5 convolution of each channel by itself, then a 1x1 one over all: inside one Sequential more than it needs, since
-/// the original stacks several.
-std::shared_ptr<chain> separable(std::int64_t in, std::int64_t out, batch_norm_options norm)
+/// What joins and heads convolve with: 5x5 of each channel by itself, then 1x1 over all; or 3x3 over all. Inside one chain
+/// more than it needs, since the original stacks several.
+std::shared_ptr<chain> joined(std::int64_t in, std::int64_t out, bool separable, batch_norm_options norm)
 {
-  auto one = make_chain(normalised(convolution(in, in, 5, 1, in), norm), convolution(in, out, 1),
-                        make_batch_norm(out, norm), torch::nn::ReLU());
-  return make_chain(std::move(one));
+  if (!separable) return make_chain(normalised(convolution(in, out, 3), norm));
+  return make_chain(make_chain(normalised(convolution(in, in, 5, 1, in), norm), convolution(in, out, 1),
+                               make_batch_norm(out, norm), torch::nn::ReLU()));
 }
 
 /// The mean of the image as a branch of the pyramid. It has no normalisation: a mean is one value a channel.
@@ -116,7 +116,7 @@ class deeplab_decoder : public torch::nn::Module {
     std::int64_t from = options.pyramid;
     for (std::size_t i = 0; i < 3; ++i) {
       project_.push_back(normalised(convolution(in[3 - i], options.skips[i], 1), norm));
-      fuse_.push_back(separable(from + options.skips[i], options.channels, norm));
+      fuse_.push_back(joined(from + options.skips[i], options.channels, all.separable, norm));
       project->push_back(project_.back());
       fuse->push_back(fuse_.back());
       from = options.channels;
@@ -147,12 +147,12 @@ class deeplab_head : public torch::nn::Module {
     std::string name;
     std::int64_t inside, channels;
   };
-  deeplab_head(std::int64_t in, std::vector<output> const& outputs, double bn_momentum)
+  deeplab_head(std::int64_t in, std::vector<output> const& outputs, panoptic_deeplab_options const& options)
   {
     torch::nn::ModuleDict all;
     torch::OrderedDict<std::string, std::shared_ptr<torch::nn::Module>> items;
     for (auto const& o : outputs) {
-      steps_.push_back(make_chain(separable(in, o.inside, {batch_norm::live, bn_momentum}),
+      steps_.push_back(make_chain(joined(in, o.inside, options.separable, {batch_norm::live, options.bn_momentum}),
                                   torch::nn::Conv2d(torch::nn::Conv2dOptions(o.inside, o.channels, 1))));
       items.insert(o.name, steps_.back());
     }
@@ -192,10 +192,10 @@ panoptic_deeplab::panoptic_deeplab(std::shared_ptr<resnet> backbone, std::int64_
   instance_ = std::make_shared<deeplab_decoder>(in, options.instance, options);
   using outputs = std::vector<deeplab_head::output>;
   semantic_head_ = std::make_shared<deeplab_head>(options.semantic.channels,
-                                                  outputs{{"seg", options.seg_head, classes + 1}}, options.bn_momentum);
+                                                  outputs{{"seg", options.seg_head, classes + 1}}, options);
   instance_head_ = std::make_shared<deeplab_head>(
       options.instance.channels, outputs{{"center", options.centre_head, classes}, {"offset", options.offset_head, 2}},
-      options.bn_momentum);
+      options);
   auto const decoder = std::make_shared<torch::nn::Module>();
   decoder->register_module("semantic_decoder", semantic_);
   decoder->register_module("semantic_head", semantic_head_);
@@ -227,11 +227,13 @@ std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std
 {
   resnet_options body;
   body.pool = false;
+  body.strides = {2, 2, 2, 1};
   panoptic_deeplab_options options;
   options.semantic = {2 * width, {2 * width, width, width}, 2 * width};
   options.instance = {2 * width, {2 * width, width, width}, 2 * width};
   options.rates = {1, 2, 3};
   options.seg_head = options.centre_head = options.offset_head = 2 * width;
+  options.separable = false;
   options.dropout = 0;
   options.bn_momentum = 0.1;
   options.deviation = 0;

@@ -1,0 +1,75 @@
+#pragma once
+// cambium's losses as nodes of autograd. All take tensors of the CPU and a policy that says with how many threads; all
+// return a tensor without axes that backward() can be called on, once differentiable. Network outputs are float or double
+// and are copied where they are not row-major without gaps (channels-last networks). Targets get no gradient.
+//
+// Every one throws cambium::precondition_error naming the tensor: undefined, not on the CPU, another type, rank or shape
+// than here, NaN or infinite values, labels outside their range.
+
+#include <cambium/exec/cpu.hpp>
+#include <cambium/loss/affinity_displacement.hpp>
+#include <cambium/loss/guided.hpp>
+#include <cambium/loss/hard_pixels.hpp>
+#include <cambium/loss/label_uncertainty.hpp>
+
+#include <ATen/core/Tensor.h>
+
+namespace trainer {
+
+/// IRNet's loss of boundaries and displacements: cambium::affinity_displacement_loss, total().
+///
+/// @param boundary      [B,1,H,W] or [B,H,W] logits
+/// @param displacement  [B,2,H,W] (dy,dx) of boundary's type; or undefined: then there are no field terms
+/// @param labels        [B,H,W] int32: 0 background, label::ignore and below 0 drop their pairs
+/// @param parts         if not null, the values of the parts are written there
+[[nodiscard]] at::Tensor affinity_displacement(cambium::cpu const& where, at::Tensor const& boundary,
+                                               at::Tensor const& displacement, at::Tensor const& labels,
+                                               cambium::affinity_loss_options const& options = {},
+                                               cambium::affinity_loss_values* parts = nullptr);
+
+/// Cross entropy over labelled pixels: cambium::cross_entropy.
+///
+/// @param logits  [B,C,H,W]
+/// @param labels  [B,H,W] uint8, int32 or int64: 0..C-1 or label::ignore
+[[nodiscard]] at::Tensor cross_entropy(cambium::cpu const& where, at::Tensor const& logits, at::Tensor const& labels);
+
+/// Cross entropy over the hardest pixels of a batch: cambium::hardest_pixels_cross_entropy. Parameters as cross_entropy.
+[[nodiscard]] at::Tensor hardest_pixels_cross_entropy(cambium::cpu const& where, at::Tensor const& logits,
+                                                      at::Tensor const& labels,
+                                                      cambium::hard_pixel_options const& options = {});
+
+/// Square errors of the guided pixels: cambium::guided_square_error.
+///
+/// @param output  [B,C,H,W]
+/// @param target  [B,C,H,W] of output's type
+/// @param weight  [B,1,H,W] of output's type, >= 0
+[[nodiscard]] at::Tensor guided_square_error(cambium::cpu const& where, at::Tensor const& output,
+                                             at::Tensor const& target, at::Tensor const& weight,
+                                             cambium::guided_options const& options = {});
+
+/// Absolute errors of the guided pixels: cambium::guided_absolute_error. Parameters as guided_square_error.
+[[nodiscard]] at::Tensor guided_absolute_error(cambium::cpu const& where, at::Tensor const& output,
+                                               at::Tensor const& target, at::Tensor const& weight,
+                                               cambium::guided_options const& options = {});
+
+/// Cross entropy with an expected probability in boxes: cambium::label_uncertainty_loss.
+///
+/// @param mean          [B,C,H,W] of the logits
+/// @param log_variance  [B,C,H,W] or [B,1,H,W], of mean's type
+/// @param target        [B,C,H,W] in [0,1], of mean's type
+/// @param trusted       [B,C,H,W] or [B,1,H,W] uint8: cambium::trust
+/// @param counted       if not null, value and counts of cells are written there
+[[nodiscard]] at::Tensor label_uncertainty(cambium::cpu const& where, at::Tensor const& mean,
+                                           at::Tensor const& log_variance, at::Tensor const& target,
+                                           at::Tensor const& trusted,
+                                           cambium::label_uncertainty_options const& options = {},
+                                           cambium::label_uncertainty_value* counted = nullptr);
+
+/// Is each class somewhere in the image? Binary cross entropy, the mean over classes, then over images.
+///
+/// @param logits  [B,C]
+/// @param tags    [B,C] of logits' type: 1 where the class is in the image, 0 where it is not
+/// @source torch::nn::functional::multilabel_soft_margin_loss, which looks at neither the range of the tags nor NaN
+[[nodiscard]] at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags);
+
+}  // namespace trainer

@@ -1,0 +1,196 @@
+#pragma once
+// The door to LibTorch: tensors of the host as views and grids as tensors, without a copy, and losses that know their
+// gradients as nodes of autograd. Needs LibTorch, so no other header and no test of cambium's own includes it.
+
+#include <cambium/core/error.hpp>
+#include <cambium/core/memory.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// A tensor's shape, type and place for messages: "float [2,3,8,8] on cpu".
+inline std::string described(at::Tensor const& tensor)
+{
+  if (!tensor.defined()) return "undefined";
+  std::ostringstream text;
+  text << c10::toString(tensor.scalar_type()) << " [";
+  for (std::int64_t r = 0; r < tensor.dim(); ++r) text << (r ? "," : "") << tensor.size(r);
+  text << "] on " << tensor.device();
+  return text.str();
+}
+
+/// Look at the cells of a tensor as a view. Nothing is copied or owned: the tensor must outlive the view.
+///
+///   auto const scores = tensor_view<float const, 3>(output[0].detach(), "scores");   // keep the tensor, too
+///
+/// A view of const cells reads any tensor, also one that autograd knows. A view that writes is refused for tensors
+/// that need gradients, leaves or not and whether or not autograd is off: autograd could not see what is written.
+/// Say `tensor.detach()`, which shares the cells, where that is meant. The tensor's version is then counted up once, as
+/// LibTorch's own operations in place do, so that a backward pass that needed the old cells fails and is not wrong.
+///
+/// @tparam T     the cell type; const to read, otherwise to write
+/// @param tensor  of the host, strided, row-major without gaps, with `Rank` axes of T
+/// @param what    names it in messages
+///
+/// @throws precondition_error: a tensor that is undefined, elsewhere than on the CPU, sparse, quantised, of another type
+///         or rank, channels-last or otherwise not contiguous, lazily negated or conjugated; to write: one that needs
+///         gradients
+template <class T, int Rank>
+[[nodiscard]] view<T, Rank> tensor_view(at::Tensor const& tensor, std::string const& what = "tensor")
+{
+  using cell = std::remove_const_t<T>;
+  expects(tensor.defined(), what, " is an undefined tensor");
+  std::string const is = what + " is " + described(tensor);
+  expects(!tensor.is_cuda(), is, "; this door leads to the CPU, one for CUDA is not there yet: copy it with .cpu()");
+  expects(tensor.device().is_cpu(), is, "; expected a tensor on the CPU");
+  expects(!tensor.is_quantized(), is, " and quantised; say .dequantize()");
+  expects(tensor.layout() == c10::kStrided && tensor.has_storage(), is,
+          " and has no dense memory (sparse, mkldnn, or a wrapper); say .to_dense()");
+  constexpr auto type = c10::CppTypeToScalarType<cell>::value;
+  expects(tensor.scalar_type() == type, is, "; expected ", c10::toString(type));
+  expects(tensor.dim() == Rank, is, " with ", static_cast<index_t>(tensor.dim()), " axes; expected ", Rank);
+  expects(!tensor.is_neg() && !tensor.is_conj(), is, " and lazily negated or conjugated; say .resolve_neg()");
+  if (!tensor.is_contiguous()) {
+    bool const last = Rank == 4 && tensor.is_contiguous(c10::MemoryFormat::ChannelsLast);
+    expects(false, is, last ? " and channels-last" : " and has gaps or permuted axes",
+            "; expected row-major without gaps: say .contiguous()");
+  }
+  index_t extents[Rank];
+  for (int r = 0; r < Rank; ++r) extents[r] = static_cast<index_t>(tensor.size(r));
+  if constexpr (!std::is_const_v<T>) {
+    expects(!tensor.requires_grad(), is,
+            " and needs gradients; autograd would not see what is written: say .detach() where that is meant");
+    if (!tensor.is_inference()) tensor.unsafeGetTensorImpl()->bump_version();
+  }
+  return {tensor.data_ptr<cell>(), extents};
+}
+
+/// Move the cells of a grid into a tensor of the same shape. Nothing is copied; the grid is empty afterwards, and the
+/// tensor and what shares its memory keep the cells alive.
+///
+///   at::Tensor scores = into_tensor(random_walk(cpu{}, cams, transition));   // [C,H,W] on the CPU
+template <class T, int Rank>
+[[nodiscard]] at::Tensor into_tensor(grid<T, Rank>&& from)
+{
+  std::array<std::int64_t, Rank> sizes;
+  for (std::size_t r = 0; r < Rank; ++r) sizes[r] = static_cast<std::int64_t>(from.shape()[r]);
+  auto const options = at::TensorOptions().dtype(c10::CppTypeToScalarType<T>::value);
+  auto const cells = std::make_shared<cells_t<T>>(std::move(from.cells()));
+  from = grid<T, Rank>();
+  if (cells->empty()) return at::empty(sizes, options);
+  return at::from_blob(cells->data(), sizes, [cells](void*) {}, options);
+}
+
+/// What a loss says of its inputs.
+struct loss_and_gradients {
+  double value = 0;
+  std::vector<at::Tensor> gradients;  ///< d value / d input: one an input, in their order, of its shape and type
+};
+
+/// A loss and its gradients, moved out of cambium's grids.
+template <class T, int... Rank>
+[[nodiscard]] loss_and_gradients with_gradients(double value, grid<T, Rank>&&... by_input)
+{
+  loss_and_gradients out{value, {}};
+  (out.gradients.push_back(into_tensor(std::move(by_input))), ...);
+  return out;
+}
+
+/// Passes its inputs on, and throws when a derivative asks for its own.
+struct once_differentiable : torch::autograd::Function<once_differentiable> {
+  static at::Tensor forward(torch::autograd::AutogradContext*, at::Tensor const& gradient) { return gradient.clone(); }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 torch::autograd::variable_list const&)
+  {
+    throw precondition_error("differentiable: a loss of cambium has a gradient but no second derivative");
+  }
+};
+
+/// The node of autograd behind differentiable(): gradients are computed with the value, and scaled on the way back.
+struct loss_node : torch::autograd::Function<loss_node> {
+  using rule = std::function<loss_and_gradients(at::TensorList)>;
+
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList inputs, rule const& loss)
+  {
+    loss_and_gradients got = loss(inputs);
+    expects(got.gradients.size() == inputs.size(), "differentiable: the loss gave ", got.gradients.size(),
+            " gradients for ", inputs.size(), " inputs");
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      at::Tensor const& by = got.gradients[i];
+      expects(by.defined() && by.sizes() == inputs[i].sizes() && by.scalar_type() == inputs[i].scalar_type() &&
+                  by.device() == inputs[i].device(),
+              "differentiable: input ", i, " is ", described(inputs[i]), " but its gradient is ", described(by));
+    }
+    context->save_for_backward(std::move(got.gradients));
+    return at::full({}, got.value, inputs[0].options().layout(c10::kStrided).requires_grad(false));
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list const& by_loss)
+  {
+    auto const gradients = context->get_saved_variables();
+    bool const again = at::GradMode::is_enabled();  // create_graph: somebody may differentiate what is returned
+    torch::autograd::variable_list out(gradients.size() + 1);  // the last one is the rule's, which has none
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!context->needs_input_grad(i)) continue;
+      at::NoGradGuard const constant;
+      out[i] = gradients[i] * by_loss[0].to(gradients[i].scalar_type());
+    }
+    if (again)
+      for (at::Tensor& gradient : out)
+        if (gradient.defined()) gradient = once_differentiable::apply(gradient.requires_grad_());
+    return out;
+  }
+};
+
+/// Make a loss that computes its own gradient a node of autograd.
+///
+///   at::Tensor const loss = differentiable({logits}, [&](at::Tensor const& z) {
+///     auto got = cross_entropy(cpu{}, tensor_view<float const, 4>(z, "logits"), labels);
+///     return with_gradients(got.value, std::move(got.gradient));
+///   });
+///   loss.backward();
+///
+/// The loss is called once, at once, with autograd off. What it captures gets no gradient; only the inputs do.
+///
+/// @param inputs  floating-point tensors, one at least: what the loss is differentiated by
+/// @param loss    takes as many tensors and returns loss_and_gradients
+/// @return the value: a tensor without axes, of the first input's type, whose backward pass scales the gradients
+///
+/// @throws precondition_error: an undefined input or one that is no floating-point tensor; gradients of another number,
+///         shape, type or place than the inputs; a second derivative. What `loss` throws comes through
+template <std::size_t N, class Loss>
+  requires std::is_same_v<decltype(std::apply(std::declval<Loss const&>(), std::declval<std::array<at::Tensor, N>>())),
+                          loss_and_gradients>
+[[nodiscard]] at::Tensor differentiable(at::Tensor const (&inputs)[N], Loss const& loss)
+{
+  for (std::size_t i = 0; i < N; ++i)
+    expects(inputs[i].defined() && at::isFloatingType(inputs[i].scalar_type()), "differentiable: input ", i, " is ",
+            described(inputs[i]), "; expected a floating-point tensor");
+  at::TensorList list(inputs, N);
+  loss_node::rule const call = [&loss](at::TensorList all) {
+    std::array<at::Tensor, N> each;
+    std::copy(all.begin(), all.end(), each.begin());
+    return std::apply(loss, each);
+  };
+  return loss_node::apply(list, call);
+}
+
+}  // namespace cambium

@@ -16,7 +16,7 @@ using cambium::index_t;
 
 namespace {
 
-void check(sample const& s, char const* who)
+void check(labelled_photograph const& s, char const* who)
 {
   index_t const H = s.photograph.shape()[0], W = s.photograph.shape()[1];
   expects(H >= 1 && W >= 1 && s.photograph.shape()[2] == 3, who, ": the photograph is ", s.photograph.view(),
@@ -74,11 +74,11 @@ index_t random_offset(index_t side, index_t crop, dice& d)
 
 }  // namespace
 
-sample resized(sample const& from, extent2 to, sampling rules, kernel shape, point_rule rule)
+labelled_photograph resized(labelled_photograph const& from, extent2 to, sampling rules, kernel shape, point_rule rule)
 {
   check(from, "resized");
   index_t const H = from.photograph.shape()[0], W = from.photograph.shape()[1];
-  sample out;
+  labelled_photograph out;
   out.photograph = resized(from.photograph, to, rules, shape);
   for (auto const& m : from.maps) out.maps.push_back(resized(m, to, rules));
   for (cambium::point p : from.points) {
@@ -98,7 +98,7 @@ sample resized(sample const& from, extent2 to, sampling rules, kernel shape, poi
   return out;
 }
 
-void flip(sample& s)
+void flip(labelled_photograph& s)
 {
   check(s, "flip");
   index_t const W = s.photograph.shape()[1];
@@ -124,7 +124,8 @@ window random_window(extent2 photograph, extent2 crop, dice& d)
   return {top, random_offset(photograph.width, crop.width, d), crop.height, crop.width};
 }
 
-augmented cropped(sample const& from, window const& w, std::int32_t fill, colour_scale const& colours, point_rule rule)
+augmented cropped(labelled_photograph const& from, window const& w, std::int32_t fill, colour_scale const& colours,
+                  point_rule rule)
 {
   check(from, "cropped");
   expects(w.height >= 1 && w.width >= 1, "cropped: a window of ", w.height, " x ", w.width, " pixels");
@@ -170,13 +171,13 @@ augmented cropped(sample const& from, window const& w, std::int32_t fill, colour
 
 grid<float, 3> normalised(grid<std::uint8_t, 3> const& photograph, colour_scale const& colours)
 {
-  sample s;
+  labelled_photograph s;
   s.photograph = photograph;
   window const whole{0, 0, photograph.shape()[0], photograph.shape()[1]};
   return std::move(cropped(s, whole, 0, colours).photograph);
 }
 
-augmented augment_irnet_cam(sample const& from, std::uint64_t seed, irnet_cam_options const& o)
+augmented augment_irnet_cam(labelled_photograph const& from, std::uint64_t seed, irnet_cam_augmentation const& o)
 {
   check(from, "augment_irnet_cam");
   check_chance(o.flip, "augment_irnet_cam");
@@ -187,13 +188,14 @@ augmented augment_irnet_cam(sample const& from, std::uint64_t seed, irnet_cam_op
   index_t const side = std::max(from.photograph.shape()[0], from.photograph.shape()[1]);
   double const factor =
       static_cast<double>(o.shortest + d.below(o.longest - o.shortest + 1)) / static_cast<double>(side);
-  sample s = resized(from, scaled(from.photograph, factor), sampling::pillow, kernel::bicubic);
+  labelled_photograph s = resized(from, scaled(from.photograph, factor), sampling::pillow, kernel::bicubic);
   if (d.chance(o.flip)) flip(s);
   extent2 const size{s.photograph.shape()[0], s.photograph.shape()[1]};
   return cropped(s, random_window(size, {o.crop, o.crop}, d), o.fill, o.colours);
 }
 
-augmented augment_irnet_affinity(sample const& from, std::uint64_t seed, irnet_affinity_options const& o)
+augmented augment_irnet_affinity(labelled_photograph const& from, std::uint64_t seed,
+                                 irnet_affinity_augmentation const& o)
 {
   check(from, "augment_irnet_affinity");
   check_chance(o.flip, "augment_irnet_affinity");
@@ -201,7 +203,8 @@ augmented augment_irnet_affinity(sample const& from, std::uint64_t seed, irnet_a
   expects(o.smallest > 0 && o.smallest <= o.largest && o.largest <= 64, "augment_irnet_affinity: the scale is from ",
           o.smallest, " to ", o.largest, "; expected numbers in (0,64]");
   dice d(seed);
-  sample s = resized(from, scaled(from.photograph, d(o.smallest, o.largest)), sampling::pillow, kernel::bicubic);
+  labelled_photograph s =
+      resized(from, scaled(from.photograph, d(o.smallest, o.largest)), sampling::pillow, kernel::bicubic);
   if (d.chance(o.flip)) flip(s);
   extent2 const size{s.photograph.shape()[0], s.photograph.shape()[1]};
   return cropped(s, random_window(size, {o.crop, o.crop}, d), o.fill, o.colours);
@@ -212,7 +215,7 @@ grid<std::int32_t, 2> quarter(grid<std::int32_t, 2> const& map)
   return resized(map, {scaled(map.shape()[0], 0.25), scaled(map.shape()[1], 0.25)}, sampling::pillow);
 }
 
-augmented augment_bestie(sample const& from, std::uint64_t seed, bestie_options const& o)
+augmented augment_bestie(labelled_photograph const& from, std::uint64_t seed, bestie_augmentation const& o)
 {
   char const* const who = "augment_bestie";
   check(from, who);
@@ -224,7 +227,7 @@ augmented augment_bestie(sample const& from, std::uint64_t seed, bestie_options 
   expects(!o.scales.empty(), who, ": there is no scale");
   for (double const f : o.scales) expects(f > 0 && f <= 64, who, ": a scale is ", f, ", outside (0,64]");
   dice d(seed);
-  sample s = from;
+  labelled_photograph s = from;
   shift_colours(s.photograph, d, o.photometric);
 
   index_t const H = s.photograph.shape()[0], W = s.photograph.shape()[1];
@@ -252,14 +255,14 @@ augmented augment_bestie(sample const& from, std::uint64_t seed, bestie_options 
   return out;
 }
 
-augmented augment_pam(sample const& from, std::uint64_t seed, pam_options const& o)
+augmented augment_pam(labelled_photograph const& from, std::uint64_t seed, pam_augmentation const& o)
 {
   check(from, "augment_pam");
   check_chance(o.flip, "augment_pam");
   check_crop(o.crop, "augment_pam");
   expects(o.size >= 1 && o.size <= 65536, "augment_pam: size is ", o.size, "; expected 1 to 65536 pixels");
   dice d(seed);
-  sample s = resized(from, {o.size, o.size}, sampling::pillow, kernel::bilinear);
+  labelled_photograph s = resized(from, {o.size, o.size}, sampling::pillow, kernel::bilinear);
   if (d.chance(o.flip)) flip(s);
   jitter(s.photograph, d, o.colour);
   return cropped(s, random_window({o.size, o.size}, {o.crop, o.crop}, d), o.fill, o.colours);

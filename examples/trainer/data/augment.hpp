@@ -16,7 +16,7 @@
 namespace trainer {
 
 /// A photograph and all that lies on it.
-struct sample {
+struct labelled_photograph {
   cambium::grid<std::uint8_t, 3> photograph;         ///< [H,W,3]
   std::vector<cambium::grid<std::int32_t, 2>> maps;  ///< [H,W] each: labels of classes, of instances
   cambium::points points;                            ///< in pixel indices
@@ -40,15 +40,15 @@ enum class point_rule {
   cut       ///< the whole part of p r; kept are 0 <= p < n: BESTIE's, which means to cut off fractions later
 };
 
-/// A sample at another size. Boxes move as their label maps do: a box around an object stays around it. Boxes that
+/// A photograph and its labels at another size. Boxes move as their label maps do: a box around an object stays around it. Boxes that
 /// contain no cell any more are dropped.
 /// @throws cambium::precondition_error: an empty photograph or size, maps of another size than the photograph
-[[nodiscard]] sample resized(sample const& from, cambium::extent2 to, sampling rules, kernel shape,
-                             point_rule points = point_rule::centred);
+[[nodiscard]] labelled_photograph resized(labelled_photograph const& from, cambium::extent2 to, sampling rules,
+                                          kernel shape, point_rule points = point_rule::centred);
 
 /// Left becomes right. Twice changes nothing.
 /// @invariant a pixel, a cell, a point at x are at W - 1 - x; a box left..right at W - right..W - left
-void flip(sample& s);
+void flip(labelled_photograph& s);
 void flip(augmented& a);
 
 /// Where a crop lies on a photograph; it may stick out on any side.
@@ -62,13 +62,13 @@ struct window {
 /// @source get_random_crop_box, misc/imutils.py of jiwoon-ahn/irn; BESTIE's random crop is the same
 [[nodiscard]] window random_window(cambium::extent2 photograph, cambium::extent2 crop, dice& d);
 
-/// Cut a window out of a sample and normalise its colours.
+/// Cut a window out of a photograph and normalise its colours.
 ///
 /// @param fill  of maps where the window sticks out
 /// @throws cambium::precondition_error: an empty window, a photograph that is not [H,W,3], maps of another size, a deviation
 ///         that is not above 0
-[[nodiscard]] augmented cropped(sample const& from, window const& w, std::int32_t fill, colour_scale const& colours,
-                                point_rule points = point_rule::centred);
+[[nodiscard]] augmented cropped(labelled_photograph const& from, window const& w, std::int32_t fill,
+                                colour_scale const& colours, point_rule points = point_rule::centred);
 
 /// The whole photograph as a network gets it.
 /// @return [3,H,W]
@@ -78,7 +78,7 @@ struct window {
 // --- whole recipes -----------------------------------------------------------------------------------------------
 // Each is given by the seed and its options alone. The dice are ours: distributions are the originals', the numbers not.
 
-struct irnet_cam_options {
+struct irnet_cam_augmentation {
   int shortest = 320, longest = 640;  ///< [pixels] the long side, both ends included
   cambium::index_t crop = 512;        ///< [pixels] square
   double flip = 0.5;                  ///< chance
@@ -89,11 +89,12 @@ struct irnet_cam_options {
 /// As IRNet's classifier learns: long side by chance (Pillow's bicubic), flip, crop; what the photograph does not
 /// fill is 0 after normalisation.
 ///
-/// @throws cambium::precondition_error: options outside their ranges, a sample that does not fit together
+/// @throws cambium::precondition_error: options outside their ranges, a photograph whose maps do not fit
 /// @source VOC12ImageDataset, voc12/dataloader.py of jiwoon-ahn/irn with the options of step/train_cam.py
-[[nodiscard]] augmented augment_irnet_cam(sample const& from, std::uint64_t seed, irnet_cam_options const& o = {});
+[[nodiscard]] augmented augment_irnet_cam(labelled_photograph const& from, std::uint64_t seed,
+                                          irnet_cam_augmentation const& o = {});
 
-struct irnet_affinity_options {
+struct irnet_affinity_augmentation {
   double smallest = 0.5, largest = 1.5;  ///< factor
   cambium::index_t crop = 512;
   double flip = 0.5;
@@ -104,16 +105,16 @@ struct irnet_affinity_options {
 /// As IRNet's boundaries and displacements learn: scale by chance (photograph bicubic, labels nearest, both Pillow's),
 /// flip, crop; labels are filled with 255. The labels at stride 4 are quarter(map).
 ///
-/// @throws cambium::precondition_error: options outside their ranges, a sample that does not fit together
+/// @throws cambium::precondition_error: options outside their ranges, a photograph whose maps do not fit
 /// @source VOC12SegmentationDataset and VOC12AffinityDataset, voc12/dataloader.py of jiwoon-ahn/irn
-[[nodiscard]] augmented augment_irnet_affinity(sample const& from, std::uint64_t seed,
-                                               irnet_affinity_options const& o = {});
+[[nodiscard]] augmented augment_irnet_affinity(labelled_photograph const& from, std::uint64_t seed,
+                                               irnet_affinity_augmentation const& o = {});
 
 /// A label map at a quarter of its size, each side rounded, halves to the even number; nearest cells, Pillow's.
 /// @source pil_rescale(label, 0.25, 0), misc/imutils.py of jiwoon-ahn/irn
 [[nodiscard]] cambium::grid<std::int32_t, 2> quarter(cambium::grid<std::int32_t, 2> const& map);
 
-struct bestie_options {
+struct bestie_augmentation {
   photometric_options photometric;
   cambium::index_t long_side = 449;  ///< [pixels] 32 k + 1
   cambium::index_t multiple = 32;    ///< sides are rounded up to k * multiple + 1; 1 leaves them as they are
@@ -133,11 +134,12 @@ struct bestie_options {
 /// Padding is 0 after normalisation; the original fills in the mean colour before, which its rounding to bytes can keep from
 /// being 0 by 0.01.
 ///
-/// @throws cambium::precondition_error: options outside their ranges, a sample that does not fit together
+/// @throws cambium::precondition_error: options outside their ranges, a photograph whose maps do not fit
 /// @source utils/LoadData.py and utils/transforms/transforms.py of clovaai/BESTIE
-[[nodiscard]] augmented augment_bestie(sample const& from, std::uint64_t seed, bestie_options const& o = {});
+[[nodiscard]] augmented augment_bestie(labelled_photograph const& from, std::uint64_t seed,
+                                       bestie_augmentation const& o = {});
 
-struct pam_options {
+struct pam_augmentation {
   cambium::index_t size = 384;  ///< [pixels] both sides, whatever they were
   cambium::index_t crop = 321;  ///< [pixels] square
   double flip = 0.5;
@@ -148,8 +150,9 @@ struct pam_options {
 
 /// As the classifier of BESTIE's points learns: squashed to a square (Pillow's bilinear), flip, colour, crop.
 ///
-/// @throws cambium::precondition_error: options outside their ranges, a sample that does not fit together
+/// @throws cambium::precondition_error: options outside their ranges, a photograph whose maps do not fit
 /// @source PAM/utils/LoadData.py and PAM/utils/transforms/transforms.py of clovaai/BESTIE
-[[nodiscard]] augmented augment_pam(sample const& from, std::uint64_t seed, pam_options const& o = {});
+[[nodiscard]] augmented augment_pam(labelled_photograph const& from, std::uint64_t seed,
+                                    pam_augmentation const& o = {});
 
 }  // namespace trainer

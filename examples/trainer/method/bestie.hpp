@@ -38,7 +38,7 @@ struct peak_classifier_options {
   std::vector<std::int64_t> falls{5, 10};  ///< a tenth from these epochs on, counted from 1
   double momentum = 0.9;                   ///< Nesterov's
   double weight_decay = 5e-4;
-  pam_options samples{};
+  pam_augmentation samples{};
   std::uint64_t seed = 1;
 };
 
@@ -114,7 +114,7 @@ struct bestie_training_options {
   cambium::bestie_transfer_options transfer{};              ///< its `sup` is set from `cues`
   cambium::bestie_refine_options refine{};
   cambium::border_points border = cambium::border_points::drop;
-  bestie_options samples{};
+  bestie_augmentation samples{};
   std::uint64_t seed = 3407;
   int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
 };

@@ -118,7 +118,7 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
       set.size(), seed_of(how.seed, static_cast<std::uint64_t>(chance::order), 1), how.workers,
       [&](std::size_t i, std::uint64_t seed) {
         auto image = set.load(i);
-        sample of;
+        labelled_photograph of;
         of.photograph = std::move(image.photograph);
         return tagged{augment_irnet_cam(
                           of, seed, {.shortest = how.cam_shortest, .longest = how.cam_longest, .crop = how.cam_crop}),
@@ -192,7 +192,7 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
 {
   loader<augmented> items(set.size(), seed_of(how.seed, static_cast<std::uint64_t>(chance::order), 2), how.workers,
                           [&](std::size_t i, std::uint64_t seed) {
-                            sample of;
+                            labelled_photograph of;
                             of.photograph = set.load(i).photograph;
                             of.maps.push_back(mined(i));
                             return augment_irnet_affinity(
@@ -243,7 +243,7 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
   network.mean_displacement().zero_();
   loader<augmented> corners(set.size(), 0, how.workers,
                             [&](std::size_t i, std::uint64_t) {
-                              sample of;
+                              labelled_photograph of;
                               of.photograph = set.load(i).photograph;
                               return cropped(of, {0, 0, how.field_crop, how.field_crop}, cambium::label::ignore,
                                              imagenet_colours);
@@ -269,7 +269,7 @@ boundary_and_displacement field_of(boundary_displacement_network& network, grid<
   index_t const H = photograph.shape()[0], W = photograph.shape()[1];
   expects(H >= 1 && W >= 1, "field_of: a photograph of ", H, " x ", W);
   auto const padded = [&](index_t n) { return n <= how.field_crop ? how.field_crop : (n + 15) / 16 * 16; };
-  sample of;
+  labelled_photograph of;
   of.photograph = photograph;
   auto const seen =
       picture_tensor(cropped(of, {0, 0, padded(H), padded(W)}, cambium::label::ignore, imagenet_colours).photograph);

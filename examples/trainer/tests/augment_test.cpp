@@ -25,7 +25,7 @@ namespace {
 
 /// A photograph whose objects can be told by their colour alone: rectangles, each with its label, its box, its middle.
 struct staged {
-  sample s;
+  labelled_photograph s;
   std::vector<box> where;
 };
 
@@ -93,7 +93,7 @@ void check_together(std::vector<grid<std::int32_t, 2>> const& maps, cambium::poi
   CHECK(static_cast<double>(right_colour) >= 0.9 * static_cast<double>(inside));
 }
 
-void check_together(sample const& s, double slack)
+void check_together(labelled_photograph const& s, double slack)
 {
   check_together(
       s.maps, s.points, s.boxes,
@@ -225,7 +225,7 @@ TEST_CASE("flip: twice is nothing, once is mirrored", "[property]")
 {
   for (index_t const W : {60, 61}) {
     staged const from = stage(5, 41, W);
-    sample s = from.s;
+    labelled_photograph s = from.s;
     flip(s);
     check_together(s, 0);
     CHECK(s.photograph(7, 0, 2) == from.s.photograph(7, W - 1, 2));
@@ -250,7 +250,7 @@ TEST_CASE("flip: twice is nothing, once is mirrored", "[property]")
 
 TEST_CASE("cropped: a known picture", "[picture]")
 {
-  sample s;
+  labelled_photograph s;
   s.photograph = grid<std::uint8_t, 3>(2, 3, 3);
   s.maps.emplace_back(2, 3);
   for (index_t i = 0; i < 6; ++i)
@@ -296,13 +296,13 @@ TEST_CASE("recipes: sizes, one seed one result, everything moves together", "[pr
 {
   for (std::uint64_t seed = 0; seed < 24; ++seed) {
     staged const from = stage(seed, 90 + static_cast<index_t>(seed), 120);
-    irnet_cam_options cam;
+    irnet_cam_augmentation cam;
     cam.shortest = 80, cam.longest = 160, cam.crop = 128;
-    irnet_affinity_options affinity;
+    irnet_affinity_augmentation affinity;
     affinity.crop = 128;
-    bestie_options bestie;
+    bestie_augmentation bestie;
     bestie.long_side = 129, bestie.crop = 120, bestie.exact_points = true, bestie.photometric.chance = 0;
-    pam_options pam;
+    pam_augmentation pam;
     pam.size = 96, pam.crop = 80, pam.colour = {0.1, 0.1, 0.1, 0};
 
     auto const a = augment_irnet_cam(from.s, seed, cam);
@@ -336,10 +336,10 @@ TEST_CASE("recipes: sizes, one seed one result, everything moves together", "[pr
 
 TEST_CASE("bestie: points as the original moves them", "[picture]")
 {
-  sample s;
+  labelled_photograph s;
   s.photograph = grid<std::uint8_t, 3>(375, 500, 3);
   s.points = {{100, 333, 4, 0.5}};
-  bestie_options o;
+  bestie_augmentation o;
   o.scales = {1.3}, o.crop = 700, o.flip = 0;
   auto const a = augment_bestie(s, 1, o);
   // 375 x 500 -> 353 x 449 -> 459 x 584 (halves to even), then padding by chance to 700.
@@ -431,7 +431,7 @@ TEST_CASE("shift_colours: turning the hue keeps value and saturation; chances of
 TEST_CASE("augment: what is wrong is named", "[errors]")
 {
   staged from = stage(1, 40, 60);
-  irnet_cam_options cam;
+  irnet_cam_augmentation cam;
   cam.longest = 100;
   CAMBIUM_THROWS_SAYING((void)augment_irnet_cam(from.s, 1, cam), precondition_error,
                         "the long side is from 320 to 100");
@@ -439,15 +439,15 @@ TEST_CASE("augment: what is wrong is named", "[errors]")
   CAMBIUM_THROWS_SAYING((void)augment_irnet_cam(from.s, 1, cam), precondition_error, "crop is 0");
   cam = {}, cam.flip = 2;
   CAMBIUM_THROWS_SAYING((void)augment_irnet_cam(from.s, 1, cam), precondition_error, "flip is 2");
-  irnet_affinity_options affinity;
+  irnet_affinity_augmentation affinity;
   affinity.smallest = 0;
   CAMBIUM_THROWS_SAYING((void)augment_irnet_affinity(from.s, 1, affinity), precondition_error, "the scale is from 0");
-  bestie_options bestie;
+  bestie_augmentation bestie;
   bestie.scales = {};
   CAMBIUM_THROWS_SAYING((void)augment_bestie(from.s, 1, bestie), precondition_error, "no scale");
   bestie.scales = {-1};
   CAMBIUM_THROWS_SAYING((void)augment_bestie(from.s, 1, bestie), precondition_error, "a scale is -1");
-  pam_options pam;
+  pam_augmentation pam;
   pam.colour.hue = 0.7;
   CAMBIUM_THROWS_SAYING((void)augment_pam(from.s, 1, pam), precondition_error, "hue is 0.7");
   CAMBIUM_THROWS_SAYING((void)cropped(from.s, {0, 0, 0, 5}, 0, imagenet_colours), precondition_error,
@@ -458,7 +458,7 @@ TEST_CASE("augment: what is wrong is named", "[errors]")
                         "to 0 x 5");
   CAMBIUM_THROWS_SAYING((void)resized(from.s, {5, 5}, sampling::opencv, kernel::bicubic), precondition_error,
                         "bilinear only");
-  CAMBIUM_THROWS_SAYING((void)augment_pam(sample{}, 1), precondition_error, "at least one pixel");
+  CAMBIUM_THROWS_SAYING((void)augment_pam(labelled_photograph{}, 1), precondition_error, "at least one pixel");
   from.s.maps.emplace_back(3, 3);
   CAMBIUM_THROWS_SAYING((void)augment_pam(from.s, 1), precondition_error, "map 1 is");
 }

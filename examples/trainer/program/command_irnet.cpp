@@ -1,10 +1,9 @@
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
+#include "program/irnet_table.hpp"
 
 #include "method/irnet_run.hpp"
 
-#include <cstdio>
-#include <map>
 #include <memory>
 
 namespace trainer {
@@ -18,26 +17,7 @@ struct irnet_flags {
   int cam_epochs = 0, field_epochs = 0;
 };
 
-void print(char const* name, scores const& s, bool semantic)
-{
-  if (semantic)
-    std::printf("%-40s %6.1f %7.1f %7.1f %7.1f %7.1f\n", name, 100 * s.miou, 100 * s.ap25, 100 * s.ap50, 100 * s.ap70,
-                100 * s.ap75);
-  else
-    std::printf("%-40s %6s %7.1f %7.1f %7.1f %7.1f\n", name, "", 100 * s.ap25, 100 * s.ap50, 100 * s.ap70,
-                100 * s.ap75);
-}
-
 }  // namespace
-
-void print_irnet_scores(irnet_run_scores const& s)
-{
-  std::printf("%-40s %6s %7s %7s %7s %7s\n", "percent", "mIoU", "AP@.25", "AP@.5", "AP@.7", "AP@.75");
-  print("CAM, components", s.cam, true);
-  print("CAM + walk, components", s.walk, true);
-  print("CAM + walk, components by boundaries", s.walk_boundary, false);
-  print("CAM + walk + displacement", s.walk_displacement, false);
-}
 
 void add_irnet_command(CLI::App& app, int& status)
 {
@@ -66,7 +46,7 @@ void add_irnet_command(CLI::App& app, int& status)
       if (f->field_epochs > 0) run.how.field_epochs = f->field_epochs;
       auto const sets = open_data(f->data);
       std::vector<std::string> failed;
-      if (auto const scores = run_irnet(*sets.train, *sets.held_out, run, failed)) print_irnet_scores(*scores);
+      if (auto const scores = run_irnet(*sets.train, *sets.held_out, run, failed)) print_table(irnet_table(*scores));
       return tell_failures(failed);
     });
   });

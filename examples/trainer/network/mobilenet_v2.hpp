@@ -32,7 +32,7 @@ class mobilenet_v2 : public classifier {
   torch::Tensor logits(torch::Tensor const& features) override;    ///< of the global average
   [[nodiscard]] torch::Tensor class_weights() const override;
   [[nodiscard]] std::int64_t multiple() const override { return 32; }
-  [[nodiscard]] std::int64_t least_extent() const override { return 1; }
+  [[nodiscard]] std::int64_t least_extent() const override { return 32; }
 
  private:
   struct bottleneck {

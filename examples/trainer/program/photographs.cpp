@@ -78,7 +78,7 @@ double memory_left()
 std::string gigabytes(double bytes)
 {
   char text[32];
-  std::snprintf(text, sizeof text, "%.1f GB", bytes / 1e9);
+  std::snprintf(text, sizeof text, "%.3g GB", bytes / 1e9);
   return text;
 }
 
@@ -193,7 +193,7 @@ class photographs {
       throw io_error(path + ": a photograph of " + std::to_string(size.height) + " x " + std::to_string(size.width) +
                      " takes about " + gigabytes(needed) + " of memory, " + gigabytes(there) +
                      (s_.memory > 0 ? " are allowed by --memory" : " are there") +
-                     "; make it smaller, or leave out the largest scale if there are several");
+                     "; make it smaller, or leave out the largest scale where there are several");
   }
 
   photograph_settings const& s_;

@@ -65,6 +65,12 @@ std::vector<float> cells_of(fs::path const& file)
   return out;
 }
 
+template <int Rank>
+std::vector<float> cells_of(cambium::grid<float, Rank> const& g)
+{
+  return {g.cells().begin(), g.cells().end()};
+}
+
 void golden(fs::path const& weights)
 {
   auto const ref = weights / "ref";
@@ -111,11 +117,11 @@ void photographs(fs::path const& weights, fs::path const& real)
                                           (real / "tags.txt").string(), false);
   for (auto const& id : set.ids) {
     auto const photograph = cambium::read_jpeg(real / id / "image.jpg");
-    compare(id + " boundary", boundary_map(p, photograph).cells(), cells_of(real / id / "boundary.npy"), 1e-2);
-    compare(id + " boundary max", boundary_map(p, photograph, 4, pooling::largest).cells(),
+    compare(id + " boundary", cells_of(boundary_map(p, photograph)), cells_of(real / id / "boundary.npy"), 1e-2);
+    compare(id + " boundary max", cells_of(boundary_map(p, photograph, 4, pooling::largest)),
             cells_of(real / id / "boundary_max.npy"), 1e-2);
     auto const result = cams.of(cambium::cpu{.threads = 1}, photograph, set.tags.at(id));
-    compare(id + " CAM", result.maps.cells(), cells_of(real / id / "cam.npy"), 1e-2);
+    compare(id + " CAM", cells_of(result.maps), cells_of(real / id / "cam.npy"), 1e-2);
   }
 }
 

@@ -237,7 +237,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     for (seen const& k : known)
       annotations.push_back({k.boxes, k.mask.size() > 0 ? k.mask.view() : cambium::image_view<std::int32_t const>{}});
 
-    auto const logits = network.forward(at::cat(photographs));
+    auto const logits = network.forward(at::cat(photographs).contiguous(c10::MemoryFormat::ChannelsLast));
     auto const mean = logits.mean.contiguous(), spread = logits.log_variance.contiguous();
     double replaced = 0, boxed = 0;
     at::Tensor const loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {

@@ -70,7 +70,7 @@ uncertain_logits uncertain_network::forward(torch::Tensor const& image)
 std::shared_ptr<uncertain_network> small_uncertain_network(std::int64_t outputs, std::int64_t width)
 {
   return std::make_shared<uncertain_network>(small_resnet(width, {.pool = false}),
-                                             uncertain_network_options{.outputs = outputs, .width = 2 * width});
+                                             uncertain_network_options{.outputs = outputs, .width = width});
 }
 
 }  // namespace trainer

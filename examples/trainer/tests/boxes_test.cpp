@@ -1,0 +1,335 @@
+#include "method/boxes.hpp"
+
+#include "network/uncertain_head.hpp"
+
+#include <cambium/interop/torch.hpp>
+
+#include <ATen/Parallel.h>
+
+#include <atomic>
+#include <cmath>
+#include <numeric>
+#include <set>
+#include <string>
+
+// Catch2 redefines a macro of LibTorch's.
+#undef CHECK
+#include "support/catch.hpp"
+
+using namespace trainer;
+using cambium::grid;
+using cambium::index_t;
+using cambium::precondition_error;
+using kind = box_supervision_kind;
+
+namespace {
+
+/// Discs of two classes, light and dark, on grey; the disc touches all sides of its box. Counts who asks for the truth.
+class discs : public dataset {
+ public:
+  explicit discs(std::size_t count, index_t side = 32) : count_(count), side_(side) {}
+
+  std::size_t size() const override { return count_; }
+  std::vector<std::string> const& class_names() const override { return names_; }
+  std::string id(std::size_t i) const override { return "disc" + std::to_string(i); }
+
+  weak_image load(std::size_t i) const override
+  {
+    weak_image out{id(i), grid<std::uint8_t, 3>(side_, side_, 3), {}, {}, {}};
+    auto const mask = truth(i, false);
+    for (index_t y = 0; y < side_; ++y)
+      for (index_t x = 0; x < side_; ++x)
+        for (index_t c = 0; c < 3; ++c) {
+          auto const grain = static_cast<int>((y * 7 + x * 13 + c * 5 + static_cast<index_t>(i)) % 11);
+          int const tone = mask.label(y, x) == 0 ? 110 : mask.found[0].category == 0 ? 220 : 20;
+          out.photograph(y, x, c) = static_cast<std::uint8_t>(tone + grain);
+        }
+    out.tags = {mask.found[0].category};
+    out.boxes = {{mask.found[0].bounds, mask.found[0].category}};
+    return out;
+  }
+
+  cambium::instances truth(std::size_t i) const override { return truth(i, true); }
+
+  std::set<std::size_t> mutable asked;  ///< whose truth was asked for
+
+ protected:
+  cambium::instances truth(std::size_t i, bool from_outside) const
+  {
+    if (from_outside) asked.insert(i);
+    auto const n = static_cast<index_t>(i);
+    index_t const r = 5 + n % 4, cy = r + 1 + n * 5 % (side_ - 2 * r - 2), cx = r + 1 + n * 11 % (side_ - 2 * r - 2);
+    cambium::instances out{grid<std::int32_t, 2>(side_, side_), {}};
+    index_t area = 0;
+    for (index_t y = 0; y < side_; ++y)
+      for (index_t x = 0; x < side_; ++x)
+        if ((y - cy) * (y - cy) + (x - cx) * (x - cx) <= r * r) out.label(y, x) = 1, ++area;
+    out.found.push_back({static_cast<std::int32_t>(i % 2), 1, area, {cy - r, cx - r, cy + r + 1, cx + r + 1}});
+    return out;
+  }
+
+ private:
+  std::size_t count_;
+  index_t side_;
+  std::vector<std::string> names_{"light", "dark"};
+};
+
+template <class Call>
+std::string complaint(Call const& call)
+{
+  try {
+    call();
+  } catch (precondition_error const& e) {
+    return e.what();
+  }
+  return {};
+}
+
+bool says(std::string const& text, std::string const& words)
+{
+  UNSCOPED_INFO("message: " << text);
+  return text.find(words) != std::string::npos;
+}
+
+boxes_options quick()
+{
+  boxes_options out;
+  out.steps = 12;
+  out.batch = 4;
+  out.width = 8;
+  out.warm_up = 0.5;
+  return out;
+}
+
+double mean_of(std::vector<double> const& v, std::size_t from, std::size_t to)
+{
+  return std::accumulate(v.begin() + static_cast<std::ptrdiff_t>(from), v.begin() + static_cast<std::ptrdiff_t>(to),
+                         0.0) /
+         static_cast<double>(to - from);
+}
+
+std::vector<at::Tensor> weights(boxes_training const& t)
+{
+  auto out = t.network->parameters();
+  for (auto const& b : t.network->buffers()) out.push_back(b);
+  return out;
+}
+
+bool same_bits(boxes_training const& a, boxes_training const& b)
+{
+  if (a.loss != b.loss) return false;
+  auto const x = weights(a), y = weights(b);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    if (!at::equal(x[i], y[i])) return false;
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("a share of the images is exact, rounded, chosen by the seed", "[property]")
+{
+  auto const count = [](std::vector<bool> const& v) { return std::count(v.begin(), v.end(), true); };
+  REQUIRE(count(choose_exact(100, 0.18, 1)) == 18);
+  REQUIRE(count(choose_exact(300, 0.18, 2)) == 54);
+  REQUIRE(count(choose_exact(2975, 0.18, 3)) == 536);  // 535.5
+  REQUIRE(count(choose_exact(14, 0.18, 3)) == 3);      // 2.52
+  REQUIRE(count(choose_exact(2, 0.18, 3)) == 1);       // one at least
+  REQUIRE(count(choose_exact(7, 1, 3)) == 7);
+  REQUIRE(choose_exact(100, 0.18, 1) == choose_exact(100, 0.18, 1));
+  REQUIRE(choose_exact(100, 0.18, 1) != choose_exact(100, 0.18, 2));
+}
+
+TEST_CASE("the truth is read for exact images and for no other", "[property]")
+{
+  discs const set(50);
+  auto const exact = choose_exact(set.size(), 0.18, 5);
+  auto const samples = read_samples(set, exact, true);
+  REQUIRE(set.asked.size() == 9);
+  for (std::size_t i = 0; i < 50; ++i) {
+    REQUIRE(set.asked.count(i) == exact[i]);
+    REQUIRE(samples[i].exact == exact[i]);
+    REQUIRE(samples[i].boxes.empty() == exact[i]);
+    REQUIRE((samples[i].mask.size() > 0) == exact[i]);
+  }
+  // Classes as they are, or one foreground.
+  auto const lumped = read_samples(set, exact, false);
+  for (std::size_t i = 0; i < 50; ++i) {
+    std::int32_t const many = exact[i]
+                                  ? *std::max_element(samples[i].mask.cells().begin(), samples[i].mask.cells().end())
+                                  : samples[i].boxes[0].category + 1;
+    std::int32_t const one = exact[i] ? *std::max_element(lumped[i].mask.cells().begin(), lumped[i].mask.cells().end())
+                                      : lumped[i].boxes[0].category + 1;
+    REQUIRE(many == static_cast<std::int32_t>(i % 2) + 1);
+    REQUIRE(one == 1);
+  }
+}
+
+TEST_CASE("filled boxes: the smaller one lies on top", "[picture]")
+{
+  auto const mask = filled_boxes({{{1, 1, 3, 3}, 4}, {{0, 0, 4, 5}, 1}, {{3, 4, 9, 9}, 0}}, 4, 6);
+  std::string picture;
+  for (index_t y = 0; y < 4; ++y) {
+    for (index_t x = 0; x < 6; ++x) picture += static_cast<char>('0' + mask(y, x));
+    picture += '\n';
+  }
+  // The third box is larger than the second as drawn, though little of it is on the map.
+  REQUIRE(picture ==
+          "222220\n"
+          "255220\n"
+          "255220\n"
+          "222221\n");
+}
+
+TEST_CASE("the network gives a Gaussian for every pixel of any image", "[property]")
+{
+  at::manual_seed(1);
+  auto const own = small_uncertain_network(3, 8);
+  auto const out = own->forward(at::randn({2, 3, 37, 50}));
+  REQUIRE((out.mean.sizes() == at::IntArrayRef{2, 3, 37, 50} && out.log_variance.sizes() == out.mean.sizes()));
+  uncertain_network shared(small_resnet(8, {}), {.outputs = 4, .shared_spread = true, .width = 8});
+  auto const both = shared.forward(at::randn({1, 3, 64, 32}));
+  REQUIRE((both.mean.size(1) == 4 && both.log_variance.size(1) == 1 && both.log_variance.size(2) == 64));
+  // Before it learns it is as sure as it was told to be.
+  REQUIRE(std::abs(out.log_variance.mean().item<double>() + 2) < 0.5);
+  // All parameters take part.
+  (out.mean.sum() + out.log_variance.sum()).backward();
+  for (auto const& p : own->named_parameters()) {
+    INFO(p.key());
+    REQUIRE(p.value().grad().defined());
+  }
+  REQUIRE(says(complaint([] { uncertain_network(nullptr, {}); }), "no backbone"));
+  REQUIRE(says(complaint([] { uncertain_network(small_resnet(8, {}), {.outputs = 0}); }), "0 outputs"));
+  REQUIRE(says(complaint([&] { (void)own->forward(at::randn({3, 32, 32})); }), "expected [B,3,H,W]"));
+}
+
+TEST_CASE("a training is the same whenever it is run, and another with another seed", "[property]")
+{
+  discs const set(20);
+  auto options = quick();
+  auto const samples = read_samples(set, choose_exact(set.size(), 0.18, options.seed), false);
+  auto const first = train_with(kind::uncertainty, samples, 2, options);
+  auto const again = train_with(kind::uncertainty, samples, 2, options);
+  REQUIRE(first.loss.size() == 12);
+  REQUIRE(same_bits(first, again));
+  options.seed = 2;
+  REQUIRE(!same_bits(first, train_with(kind::uncertainty, samples, 2, options)));
+}
+
+TEST_CASE("boxes stay boxes through the warm-up and begin to change then", "[property]")
+{
+  discs const set(20);
+  auto options = quick();
+  options.supervision.bootstrap.confidence = 0.5;
+  auto const samples = read_samples(set, choose_exact(set.size(), 0.18, options.seed), false);
+  auto const t = train_with(kind::uncertainty, samples, 2, options);
+  for (std::size_t i = 0; i < 6; ++i) REQUIRE(t.replaced[i] == 0);
+  REQUIRE(mean_of(t.replaced, 6, 12) > 0);
+  auto const masks = train_with(kind::boxes_as_masks, samples, 2, options);
+  REQUIRE(mean_of(masks.replaced, 0, 12) == 0);
+}
+
+TEST_CASE("losses fall and networks learn, one foreground or several classes", "[property]")
+{
+  bool const several = GENERATE(false, true);
+  discs const set(24), held_out(30);
+  auto options = quick();
+  options.several = several;
+  options.steps = 100;
+  options.rate = 5e-3;
+  std::set<std::string> told;
+  options.progress = [&](kind k, std::int64_t step, double loss) {
+    if (step == 100 && std::isfinite(loss)) told.insert(name_of(k));
+  };
+  auto const got = train_boxes(set, held_out, options);
+  REQUIRE((got.exact_images == 4 && got.box_images == 20 && got.trainings.size() == 4));
+  REQUIRE(told == std::set<std::string>{"boxes_as_masks", "exact", "exact_part", "uncertainty"});
+  for (auto const& t : got.trainings) REQUIRE(mean_of(t.loss, 90, 100) < 0.5 * mean_of(t.loss, 0, 5));
+  INFO(got.exact_iou << " " << got.uncertainty_iou << " " << got.boxes_as_masks_iou << " " << got.exact_part_iou);
+  REQUIRE(got.exact_iou > 0.6);
+  REQUIRE(got.uncertainty_iou > 0.5);
+  REQUIRE(got.kept() == got.uncertainty_iou / got.exact_iou);
+}
+
+TEST_CASE("a figure is the foreground's, or the mean of all", "[reference]")
+{
+  cambium::confusion_matrix two(2), three(3);
+  two.at(0, 0) = 90, two.at(1, 1) = 6, two.at(0, 1) = 3, two.at(1, 0) = 1;
+  REQUIRE(figure_of(two) == Approx(0.6));
+  three.at(0, 0) = 8, three.at(1, 1) = 2, three.at(2, 2) = 1, three.at(2, 1) = 2;
+  REQUIRE(figure_of(three) == Approx((1 + 0.5 + 1.0 / 3) / 3));
+}
+
+namespace {
+
+/// Discs with one thing wrong.
+class wrong : public discs {
+ public:
+  std::string what;
+  explicit wrong(std::string w) : discs(6), what(std::move(w)) {}
+
+  weak_image load(std::size_t i) const override
+  {
+    auto out = i == 3 && what == "size" ? discs(6, 40).load(3) : discs::load(i);
+    if (i != 3) return out;
+    if (what == "outside") out.boxes[0].bounds.right = 33;
+    if (what == "empty") out.boxes[0].bounds.bottom = out.boxes[0].bounds.top;
+    if (what == "category") out.boxes[0].category = 2;
+    if (what == "none") out.boxes.clear();
+    return out;
+  }
+  cambium::instances truth(std::size_t i) const override
+  {
+    auto out = discs::truth(i);
+    if (i == 3 && what == "truth size") out.label = grid<std::int32_t, 2>(8, 8);
+    if (i == 3 && what == "object") out.label(0, 0) = 2;
+    if (i == 3 && what == "truth category") out.found[0].category = -1;
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("what is wrong is named", "[errors]")
+{
+  auto const read = [](std::string const& what, bool exact) {
+    return complaint([&] { (void)read_samples(wrong(what), std::vector<bool>(6, exact), true); });
+  };
+  REQUIRE(read("", false).empty());
+  REQUIRE(read("", true).empty());
+  REQUIRE(says(read("size", false), "image disc3 is [40,40,3] but disc0 is [32,32,3]"));
+  REQUIRE(says(read("outside", false), "image disc3: box 0 has rows"));
+  REQUIRE(says(read("empty", false), "image disc3: box 0 has rows"));
+  REQUIRE(says(read("category", false), "image disc3: box 0 has category 2, outside 0..1"));
+  REQUIRE(says(read("none", false), "image disc3 has tags but no boxes"));
+  REQUIRE(says(read("truth size", true), "image disc3 is [32,32] but its truth is [8,8]"));
+  REQUIRE(says(read("object", true), "image disc3: its truth names object 2 of 1"));
+  REQUIRE(says(read("truth category", true), "image disc3: object 0 has category -1"));
+  REQUIRE(says(complaint([] { (void)read_samples(discs(5), std::vector<bool>(4), true); }), "4 marks for 5 images"));
+
+  REQUIRE(says(complaint([] { (void)choose_exact(0, 0.18, 1); }), "there is no image"));
+  for (double const share : {0.0, -0.1, 1.1, std::nan("")})
+    REQUIRE(says(complaint([&] { (void)choose_exact(10, share, 1); }), "exact_share is"));
+
+  auto const samples = read_samples(discs(6), {true, false, false, false, false, false}, false);
+  auto const train = [&](auto const& change, kind how = kind::uncertainty) {
+    auto options = quick();
+    options.steps = 1;
+    change(options);
+    return complaint([&] { (void)train_with(how, samples, 2, options); });
+  };
+  REQUIRE(train([](auto&) {}).empty());
+  REQUIRE(says(train([](auto& o) { o.steps = 0; }), "0 steps"));
+  REQUIRE(says(train([](auto& o) { o.batch = 0; }), "a batch of 0"));
+  REQUIRE(says(train([](auto& o) { o.rate = 0; }), "rate is 0"));
+  REQUIRE(says(train([](auto& o) { o.rate = std::nan(""); }), "rate is"));
+  REQUIRE(says(train([](auto& o) { o.width = 0; }), "width is 0"));
+  REQUIRE(says(train([](auto& o) { o.warm_up = 1.5; }), "warm_up is 1.5"));
+  REQUIRE(says(train([](auto& o) { o.supervision.loss.largest_sigma = 0; }), "largest_sigma is 0"));
+  REQUIRE(says(train([](auto&) {}, kind::exact), "exact: image disc1 has no mask"));
+  auto const boxes_only = read_samples(discs(3), std::vector<bool>(3), false);
+  REQUIRE(says(complaint([&] { (void)train_with(kind::exact_part, boxes_only, 2, quick()); }),
+               "exact_part has no image to learn from"));
+  auto const network = small_uncertain_network(1, 8);
+  REQUIRE(says(complaint([&] { (void)evaluate(*network, boxes_only, 2, quick()); }), "disc0 has no mask"));
+  REQUIRE(says(complaint([&] { (void)evaluate(*network, {}, 2, quick()); }), "no image to measure by"));
+}

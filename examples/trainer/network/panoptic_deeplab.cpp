@@ -228,6 +228,13 @@ std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std
   resnet_options body;
   body.pool = false;
   body.strides = {2, 2, 2, 1};
+  return small_panoptic_deeplab(small_resnet(width, body), classes);
+}
+
+std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::shared_ptr<resnet> backbone, std::int64_t classes)
+{
+  expects(backbone != nullptr, "small_panoptic_deeplab: no backbone");
+  auto const width = backbone->options().width;
   panoptic_deeplab_options options;
   options.semantic = {2 * width, {2 * width, width, width}, 2 * width};
   options.instance = {2 * width, {2 * width, width, width}, 2 * width};
@@ -237,7 +244,7 @@ std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std
   options.dropout = 0;
   options.bn_momentum = 0.1;
   options.deviation = 0;
-  return std::make_shared<panoptic_deeplab>(small_resnet(width, body), classes, options);
+  return std::make_shared<panoptic_deeplab>(std::move(backbone), classes, options);
 }
 
 }  // namespace trainer

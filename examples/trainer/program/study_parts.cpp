@@ -25,6 +25,28 @@ namespace {
 
 constexpr cambium::index_t irnet_side = 192, small_side = 96;  ///< [pixels]
 
+/// The classifier of peaks for scenes of so many pixels, which begins from nothing.
+peak_classifier_options small_peak_classifier(cambium::index_t side, std::uint64_t seed)
+{
+  peak_classifier_options how;
+  how.epochs = 15;
+  how.batch = 8;
+  how.rate = 0.02;
+  how.rates_by_layer = false;
+  how.falls = {10, 14};
+  how.samples.size = how.samples.crop = side;
+  how.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
+  how.seed = seed;
+  return how;
+}
+
+cue_options small_cues()
+{
+  cue_options how;
+  how.squash = {0, 0};
+  return how;
+}
+
 /// Images that fail would make a figure of the others.
 void expects_all(std::vector<std::string> const& failed)
 {

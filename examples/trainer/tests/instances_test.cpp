@@ -94,22 +94,25 @@ TEST_CASE("instance targets: a known picture", "[picture]")
 
 TEST_CASE("train_instances: losses fall", "[property]")
 {
-  auto const set = small_scenes(8);
+  auto const set = small_scenes(4);  // few enough to be known by heart
   auto const network = fresh(set.class_names().size());
+  auto o = quick(140);
+  o.rate = 6e-3, o.centre_weight = 50, o.offset_weight = 0.1;
+  o.augmentation.photometric.chance = 0, o.augmentation.flip = 0;
   double first[3] = {}, late[3] = {};
   std::int64_t steps = 0;
-  auto const last = train_instances(set, *network, quick(60), [&](journal_entry const& e) {
+  auto const last = train_instances(set, *network, o, [&](journal_entry const& e) {
     CHECK(e.step == ++steps);
     REQUIRE(e.losses.size() == 3);
     for (std::size_t i = 0; i < 3; ++i) {
       if (e.step <= 5) first[i] += e.losses[i].second;
-      if (e.step > 55) late[i] += e.losses[i].second;
+      if (e.step > 135) late[i] += e.losses[i].second;
     }
   });
-  CHECK(last.step == 60);
+  CHECK(last.step == 140);
   for (std::size_t i = 0; i < 3; ++i) {
     INFO(last.losses[i].first << " from " << first[i] / 5 << " to " << late[i] / 5);
-    CHECK(late[i] < 0.8 * first[i]);
+    CHECK(late[i] < 0.7 * first[i]);
   }
 }
 

@@ -223,7 +223,8 @@ bestie_maps panoptic_deeplab::forward(torch::Tensor const& image)
   return {resized(seg[0], H, W), resized(where[0], H, W), resized(where[1], H, W)};
 }
 
-std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes)
+std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes,
+                                                         std::shared_ptr<resnet> backbone)
 {
   resnet_options body;
   body.pool = false;
@@ -237,7 +238,8 @@ std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std
   options.dropout = 0;
   options.bn_momentum = 0.1;
   options.deviation = 0;
-  return std::make_shared<panoptic_deeplab>(small_resnet(width, body), classes, options);
+  if (backbone == nullptr) backbone = small_resnet(width, body);
+  return std::make_shared<panoptic_deeplab>(std::move(backbone), classes, options);
 }
 
 }  // namespace trainer

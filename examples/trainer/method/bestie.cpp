@@ -106,6 +106,7 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   expects(train.size() >= 1, who, ": the set is empty");
   expects(options.epochs >= 1 && options.batch >= 1, who, ": ", options.epochs, " epochs, batches of ", options.batch);
   expects(std::isfinite(options.rate) && options.rate > 0, who, ": rate is ", options.rate);
+  expects(options.plain_epochs >= 0, who, ": plain_epochs is ", options.plain_epochs);
   auto const C = network.classes();
   expects(static_cast<std::int64_t>(train.class_names().size()) == C, who, ": the set has ", train.class_names().size(),
           " classes but the network ", C);
@@ -127,7 +128,9 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   shuffled images(train.size(), options.seed);
   double mean = 0;
   std::int64_t step = 0;
+  double const alpha = network.options().alpha;
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
+    network.attend(epoch <= options.plain_epochs ? 0 : alpha);
     double sum = 0;
     std::int64_t batches = 0;
     for (std::size_t begin = 0; begin < train.size(); begin += static_cast<std::size_t>(options.batch)) {
@@ -158,6 +161,7 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
     }
     mean = sum / static_cast<double>(batches);
   }
+  network.attend(alpha);
   return mean;
 }
 
@@ -459,7 +463,8 @@ bestie_inference_options small_bestie_inference()
 }
 
 cambium::bestie_labels bestie_find(grid<std::uint8_t, 3> const& photograph, bestie_network& network,
-                                   bestie_inference_options const& options)
+                                   bestie_inference_options const& options,
+                                   std::optional<std::vector<std::int32_t>> const& tags)
 {
   expects(options.multiple >= 1, "bestie_find: multiple is ", options.multiple);
   looking const now(network);
@@ -478,7 +483,7 @@ cambium::bestie_labels bestie_find(grid<std::uint8_t, 3> const& photograph, best
   };
   auto how = options.instances;
   how.seen = {up(H), up(W)};  // whose pixels the offsets count
-  return cambium::bestie_instances<float>(cpu{.threads = options.threads}, part(0), {}, how,
+  return cambium::bestie_instances<float>(cpu{.threads = options.threads}, part(0), tags, how,
                                           options.flip ? part(1) : cambium::bestie_output<float>{});
 }
 
@@ -487,7 +492,10 @@ bestie_scores evaluate_bestie(dataset const& held_out, bestie_network& network, 
   std::vector<cambium::image_result> results;
   for (std::size_t i = 0; i < held_out.size(); ++i) {
     auto const truth = held_out.truth(i);
-    auto const found = bestie_find(held_out.load(i).photograph, network, options).objects;
+    auto const image = held_out.load(i);
+    auto const found =
+        bestie_find(image.photograph, network, options, options.tags_known ? std::optional(image.tags) : std::nullopt)
+            .objects;
     cambium::image_result r;
     for (auto const& o : found.found) r.predicted.push_back(o.category), r.score.push_back(static_cast<float>(o.score));
     for (auto const& o : truth.found) r.truth.push_back(o.category);

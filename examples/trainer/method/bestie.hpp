@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace trainer {
@@ -36,7 +37,10 @@ struct peak_classifier_options {
   double rate = 1e-3;                      ///< times vgg_pam::rate_of
   bool rates_by_layer = true;              ///< false: one rate for all, for weights that begin anew
   std::vector<std::int64_t> falls{5, 10};  ///< a tenth from these epochs on, counted from 1
-  double momentum = 0.9;                   ///< Nesterov's
+  /// So many epochs without peak attention come first. 0 with pretrained weights; weights that begin anew learn little
+  /// from the few cells that peak attention leaves.
+  std::int64_t plain_epochs = 0;
+  double momentum = 0.9;  ///< Nesterov's
   double weight_decay = 5e-4;
   pam_augmentation samples{};
   std::uint64_t seed = 1;
@@ -140,6 +144,7 @@ struct bestie_inference_options {
   cambium::bestie_instance_options instances{};
   std::int64_t multiple = 32;  ///< photographs are enlarged to multiples of it, or of what the network needs
   bool flip = true;            ///< classes and centres are averaged with those of the mirror image
+  bool tags_known = false;     ///< evaluation lets only classes of the image's tags be found: val_clean
   int threads = 0;
 };
 
@@ -147,8 +152,10 @@ struct bestie_inference_options {
 [[nodiscard]] bestie_inference_options small_bestie_inference();
 
 /// The instances of a photograph; classes from 0.
+/// @param tags  if known: no other class is found
 [[nodiscard]] cambium::bestie_labels bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
-                                                 bestie_network& network, bestie_inference_options const& options = {});
+                                                 bestie_network& network, bestie_inference_options const& options = {},
+                                                 std::optional<std::vector<std::int32_t>> const& tags = {});
 
 struct bestie_scores {
   double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;  ///< means over classes, in [0,1]

@@ -146,7 +146,7 @@ hrnet::hrnet(std::int64_t classes, hrnet_options options) : classes_(classes)
   centre_ = register_module("center", head(options.width, options.head, classes));
   offset_ = register_module("offset", head(options.width, options.head, 2));
 
-  for (auto const& m : modules())
+  for (auto const& m : modules(false))  // the network itself is in no shared_ptr yet
     if (auto* conv = m->as<torch::nn::Conv2d>()) {
       if (options.deviation > 0 || conv->bias.defined())
         torch::nn::init::normal_(conv->weight, 0, options.deviation > 0 ? options.deviation : 0.01);

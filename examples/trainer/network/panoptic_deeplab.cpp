@@ -223,18 +223,12 @@ bestie_maps panoptic_deeplab::forward(torch::Tensor const& image)
   return {resized(seg[0], H, W), resized(where[0], H, W), resized(where[1], H, W)};
 }
 
-std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes)
+std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes,
+                                                         std::shared_ptr<resnet> backbone)
 {
   resnet_options body;
   body.pool = false;
   body.strides = {2, 2, 2, 1};
-  return small_panoptic_deeplab(small_resnet(width, body), classes);
-}
-
-std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::shared_ptr<resnet> backbone, std::int64_t classes)
-{
-  expects(backbone != nullptr, "small_panoptic_deeplab: no backbone");
-  auto const width = backbone->options().width;
   panoptic_deeplab_options options;
   options.semantic = {2 * width, {2 * width, width, width}, 2 * width};
   options.instance = {2 * width, {2 * width, width, width}, 2 * width};
@@ -244,6 +238,7 @@ std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::shared_ptr<resnet>
   options.dropout = 0;
   options.bn_momentum = 0.1;
   options.deviation = 0;
+  if (backbone == nullptr) backbone = small_resnet(width, body);
   return std::make_shared<panoptic_deeplab>(std::move(backbone), classes, options);
 }
 

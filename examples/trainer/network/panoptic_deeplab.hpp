@@ -58,9 +58,8 @@ class panoptic_deeplab : public bestie_network {
 
 /// For two cores and images of about 100 pixels: a small residual network at strides 4, 8, 16, 16 and decoders of
 /// `width` and twice `width` channels.
-[[nodiscard]] std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes);
-/// The same decoders on a backbone of one's own, which has learned something already, say.
-[[nodiscard]] std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::shared_ptr<resnet> backbone,
-                                                                       std::int64_t classes);
+/// @param backbone  with weights of another training, say a classifier's of tags; null: a new small_resnet(width)
+[[nodiscard]] std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes,
+                                                                       std::shared_ptr<resnet> backbone = nullptr);
 
 }  // namespace trainer

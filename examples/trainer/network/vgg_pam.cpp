@@ -84,6 +84,12 @@ torch::Tensor vgg_pam::maps(torch::Tensor const& image)
   return extra_[3](x);
 }
 
+void vgg_pam::attend(double alpha)
+{
+  expects(alpha >= 0 && alpha <= 1, "vgg_pam: alpha is ", alpha, ", outside [0,1]");
+  options_.alpha = alpha;
+}
+
 double vgg_pam::rate_of(std::string const& parameter)
 {
   bool const bias = parameter.size() >= 4 && parameter.compare(parameter.size() - 4, 4, "bias") == 0;

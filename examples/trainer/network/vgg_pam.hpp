@@ -50,6 +50,8 @@ class vgg_pam : public torch::nn::Module {
   [[nodiscard]] torch::Tensor maps(torch::Tensor const& image);
 
   [[nodiscard]] vgg_pam_options const& options() const { return options_; }
+  /// Another alpha from now on, in [0,1].
+  void attend(double alpha);
   [[nodiscard]] std::int64_t classes() const { return classes_; }
   /// Rates of the original by parameter: 1 weights, 2 biases, ten times as much for the extra layers.
   [[nodiscard]] static double rate_of(std::string const& parameter);

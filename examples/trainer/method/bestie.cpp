@@ -2,6 +2,7 @@
 
 #include "data/batch.hpp"
 #include "loss/losses.hpp"
+#include "run/checkpoint.hpp"
 #include "run/optimizer.hpp"
 #include "run/seed.hpp"
 
@@ -99,6 +100,19 @@ class looking {
 
 // --- 1 the classifier -----------------------------------------------------------------------------
 
+namespace {
+
+/// Steps taken by a training whose checkpoint is there; otherwise 0.
+std::int64_t resumed(std::filesystem::path const& checkpoint, torch::nn::Module& network, optimizer& rule,
+                     std::string const& recipe)
+{
+  return !checkpoint.empty() && std::filesystem::exists(checkpoint)
+             ? restore_checkpoint(checkpoint, network, rule, recipe)
+             : 0;
+}
+
+}  // namespace
+
 double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
                              step_listener const& each)
 {
@@ -129,12 +143,21 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   double mean = 0;
   std::int64_t step = 0;
   double const alpha = network.options().alpha;
+  std::string const recipe = "peaks images " + std::to_string(train.size()) + " epochs " +
+                             std::to_string(options.epochs) + " plain " + std::to_string(options.plain_epochs) +
+                             " batch " + std::to_string(options.batch) + " rate " + std::to_string(options.rate) +
+                             " seed " + std::to_string(options.seed);
+  std::int64_t const taken = resumed(options.checkpoint, network, sgd, recipe);
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     network.attend(epoch <= options.plain_epochs ? 0 : alpha);
     double sum = 0;
     std::int64_t batches = 0;
     for (std::size_t begin = 0; begin < train.size(); begin += static_cast<std::size_t>(options.batch)) {
       std::size_t const end = std::min(train.size(), begin + static_cast<std::size_t>(options.batch));
+      if (step < taken) {
+        ++step;
+        continue;
+      }
       std::vector<torch::Tensor> seen;
       std::vector<std::vector<std::int32_t>> tags;
       for (std::size_t k = begin; k < end; ++k) {
@@ -159,7 +182,9 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
               {{"tags", value}},
               time.seconds()});
     }
+    if (batches == 0) continue;
     mean = sum / static_cast<double>(batches);
+    if (!options.checkpoint.empty()) save_checkpoint(options.checkpoint, network, sgd, recipe);
   }
   network.attend(alpha);
   return mean;
@@ -417,8 +442,13 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     return out;
   };
 
+  std::string const recipe =
+      "bestie images " + std::to_string(train.size()) + " steps " + std::to_string(options.steps) + " batch " +
+      std::to_string(options.batch) + " rate " + std::to_string(options.rate) + " guidance " +
+      std::to_string(options.guidance) + " refinement " + std::to_string(options.refinement) + " points " +
+      std::to_string(options.cues == cambium::supervision::point) + " seed " + std::to_string(options.seed);
   journal_entry last;
-  for (std::int64_t step = 0; step < options.steps; ++step) {
+  for (std::int64_t step = resumed(options.checkpoint, network, adam, recipe); step < options.steps; ++step) {
     auto const of = teach(step);
     auto const H = of.image.size(2), W = of.image.size(3);
     expects(H % network.multiple() == 0 && W % network.multiple() == 0, who, ": photographs of ", H, " x ", W,
@@ -447,6 +477,8 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
              {"refined", known}},
             time.seconds()};
     if (each) each(last);
+    if (!options.checkpoint.empty() && ((step + 1) % options.checkpoint_every == 0 || step + 1 == options.steps))
+      save_checkpoint(options.checkpoint, network, adam, recipe);
   }
   return last;
 }

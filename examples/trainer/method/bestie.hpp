@@ -44,6 +44,7 @@ struct peak_classifier_options {
   double weight_decay = 5e-4;
   pam_augmentation samples{};
   std::uint64_t seed = 1;
+  std::filesystem::path checkpoint;  ///< saved after each epoch; one that is there is gone on with. "": none
 };
 
 /// Teaches a classifier which classes are in photographs.
@@ -120,7 +121,9 @@ struct bestie_training_options {
   cambium::border_points border = cambium::border_points::drop;
   bestie_augmentation samples{};
   std::uint64_t seed = 3407;
-  int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
+  int threads = 0;                       ///< of cambium's part; 0: as OpenMP picks
+  std::filesystem::path checkpoint;      ///< one that is there is gone on with. "": none
+  std::int64_t checkpoint_every = 1000;  ///< [steps]
 };
 
 /// Settings for two cores and square photographs of `side` pixels, about 100: as they are but for light and flip, small

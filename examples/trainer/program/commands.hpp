@@ -11,6 +11,9 @@
 namespace trainer {
 
 void add_irnet_command(CLI::App& app, int& status);
+void add_bestie_command(CLI::App& app, int& status);
+void add_boxes_command(CLI::App& app, int& status);
+void add_instances_command(CLI::App& app, int& status);
 
 /// Runs a command: all cores for LibTorch, and a sentence instead of an exception.
 /// @return what `command` returns; 1 after an exception

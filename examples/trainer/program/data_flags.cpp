@@ -26,9 +26,9 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
   app.add_option("--held-out-list", s.held_out_list, "VOC folder: list of ids to label; without it those of --list");
   app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers from 0");
-  app.add_option("--points", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
+  app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
   app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
-  app.add_flag("--boxes", s.boxes, "VOC folder: read Annotations/ID.xml");
+  app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
   app.add_option("--classes", s.classes, "VOC folder: names of the classes with commas between; without it VOC's 20");
   app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
   app.add_option("--held-out-json", s.held_out_json, "COCO: the set to label; without it the one of --data");

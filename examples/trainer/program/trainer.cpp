@@ -12,6 +12,9 @@ int main(int count, char** arguments)
   app.require_subcommand(1);
   int status = 0;
   trainer::add_irnet_command(app, status);
+  trainer::add_bestie_command(app, status);
+  trainer::add_boxes_command(app, status);
+  trainer::add_instances_command(app, status);
   CLI11_PARSE(app, count, arguments);
   return status;
 }

@@ -1,0 +1,152 @@
+#include "program/commands.hpp"
+#include "program/data_flags.hpp"
+#include "program/instance_network.hpp"
+#include "program/logged.hpp"
+
+#include "method/bestie.hpp"
+#include "network/published.hpp"
+#include "network/safetensors.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/points.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct bestie_flags {
+  data_settings data;
+  instance_network_flags network;
+  std::string out = "out/bestie", semantic, vgg;
+  std::vector<std::string> steps{"classifier", "points", "train", "label"};
+  bool points = false, no_guidance = false, no_refinement = false, no_score = false, quiet = false;
+  std::uint64_t seed = 1;
+  std::int64_t steps_of_training = 0;
+};
+
+std::shared_ptr<vgg_pam> classifier_of(bestie_flags const& f, std::size_t classes)
+{
+  auto const C = static_cast<std::int64_t>(classes);
+  if (f.network.network == "small") return std::make_shared<vgg_pam>(C, small_vgg_pam(12, 0.7));
+  auto const network = std::make_shared<vgg_pam>(C);
+  cambium::expects(!f.vgg.empty(), "--network ", f.network.network, ": --vgg-weights says where VGG-16's are");
+  load_weights(*network, f.vgg, published_vgg16());
+  return network;
+}
+
+peak_classifier_options classifier_training(bestie_flags const& f, cambium::index_t side)
+{
+  peak_classifier_options how;
+  how.seed = f.seed;
+  if (f.network.network != "small") return how;
+  how.batch = 8, how.rate = 0.02, how.rates_by_layer = false;
+  how.falls = {10, 13}, how.plain_epochs = 10;
+  how.samples.size = how.samples.crop = side;
+  how.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
+  return how;
+}
+
+int run_bestie(bestie_flags const& f)
+{
+  for (auto const& step : f.steps)
+    cambium::expects(step == "classifier" || step == "points" || step == "train" || step == "label",
+                     "bestie: there is no step '", step, "'; steps are classifier, points, train, label");
+  auto const asked = [&](char const* step) { return std::find(f.steps.begin(), f.steps.end(), step) != f.steps.end(); };
+  auto const sets = open_data(f.data);
+  auto const& train = *sets.train;
+  fs::path const out = f.out, peaks = out / "peaks.safetensors", weights = out / "bestie.safetensors";
+  bool const small = f.network.network == "small";
+  cambium::index_t const side = f.data.side;
+  journal_options terminal;
+  terminal.quiet = f.quiet;
+
+  if (!f.points && asked("classifier") && !fs::exists(peaks)) {
+    std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
+    seed_everything(f.seed, true, true);
+    auto const network = classifier_of(f, train.class_names().size());
+    auto how = classifier_training(f, side);
+    how.checkpoint = out / "classifier/checkpoint.pt";
+    terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
+    logged log(out / "classifier", terminal);
+    train_peak_classifier(train, *network, how, std::ref(log));
+    log.draw();
+    save_weights(*network, peaks);
+  }
+  if (!f.points && asked("points")) {
+    std::fprintf(stderr, "points: peaks of the class maps\n");
+    auto const network = classifier_of(f, train.class_names().size());
+    load_weights(*network, peaks);
+    cue_options how;
+    if (small) how.squash = {0, 0};
+    auto const cues = find_cues(train, *network, how);
+    for (std::size_t i = 0; i < train.size(); ++i)
+      cambium::write_points(out / "points" / (train.id(i) + ".txt"), cues[i]);
+  }
+  auto const network = make_instance_network(f.network, train.class_names().size());
+  if (asked("train") && !fs::exists(weights)) {
+    cambium::expects(!f.semantic.empty(),
+                     "bestie: --semantic says where the semantic maps ID.png are, e.g. those that "
+                     "'trainer irnet' left in OUT/semantic when it labelled the training images");
+    std::fprintf(stderr, "train: centres and offsets, guided%s\n", f.no_refinement ? "" : " and refined");
+    auto const maps = read_semantic_maps(train, f.semantic);
+    std::vector<cambium::points> cues;
+    if (f.points)
+      cues = given_cues(train);
+    else
+      for (std::size_t i = 0; i < train.size(); ++i)
+        cues.push_back(cambium::read_points(out / "points" / (train.id(i) + ".txt")));
+    seed_everything(f.seed, true, true);
+    auto how = small ? small_bestie(500, side) : bestie_training_options{};
+    if (small) how.centre_weight = 50, how.offset_weight = 0.1;
+    if (f.steps_of_training > 0) how.steps = f.steps_of_training;
+    how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
+    how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
+    how.checkpoint = out / "training/checkpoint.pt";
+    terminal.steps = how.steps;
+    logged log(out / "training", terminal);
+    (void)train_bestie(train, maps, cues, *network, how, std::ref(log));
+    log.draw();
+    save_weights(*network, weights);
+  }
+  std::vector<std::string> failed;
+  if (asked("label")) {
+    load_weights(*network, weights);
+    write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
+                    !f.no_score, failed);
+  }
+  return tell_failures(failed);
+}
+
+}  // namespace
+
+void add_bestie_command(CLI::App& app, int& status)
+{
+  auto const f = std::make_shared<bestie_flags>();
+  auto* const command = app.add_subcommand("bestie", "BESTIE: tags or points, and semantic maps, to instances");
+  f->data.side = 96;
+  add_data_flags(*command, f->data);
+  add_network_flags(*command, f->network);
+  command->add_option("--vgg-weights", f->vgg, "safetensors of ImageNet's VGG-16, for the published classifier");
+  command->add_option("--semantic", f->semantic, "folder of ID.png: semantic maps of the images to learn from");
+  command->add_flag("--points", f->points, "a person's points instead of peaks");
+  command->add_flag("--no-guidance", f->no_guidance, "pixels without a pseudo label are background");
+  command->add_flag("--no-refinement", f->no_refinement, "the network's own groups are not learned from");
+  command->add_option("--steps", f->steps, "classifier points train label, or some of them")->delimiter(',');
+  command->add_option("--iterations", f->steps_of_training, "of the instance network, instead of the usual number");
+  command->add_option("--seed", f->seed, "of weights, order, augmentation")->capture_default_str();
+  command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
+  command->add_flag("--quiet", f->quiet, "no progress");
+  command->add_option("--out", f->out, "folder for everything")->capture_default_str();
+  command->callback([f, &status] { status = run_command("bestie", [&] { return run_bestie(*f); }); });
+}
+
+}  // namespace trainer

@@ -1,0 +1,104 @@
+#include "program/commands.hpp"
+#include "program/data_flags.hpp"
+#include "program/logged.hpp"
+
+#include "method/boxes.hpp"
+#include "network/safetensors.hpp"
+#include "network/uncertain_head.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/png.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct boxes_flags {
+  data_settings data;
+  boxes_options how;
+  std::string out = "out/boxes";
+  std::vector<std::string> kinds{"uncertainty", "exact", "boxes_as_masks"};
+  bool quiet = false;
+};
+
+int run_boxes(boxes_flags const& f)
+{
+  std::map<std::string, box_supervision_kind> known;
+  for (auto const kind : {box_supervision_kind::exact, box_supervision_kind::uncertainty,
+                          box_supervision_kind::boxes_as_masks, box_supervision_kind::exact_part})
+    known[name_of(kind)] = kind;
+  for (auto const& kind : f.kinds)
+    cambium::expects(known.count(kind) == 1, "boxes: there is no '", kind,
+                     "'; trainings are uncertainty, exact, boxes_as_masks, exact_part");
+  auto const sets = open_data(f.data);
+  auto const classes = sets.train->class_names().size();
+  auto const exact = choose_exact(sets.train->size(), f.how.exact_share, f.how.seed);
+  auto const held_out = read_samples(*sets.held_out, std::vector<bool>(sets.held_out->size(), true), f.how.several);
+  std::fprintf(stderr, "%zu of %zu images are exact, the others have boxes\n",
+               static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true)), exact.size());
+  nlohmann::json scores = nlohmann::json::object();
+  for (auto const& kind : f.kinds) {
+    auto how = f.how;
+    journal_options terminal;
+    terminal.steps = how.steps, terminal.quiet = f.quiet;
+    fs::path const folder = fs::path(f.out) / kind;
+    logged log(folder, terminal);
+    how.progress = [&](box_supervision_kind, std::int64_t step, double loss) {
+      journal_entry e;
+      e.step = step;
+      e.losses = {{"loss", loss}};
+      log(e);
+    };
+    // only the exact baseline sees the masks of the others
+    auto const samples = read_samples(
+        *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
+        how.several);
+    auto const trained = train_with(known[kind], samples, classes, how);
+    log.draw();
+    save_weights(*trained.network, folder / "network.safetensors");
+    auto const model = how.supervision.loss.classes;
+    for (std::size_t i = 0; i < sets.held_out->size(); ++i)
+      cambium::replace_file(
+          folder / "semantic" / (sets.held_out->id(i) + ".png"),
+          cambium::format_labels(predict(*trained.network, held_out[i].photograph, model), cambium::voc_palette()));
+    scores[kind] = figure_of(evaluate(*trained.network, held_out, classes, how));
+    std::printf("%-16s %s %.1f\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * scores[kind].get<double>());
+  }
+  cambium::replace_file(fs::path(f.out) / "scores.json", scores.dump(1) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_boxes_command(CLI::App& app, int& status)
+{
+  auto const f = std::make_shared<boxes_flags>();
+  auto* const command =
+      app.add_subcommand("boxes", "Label uncertainty: a few exact masks and many boxes to semantic masks");
+  f->data.side = 96;
+  add_data_flags(*command, f->data);
+  command->add_option("--train", f->kinds, "uncertainty, and what it is compared with: exact boxes_as_masks exact_part")
+      ->delimiter(',');
+  command->add_flag("--several", f->how.several, "every class by itself; otherwise all are one foreground");
+  command->add_option("--exact", f->how.exact_share, "share of the images that have exact masks")
+      ->capture_default_str();
+  command->add_option("--iterations", f->how.steps, "of each training")->capture_default_str();
+  command->add_option("--batch", f->how.batch, "images a step")->capture_default_str();
+  command->add_option("--seed", f->how.seed, "of weights, order, and which images are exact")->capture_default_str();
+  command->add_flag("--quiet", f->quiet, "no progress");
+  command->add_option("--out", f->out, "folder for everything")->capture_default_str();
+  command->callback([f, &status] { status = run_command("boxes", [&] { return run_boxes(*f); }); });
+}
+
+}  // namespace trainer

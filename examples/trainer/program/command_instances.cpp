@@ -1,0 +1,143 @@
+#include "program/commands.hpp"
+#include "program/data_flags.hpp"
+#include "program/instance_network.hpp"
+#include "program/logged.hpp"
+
+#include "method/instances.hpp"
+#include "network/safetensors.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/component/statistics.hpp>
+#include <cambium/core/error.hpp>
+#include <cambium/io/coco.hpp>
+#include <cambium/io/png.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct instances_flags {
+  data_settings data;
+  instance_network_flags network;
+  std::string out = "out/instances", pseudo;
+  std::int64_t iterations = 0;
+  std::uint64_t seed = 1;
+  bool no_score = false, quiet = false;
+};
+
+/// A set whose truth is what a COCO file of pseudo labels says: what a second stage learns from.
+class pseudo_labelled final : public dataset {
+ public:
+  pseudo_labelled(dataset const& photographs, fs::path const& file) : photographs_(photographs)
+  {
+    auto const set = cambium::read_coco(file);
+    std::map<std::string, std::size_t> place;
+    for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = i;
+    std::map<std::int64_t, std::size_t> image;
+    of_.resize(photographs.size());
+    for (auto const& one : set.images) {
+      auto const found = place.find(fs::path(one.file_name).stem().string());
+      if (found == place.end())
+        throw cambium::io_error(file.string() + ": image " + one.file_name + " is not among those to learn from");
+      image[one.id] = found->second;
+      of_[found->second].label = cambium::grid<std::int32_t, 2>(one.height, one.width);
+    }
+    std::vector<std::int64_t> categories;
+    for (auto const& c : set.categories) categories.push_back(c.id);
+    std::sort(categories.begin(), categories.end());
+    if (categories.size() > photographs.class_names().size())
+      throw cambium::io_error(file.string() + ": " + std::to_string(categories.size()) +
+                              " categories, but the set has " + std::to_string(photographs.class_names().size()) +
+                              " classes");
+    for (auto const& a : set.annotations) {
+      auto& of = of_[image.at(a.image_id)];
+      auto const* const mask = std::get_if<cambium::rle>(&a.segmentation);
+      if (mask == nullptr || mask->height != of.label.shape()[0] || mask->width != of.label.shape()[1])
+        throw cambium::io_error(file.string() + ": annotation " + std::to_string(a.id) +
+                                " has no mask of the size of its image");
+      auto const cells = cambium::decode_rle(*mask);
+      auto const number = static_cast<std::int32_t>(of.found.size()) + 1;
+      for (std::size_t p = 0; p < cells.cells().size(); ++p)
+        if (cells.cells()[p] != 0) of.label.cells()[p] = number;
+      auto const category = std::lower_bound(categories.begin(), categories.end(), a.category_id) - categories.begin();
+      of.found.push_back({static_cast<std::int32_t>(category), 1, 0, {}});
+    }
+    for (std::size_t i = 0; i < of_.size(); ++i)
+      if (of_[i].label.size() == 0)
+        throw cambium::io_error(file.string() + ": image " + photographs.id(i) + " is missing");
+  }
+  [[nodiscard]] std::size_t size() const override { return photographs_.size(); }
+  [[nodiscard]] std::vector<std::string> const& class_names() const override { return photographs_.class_names(); }
+  [[nodiscard]] std::string id(std::size_t i) const override { return photographs_.id(i); }
+  [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
+  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
+
+ private:
+  dataset const& photographs_;
+  std::vector<cambium::instances> of_;
+};
+
+int run_instances(instances_flags const& f)
+{
+  cambium::expects(!f.pseudo.empty(), "instances: --pseudo says which COCO file of pseudo labels is learned from");
+  auto const sets = open_data(f.data);
+  pseudo_labelled const labelled(*sets.train, f.pseudo);
+  fs::path const out = f.out, weights = out / "instances.safetensors";
+  seed_everything(f.seed, true, true);
+  auto const network = make_instance_network(f.network, labelled.class_names().size());
+  bool const small = f.network.network == "small";
+  if (!fs::exists(weights)) {
+    instance_training how;
+    if (small) {
+      how.steps = 500, how.batch = 8, how.rate = 3e-3, how.warm_up = 50, how.sigma = 3;
+      how.centre_weight = 50, how.offset_weight = 0.1;
+      how.augmentation.long_side = how.augmentation.crop = f.data.side;
+      how.augmentation.multiple = 1;
+      how.augmentation.scales = {1};
+    }
+    if (f.iterations > 0) how.steps = f.iterations;
+    how.seed = f.seed;
+    how.checkpoint = out / "training/checkpoint.pt";
+    journal_options terminal;
+    terminal.steps = how.steps, terminal.quiet = f.quiet;
+    logged log(out / "training", terminal);
+    (void)train_instances(labelled, *network, how, std::ref(log));
+    log.draw();
+    save_weights(*network, weights);
+  } else {
+    load_weights(*network, weights);
+  }
+  std::vector<std::string> failed;
+  write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
+                  !f.no_score, failed);
+  return tell_failures(failed);
+}
+
+}  // namespace
+
+void add_instances_command(CLI::App& app, int& status)
+{
+  auto const f = std::make_shared<instances_flags>();
+  auto* const command = app.add_subcommand("instances", "The second stage: an instance network from pseudo labels");
+  f->data.side = 96;
+  add_data_flags(*command, f->data);
+  add_network_flags(*command, f->network);
+  command->add_option("--pseudo", f->pseudo, "COCO file of pseudo labels of the images to learn from: pseudo.json");
+  command->add_option("--iterations", f->iterations, "instead of the usual number");
+  command->add_option("--seed", f->seed, "of weights, order, augmentation")->capture_default_str();
+  command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
+  command->add_flag("--quiet", f->quiet, "no progress");
+  command->add_option("--out", f->out, "folder for everything")->capture_default_str();
+  command->callback([f, &status] { status = run_command("instances", [&] { return run_instances(*f); }); });
+}
+
+}  // namespace trainer

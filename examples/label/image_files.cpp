@@ -2,7 +2,6 @@
 
 #include "record.hpp"
 
-#include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
 
 #include <algorithm>
@@ -21,14 +20,6 @@ std::vector<input_file> inputs_of(settings const& s)
   out.push_back({"truth_semantic", s.truth_semantic});
   std::erase_if(out, [](input_file const& f) { return f.path_template.empty(); });
   return out;
-}
-
-grid<std::uint8_t, 3> decode_photograph(bytes const& content, std::string const& path)
-{
-  if (content.size() > 8 && content[0] == 0x89 && content[1] == 'P')
-    return to_photograph(parse_png(content, path), path);
-  demand(content.empty() || content[0] == 0xFF, path, "is neither a JPEG nor a PNG file");
-  return parse_jpeg(content, path);
 }
 
 image_files::image_files(settings const& s, image_set const& set, std::string const& id)

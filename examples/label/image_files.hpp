@@ -3,6 +3,7 @@
 
 #include "image_set.hpp"
 #include "method.hpp"
+#include "photograph.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>
@@ -104,9 +105,5 @@ class image_files {
   std::map<std::string, std::string> hashes_;
   std::optional<cambium::grid<std::uint8_t, 3>> photograph_;
 };
-
-/// A JPEG or a PNG, whatever its name.
-/// @throws io_error "file: reason"
-cambium::grid<std::uint8_t, 3> decode_photograph(cambium::bytes const& content, std::string const& path);
 
 }  // namespace labelling

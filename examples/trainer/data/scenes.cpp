@@ -62,7 +62,7 @@ constexpr std::array<std::array<colour, 2>, classes> faces{{{{{225, 40, 40}, {25
                                                             {{{190, 50, 200}, {250, 230, 160}}},
                                                             {{{50, 205, 215}, {40, 20, 70}}}}};
 
-/// One object in its own coordinates: its body lies within radius 1, its face around (0, 0.62).
+/// One object in its own coordinates: its body lies within radius 1, its face around (0, 0.42).
 struct object {
   int category = 0;  ///< from 0, or -1 for a body without a face
   int outline = 0;   ///< of three families, shared by classes
@@ -92,19 +92,19 @@ struct object {
 
   [[nodiscard]] colour paint(double v, double u) const
   {
-    double const face = std::hypot(v, u - 0.55);
-    if (category >= 0 && face < 0.36) {
+    double const face = std::hypot(v, u - 0.42);
+    if (category >= 0 && face < 0.46) {
       auto const& [ground, mark] = faces[static_cast<std::size_t>(category)];
       bool marked = false;
       switch (category % 3) {
         case 0:  // rings
-          marked = std::fmod(face, 0.22) > 0.12;
+          marked = std::fmod(face, 0.28) > 0.15;
           break;
         case 1:  // bars
-          marked = std::fmod(v + 2, 0.24) > 0.13;
+          marked = std::fmod(v + 2.1, 0.3) > 0.16;
           break;
         default:  // a cross
-          marked = std::abs(v) < 0.08 || std::abs(u - 0.55) < 0.08;
+          marked = std::abs(v) < 0.1 || std::abs(u - 0.42) < 0.1;
       }
       return marked ? mark : ground;
     }

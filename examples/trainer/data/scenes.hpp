@@ -21,9 +21,9 @@ struct scene_options {
   cambium::index_t height = 128;  ///< [pixels] at least 32
   cambium::index_t width = 128;   ///< [pixels] at least 32
   int least = 1, most = 4;        ///< objects wanted; fewer where there is no room
-  double smallest = 0.18;         ///< of the shorter side: an object's diameter; in [0.08, largest]
-  double largest = 0.5;           ///< in [smallest, 0.6]
-  double touching = 0.5;          ///< chance that an object is put beside another one of its class
+  double smallest = 0.22;         ///< of the shorter side: an object's diameter; in [0.08, largest]
+  double largest = 0.55;          ///< in [smallest, 0.6]
+  double touching = 0.35;         ///< chance that an object is put beside another one of its class
   int clutter = 6;                ///< strokes; half as many bodies without a face
 };
 

@@ -1,4 +1,4 @@
-#include <network/batch_norm.hpp>
+#include "network/batch_norm.hpp"
 
 namespace trainer {
 

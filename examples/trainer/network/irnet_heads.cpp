@@ -1,4 +1,4 @@
-#include <network/irnet_heads.hpp>
+#include "network/irnet_heads.hpp"
 
 #include <cambium/core/error.hpp>
 
@@ -119,7 +119,7 @@ boundary_displacement_network::boundary_displacement_network(std::shared_ptr<res
         register_module("fc_dp" + std::to_string(i + 1), branch(in[i], dp[i].channels, dp[i].groups, dp_up[i])));
   displacement_.push_back(register_module(
       "fc_dp6", branch(dp[2].channels + dp[3].channels + dp[4].channels, dp[4].channels, dp[4].groups, 2)));
-  mean_shift_ = register_module("mean_shift", std::make_shared<mean_shift>(2));
+  mean_shift_ = std::make_shared<mean_shift>(2);
   auto last = branch(dp[0].channels + dp[1].channels + dp[4].channels, dp[4].channels, dp[4].groups);
   last->push_back(torch::nn::Conv2d(torch::nn::Conv2dOptions(dp[4].channels, 2, 1).bias(false)));
   last->push_back(mean_shift_);

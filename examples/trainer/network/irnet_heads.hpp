@@ -2,7 +2,7 @@
 // IRNet's two networks on a residual network: the classifier that gives class maps, and the one that gives boundaries
 // and displacements.
 
-#include <network/resnet.hpp>
+#include "network/resnet.hpp"
 
 #include <torch/nn/modules/container/sequential.h>
 

@@ -1,10 +1,9 @@
-#include <network/resnet.hpp>
+#include "network/resnet.hpp"
 
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/container/sequential.h>
 #include <torch/utils.h>
 
 #include <string>
@@ -12,60 +11,7 @@
 
 namespace trainer {
 
-namespace {
-
 using cambium::expects;
-
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride)
-{
-  auto conv =
-      torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
-  torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
-  return conv;
-}
-
-std::int64_t expansion(residual_kind block) { return block == residual_kind::basic ? 1 : 4; }
-
-}  // namespace
-
-class residual_block : public torch::nn::Module {
- public:
-  residual_block(std::int64_t in, std::int64_t width, std::int64_t stride, resnet_options const& options)
-  {
-    std::int64_t const out = width * expansion(options.block);
-    auto const add = [&](std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t step) {
-      auto const number = std::to_string(steps_.size() + 1);
-      auto conv = register_module("conv" + number, convolution(from, to, kernel, step));
-      auto norm = register_module("bn" + number, make_batch_norm(to, options.norm));
-      steps_.push_back({conv, norm});
-    };
-    if (options.block == residual_kind::basic) {
-      add(in, width, 3, stride);
-      add(width, width, 3, 1);
-    } else {
-      add(in, width, 1, 1);
-      add(width, width, 3, stride);
-      add(width, out, 1, 1);
-    }
-    if (stride != 1 || in != out)
-      downsample_ = register_module(
-          "downsample", torch::nn::Sequential(convolution(in, out, 1, stride), make_batch_norm(out, options.norm)));
-  }
-
-  torch::Tensor forward(torch::Tensor const& x)
-  {
-    auto y = x;
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      y = steps_[i].second->forward(steps_[i].first(y));
-      if (i + 1 < steps_.size()) y = torch::relu(y);
-    }
-    return torch::relu(y + (downsample_.is_empty() ? x : downsample_->forward(x)));
-  }
-
- private:
-  std::vector<std::pair<torch::nn::Conv2d, std::shared_ptr<held_batch_norm>>> steps_;
-  torch::nn::Sequential downsample_{nullptr};
-};
 
 resnet::resnet(resnet_options options) : options_(options)
 {
@@ -74,14 +20,17 @@ resnet::resnet(resnet_options options) : options_(options)
   for (std::size_t i = 0; i < 4; ++i)
     expects(options.layers[i] >= 1 && options.strides[i] >= 1, "resnet: layer", i + 1, " has ", options.layers[i],
             " blocks and stride ", options.strides[i], "; both are at least 1");
-  conv1_ = register_module("conv1", convolution(3, options.width, 7, 2));
+  conv1_ = register_module(
+      "conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, options.width, 7).stride(2).padding(3).bias(false)));
+  torch::nn::init::kaiming_normal_(conv1_->weight, 0, torch::kFanOut, torch::kReLU);
   bn1_ = register_module("bn1", make_batch_norm(options.width, options.norm));
   std::int64_t in = options.width;
   for (std::size_t i = 0; i < 4; ++i) {
     std::int64_t const width = options.width << i;
     torch::nn::ModuleList list;
     for (std::int64_t b = 0; b < options.layers[i]; ++b) {
-      auto block = std::make_shared<residual_block>(in, width, b == 0 ? options.strides[i] : 1, options);
+      auto block =
+          std::make_shared<residual_block>(options.block, in, width, b == 0 ? options.strides[i] : 1, options.norm);
       list->push_back(block);
       layers_[i].push_back(std::move(block));
       in = width * expansion(options.block);

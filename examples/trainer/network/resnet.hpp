@@ -1,7 +1,7 @@
 #pragma once
 // Residual networks, with the parameter names of torchvision's checkpoints.
 
-#include <network/batch_norm.hpp>
+#include "network/residual_block.hpp"
 
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -13,11 +13,6 @@
 
 namespace trainer {
 
-enum class residual_kind {
-  basic,      ///< two 3x3 convolutions; ResNet-18 and -34
-  bottleneck  ///< 1x1, 3x3, 1x1, four times as wide at its end; ResNet-50 and more
-};
-
 struct resnet_options {
   residual_kind block = residual_kind::bottleneck;
   std::array<std::int64_t, 4> layers{3, 4, 6, 3};   ///< blocks of each layer
@@ -27,9 +22,6 @@ struct resnet_options {
   batch_norm_options norm{};
   std::int64_t classes = 0;  ///< of `fc`; 0: there is none, for a network that only looks
 };
-
-/// One block: x + f(x), rectified.
-class residual_block;
 
 /// A residual network. forward gives what its five stages see, not a classification.
 ///

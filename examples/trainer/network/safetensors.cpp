@@ -179,6 +179,27 @@ bool begins_with_any(std::string const& name, std::vector<std::string> const& pr
   return std::any_of(prefixes.begin(), prefixes.end(), [&](auto const& p) { return name.rfind(p, 0) == 0; });
 }
 
+/// Of each tensor that counts: its name, and what becomes of it.
+std::vector<std::pair<std::string, std::string>> new_names(named_tensors const& tensors, name_map const& names)
+{
+  std::vector<std::pair<std::regex, std::string>> renames;
+  for (auto const& [pattern, replacement] : names.renames) {
+    try {
+      renames.emplace_back(std::regex(pattern), replacement);
+    } catch (std::regex_error const& e) {
+      throw precondition_error("load_weights: '" + pattern + "' is not a regular expression: " + e.what());
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> out;
+  for (auto const& [name, tensor] : tensors) {
+    if (name.rfind(names.prefix, 0) != 0) continue;
+    std::string other = name.substr(names.prefix.size());
+    for (auto const& [pattern, replacement] : renames) other = std::regex_replace(other, pattern, replacement);
+    if (!begins_with_any(other, names.passed_over)) out.emplace_back(name, other);
+  }
+  return out;
+}
+
 bool counts_batches(std::string const& name)
 {
   std::string const last = "num_batches_tracked";
@@ -332,25 +353,21 @@ named_tensors tensors_of(torch::nn::Module const& module)
   return out;
 }
 
+named_tensors renamed(named_tensors const& tensors, name_map const& names)
+{
+  named_tensors out;
+  for (auto const& [name, other] : new_names(tensors, names)) out.emplace(other, tensors.at(name));
+  return out;
+}
+
 void load_weights(torch::nn::Module& module, named_tensors const& tensors, name_map const& names,
                   std::string const& origin)
 {
-  std::vector<std::pair<std::regex, std::string>> renames;
-  for (auto const& [pattern, replacement] : names.renames) {
-    try {
-      renames.emplace_back(std::regex(pattern), replacement);
-    } catch (std::regex_error const& e) {
-      throw precondition_error("load_weights: '" + pattern + "' is not a regular expression: " + e.what());
-    }
-  }
   auto const wanted = tensors_of(module);
   std::map<std::string, std::string> origins;  // of a name of the module: the name in the file
   std::vector<std::string> problems;
-  for (auto const& [name, tensor] : tensors) {
-    if (name.rfind(names.prefix, 0) != 0) continue;
-    std::string renamed = name.substr(names.prefix.size());
-    for (auto const& [pattern, replacement] : renames) renamed = std::regex_replace(renamed, pattern, replacement);
-    if (begins_with_any(renamed, names.passed_over)) continue;
+  for (auto const& [name, renamed] : new_names(tensors, names)) {
+    auto const& tensor = tensors.at(name);
     std::string const known_as = renamed == name ? in_quotes(name) : in_quotes(name) + " (" + in_quotes(renamed) + ")";
     if (auto const [at, added] = origins.emplace(renamed, name); !added) {
       problems.push_back(known_as + " and " + in_quotes(at->second) + " have become the same");

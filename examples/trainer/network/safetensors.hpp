@@ -65,6 +65,11 @@ struct name_map {
   std::vector<std::string> allowed_missing;  ///< tensors of the module whose names begin so keep their values
 };
 
+/// Tensors under their new names, without those passed over; they share their memory.
+/// @throws cambium::precondition_error: a rename that is no regular expression. Of two tensors that get the same name the
+///         first stays; load_weights refuses them
+[[nodiscard]] named_tensors renamed(named_tensors const& tensors, name_map const& names);
+
 /// The parameters and buffers of a module by name; they share its memory.
 [[nodiscard]] named_tensors tensors_of(torch::nn::Module const& module);
 

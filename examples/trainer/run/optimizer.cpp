@@ -62,7 +62,9 @@ optimizer optimizer::sgd(std::vector<parameter_group> const& groups, rate_functi
   expects(settings.weight_decay >= 0 && std::isfinite(settings.weight_decay), "optimizer: weight_decay is ",
           settings.weight_decay, "; expected a finite number >= 0");
   expects(momentum >= 0 && momentum < 1, "optimizer: momentum is ", momentum, ", outside [0,1)");
-  auto const options = torch::optim::SGDOptions(0).momentum(momentum).weight_decay(settings.weight_decay);
+  expects(!settings.nesterov || momentum > 0, "optimizer: nesterov without momentum");
+  auto const options =
+      torch::optim::SGDOptions(0).momentum(momentum).weight_decay(settings.weight_decay).nesterov(settings.nesterov);
   return {"sgd", std::make_unique<torch::optim::SGD>(checked(groups, options), options), std::move(rate),
           times_of(groups)};
 }

@@ -30,6 +30,7 @@ struct sgd_settings {
   /// None: the original's, which hands weight decay to the place where torch takes the momentum, so that the momentum
   /// is 0.0001 (and the argument called momentum is the schedule's power). 0.9 is what was meant.
   std::optional<double> momentum;
+  bool nesterov = false;  ///< as the classifier of BESTIE's points learns, with momentum 0.9 and weight decay 5e-4
 };
 
 /// BESTIE's Adam.

@@ -1,0 +1,29 @@
+#pragma once
+// A set whose photographs stay in memory: for sets that fit, and for scenes, which take longer to draw than to learn from.
+
+#include "data/dataset.hpp"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+/// Loads every photograph of a set once, with several threads.
+class kept final : public dataset {
+ public:
+  /// Refers to `from`, which must live as long. @throws what from.load throws, of the first image that failed
+  explicit kept(dataset const& from);
+
+  [[nodiscard]] std::size_t size() const override { return images_.size(); }
+  [[nodiscard]] std::vector<std::string> const& class_names() const override { return from_->class_names(); }
+  [[nodiscard]] std::string id(std::size_t i) const override { return from_->id(i); }
+  [[nodiscard]] weak_image load(std::size_t i) const override { return images_.at(i); }
+  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return from_->truth(i); }
+
+ private:
+  dataset const* from_;
+  std::vector<weak_image> images_;
+};
+
+}  // namespace trainer

@@ -1,0 +1,220 @@
+#include "data/voc_folder.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/jpeg.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/points.hpp>
+#include <cambium/io/voc.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+using cambium::expects;
+using cambium::io_error;
+
+namespace {
+
+void expects_folder(fs::path const& p)
+{
+  if (!fs::is_directory(p)) throw io_error(p.string() + ": there is no such folder");
+}
+
+void sort_once(std::vector<std::int32_t>& tags)
+{
+  std::sort(tags.begin(), tags.end());
+  tags.erase(std::unique(tags.begin(), tags.end()), tags.end());
+}
+
+}  // namespace
+
+voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options))
+{
+  if (options_.class_names.empty())
+    options_.class_names.assign(cambium::voc_class_names.begin(), cambium::voc_class_names.end());
+  for (std::string const& name : options_.class_names) {
+    expects(!name.empty(), "voc_folder: a class has no name");
+    bool const fresh = class_of_.try_emplace(name, static_cast<std::int32_t>(class_of_.size())).second;
+    expects(fresh, "voc_folder: the class ", name, " occurs twice");
+  }
+  expects(!options_.list.empty(), "voc_folder: no list of images is named");
+  expects_folder(options_.root);
+  expects_folder(in_root(options_.photographs));
+  if (!options_.points.empty()) expects_folder(in_root(options_.points));
+  if (options_.boxes) expects_folder(in_root(options_.annotations));
+
+  // Words behind an id are numbers of classes or their names.
+  auto const tag_of = [this](std::string_view word, std::string const& where) {
+    if (auto const named = class_of_.find(std::string(word)); named != class_of_.end()) return named->second;
+    std::int32_t tag = -1;
+    auto const [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), tag);
+    if (failure != std::errc{} || stop != word.data() + word.size() || tag < 0 ||
+        tag >= static_cast<std::int32_t>(options_.class_names.size()))
+      throw io_error(where + ": '" + std::string(word) + "' is neither a class by name nor a number from 0 to " +
+                     std::to_string(options_.class_names.size() - 1));
+    return tag;
+  };
+  auto const tags_of = [&](cambium::text_line const& line, std::string const& where) {
+    std::vector<std::int32_t> tags;
+    for (std::size_t k = 1; k < line.words.size(); ++k) tags.push_back(tag_of(line.words[k], where));
+    sort_once(tags);
+    return tags;
+  };
+
+  fs::path const list = in_root(options_.list);
+  cambium::bytes const text = cambium::read_file(list);
+  std::unordered_map<std::string, std::size_t> place;
+  for (cambium::text_line const& line : cambium::words_of(text)) {
+    std::string const where = list.string() + ":" + std::to_string(line.number);
+    std::string_view const first = line.words[0];
+    entry e;
+    if (first.find('/') != std::string_view::npos) {  // a file, and perhaps the file of its labels
+      e.photograph = first;
+      e.id = fs::path(first).stem().string();
+      if (line.words.size() > 2) throw io_error(where + ": more than a photograph and its labels");
+    } else {
+      e.id = first;
+      e.tags = tags_of(line, where);
+      e.has_tags = !e.tags.empty();
+    }
+    if (e.id.empty() || e.id == "." || e.id == "..")
+      throw io_error(where + ": '" + std::string(first) + "' names no image");
+    if (!place.try_emplace(e.id, entries_.size()).second)
+      throw io_error(where + ": '" + e.id + "' occurs a second time");
+    entries_.push_back(std::move(e));
+  }
+  if (entries_.empty()) throw io_error(list.string() + ": names no image");
+
+  if (options_.tags.empty()) return;
+  fs::path const file = in_root(options_.tags);
+  cambium::bytes const tags = cambium::read_file(file);
+  std::vector<bool> seen(entries_.size());
+  for (cambium::text_line const& line : cambium::words_of(tags)) {
+    std::string const where = file.string() + ":" + std::to_string(line.number);
+    auto const found = place.find(std::string(line.words[0]));
+    auto const all = tags_of(line, where);
+    if (found == place.end()) continue;  // tags of a whole set serve each of its lists
+    if (seen[found->second]) throw io_error(where + ": '" + found->first + "' occurs a second time");
+    seen[found->second] = true;
+    entries_[found->second].tags = all;
+    entries_[found->second].has_tags = true;
+  }
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    if (!seen[i])
+      throw io_error(file.string() + ": has no tags of '" + entries_[i].id + "', which is in " + list.string());
+}
+
+fs::path voc_folder::in_root(fs::path const& p) const { return p.is_absolute() ? p : options_.root / p; }
+
+voc_folder::entry const& voc_folder::at(std::size_t i) const
+{
+  expects(i < entries_.size(), "voc_folder: image ", i, " of ", entries_.size());
+  return entries_[i];
+}
+
+std::string voc_folder::id(std::size_t i) const { return at(i).id; }
+
+fs::path voc_folder::photograph_file(std::size_t i) const
+{
+  entry const& e = at(i);
+  if (!e.photograph.empty()) {
+    fs::path const named = options_.root / fs::path(e.photograph).relative_path();  // lists write /JPEGImages/...
+    if (fs::exists(named)) return named;
+    throw io_error(named.string() + ": there is no such photograph, which the list names");
+  }
+  fs::path const stem = in_root(options_.photographs) / e.id;
+  for (char const* const ending : {".jpg", ".jpeg", ".png"})
+    if (fs::exists(stem.string() + ending)) return stem.string() + ending;
+  throw io_error(stem.string() + ".jpg: there is no such photograph, nor .jpeg nor .png");
+}
+
+std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 photograph) const
+{
+  fs::path const file = in_root(options_.annotations) / (e.id + ".xml");
+  auto const annotation = cambium::read_voc_annotation(file);
+  if (annotation.height != photograph.height || annotation.width != photograph.width)
+    throw io_error(file.string() + ": is of a photograph of " + std::to_string(annotation.height) + " x " +
+                   std::to_string(annotation.width) + " pixels, but that is " + std::to_string(photograph.height) +
+                   " x " + std::to_string(photograph.width));
+  std::vector<labelled_box> out;
+  for (auto const& o : annotation.objects) {
+    auto const category = class_of_.find(o.name);
+    if (category == class_of_.end()) throw io_error(file.string() + ": '" + o.name + "' is no class of this set");
+    if (!o.difficult || options_.difficult) out.push_back({o.bounds, category->second});
+  }
+  return out;
+}
+
+weak_image voc_folder::load(std::size_t i) const
+{
+  entry const& e = at(i);
+  fs::path const file = photograph_file(i);
+  weak_image out;
+  out.id = e.id;
+  out.photograph = file.extension() == ".png" ? cambium::to_photograph(cambium::read_png(file), file.string())
+                                              : cambium::read_jpeg(file);
+  cambium::extent2 const size{out.photograph.shape()[0], out.photograph.shape()[1]};
+  auto const classes = static_cast<std::int32_t>(options_.class_names.size());
+  if (!options_.points.empty()) {
+    fs::path const points = in_root(options_.points) / (e.id + ".txt");
+    out.points = cambium::read_points(points, {.threshold = options_.point_threshold});
+    for (auto const& p : out.points) {
+      std::string const which =
+          points.string() + ": the point at x " + cambium::message_part(p.x) + ", y " + cambium::message_part(p.y);
+      if (p.y < 0 || p.x < 0 || p.y >= static_cast<double>(size.height) || p.x >= static_cast<double>(size.width))
+        throw io_error(which + " is outside its photograph of " + std::to_string(size.height) + " x " +
+                       std::to_string(size.width) + " pixels");
+      if (p.category >= classes)
+        throw io_error(which + " is of class " + std::to_string(p.category) + ", outside 0.." +
+                       std::to_string(classes - 1));
+    }
+  }
+  if (options_.boxes) out.boxes = boxes_of(e, size);
+  if (e.has_tags) {
+    out.tags = e.tags;
+    return out;
+  }
+  for (auto const& p : out.points) out.tags.push_back(p.category);
+  for (auto const& b : out.boxes) out.tags.push_back(b.category);
+  if (options_.points.empty() && !options_.boxes) {
+    if (!fs::exists(in_root(options_.annotations) / (e.id + ".xml")))
+      throw io_error(in_root(options_.list).string() + ": has no tags of '" + e.id +
+                     "', and there is no file of tags, no points, no boxes and no annotation of it");
+    for (auto const& b : boxes_of(e, size)) out.tags.push_back(b.category);
+  }
+  sort_once(out.tags);
+  return out;
+}
+
+cambium::instances voc_folder::truth(std::size_t i) const
+{
+  entry const& e = at(i);
+  fs::path const classes = in_root(options_.class_maps) / (e.id + ".png"),
+                 objects = in_root(options_.object_maps) / (e.id + ".png");
+  for (fs::path const& p : {classes, objects})
+    if (!fs::exists(p)) throw io_error(p.string() + ": there is no truth of this image");
+  auto out = cambium::read_voc_segmentation(classes, objects).objects;
+  for (auto& o : out.found) {
+    o.category -= 1;  // maps count the background
+    if (o.category >= static_cast<std::int32_t>(options_.class_names.size()))
+      throw io_error(classes.string() + ": has class " + std::to_string(o.category + 1) + ", but there are only " +
+                     std::to_string(options_.class_names.size()));
+  }
+  return out;
+}
+
+cambium::grid<std::uint8_t, 2> voc_folder::ignored(std::size_t i) const
+{
+  entry const& e = at(i);
+  return cambium::read_voc_segmentation(in_root(options_.class_maps) / (e.id + ".png"),
+                                        in_root(options_.object_maps) / (e.id + ".png"))
+      .ignored;
+}
+
+}  // namespace trainer

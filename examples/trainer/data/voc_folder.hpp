@@ -1,0 +1,77 @@
+#pragma once
+// A folder laid out as VOC's: photographs with tags, points or boxes of one's own.
+
+#include "data/dataset.hpp"
+
+#include <cambium/grid/grid.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace trainer {
+
+/// Where things lie. Paths that are not absolute count from `root`; what is empty is not there.
+struct voc_folder_options {
+  std::filesystem::path root;
+  std::filesystem::path list;                        ///< ImageSets/.../train.txt: ids, ids with tags, or paths
+  std::filesystem::path photographs = "JPEGImages";  ///< ID.jpg, ID.jpeg or ID.png
+  std::vector<std::string> class_names;              ///< without the background; none: VOC's twenty
+  std::filesystem::path tags;                        ///< a file of lines "ID tag tag": they stand above the list's
+  std::filesystem::path points;                      ///< a folder of ID.txt: Center_points, Peak_points
+  double point_threshold = -1;                       ///< only points of more confidence, strictly; BESTIE's: 0.7
+  bool boxes = false;                                ///< read annotations/ID.xml
+  std::filesystem::path annotations = "Annotations";
+  bool difficult = false;                                    ///< objects that are marked so count, as boxes and as tags
+  std::filesystem::path class_maps = "SegmentationClass";    ///< ID.png, for truth()
+  std::filesystem::path object_maps = "SegmentationObject";  ///< ID.png, for truth()
+};
+
+/// A training set in VOC's layout, of any classes and sizes.
+///
+/// Tags are those of the tags file; or else those that the list has behind an id (numbers from 0, as BESTIE's lists);
+/// or else the classes of its points and boxes; or else, where there is nothing of these, the objects of its
+/// annotation. A file of tags, and a list, may also name classes: "2007_000032 aeroplane person".
+///
+/// Every list, tag and name is looked at when the set is opened; photographs, points, annotations and maps when they
+/// are asked for.
+class voc_folder final : public dataset {
+ public:
+  /// @throws cambium::io_error naming file and line: no list, an empty one, tags that are no class, tags of images that
+  ///         are not in the list, images of the list without tags where there is a file of them; folders that do not exist
+  /// @throws cambium::precondition_error: class names that occur twice or are empty
+  explicit voc_folder(voc_folder_options options);
+
+  [[nodiscard]] std::size_t size() const override { return entries_.size(); }
+  [[nodiscard]] std::vector<std::string> const& class_names() const override { return options_.class_names; }
+  [[nodiscard]] std::string id(std::size_t i) const override;
+  /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
+  ///         an annotation of another size than its photograph, or with a name that is no class
+  [[nodiscard]] weak_image load(std::size_t i) const override;
+  /// Objects of SegmentationClass and SegmentationObject. @throws cambium::io_error: there are none, or they do not fit
+  [[nodiscard]] cambium::instances truth(std::size_t i) const override;
+  /// Where the truth does not say. @return [H,W] 1 where either map has 255
+  [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const;
+
+  /// The file of a photograph. @throws cambium::io_error naming what was looked for
+  [[nodiscard]] std::filesystem::path photograph_file(std::size_t i) const;
+
+ private:
+  struct entry {
+    std::string id;
+    std::string photograph;  ///< where the list names a file
+    std::vector<std::int32_t> tags;
+    bool has_tags = false;
+  };
+  [[nodiscard]] entry const& at(std::size_t i) const;
+  [[nodiscard]] std::vector<labelled_box> boxes_of(entry const& e, cambium::extent2 photograph) const;
+  [[nodiscard]] std::filesystem::path in_root(std::filesystem::path const& p) const;
+
+  voc_folder_options options_;
+  std::unordered_map<std::string, std::int32_t> class_of_;
+  std::vector<entry> entries_;
+};
+
+}  // namespace trainer

@@ -1,0 +1,169 @@
+#pragma once
+// BESTIE: instances from tags or points, through peaks of class maps and a semantic map that somebody else made.
+//
+//   auto net = vgg_pam(classes, small_vgg_pam(16, 0.7));
+//   train_peak_classifier(train, net, how);                      // 1  which classes are there
+//   auto cues = find_cues(train, net);                           // 2  where objects have their peaks
+//   auto maps = read_semantic_maps(train, "irnet/semantic");     // 3  which class every pixel is
+//   auto said = train_bestie(train, maps, cues, network, what);  // 4, 5  pseudo labels, guided and refined training
+//   auto ap = evaluate_bestie(held_out, network);                // 6  grouping, average precision
+//
+// Each step can be taken alone.
+
+#include "data/augment.hpp"
+#include "data/dataset.hpp"
+#include "network/bestie_network.hpp"
+#include "network/vgg_pam.hpp"
+#include "run/journal.hpp"
+
+#include <cambium/pipeline/bestie.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <vector>
+
+namespace trainer {
+
+/// Called after each step; may be empty.
+using step_listener = std::function<void(journal_entry const&)>;
+
+// --- 1 the classifier -----------------------------------------------------------------------------
+
+struct peak_classifier_options {
+  std::int64_t epochs = 15;
+  std::int64_t batch = 5;
+  double rate = 1e-3;                      ///< times vgg_pam::rate_of
+  bool rates_by_layer = true;              ///< false: one rate for all, for weights that begin anew
+  std::vector<std::int64_t> falls{5, 10};  ///< a tenth from these epochs on, counted from 1
+  /// So many epochs without peak attention come first. 0 with pretrained weights; weights that begin anew learn little
+  /// from the few cells that peak attention leaves.
+  std::int64_t plain_epochs = 0;
+  double momentum = 0.9;  ///< Nesterov's
+  double weight_decay = 5e-4;
+  pam_augmentation samples{};
+  std::uint64_t seed = 1;
+};
+
+/// Teaches a classifier which classes are in photographs.
+/// @return the mean loss of the last epoch
+/// @throws cambium::precondition_error, cambium::io_error: as the set's load, tags outside the classes
+/// @source PAM/train.py of clovaai/BESTIE
+double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
+                             step_listener const& each = {});
+
+// --- 2 the cues -----------------------------------------------------------------------------------
+
+struct cue_options {
+  cambium::extent2 squash{321, 321};  ///< [pixels] the size the classifier looks at; 0 x 0: as it is
+  cambium::bestie_peak_options peaks{};
+  int threads = 0;
+};
+
+/// Peaks of the class maps of each photograph and its mirror image, in pixels of the photograph.
+/// @return one list an image
+/// @source PAM/point_extraction.py of clovaai/BESTIE
+[[nodiscard]] std::vector<cambium::points> find_cues(dataset const& images, vgg_pam& network,
+                                                     cue_options const& options = {});
+
+/// The points a person clicked, of each photograph.
+[[nodiscard]] std::vector<cambium::points> given_cues(dataset const& images);
+
+// --- 3 the semantic maps --------------------------------------------------------------------------
+
+/// [H,W] each: 0 background, class + 1; 255 unknown.
+using semantic_maps = std::vector<cambium::grid<std::uint8_t, 2>>;
+
+/// Reads FOLDER/ID.png of each photograph, an indexed PNG.
+/// @throws cambium::io_error naming the file: not there, another size than the photograph, a class that is not in the set
+[[nodiscard]] semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path const& folder);
+
+struct spoiled_truth_options {
+  int swell = 2;       ///< [pixels] each class grows or shrinks by up to so many, by chance
+  double lost = 0.05;  ///< chance that an object is missing
+  std::uint64_t seed = 1;
+};
+
+/// Semantic maps of the truth, made worse: for experiments with what comes after them, never for a result.
+[[nodiscard]] semantic_maps spoiled_truth(dataset const& images, spoiled_truth_options const& options = {});
+
+// --- 4 knowledge transfer -------------------------------------------------------------------------
+
+/// How good pseudo labels are: their regions against true objects.
+struct label_quality {
+  std::size_t accepted = 0;  ///< pseudo instances
+  std::size_t right = 0;     ///< those that overlap a true object of their class by half or more
+  std::size_t objects = 0;   ///< true ones
+};
+
+[[nodiscard]] label_quality pseudo_label_quality(dataset const& images, semantic_maps const& semantic,
+                                                 std::vector<cambium::points> const& cues,
+                                                 cambium::bestie_transfer_options const& options = {});
+
+// --- 5 the instance network -----------------------------------------------------------------------
+
+struct bestie_training_options {
+  std::int64_t steps = 50000;
+  std::int64_t batch = 16;
+  double rate = 5e-5;
+  std::int64_t warm_up = 2000;
+  double weight_decay = 0;
+  double seg_weight = 1, centre_weight = 200, offset_weight = 0.01;
+  double hardest = 0.2;          ///< fraction of the pixels whose cross entropy counts
+  bool guidance = true;          ///< losses of centres and offsets only where a pseudo instance is; false: everywhere
+  bool refinement = true;        ///< the network's own groups are its next labels
+  std::int64_t refine_from = 0;  ///< [steps]
+  cambium::supervision cues = cambium::supervision::image;  ///< what the cues are: peaks, or a person's points
+  cambium::bestie_transfer_options transfer{};              ///< its `sup` is set from `cues`
+  cambium::bestie_refine_options refine{};
+  cambium::border_points border = cambium::border_points::drop;
+  bestie_augmentation samples{};
+  std::uint64_t seed = 3407;
+  int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
+};
+
+/// Settings for two cores and square photographs of `side` pixels, about 100: as they are but for light and flip, small
+/// windows, large rates, `steps` steps.
+[[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
+
+/// Trains an instance network.
+/// @param semantic  one an image, see read_semantic_maps
+/// @param cues      one list an image; categories are classes
+/// @return the last step's losses: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label
+/// @throws cambium::precondition_error: lists of another length, a network of other classes, semantic maps of other
+///         sizes than their photographs, a crop that is no multiple of what the network needs
+/// @source main.py of clovaai/BESTIE
+journal_entry train_bestie(dataset const& train, semantic_maps const& semantic,
+                           std::vector<cambium::points> const& cues, bestie_network& network,
+                           bestie_training_options const& options, step_listener const& each = {});
+
+// --- 6 instances ----------------------------------------------------------------------------------
+
+struct bestie_inference_options {
+  cambium::bestie_instance_options instances{};
+  std::int64_t multiple = 32;  ///< photographs are enlarged to multiples of it, or of what the network needs
+  bool flip = true;            ///< classes and centres are averaged with those of the mirror image
+  bool tags_known = false;     ///< evaluation lets only classes of the image's tags be found: val_clean
+  int threads = 0;
+};
+
+/// As small_bestie.
+[[nodiscard]] bestie_inference_options small_bestie_inference();
+
+/// The instances of a photograph; classes from 0.
+/// @param tags  if known: no other class is found
+[[nodiscard]] cambium::bestie_labels bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
+                                                 bestie_network& network, bestie_inference_options const& options = {},
+                                                 std::optional<std::vector<std::int32_t>> const& tags = {});
+
+struct bestie_scores {
+  double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;  ///< means over classes, in [0,1]
+};
+
+/// Average precision over a set with truth.
+/// @throws cambium::io_error where the set has none
+[[nodiscard]] bestie_scores evaluate_bestie(dataset const& held_out, bestie_network& network,
+                                            bestie_inference_options const& options = {});
+
+}  // namespace trainer

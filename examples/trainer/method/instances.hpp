@@ -1,0 +1,71 @@
+#pragma once
+// The second stage: an instance network that learns from pseudo instances as if they were the truth.
+//
+//   voc_folder set({.root = "voc", .list = "train.txt", .class_maps = "pseudo/classes", .object_maps = "pseudo/objects"});
+//   auto network = small_panoptic_deeplab(16, 20);
+//   train_instances(set, *network, {.steps = 20000});        // set.truth(i) are the pseudo labels
+//   evaluate_bestie(held_out, *network);
+
+#include "data/augment.hpp"
+#include "data/dataset.hpp"
+#include "network/bestie_network.hpp"
+#include "run/journal.hpp"
+
+#include <cambium/grid/instance.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+namespace trainer {
+
+struct instance_training {
+  std::int64_t steps = 50000;
+  std::int64_t batch = 16;
+  double rate = 5e-5;  ///< Adam's
+  std::int64_t warm_up = 2000;
+  double seg_weight = 1, centre_weight = 200, offset_weight = 0.01;
+  double hardest = 0.2;              ///< fraction of the pixels whose cross entropy counts
+  int sigma = 8;                     ///< [pixels] of the centres' heat maps
+  bool trust_background = true;      ///< false: pixels outside every instance teach nothing, neither class nor centre
+  double least_score = 0;            ///< instances with less are pixels that teach nothing; IRNet's fragments have 0
+  bestie_augmentation augmentation;  ///< its points and fill are not used: what is padded teaches nothing
+  std::uint64_t seed = 1;
+  int workers = 2;                       ///< threads that prepare photographs; the result does not depend on it
+  int threads = 0;                       ///< of the losses; 0: as OpenMP picks
+  std::filesystem::path checkpoint;      ///< empty: none. A file that is there is gone on with
+  std::int64_t checkpoint_every = 1000;  ///< [steps]
+};
+
+/// What a network is to say of one augmented photograph.
+struct instance_targets {
+  cambium::grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1, label::ignore
+  cambium::grid<float, 3> centre;           ///< [C,H,W] Gaussians around the mean of each instance's pixels
+  cambium::grid<float, 3> offset;           ///< [2,H,W] (dy,dx) from a pixel to that mean; 0 outside instances
+  cambium::grid<float, 2> centre_weight;    ///< [H,W] 1 where the heat map is known
+  cambium::grid<float, 2> offset_weight;    ///< [H,W] 1 on instances
+};
+
+/// Makes them from instance labels, after the augmentation: an instance that was cut has the mean of what is left.
+///
+/// @param labels   [H,W] 0 background, i + 1 for found[i], below 0 unknown
+/// @param classes  C
+/// @throws cambium::precondition_error: a label beyond found, a class outside 0..C-1, sigma outside 1..200
+/// @source PanopticTargetGenerator of Cheng et al., "Panoptic-DeepLab", CVPR 2020, with a heat map for each class
+[[nodiscard]] instance_targets make_instance_targets(cambium::grid<std::int32_t, 2> const& labels,
+                                                     std::vector<cambium::instance> const& found, std::int64_t classes,
+                                                     instance_training const& options);
+
+/// Trains a network on the instances that set.truth(i) gives: pseudo labels, or true ones for comparison.
+///
+/// Every step, every epoch's order and every augmentation are given by the seed: with a checkpoint a training that was
+/// killed ends with the weights it would have had.
+///
+/// @param each  called after each step
+/// @return the last step's losses: "seg", "centre", "offset"
+/// @throws cambium::precondition_error: fewer photographs than a batch, another number of classes, options outside their
+///         ranges; cambium::io_error as set.load, set.truth, restore_checkpoint
+journal_entry train_instances(dataset const& set, bestie_network& network, instance_training const& options,
+                              std::function<void(journal_entry const&)> const& each = {});
+
+}  // namespace trainer

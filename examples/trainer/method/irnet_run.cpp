@@ -1,0 +1,303 @@
+#include "method/irnet_run.hpp"
+
+#include "network/safetensors.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/io/coco.hpp>
+#include <cambium/io/npy.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/rle.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+using cambium::expects;
+using cambium::grid;
+using cambium::index_t;
+
+std::vector<std::string> const& irnet_steps()
+{
+  static std::vector<std::string> const steps{"cam", "mine", "field", "maps", "labels", "score"};
+  return steps;
+}
+
+namespace {
+
+class run {
+ public:
+  run(dataset const& train, dataset const& images, irnet_run_options const& o, std::vector<std::string>& failed)
+      : train_(train), images_(images), o_(o), failed_(failed), one_core_(o.how)
+  {
+    one_core_.threads = 1;  // images are shared out among threads
+  }
+
+  void train_classifier()
+  {
+    if (fs::exists(classifier_file())) return say("cam: " + classifier_file().string() + " is there");
+    say("cam: training the classifier on " + std::to_string(train_.size()) + " images");
+    seed_everything(o_.how.seed, true, true);
+    auto const network = make_cam_network(train_.class_names().size(), o_.how);
+    trainer::train_cam(train_, *network, o_.how, record("cam"));
+    save_weights(*network, classifier_file(), metadata());
+  }
+
+  void mine_labels()
+  {
+    say("mine: pixels the classifier is sure of");
+    auto const network = classifier();
+    each_image(train_, "mine", [&](std::size_t i, std::mutex& network_turn) {
+      fs::path const file = in("mined", train_.id(i), ".png");
+      if (newer(file, classifier_file())) return;
+      weak_image const image = train_.load(i);
+      cambium::cams<float> maps;
+      {
+        std::lock_guard const guard(network_turn);
+        maps = cams_of(*network, image, o_.how);
+      }
+      cambium::replace_file(file, cambium::format_labels(mine(image, maps, one_core_), cambium::voc_palette()));
+    });
+  }
+
+  void train_second()
+  {
+    if (fs::exists(field_file())) return say("field: " + field_file().string() + " is there");
+    say("field: training boundaries and displacements");
+    seed_everything(seed_of(o_.how.seed, 2), true, true);
+    auto const first = classifier();
+    auto const network = make_field_network(o_.how, first.get());
+    mined_labels const mined = [&](std::size_t i) { return cambium::read_labels(in("mined", train_.id(i), ".png")); };
+    trainer::train_field(train_, mined, *network, o_.how, record("field"));
+    save_weights(*network, field_file(), metadata());
+  }
+
+  void make_maps()
+  {
+    say("maps: CAMs, boundaries and displacements of " + std::to_string(images_.size()) + " images");
+    auto const first = classifier();
+    auto const second = field();
+    std::string ids, tags;
+    for (std::size_t i = 0; i < images_.size(); ++i) ids += images_.id(i) + "\n";
+    std::vector<std::string> lines(images_.size());
+    each_image(images_, "maps", [&](std::size_t i, std::mutex& network_turn) {
+      weak_image const image = images_.load(i);
+      lines[i] = image.id;
+      for (auto const tag : image.tags) lines[i] += " " + std::to_string(tag + 1);
+      lines[i] += "\n";
+      if (newer(in("displacements", image.id, ".npy"), field_file())) return;
+      cambium::cams<float> maps;
+      boundary_and_displacement said;
+      {
+        std::lock_guard const guard(network_turn);
+        maps = cams_of(*first, image, o_.how);
+        said = field_of(*second, image.photograph, o_.how);
+      }
+      cambium::write_npy<3>(in("cams", image.id, ".npy"), maps.strided);
+      cambium::write_npy<2>(in("boundaries", image.id, ".npy"), said.boundary);
+      cambium::write_npy<3>(in("displacements", image.id, ".npy"), said.displacement);
+    });
+    for (auto const& line : lines) tags += line;
+    cambium::replace_file(o_.folder / "ids.txt", ids);
+    cambium::replace_file(o_.folder / "tags.txt", tags);
+  }
+
+  void label()
+  {
+    say("labels: the walk");
+    std::vector<std::vector<cambium::coco_result>> results(images_.size());
+    each_image(images_, "labels", [&](std::size_t i, std::mutex&) {
+      weak_image const image = images_.load(i);
+      auto const [maps, said] = read_maps(image);
+      auto const out = irnet_labels_of(maps, said, image, o_.apart, one_core_);
+      cambium::replace_file(in("semantic", image.id, ".png"),
+                            cambium::format_labels(out.semantic, cambium::voc_palette()));
+      cambium::replace_file(in("instances", image.id, ".png"), cambium::format_ids(out.objects.label));
+      for (std::size_t k = 0; k < out.objects.found.size(); ++k) {
+        auto const& one = out.objects.found[k];
+        if (one.score <= 0) continue;  // fragments
+        grid<std::uint8_t, 2> mask(out.objects.label.shape()[0], out.objects.label.shape()[1]);
+        for (std::size_t p = 0; p < mask.cells().size(); ++p)
+          mask.cells()[p] = out.objects.label.cells()[p] == static_cast<std::int32_t>(k) + 1;
+        results[i].push_back(
+            {static_cast<std::int64_t>(i) + 1, one.category + 1, cambium::encode_rle(mask), one.score});
+      }
+    });
+    std::vector<cambium::coco_result> all;
+    for (auto& of : results)
+      for (auto& one : of) all.push_back(std::move(one));
+    cambium::write_coco_results(o_.folder / "results.json", all);
+  }
+
+  irnet_run_scores score()
+  {
+    say("score: against the truth");
+    auto const first = classifier();
+    auto const classes = static_cast<std::int32_t>(images_.class_names().size());
+    scoring cam(classes), walk(classes), boundary(classes), displacement(classes);
+    std::mutex adding;
+    std::vector<std::function<void()>> in_order(images_.size());
+    each_image(images_, "score", [&](std::size_t i, std::mutex& network_turn) {
+      weak_image const image = images_.load(i);
+      auto const truth = images_.truth(i);
+      auto const [maps, said] = read_maps(image);
+      cambium::irnet_labels by_cam;
+      {
+        std::lock_guard const guard(network_turn);
+        by_cam = cam_labels(cams_of(*first, image, o_.how), o_.how);
+      }
+      auto by_walk = irnet_labels_of(maps, said, image, instances_by::components, one_core_);
+      auto by_boundary = irnet_labels_of(maps, said, image, instances_by::boundary_components, one_core_);
+      auto by_field = irnet_labels_of(maps, said, image, instances_by::displacement, one_core_);
+      in_order[i] = [&, truth, by_cam, by_walk, by_boundary, by_field] {
+        for (auto const& [to, labels] :
+             {std::pair{&cam, &by_cam}, {&walk, &by_walk}, {&boundary, &by_boundary}, {&displacement, &by_field}}) {
+          to->add_semantic(labels->semantic, truth);
+          to->add_instances(labels->objects, truth);
+        }
+      };
+    });
+    for (auto const& add : in_order)
+      if (add) add();
+    irnet_run_scores const out{cam.result(), walk.result(), boundary.result(), displacement.result()};
+    auto const row = [](scores const& s) {
+      auto const number = [](double v) { return std::isnan(v) ? nlohmann::json() : nlohmann::json(v); };
+      return nlohmann::json{{"miou", number(s.miou)},
+                            {"ap25", number(s.ap25)},
+                            {"ap50", number(s.ap50)},
+                            {"ap70", number(s.ap70)},
+                            {"ap75", number(s.ap75)}};
+    };
+    nlohmann::json const all{{"images", images_.size()},
+                             {"cam", row(out.cam)},
+                             {"walk", row(out.walk)},
+                             {"walk_boundary", row(out.walk_boundary)},
+                             {"walk_displacement", row(out.walk_displacement)}};
+    cambium::replace_file(o_.folder / "scores.json", all.dump(1) + "\n");
+    return out;
+  }
+
+ private:
+  fs::path classifier_file() const { return o_.folder / "cam.safetensors"; }
+  fs::path field_file() const { return o_.folder / "field.safetensors"; }
+  fs::path in(char const* room, std::string const& id, char const* ending) const
+  {
+    return o_.folder / room / (id + ending);
+  }
+  training_record record(char const* name) const
+  {
+    return {.folder = o_.folder / name, .name = name, .quiet = o_.quiet};
+  }
+  std::map<std::string, std::string> metadata() const
+  {
+    std::string names;
+    for (auto const& name : train_.class_names()) names += (names.empty() ? "" : ",") + name;
+    return {{"classes", names}};
+  }
+  void say(std::string const& line) const
+  {
+    if (!o_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
+  }
+  static bool newer(fs::path const& file, fs::path const& than)
+  {
+    std::error_code none;
+    auto const a = fs::last_write_time(file, none);
+    if (none) return false;
+    auto const b = fs::last_write_time(than, none);
+    return !none && a > b;
+  }
+  std::shared_ptr<cam_network> classifier() const
+  {
+    need(classifier_file(), "cam");
+    auto how = o_.how;
+    auto const network = make_cam_network(train_.class_names().size(), how);
+    load_weights(*network, classifier_file());
+    network->eval();
+    return network;
+  }
+  std::shared_ptr<boundary_displacement_network> field() const
+  {
+    need(field_file(), "field");
+    auto const network = make_field_network(o_.how);
+    load_weights(*network, field_file());
+    network->eval();
+    return network;
+  }
+  static void need(fs::path const& file, char const* step)
+  {
+    if (!fs::exists(file)) throw cambium::io_error(file.string() + ": not there; step '" + step + "' makes it");
+  }
+
+  std::pair<cambium::cams<float>, boundary_and_displacement> read_maps(weak_image const& image) const
+  {
+    cambium::cams<float> maps;
+    maps.keys = image.tags;
+    maps.strided = cambium::read_npy<float, 3>(in("cams", image.id, ".npy"));
+    return {std::move(maps),
+            {cambium::read_npy<float, 2>(in("boundaries", image.id, ".npy")),
+             cambium::read_npy<float, 3>(in("displacements", image.id, ".npy"))}};
+  }
+
+  /// Does one(i, network_turn) for every image, by as many threads as there are cores. Who asks a network takes the turn.
+  template <class One>
+  void each_image(dataset const& set, char const* step, One const& one)
+  {
+    std::mutex turn, saying;
+    std::vector<std::string> wrong(set.size());
+    int const workers = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+    loader<int> work(set.size(), 0, workers,
+                     [&](std::size_t i, std::uint64_t) {
+                       try {
+                         one(i, turn);
+                       } catch (std::exception const& e) {
+                         std::lock_guard const guard(saying);
+                         wrong[i] = std::string(step) + ": " + set.id(i) + ": " + e.what();
+                         std::fprintf(stderr, "%s\n", wrong[i].c_str());
+                       }
+                       return 0;
+                     },
+                     {.shuffle = false});
+    work.start(0);
+    while (work.next()) {
+    }
+    for (auto const& w : wrong)
+      if (!w.empty()) failed_.push_back(w);
+  }
+
+  dataset const& train_;
+  dataset const& images_;
+  irnet_run_options const& o_;
+  std::vector<std::string>& failed_;
+  irnet_training_options one_core_;
+};
+
+}  // namespace
+
+std::optional<irnet_run_scores> run_irnet(dataset const& train, dataset const& images, irnet_run_options const& options,
+                                          std::vector<std::string>& failed)
+{
+  for (auto const& step : options.steps)
+    expects(std::find(irnet_steps().begin(), irnet_steps().end(), step) != irnet_steps().end(),
+            "irnet: there is no step '", step, "'; steps are cam, mine, field, maps, labels, score");
+  expects(train.class_names() == images.class_names(), "irnet: the images to label have other classes");
+  auto const asked = [&](char const* step) {
+    return std::find(options.steps.begin(), options.steps.end(), step) != options.steps.end();
+  };
+  run r(train, images, options, failed);
+  if (asked("cam")) r.train_classifier();
+  if (asked("mine")) r.mine_labels();
+  if (asked("field")) r.train_second();
+  if (asked("maps")) r.make_maps();
+  if (asked("labels")) r.label();
+  if (asked("score")) return r.score();
+  return std::nullopt;
+}
+
+}  // namespace trainer

@@ -1,0 +1,43 @@
+#pragma once
+// How good labels are, measured on the truth: mIoU, AP^r and the average best overlap, image by image.
+
+#include <cambium/grid/instance.hpp>
+#include <cambium/metric/confusion.hpp>
+#include <cambium/metric/instance_ap.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace trainer {
+
+/// In [0,1]; NaN where nothing was measured.
+struct scores {
+  double miou = 0;  ///< background included
+  double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;
+};
+
+/// Gathers labels and their truth, and measures them all at the end.
+class scoring {
+ public:
+  /// @param classes  without the background; at least 1
+  explicit scoring(std::int32_t classes) : classes_(classes), confusion_(classes + 1) {}
+
+  /// Instances against the true ones. Where they overlap nothing else is asked: the semantic labels are the instances'.
+  /// @throws cambium::precondition_error: other sizes, a class outside
+  void add_instances(cambium::instances const& found, cambium::instances const& truth);
+
+  /// Semantic labels, [H,W] 0 background, class + 1, against those of the true instances.
+  void add_semantic(cambium::grid<std::int32_t, 2> const& found, cambium::instances const& truth);
+
+  [[nodiscard]] scores result() const;
+
+ private:
+  std::int32_t classes_;
+  cambium::confusion_matrix confusion_;
+  std::vector<cambium::image_result> images_;
+};
+
+/// The semantic labels of instances: [H,W] 0 background, class + 1.
+[[nodiscard]] cambium::grid<std::int32_t, 2> semantic_of(cambium::instances const& objects);
+
+}  // namespace trainer

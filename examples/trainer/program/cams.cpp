@@ -1,0 +1,197 @@
+// cams: class activation maps of photographs, from a classifier's weights.
+//
+//   cams --images 'photos/{id}.jpg' --weights net.safetensors --groups classes.json --tags tags.txt --out 'cams/{id}.npy'
+
+#include "program/class_activation.hpp"
+#include "program/classifiers.hpp"
+#include "program/photographs.hpp"
+
+#include "flags.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+#include <map>
+#include <thread>
+
+using namespace trainer;
+
+namespace {
+
+std::vector<std::string> const logit_words{"softmax", "sigmoid"};
+
+struct cam_settings {
+  photograph_settings photographs;
+  std::string tags, network = "mobilenet_v2", weights, groups, group_key = "indices", tags_out;
+  bool zero_based = false;
+  std::vector<std::string> heads, renames, passed_over;
+  std::string prefix;
+  class_activation_options options;
+};
+
+/// CLASS=FILE
+std::pair<int, std::string> parse_head(std::string const& text)
+{
+  auto const at = text.find('=');
+  int number = 0;
+  if (at == std::string::npos || !CLI::detail::lexical_cast(text.substr(0, at), number) || number < 1 || number > 254 ||
+      at + 1 == text.size())
+    throw labelling::usage_error("--head " + text + ": expected CLASS=FILE with a class of 1..254");
+  return {number, text.substr(at + 1)};
+}
+
+name_map names_of(cam_settings const& s)
+{
+  name_map out{s.prefix, {}, s.passed_over, {}};
+  for (std::size_t i = 0; i + 1 < s.renames.size(); i += 2) out.renames.emplace_back(s.renames[i], s.renames[i + 1]);
+  return out;
+}
+
+nlohmann::ordered_json made_with(cam_settings const& s)
+{
+  nlohmann::ordered_json heads = nlohmann::ordered_json::object();
+  for (auto const& text : s.heads) {
+    auto const [number, file] = parse_head(text);
+    heads[std::to_string(number)] = fingerprint(file);
+  }
+  return {{"network", s.network},
+          {"weights", fingerprint(s.weights)},
+          {"prefix", s.prefix},
+          {"renames", s.renames},
+          {"pass_over", s.passed_over},
+          {"groups", s.groups.empty() ? "" : fingerprint(s.groups)},
+          {"group_key", s.group_key},
+          {"heads", heads},
+          {"scales", s.options.scales},
+          {"scored", s.tags.empty()},
+          {"logits", s.options.logits == logit_kind::sigmoid ? "sigmoid" : "softmax"},
+          {"least_score", s.options.least_score},
+          {"head_top", s.options.head_top}};
+}
+
+/// What classes the channels of each image are; the record of what lies on the disk.
+class tags_file {
+ public:
+  explicit tags_file(std::string path) : path_(std::move(path))
+  {
+    std::error_code failure;
+    if (std::filesystem::exists(path_, failure)) tags_ = labelling::read_tags(path_, false);
+  }
+  std::vector<int> const* find(std::string const& id) const
+  {
+    auto const found = tags_.find(id);
+    return found == tags_.end() ? nullptr : &found->second;
+  }
+  void set(std::string const& id, std::vector<int> const& classes) { tags_[id] = classes; }
+  void save() const
+  {
+    std::string text;
+    for (auto const& [id, classes] : tags_) {
+      text += id;
+      for (int const c : classes) text += " " + std::to_string(c);
+      text += "\n";
+    }
+    cambium::replace_file(path_, text);
+  }
+
+ private:
+  std::string path_;
+  std::map<std::string, std::vector<int>> tags_;
+};
+
+int run_cams(cam_settings& s)
+{
+  auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, s.tags, s.zero_based);
+  if (s.tags_out.empty()) s.tags_out = file_beside(s.photographs.out, "tags", ".txt").string();
+  std::error_code ignored;
+  if (!s.tags.empty() && std::filesystem::equivalent(s.tags, s.tags_out, ignored))
+    throw labelling::usage_error(s.tags + " is read by --tags and would be written by --tags-out");
+  auto const network = open_classifier(s.network, s.weights, names_of(s));
+  auto const outputs = network->class_weights().size(0), features = network->class_weights().size(1);
+  auto const groups = s.groups.empty() ? each_output_alone(outputs) : read_groups(s.groups, s.group_key, outputs);
+  std::vector<extra_head> heads;
+  for (auto const& text : s.heads) {
+    auto const [number, file] = parse_head(text);
+    heads.push_back(read_head(number, file, features));
+  }
+  class_activation const cams(network, groups, heads, s.options);
+  cambium::cpu const where{.threads = s.photographs.threads};
+  tags_file tags(s.tags_out);
+  auto const wanted = [&](std::string const& id) -> std::optional<std::vector<int>> {
+    if (!set.tagged) return std::nullopt;
+    auto const found = set.tags.find(id);
+    if (found == set.tags.end()) throw cambium::io_error(s.tags + ": has no line for '" + id + "'");
+    return found->second;
+  };
+
+  photograph_work work;
+  work.program = "cams";
+  work.made_with = made_with(s);
+  work.memory = [&](cambium::extent2 size) { return cams.memory(size); };
+  work.size_of = [](cambium::extent2 e) { return cambium::extent2{(e.height - 1) / 4 + 1, (e.width - 1) / 4 + 1}; };
+  work.keeps = [&](std::string const& id, cambium::npy_array const& array) {
+    auto const* const before = tags.find(id);
+    auto const now = wanted(id);
+    return before != nullptr && array.shape.size() == 3 && array.kind == 'f' &&
+           array.shape[0] == static_cast<cambium::index_t>(before->size()) && (!now || *now == *before);
+  };
+  work.make = [&](std::string const& id, cambium::grid<std::uint8_t, 3> const& photograph) {
+    auto const result = cams.of(where, photograph, wanted(id));
+    tags.set(id, result.classes);
+    return cambium::format_npy(result.maps.view());
+  };
+  work.save = [&] { tags.save(); };
+  return run_photographs(s.photographs, set, work);
+}
+
+}  // namespace
+
+int main(int count, char** arguments)
+{
+  cam_settings s;
+  auto& o = s.options;
+  CLI::App app{"Makes class activation maps of photographs from a classifier's weights, as './run label' takes them.",
+               "cams"};
+  app.footer(
+      "Files are named by templates: --images 'DIR/{id}.jpg'; {id} stands for the image's id.\n"
+      "Beside the maps are written tags.txt, the classes of their channels, and cams.json, how they were made.\n"
+      "Status: 0 all images made, 1 some failed, 2 usage.");
+  app.option_defaults()->always_capture_default();
+  add_photograph_flags(app, s.photographs, "maps, npy float32 [C,(H-1)/4+1,(W-1)/4+1] in [0,1)");
+  labelling::add_tags(app, s.tags, s.zero_based,
+                      "what an image shows, in the order of its channels; without it every class that scores");
+  app.add_option("--weights", s.weights, "safetensors file")->required();
+  app.add_option("--network", s.network, "whose weights they are")->check(CLI::IsMember(classifier_names()));
+  app.add_option("--groups", s.groups,
+                 "JSON: which outputs of the classifier speak of a class, {\"dog\": {\"class\": 12, \"indices\": "
+                 "[151, 152]}}; without it class c is output c-1");
+  app.add_option("--group-key", s.group_key, "name of the list of indices in --groups");
+  app.add_option("--head", s.heads, "CLASS=FILE: a 1x1 convolution on the same features for one more class");
+  app.add_option("--scales", o.scales, "sizes of the photograph that are summed")->delimiter(',');
+  labelling::add_choice(app, "--logits", o.logits, logit_words, "how outputs become scores, where there are no tags");
+  app.add_option("--least-score", o.least_score, "without tags: classes from this score on; at least the highest")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--head-top", o.head_top, "a head's score is its mean over this fraction of its highest cells")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--tags-out", s.tags_out,
+                 "where the classes of the channels are written; default: tags.txt beside the maps");
+  std::string const names = "Names in the weights file";
+  app.add_option("--prefix", s.prefix, "only tensors whose names begin so, without it")->group(names);
+  app.add_option("--rename", s.renames, "REGEX NEW, may be repeated: matches become NEW")->type_size(2)->group(names);
+  app.add_option("--pass-over", s.passed_over, "tensors whose names begin so are not needed")->group(names);
+  try {
+    app.parse(count, arguments);
+    for (double const scale : o.scales)
+      if (!(scale > 0 && scale <= 8)) throw labelling::usage_error("--scales must be of (0,8]");
+    return run_cams(s);
+  } catch (CLI::ParseError const& e) {
+    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
+  } catch (std::exception const& e) {
+    std::cerr << "cams: " << e.what() << "\nRun with --help for more information.\n";
+    return 2;
+  }
+}

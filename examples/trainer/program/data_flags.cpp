@@ -1,0 +1,87 @@
+#include "program/data_flags.hpp"
+
+#include "data/coco_set.hpp"
+#include "data/kept.hpp"
+#include "data/random.hpp"
+#include "data/voc_folder.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
+
+#include <filesystem>
+#include <sstream>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+
+void add_data_flags(CLI::App& app, data_settings& s)
+{
+  app.add_option("--data", s.data, "scenes (drawn), a folder in VOC's layout, or a JSON file in COCO's form")
+      ->capture_default_str();
+  app.add_option("--images", s.images, "scenes: how many to learn from")->capture_default_str();
+  app.add_option("--held-out", s.held_out, "scenes: how many to label and measure")->capture_default_str();
+  app.add_option("--side", s.side, "scenes: height and width in pixels")->capture_default_str();
+  app.add_option("--scenes-seed", s.scenes_seed, "scenes: which")->capture_default_str();
+  app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
+  app.add_option("--held-out-list", s.held_out_list, "VOC folder: list of ids to label; without it those of --list");
+  app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers from 0");
+  app.add_option("--points", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
+  app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
+  app.add_flag("--boxes", s.boxes, "VOC folder: read Annotations/ID.xml");
+  app.add_option("--classes", s.classes, "VOC folder: names of the classes with commas between; without it VOC's 20");
+  app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
+  app.add_option("--held-out-json", s.held_out_json, "COCO: the set to label; without it the one of --data");
+  app.add_option("--held-out-photographs", s.held_out_photographs, "COCO: its photographs");
+}
+
+scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out)
+{
+  scene_options o;
+  o.seed = seed_of(seed, held_out ? 2 : 1);
+  o.count = count;
+  o.height = o.width = side;
+  return o;
+}
+
+data_sets open_data(data_settings const& s)
+{
+  data_sets out;
+  auto const own = [&](auto set) {
+    out.owned.push_back(std::move(set));
+    return out.owned.back().get();
+  };
+  if (s.data == "scenes") {
+    cambium::expects(s.images >= 1 && s.held_out >= 1, "--images and --held-out: at least one scene each");
+    auto* const train = own(std::make_unique<scenes>(scenes_of(s.scenes_seed, s.images, s.side, false)));
+    auto* const held_out = own(std::make_unique<scenes>(scenes_of(s.scenes_seed, s.held_out, s.side, true)));
+    out.train = own(std::make_unique<kept>(*train));
+    out.held_out = own(std::make_unique<kept>(*held_out));
+  } else if (fs::is_directory(s.data)) {
+    cambium::expects(!s.list.empty(), "--data ", s.data, " is a folder: --list says which images are learned from");
+    voc_folder_options o;
+    o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.boxes = s.boxes;
+    o.point_threshold = s.point_threshold;
+    if (!s.photographs.empty()) o.photographs = s.photographs;
+    std::istringstream names(s.classes);
+    for (std::string name; std::getline(names, name, ',');) o.class_names.push_back(name);
+    out.train = own(std::make_unique<voc_folder>(o));
+    if (!s.held_out_list.empty()) {
+      o.list = s.held_out_list;
+      out.held_out = own(std::make_unique<voc_folder>(o));
+    }
+  } else if (fs::path(s.data).extension() == ".json") {
+    cambium::expects(!s.photographs.empty(), "--data ", s.data, ": --photographs says where its photographs are");
+    out.train = own(std::make_unique<coco_set>(coco_set_options{.annotations = s.data, .photographs = s.photographs}));
+    if (!s.held_out_json.empty())
+      out.held_out = own(std::make_unique<coco_set>(
+          coco_set_options{.annotations = s.held_out_json,
+                           .photographs = s.held_out_photographs.empty() ? s.photographs : s.held_out_photographs}));
+  } else {
+    throw cambium::io_error(s.data + ": neither 'scenes', nor a folder, nor a .json file");
+  }
+  if (out.held_out == nullptr) out.held_out = out.train;
+  return out;
+}
+
+}  // namespace trainer

@@ -1,0 +1,45 @@
+#pragma once
+// Where a training's photographs come from, on the command line.
+
+#include "data/dataset.hpp"
+#include "data/scenes.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+struct data_settings {
+  std::string data = "scenes";  ///< scenes, a folder in VOC's layout, or a JSON file in COCO's form
+  // scenes
+  std::size_t images = 400, held_out = 100;
+  cambium::index_t side = 192;
+  std::uint64_t scenes_seed = 1;
+  // folders
+  std::string list, held_out_list, photographs, tags, points, classes;
+  double point_threshold = -1;
+  bool boxes = false;
+  // COCO
+  std::string held_out_json, held_out_photographs;
+};
+
+/// --data and what belongs to it. `what` a method learns from decides which flags there are.
+void add_data_flags(CLI::App& app, data_settings& s);
+
+/// What is learned from, and what is labelled and measured.
+struct data_sets {
+  std::vector<std::unique_ptr<dataset>> owned;
+  dataset* train = nullptr;
+  dataset* held_out = nullptr;  ///< the training set itself where no other was named
+};
+
+/// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file
+[[nodiscard]] data_sets open_data(data_settings const& s);
+
+/// Scenes of a seed: those to learn from and those held out have no scene in common.
+[[nodiscard]] scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out);
+
+}  // namespace trainer

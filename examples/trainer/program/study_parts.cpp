@@ -1,0 +1,153 @@
+#include "program/study_parts.hpp"
+
+#include "program/data_flags.hpp"
+
+#include "data/kept.hpp"
+#include "method/bestie.hpp"
+#include "method/boxes.hpp"
+#include "method/irnet_run.hpp"
+#include "network/panoptic_deeplab.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/png.hpp>
+
+#include <cstdio>
+#include <functional>
+#include <stdexcept>
+#include <utility>
+
+namespace trainer {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr cambium::index_t irnet_side = 192, small_side = 96;  ///< [pixels]
+
+/// The classifier of peaks for scenes of so many pixels, which begins from nothing.
+peak_classifier_options small_peak_classifier(cambium::index_t side, std::uint64_t seed)
+{
+  peak_classifier_options how;
+  how.epochs = 15;
+  how.batch = 8;
+  how.rate = 0.02;
+  how.rates_by_layer = false;
+  how.falls = {10, 14};
+  how.samples.size = how.samples.crop = side;
+  how.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
+  how.seed = seed;
+  return how;
+}
+
+cue_options small_cues()
+{
+  cue_options how;
+  how.squash = {0, 0};
+  return how;
+}
+
+/// Images that fail would make a figure of the others.
+void expects_all(std::vector<std::string> const& failed)
+{
+  if (!failed.empty()) throw std::runtime_error("study: " + failed.front());
+}
+
+}  // namespace
+
+figures study_irnet(std::uint64_t seed, study_size const& size, fs::path const& folder)
+{
+  scenes const drawn(scenes_of(seed, size.images, irnet_side, false)),
+      others(scenes_of(seed, size.held_out, irnet_side, true));
+  kept const train(drawn), held_out(others);
+  irnet_run_options run;
+  run.how = small_irnet();
+  run.how.seed = seed;
+  run.folder = folder;
+  std::vector<std::string> failed;
+  auto const found = run_irnet(train, held_out, run, failed);
+  expects_all(failed);
+
+  // Labels of the scenes that were learned from, by the same networks: what BESTIE takes as semantic maps.
+  fs::create_directories(folder / "train");
+  for (char const* weights : {"cam.safetensors", "field.safetensors"})
+    fs::copy_file(folder / weights, folder / "train" / weights, fs::copy_options::overwrite_existing);
+  run.folder = folder / "train";
+  run.steps = {"maps", "labels"};
+  (void)run_irnet(train, train, run, failed);
+  expects_all(failed);
+  return {{"cam_components_ap50", found->cam.ap50},
+          {"walk_components_ap50", found->walk.ap50},
+          {"walk_boundary_components_ap50", found->walk_boundary.ap50},
+          {"walk_displacement_ap50", found->walk_displacement.ap50},
+          {"cam_miou", found->cam.miou},
+          {"walk_miou", found->walk.miou}};
+}
+
+figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const& irnet)
+{
+  // the same scenes at half the size: a scene's layout does not hang on it
+  scenes const drawn(scenes_of(seed, size.images, small_side, false)),
+      others(scenes_of(seed, size.held_out, small_side, true));
+  kept const train(drawn), held_out(others);
+  if (!fs::exists(irnet / "train/results.json")) (void)study_irnet(seed, size, irnet);
+  semantic_maps maps;
+  for (std::size_t i = 0; i < train.size(); ++i) {
+    auto const walked = cambium::read_labels(irnet / "train/semantic" / (train.id(i) + ".png"));
+    cambium::grid<std::uint8_t, 2> half(small_side, small_side);
+    for (cambium::index_t y = 0; y < small_side; ++y)
+      for (cambium::index_t x = 0; x < small_side; ++x)
+        half(y, x) = static_cast<std::uint8_t>(walked(2 * y + 1, 2 * x + 1));
+    maps.push_back(std::move(half));
+  }
+
+  auto const classes = static_cast<std::int64_t>(train.class_names().size());
+  auto const cues_of = [&](double alpha) {
+    seed_everything(seed, true, true);
+    vgg_pam network(classes, small_vgg_pam(12, alpha));
+    auto const how = small_peak_classifier(small_side, seed);
+    train_peak_classifier(train, network, how);
+    return find_cues(train, network, small_cues());
+  };
+  auto const ap50 = [&](char const* name, std::vector<cambium::points> const& cues, bool guidance, bool refinement,
+                        cambium::supervision kind) {
+    seed_everything(seed, true, true);
+    auto const network = small_panoptic_deeplab(16, classes);
+    auto how = small_bestie(600, small_side);
+    how.seed = seed;
+    how.guidance = guidance;
+    how.refinement = refinement;
+    how.cues = kind;
+    (void)train_bestie(train, maps, cues, *network, how);
+    double const out = evaluate_bestie(held_out, *network, small_bestie_inference()).ap50;
+    auto const quality = pseudo_label_quality(train, maps, cues, how.transfer);
+    std::fprintf(stderr, "bestie: %s %.1f (pseudo labels: %zu of %zu right)\n", name, 100 * out, quality.right,
+                 quality.accepted);
+    return out;
+  };
+  using cambium::supervision;
+  auto const attended = cues_of(0.7), plain = cues_of(0);
+  double const refined = ap50("refined", attended, true, true, supervision::image);
+  return {{"no_guidance_ap50", ap50("no guidance", attended, false, false, supervision::image)},
+          {"guidance_ap50", ap50("guidance", attended, true, false, supervision::image)},
+          {"refined_ap50", refined},
+          {"peak_attention_ap50", refined},
+          {"cam_peaks_ap50", ap50("peaks of plain CAMs", plain, true, true, supervision::image)},
+          {"points_ap50", ap50("points", given_cues(train), true, true, supervision::point)}};
+}
+
+figures study_boxes(std::uint64_t seed, study_size const& size)
+{
+  scenes const drawn(scenes_of(seed, size.images, small_side, false)),
+      others(scenes_of(seed, size.held_out, small_side, true));
+  kept const train(drawn), held_out(others);
+  boxes_options how;
+  how.seed = seed;
+  auto const found = train_boxes(train, held_out, how);
+  return {{"exact_iou", found.exact_iou},
+          {"uncertainty_iou", found.uncertainty_iou},
+          {"boxes_as_masks_iou", found.boxes_as_masks_iou},
+          {"exact_part_iou", found.exact_part_iou}};
+}
+
+}  // namespace trainer

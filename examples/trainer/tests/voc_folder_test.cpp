@@ -1,0 +1,226 @@
+#include "data/voc_folder.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/jpeg.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/voc.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "support/temporary.hpp"
+
+#include "support/catch.hpp"
+
+using namespace trainer;
+using cambium::box;
+using cambium::grid;
+using cambium::index_t;
+using cambium::precondition_error;
+using cambium::replace_file;
+using support::refusal;
+
+namespace {
+
+using ids = std::vector<std::int32_t>;
+
+void write_text(std::filesystem::path const& p, std::string const& text) { replace_file(p, std::string_view(text)); }
+
+grid<std::uint8_t, 3> photograph(index_t H, index_t W)
+{
+  grid<std::uint8_t, 3> out(H, W, 3);
+  for (index_t i = 0; i < out.size(); ++i) out.data()[i] = static_cast<std::uint8_t>(i % 251);
+  return out;
+}
+
+std::string annotation(index_t H, index_t W, std::string const& objects)
+{
+  return "<annotation><filename>a.jpg</filename><size><width>" + std::to_string(W) + "</width><height>" +
+         std::to_string(H) + "</height><depth>3</depth></size>" + objects + "</annotation>";
+}
+
+std::string object(std::string const& name, int xmin, int ymin, int xmax, int ymax, bool difficult = false)
+{
+  return "<object><name>" + name + "</name><difficult>" + (difficult ? "1" : "0") + "</difficult><bndbox><xmin>" +
+         std::to_string(xmin) + "</xmin><ymin>" + std::to_string(ymin) + "</ymin><xmax>" + std::to_string(xmax) +
+         "</xmax><ymax>" + std::to_string(ymax) + "</ymax></bndbox></object>";
+}
+
+/// Three photographs of 20 x 30, 21 x 31 and 22 x 32 pixels, the last a PNG, with everything that the layout knows.
+struct folder {
+  folder()
+  {
+    replace_file(in / "JPEGImages/a.jpg", cambium::format_jpeg(photograph(20, 30)));
+    replace_file(in / "JPEGImages/b.jpeg", cambium::format_jpeg(photograph(21, 31)));
+    replace_file(in / "JPEGImages/c.png", cambium::format_photograph_png(photograph(22, 32)));
+    write_text(in / "ids.txt", "a\nb\nc\n");
+    write_text(in / "tagged.txt", "a 2 0\nb 1\nc 1 1 2\n");
+    write_text(in / "paths.txt", "/JPEGImages/a.jpg /SegmentationClassAug/a.png\n/JPEGImages/c.png\n");
+    write_text(in / "tags.txt", "c dog\na cat dog  # two\nb bird\nelse cat\n");
+    write_text(in / "Center_points/a.txt", "29 19 2 1.000\n3 4 0 0.500\n");
+    write_text(in / "Center_points/b.txt", "");
+    write_text(in / "Center_points/c.txt", "5.5 6 1\n");
+    write_text(in / "Annotations/a.xml",
+               annotation(20, 30, object("dog", 1, 1, 30, 20) + object("cat", 5, 6, 7, 8, true)));
+    write_text(in / "Annotations/b.xml", annotation(21, 31, object("bird", 2, 3, 4, 5)));
+    grid<std::int32_t, 2> classes(20, 30), objects(20, 30);
+    for (index_t y = 2; y < 6; ++y)
+      for (index_t x = 3; x < 9; ++x) classes(y, x) = 3, objects(y, x) = 1;
+    classes(10, 10) = 1, objects(10, 10) = 2, classes(0, 0) = objects(0, 0) = 255;
+    replace_file(in / "SegmentationClass/a.png", cambium::format_labels(classes, cambium::voc_palette()));
+    replace_file(in / "SegmentationObject/a.png", cambium::format_labels(objects, cambium::voc_palette()));
+  }
+  voc_folder_options with(std::string const& list) const
+  {
+    voc_folder_options o;
+    o.root = in.path(), o.list = list, o.class_names = {"cat", "bird", "dog"};
+    return o;
+  }
+  support::temporary_folder in;
+};
+
+}  // namespace
+
+TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of annotations", "[picture]")
+{
+  folder const f;
+  voc_folder const listed(f.with("tagged.txt"));
+  CHECK(listed.size() == 3);
+  CHECK(listed.class_names() == std::vector<std::string>{"cat", "bird", "dog"});
+  CHECK(listed.id(1) == "b");
+  CHECK(listed.load(0).tags == ids{0, 2});
+  CHECK(listed.load(2).tags == ids{1, 2});
+  CHECK(listed.load(0).points.empty());
+  CHECK(listed.load(0).boxes.empty());
+
+  auto o = f.with("tagged.txt");
+  o.tags = "tags.txt";  // stands above the list
+  voc_folder const filed(o);
+  CHECK(filed.load(0).tags == ids{0, 2});
+  CHECK(filed.load(1).tags == ids{1});
+  CHECK(filed.load(2).tags == ids{2});
+
+  o = f.with("ids.txt");
+  o.points = "Center_points";
+  voc_folder const pointed(o);
+  auto const a = pointed.load(0);
+  CHECK(a.tags == ids{0, 2});
+  REQUIRE(a.points.size() == 2);
+  CHECK((a.points[0].x == 29 && a.points[0].y == 19 && a.points[0].category == 2));
+  CHECK(pointed.load(1).tags.empty());
+  CHECK(pointed.load(2).points[0].x == 5.5);
+  o.point_threshold = 0.7;
+  CHECK(voc_folder(o).load(0).tags == ids{2});
+
+  o = f.with("ids.txt");
+  o.boxes = true;
+  auto const boxed = voc_folder(o).load(0);
+  REQUIRE(boxed.boxes.size() == 1);
+  CHECK(boxed.boxes[0].bounds == box{0, 0, 20, 30});
+  CHECK(boxed.boxes[0].category == 2);
+  CHECK(boxed.tags == ids{2});
+  o.difficult = true;
+  auto const all = voc_folder(o).load(0);
+  REQUIRE(all.boxes.size() == 2);
+  CHECK(all.boxes[1].bounds == box{5, 4, 8, 7});
+  CHECK(all.tags == ids{0, 2});
+
+  auto const annotated = voc_folder(f.with("ids.txt")).load(1);
+  CHECK(annotated.tags == ids{1});
+  CHECK(annotated.boxes.empty());
+}
+
+TEST_CASE("voc_folder: photographs of any kind", "[picture]")
+{
+  folder const f;
+  voc_folder const s(f.with("tagged.txt"));
+  CHECK(s.load(1).photograph.shape() == std::array<index_t, 3>{21, 31, 3});
+  CHECK(s.load(2).photograph.cells() == photograph(22, 32).cells());
+  auto o = f.with("paths.txt");
+  o.tags = "tags.txt";
+  voc_folder const paths(o);
+  CHECK(paths.size() == 2);
+  CHECK(paths.id(1) == "c");
+  CHECK(paths.load(1).photograph.shape()[0] == 22);
+  auto twenty = f.with("tagged.txt");
+  twenty.class_names = {};
+  CHECK(voc_folder(twenty).class_names()[19] == "tvmonitor");
+}
+
+TEST_CASE("voc_folder: truth counts classes from 0", "[picture]")
+{
+  folder const f;
+  voc_folder const s(f.with("tagged.txt"));
+  auto const t = s.truth(0);
+  REQUIRE(t.found.size() == 2);
+  CHECK(t.found[0].category == 2);
+  CHECK(t.found[0].area == 24);
+  CHECK(t.found[0].bounds == box{2, 3, 6, 9});
+  CHECK(t.found[1].category == 0);
+  CHECK(t.label(10, 10) == 2);
+  CHECK(s.ignored(0)(0, 0) == 1);
+  CHECK(s.ignored(0)(0, 1) == 0);
+  CHECK(refusal([&] { (void)s.truth(1); }).find("SegmentationClass/b.png: there is no truth") != std::string::npos);
+  auto two = f.with("paths.txt");
+  two.class_names = {"cat", "dog"};
+  CHECK(refusal([&] { (void)voc_folder(two).truth(0); }).find("a.png: has class 3") != std::string::npos);
+}
+
+TEST_CASE("voc_folder: what is wrong is named, with its file", "[errors]")
+{
+  folder const f;
+  auto const opening = [&](voc_folder_options const& o) { return refusal([&] { voc_folder const s(o); }); };
+  auto const contains = [](std::string const& words, char const* part) {
+    INFO(words);
+    CHECK(words.find(part) != std::string::npos);
+  };
+  auto const list = [&](std::string const& text) {
+    write_text(f.in / "list.txt", text);
+    return opening(f.with("list.txt"));
+  };
+  contains(opening(f.with("none.txt")), "none.txt: No such file");
+  contains(list("# nothing\n"), "list.txt: names no image");
+  contains(list("a 3\n"), "list.txt:1: '3' is neither a class by name nor a number from 0 to 2");
+  contains(list("a\nb horse\n"), "list.txt:2: 'horse' is neither");
+  contains(list("a\nb\na\n"), "list.txt:3: 'a' occurs a second time");
+  contains(list("/JPEGImages/\n"), "list.txt:1: '/JPEGImages/' names no image");
+  contains(list("/JPEGImages/a.jpg x y\n"), "list.txt:1: more than");
+  auto o = f.with("ids.txt");
+  o.root = f.in / "nowhere";
+  contains(opening(o), "nowhere: there is no such folder");
+  o = f.with("ids.txt"), o.points = "Peak_points";
+  contains(opening(o), "Peak_points: there is no such folder");
+  o = f.with("ids.txt"), o.tags = "some.txt";
+  write_text(f.in / "some.txt", "a cat\nb cat\n");
+  contains(opening(o), "some.txt: has no tags of 'c'");
+  write_text(f.in / "some.txt", "a cat\na dog\n");
+  contains(opening(o), "some.txt:2: 'a' occurs a second time");
+  o = f.with("ids.txt"), o.class_names = {"cat", "cat"};
+  CAMBIUM_THROWS_SAYING(voc_folder(o), precondition_error, "the class cat occurs twice");
+  CAMBIUM_THROWS_SAYING((void)voc_folder(f.with("ids.txt")).id(3), precondition_error, "image 3 of 3");
+
+  auto const loading = [&](voc_folder_options const& with, std::size_t i) {
+    return refusal([&] { (void)voc_folder(with).load(i); });
+  };
+  contains(loading(f.with("ids.txt"), 2), "has no tags of 'c'");
+  write_text(f.in / "list.txt", "a 0\nd 1\n/JPEGImages/e.jpg\n");
+  contains(loading(f.with("list.txt"), 1), "d.jpg: there is no such photograph");
+  contains(loading(f.with("list.txt"), 2), "e.jpg: there is no such photograph, which the list names");
+  o = f.with("ids.txt"), o.points = "Center_points";
+  write_text(f.in / "Center_points/a.txt", "30 0 0\n");
+  contains(loading(o, 0), "a.txt: the point at x 30, y 0 is outside its photograph of 20 x 30");
+  write_text(f.in / "Center_points/a.txt", "0 0 3\n");
+  contains(loading(o, 0), "is of class 3, outside 0..2");
+  std::filesystem::remove(f.in / "Center_points/b.txt");
+  contains(loading(o, 1), "b.txt: No such file");
+  o = f.with("ids.txt"), o.boxes = true;
+  write_text(f.in / "Annotations/a.xml", annotation(20, 30, object("horse", 1, 1, 2, 2)));
+  contains(loading(o, 0), "a.xml: 'horse' is no class of this set");
+  write_text(f.in / "Annotations/a.xml", annotation(30, 20, object("dog", 1, 1, 2, 2)));
+  contains(loading(o, 0), "a.xml: is of a photograph of 30 x 20 pixels, but that is 20 x 30");
+  contains(loading(o, 2), "c.xml: No such file");
+  write_text(f.in / "JPEGImages/a.jpg", "no photograph");
+  contains(loading(f.with("tagged.txt"), 0), "a.jpg: is not a JPEG file");
+}

@@ -109,13 +109,13 @@ std::string name_of(box_supervision_kind kind)
   throw cambium::precondition_error("boxes: no such supervision");
 }
 
-cambium::box_supervision_options boxes_options::tuned()
+cambium::box_supervision_options boxes_options::careful()
 {
   cambium::box_supervision_options out;
-  out.loss.largest_sigma = 10;
+  out.loss.largest_sigma = 5;
   out.bootstrap.tau_lo = 1;
-  out.bootstrap.tau_hi = 4;
-  out.bootstrap.confidence = 0.7;
+  out.bootstrap.tau_hi = 5;  // not below largest_sigma: sigma alone makes nothing background
+  out.bootstrap.confidence = 0.9;
   return out;
 }
 

@@ -61,7 +61,7 @@ uncertain_logits uncertain_network::forward(torch::Tensor const& image)
   for (std::size_t i = 5; i-- > 0;) {
     auto const seen = lateral_[i](stages[i]);
     x = x.defined() ? enlarged(x, seen.size(2), seen.size(3)) + seen : seen;
-    x = torch::relu(norm_[i]->forward(smooth_[i](x)));
+    x = torch::leaky_relu(norm_[i]->forward(smooth_[i](x)), 0.1);
   }
   auto const H = image.size(2), W = image.size(3);
   return {enlarged(mean_(x), H, W), enlarged(log_variance_(x), H, W)};

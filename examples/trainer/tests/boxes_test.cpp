@@ -6,7 +6,7 @@
 
 #include <ATen/Parallel.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <set>
@@ -245,7 +245,7 @@ TEST_CASE("losses fall and networks learn, one foreground or several classes", "
   REQUIRE(told == std::set<std::string>{"boxes_as_masks", "exact", "exact_part", "uncertainty"});
   for (auto const& t : got.trainings) REQUIRE(mean_of(t.loss, 90, 100) < 0.5 * mean_of(t.loss, 0, 5));
   INFO(got.exact_iou << " " << got.uncertainty_iou << " " << got.boxes_as_masks_iou << " " << got.exact_part_iou);
-  REQUIRE(got.exact_iou > 0.6);
+  REQUIRE(got.exact_iou > 0.8);  // a class that nothing learned makes it 0.63
   REQUIRE(got.uncertainty_iou > 0.5);
   REQUIRE(got.kept() == got.uncertainty_iou / got.exact_iou);
 }

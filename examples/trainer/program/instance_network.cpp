@@ -54,7 +54,7 @@ std::shared_ptr<bestie_network> make_instance_network(instance_network_flags con
     if (!f.weights.empty()) load_weights(*backbone, f.weights, published_resnet(false));
     return std::make_shared<panoptic_deeplab>(backbone, C);
   }
-  auto const network = f.network == "hrnet32" ? hrnet32(C) : hrnet48(C);
+  auto const network = f.network == "hrnet32" ? hrnet_w32(C) : hrnet_w48(C);
   if (!f.weights.empty()) load_weights(*network, f.weights, published_hrnet());
   return network;
 }

@@ -1,10 +1,15 @@
 #pragma once
 // The one place that knows which Catch2 is installed.
+
+#include <string>
+
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
 #define CAMBIUM_THROWS_SAYING(expression, type, words) \
   CHECK_THROWS_MATCHES(expression, type, Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring(words)))
+/// For CHECK_THROWS_WITH: the message contains these words.
+inline auto says(std::string const& words) { return Catch::Matchers::ContainsSubstring(words); }
 #else
 #include <catch2/catch.hpp>
 #define CAMBIUM_THROWS_SAYING(expression, type, words)                                  \
@@ -12,4 +17,6 @@ using Catch::Approx;
                          UNSCOPED_INFO("message: " << e.what());                        \
                          return std::string(e.what()).find(words) != std::string::npos; \
                        }))
+/// For CHECK_THROWS_WITH: the message contains these words.
+inline auto says(std::string const& words) { return Catch::Matchers::Contains(words); }
 #endif

@@ -46,19 +46,6 @@ std::shared_ptr<resnet> make_backbone(irnet_training_options const& how, batch_n
   return net;
 }
 
-/// A recipe tells one training from another; what does not change what is learned is not in it.
-std::string recipe(char const* what, dataset const& set, irnet_training_options const& how)
-{
-  auto const number = [](double v) { return cambium::message_part(v); };
-  std::string out = std::string(what) + " images " + std::to_string(set.size()) + " seed " + std::to_string(how.seed) +
-                    (how.backbone.small ? " small " + std::to_string(how.backbone.width) : " resnet50");
-  out += " cam " + std::to_string(how.cam_epochs) + "x" + std::to_string(how.cam_batch) + " " + number(how.cam_rate);
-  if (std::string(what) == "field")
-    out += " field " + std::to_string(how.field_epochs) + "x" + std::to_string(how.field_batch) + " " +
-           number(how.field_rate) + " radius " + std::to_string(how.loss.radius);
-  return out;
-}
-
 /// A copy whose pixels the tensor's own memory holds, for oneDNN in its favourite order.
 Tensor picture_tensor(grid<float, 3> const& photograph) { return to_tensor(photograph).unsqueeze(0); }
 
@@ -78,6 +65,20 @@ void expects_scales(std::vector<double> const& scales)
 }
 
 }  // namespace
+
+std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how)
+{
+  auto const number = [](double v) { return cambium::message_part(v); };
+  std::string out = what + " images " + std::to_string(set.size()) + " seed " + std::to_string(how.seed) +
+                    (how.backbone.small ? " small " + std::to_string(how.backbone.width) : " resnet50");
+  out += " cam " + std::to_string(how.cam_epochs) + "x" + std::to_string(how.cam_batch) + " " + number(how.cam_rate) +
+         " crop " + std::to_string(how.cam_crop);
+  if (what == "field")
+    out += " field " + std::to_string(how.field_epochs) + "x" + std::to_string(how.field_batch) + " " +
+           number(how.field_rate) + " crop " + std::to_string(how.field_crop) + " radius " +
+           std::to_string(how.loss.radius);
+  return out;
+}
 
 irnet_training_options small_irnet()
 {
@@ -144,8 +145,8 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
                                 .base = how.cam_rate, .steps = steps, .warm_up = std::min<std::int64_t>(20, steps)}))
           : optimizer::sgd({{backbone, 1}, {{network.classifier_weight()}, 10}},
                            rates_of(poly_schedule{.base = how.cam_rate, .steps = steps}));
-  run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs, recipe("cam", set, how),
-               record, collate_tagged, [&](tagged_batch const& b) {
+  run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs,
+               irnet_recipe("cam", set, how), record, collate_tagged, [&](tagged_batch const& b) {
                  auto const loss = multilabel_soft_margin(
                      network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags);
                  loss.backward();
@@ -225,7 +226,7 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
           : optimizer::sgd({{network.boundary_parameters(), 1}, {network.displacement_parameters(), 10}},
                            rates_of(poly_schedule{.base = how.field_rate, .steps = steps}));
   run_training(network, rule, items, static_cast<std::size_t>(how.field_batch), how.field_epochs,
-               recipe("field", set, how), record, collate_labelled, [&](labelled const& b) {
+               irnet_recipe("field", set, how), record, collate_labelled, [&](labelled const& b) {
                  auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));
                  cambium::affinity_loss_values parts;
                  auto const loss =

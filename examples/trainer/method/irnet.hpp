@@ -68,6 +68,9 @@ struct irnet_training_options {
 /// network begins as the first one, and both look for pairs nearby, since 192 pixels are 48 cells.
 [[nodiscard]] irnet_training_options small_irnet();
 
+/// Tells one training ("cam" or "field") from another; what does not change what is learned is not in it.
+[[nodiscard]] std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how);
+
 /// A classifier with its random or its ImageNet weights.
 /// @throws cambium::io_error: weights that do not fit, all differences named
 [[nodiscard]] std::shared_ptr<cam_network> make_cam_network(std::size_t classes, irnet_training_options const& how);

@@ -42,12 +42,12 @@ class run {
 
   void train_classifier()
   {
-    if (fs::exists(classifier_file())) return say("cam: " + classifier_file().string() + " is there");
+    if (is_there(classifier_file(), "cam")) return;
     say("cam: training the classifier on " + std::to_string(train_.size()) + " images");
     seed_everything(o_.how.seed, true, true);
     auto const network = make_cam_network(train_.class_names().size(), o_.how);
     trainer::train_cam(train_, *network, o_.how, record("cam"));
-    save_weights(*network, classifier_file(), metadata());
+    save_weights(*network, classifier_file(), metadata("cam"));
   }
 
   void mine_labels()
@@ -69,14 +69,14 @@ class run {
 
   void train_second()
   {
-    if (fs::exists(field_file())) return say("field: " + field_file().string() + " is there");
+    if (is_there(field_file(), "field")) return;
     say("field: training boundaries and displacements");
     seed_everything(seed_of(o_.how.seed, 2), true, true);
     auto const first = classifier();
     auto const network = make_field_network(o_.how, first.get());
     mined_labels const mined = [&](std::size_t i) { return cambium::read_labels(in("mined", train_.id(i), ".png")); };
     trainer::train_field(train_, mined, *network, o_.how, record("field"));
-    save_weights(*network, field_file(), metadata());
+    save_weights(*network, field_file(), metadata("field"));
   }
 
   void make_maps()
@@ -195,11 +195,25 @@ class run {
   {
     return {.folder = o_.folder / name, .name = name, .quiet = o_.quiet};
   }
-  std::map<std::string, std::string> metadata() const
+  /// A training that is over is not repeated; one with other settings is not mistaken for it.
+  bool is_there(fs::path const& weights_file, char const* step) const
+  {
+    if (!fs::exists(weights_file)) return false;
+    auto const made = read_safetensors(weights_file).metadata;
+    auto const recipe = made.find("recipe");
+    auto const wanted = irnet_recipe(step, train_, o_.how);
+    if (recipe == made.end() || recipe->second != wanted)
+      throw cambium::io_error(weights_file.string() + ": was made with other settings (" +
+                              (recipe == made.end() ? "none are said" : recipe->second) + "; now " + wanted +
+                              "); choose another folder, leave step '" + step + "' out, or remove it");
+    say(std::string(step) + ": " + weights_file.string() + " is there");
+    return true;
+  }
+  std::map<std::string, std::string> metadata(char const* step) const
   {
     std::string names;
     for (auto const& name : train_.class_names()) names += (names.empty() ? "" : ",") + name;
-    return {{"classes", names}};
+    return {{"classes", names}, {"recipe", irnet_recipe(step, train_, o_.how)}};
   }
   void say(std::string const& line) const
   {

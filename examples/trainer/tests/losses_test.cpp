@@ -13,7 +13,6 @@
 #include <vector>
 
 using namespace cambium;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -226,34 +225,34 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   };
   REQUIRE(ce(z, l).empty());
   REQUIRE(ce(none, l) == "cross_entropy: logits is undefined; expected Float or Double");
-  REQUIRE_THAT(ce(z.to(at::kHalf), l), Contains("logits is Half [2,3,5,6] on cpu"));
-  REQUIRE_THAT(ce(z[0], l), Contains("logits is Double [3,5,6] on cpu with 3 axes; expected 4"));
+  REQUIRE_THAT(ce(z.to(at::kHalf), l), says("logits is Half [2,3,5,6] on cpu"));
+  REQUIRE_THAT(ce(z[0], l), says("logits is Double [3,5,6] on cpu with 3 axes; expected 4"));
   REQUIRE(ce(z, none) == "cross_entropy: labels is undefined; expected Byte, Int or Long");
-  REQUIRE_THAT(ce(z, l.to(at::kFloat)), Contains("labels is Float"));
-  REQUIRE_THAT(ce(z, l.slice(2, 0, 5)), Contains("labels") && Contains(".contiguous()"));
-  REQUIRE_THAT(ce(z, l + 3), Contains("label(0,0,0) is 3, outside 0..2"));
-  REQUIRE_THAT(ce(z / 0, l), Contains("logits(0,0,0,0) is"));
-  REQUIRE_THAT(ce(at::empty({2, 3, 5, 6}, at::TensorOptions(at::kDouble).device(at::kMeta)), l), Contains("meta"));
+  REQUIRE_THAT(ce(z, l.to(at::kFloat)), says("labels is Float"));
+  REQUIRE_THAT(ce(z, l.slice(2, 0, 5)), says("labels") && says(".contiguous()"));
+  REQUIRE_THAT(ce(z, l + 3), says("label(0,0,0) is 3, outside 0..2"));
+  REQUIRE_THAT(ce(z / 0, l), says("logits(0,0,0,0) is"));
+  REQUIRE_THAT(ce(at::empty({2, 3, 5, 6}, at::TensorOptions(at::kDouble).device(at::kMeta)), l), says("meta"));
   REQUIRE_THAT(complaint([&] { (void)trainer::hardest_pixels_cross_entropy(here, z, l, {.fraction = 0}); }),
-               Contains("fraction is 0"));
+               says("fraction is 0"));
 
   auto const guided = [&](at::Tensor const& o, at::Tensor const& t, at::Tensor const& weight) {
     return complaint([&] { (void)trainer::guided_square_error(here, o, t, weight); });
   };
   REQUIRE(guided(z, none, w) == "guided_square_error: target is an undefined tensor");
   REQUIRE(guided(z, z, none) == "guided_square_error: weight is an undefined tensor");
-  REQUIRE_THAT(guided(z, z.to(at::kFloat), w), Contains("target is Float") && Contains("expected Double"));
-  REQUIRE_THAT(guided(z, z, z), Contains("it is one a pixel, [B,1,H,W]"));
-  REQUIRE_THAT(guided(z, z, -w), Contains("weight(0,0,0,0) is -1"));
+  REQUIRE_THAT(guided(z, z.to(at::kFloat), w), says("target is Float") && says("expected Double"));
+  REQUIRE_THAT(guided(z, z, z), says("it is one a pixel, [B,1,H,W]"));
+  REQUIRE_THAT(guided(z, z, -w), says("weight(0,0,0,0) is -1"));
 
   auto const affinity = [&](at::Tensor const& b, at::Tensor const& d, at::Tensor const& known) {
     return complaint([&] { (void)trainer::affinity_displacement(here, b, d, known); });
   };
   REQUIRE(affinity(z, none, l) ==
           "affinity_displacement: boundary is Double [2,3,5,6] on cpu; expected [B,1,H,W] or [B,H,W]");
-  REQUIRE_THAT(affinity(w, z, l), Contains("displacement is [2,3,5,6]"));
-  REQUIRE_THAT(affinity(w, z.to(at::kFloat), l), Contains("displacement is Float"));
-  REQUIRE_THAT(affinity(w, none, l.to(at::kLong)), Contains("labels is Long [2,5,6] on cpu; expected Int"));
+  REQUIRE_THAT(affinity(w, z, l), says("displacement is [2,3,5,6]"));
+  REQUIRE_THAT(affinity(w, z.to(at::kFloat), l), says("displacement is Float"));
+  REQUIRE_THAT(affinity(w, none, l.to(at::kLong)), says("labels is Long [2,5,6] on cpu; expected Int"));
 
   auto const uncertain = [&](at::Tensor const& s, at::Tensor const& y, at::Tensor const& r) {
     return complaint([&] { (void)trainer::label_uncertainty(here, z, s, y, r); });
@@ -261,17 +260,17 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   at::Tensor const r = at::ones({2, 1, 5, 6}, at::kByte), y = at::zeros({2, 3, 5, 6}, at::kDouble);
   REQUIRE(uncertain(z, y, r).empty());
   REQUIRE(uncertain(none, y, r) == "label_uncertainty: log_variance is an undefined tensor");
-  REQUIRE_THAT(uncertain(z, y + 2, r), Contains("target(0,0,0,0) is 2"));
-  REQUIRE_THAT(uncertain(z, y, r + 2), Contains("trusted(0,0,0,0) is 3"));
-  REQUIRE_THAT(uncertain(z, y, w), Contains("trusted is Double"));
+  REQUIRE_THAT(uncertain(z, y + 2, r), says("target(0,0,0,0) is 2"));
+  REQUIRE_THAT(uncertain(z, y, r + 2), says("trusted(0,0,0,0) is 3"));
+  REQUIRE_THAT(uncertain(z, y, w), says("trusted is Double"));
 
   auto const margin = [](at::Tensor const& logits, at::Tensor const& tags) {
     return complaint([&] { (void)trainer::multilabel_soft_margin(logits, tags); });
   };
   at::Tensor const m = random({2, 3});
   REQUIRE(margin(m, none) == "multilabel_soft_margin: tags is an undefined tensor");
-  REQUIRE_THAT(margin(m, at::ones({2, 4}, at::kDouble)), Contains("logits are [2,3] but tags are [2,4]"));
-  REQUIRE_THAT(margin(m, at::full({2, 3}, 2, at::kDouble)), Contains("tags(0,0) is 2"));
-  REQUIRE_THAT(margin(m / 0, at::ones({2, 3}, at::kDouble)), Contains("logits(0,0)"));
-  REQUIRE_THAT(margin(at::ones({0, 3}), at::ones({0, 3})), Contains("a mean needs one"));
+  REQUIRE_THAT(margin(m, at::ones({2, 4}, at::kDouble)), says("logits are [2,3] but tags are [2,4]"));
+  REQUIRE_THAT(margin(m, at::full({2, 3}, 2, at::kDouble)), says("tags(0,0) is 2"));
+  REQUIRE_THAT(margin(m / 0, at::ones({2, 3}, at::kDouble)), says("logits(0,0)"));
+  REQUIRE_THAT(margin(at::ones({0, 3}), at::ones({0, 3})), says("a mean needs one"));
 }

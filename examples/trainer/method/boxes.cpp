@@ -2,6 +2,8 @@
 
 #include "data/random.hpp"
 #include "loss/losses.hpp"
+#include "network/resnet.hpp"
+#include "network/safetensors.hpp"
 #include "network/uncertain_head.hpp"
 #include "run/optimizer.hpp"
 #include "run/schedule.hpp"
@@ -199,6 +201,22 @@ grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes, index_
   return out;
 }
 
+namespace {
+
+std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_options const& options)
+{
+  auto const outputs = outputs_for(classes, options);
+  if (options.classifier.empty()) return small_uncertain_network(outputs, options.width);
+  auto const backbone = small_resnet(options.width, {.strides = {1, 2, 2, 1}, .pool = false});
+  name_map names;
+  names.prefix = "backbone.";
+  load_weights(*backbone, options.classifier, names);
+  return std::make_shared<uncertain_network>(backbone,
+                                             uncertain_network_options{.outputs = outputs, .width = options.width});
+}
+
+}  // namespace
+
 boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples, std::size_t classes,
                           boxes_options const& options)
 {
@@ -211,7 +229,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
 
   seed_everything(options.seed);
-  boxes_training out{small_uncertain_network(outputs_for(classes, options), options.width), {}, {}};
+  boxes_training out{make_network(classes, options), {}, {}};
   auto& network = *out.network;
   network.train();
   auto descent = optimizer::adam({{network.parameters(), 1}},

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,10 +40,13 @@ struct boxes_options {
   double rate = 4e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
   double weight_decay = 1e-4;  ///< of Adam
   std::int64_t width = 16;     ///< [channels] of the network's stem
+  /// Safetensors of a classifier that `trainer irnet` trained on tags, of the same width: every arm begins with its
+  /// backbone. Empty: with nothing. Its stem pools; here it does not, since features at half the size see as much.
+  std::filesystem::path classifier;
 
-  double warm_up = 0.6;                                    ///< [share of the steps] before boxes begin to change; 0..1
+  double warm_up = 0.6;  ///< [share of the steps] before boxes begin to change; 0..1
   cambium::box_supervision_options supervision = careful();  ///< its bootstrap.warm_up is not read: warm_up is
-  cambium::cpu where{};                                    ///< for cambium's part; LibTorch's threads are the caller's
+  cambium::cpu where{};  ///< for cambium's part; LibTorch's threads are the caller's
 
   /// Called after every step, for logs; may be empty.
   std::function<void(box_supervision_kind, std::int64_t step, double loss)> progress;

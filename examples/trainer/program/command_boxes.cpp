@@ -95,6 +95,7 @@ void add_boxes_command(CLI::App& app, int& status)
       ->capture_default_str();
   command->add_option("--iterations", f->how.steps, "of each training")->capture_default_str();
   command->add_option("--batch", f->how.batch, "images a step")->capture_default_str();
+  command->add_option("--classifier", f->how.classifier, "cam.safetensors of 'trainer irnet', to begin with");
   command->add_option("--seed", f->how.seed, "of weights, order, and which images are exact")->capture_default_str();
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();

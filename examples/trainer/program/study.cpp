@@ -77,7 +77,7 @@ int main(int count, char** arguments)
         else if (part == "bestie")
           add(part, [&] { return study_bestie(seed, size, folder / "irnet"); });
         else
-          add(part, [&] { return study_boxes(seed, size); });
+          add(part, [&] { return study_boxes(seed, size, folder / "irnet"); });
     }
     std::string command = "./run study";
     for (int i = 2; i < count; ++i) command += std::string(" ") + arguments[i];

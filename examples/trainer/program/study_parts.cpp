@@ -147,13 +147,16 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
           {"points_ap50", ap50("points", given_cues(train), true, true, supervision::point)}};
 }
 
-figures study_boxes(std::uint64_t seed, study_size const& size)
+figures study_boxes(std::uint64_t seed, study_size const& size, fs::path const& irnet)
 {
   scenes const drawn(scenes_of(seed, size.images, small_side, false)),
       others(scenes_of(seed, size.held_out, small_side, true));
   kept const train(drawn), held_out(others);
+  if (!fs::exists(irnet / "cam.safetensors")) (void)study_irnet(seed, size, irnet);
   boxes_options how;
   how.seed = seed;
+  how.steps = 300;
+  how.classifier = irnet / "cam.safetensors";
   auto const found = train_boxes(train, held_out, how);
   return {{"exact_iou", found.exact_iou},
           {"uncertainty_iou", found.uncertainty_iou},

@@ -24,7 +24,7 @@ struct study_size {
 /// those of IRNet's walk, made first where they are not there.
 [[nodiscard]] figures study_bestie(std::uint64_t seed, study_size const& size, std::filesystem::path const& irnet);
 
-/// exact_iou, uncertainty_iou, boxes_as_masks_iou, exact_part_iou.
-[[nodiscard]] figures study_boxes(std::uint64_t seed, study_size const& size);
+/// exact_iou, uncertainty_iou, boxes_as_masks_iou, exact_part_iou. Networks begin with the backbone of IRNet's classifier.
+[[nodiscard]] figures study_boxes(std::uint64_t seed, study_size const& size, std::filesystem::path const& irnet);
 
 }  // namespace trainer

@@ -34,13 +34,14 @@ class cam_network : public torch::nn::Module {
   /// The original adds those of the image and of its mirror image; that is the caller's.
   [[nodiscard]] torch::Tensor cam(torch::Tensor const& image);
 
+  /// The last feature maps, [B,F,h,w].
+  [[nodiscard]] torch::Tensor features(torch::Tensor const& image);
+
   [[nodiscard]] resnet& backbone() { return *backbone_; }
   /// The classifier, which is trained with ten times the rate of the backbone.
   [[nodiscard]] torch::Tensor& classifier_weight() { return classifier_->weight; }
 
  private:
-  torch::Tensor features(torch::Tensor const& image);
-
   cam_network_options options_;
   std::shared_ptr<resnet> backbone_;
   torch::nn::Conv2d classifier_{nullptr};

@@ -311,3 +311,24 @@ TEST_CASE("A batch goes on past bad files, keeps what it made, and knows when it
   CHECK(file_beside("x/{id}/cam.npy", "tags", ".txt") == fs::path("x/tags.cam.npy.txt"));
   CHECK(file_beside("{id}.npy", "cams", ".json") == fs::path("cams.json"));
 }
+
+TEST_CASE("a classifier of one's own training gives the maps it gave there", "[property]")
+{
+  support::temporary_folder const tmp;
+  torch::manual_seed(3);
+  cam_network network(small_resnet(8, {.strides = {1, 2, 2, 1}}), 4);
+  network.eval();
+  save_weights(network, tmp / "cam.safetensors");
+  auto const opened = open_classifier("irnet", tmp / "cam.safetensors", {});
+  torch::NoGradGuard const still;
+  auto const rgb = torch::rand({2, 3, 40, 56}) * 255;
+  auto const seen = opened->prepare(rgb);
+  auto const maps = torch::relu(torch::einsum("kf,bfyx->bkyx", {opened->class_weights(), opened->features(seen)}));
+  REQUIRE(maps.sizes() == network.cam(seen).sizes());
+  CHECK(torch::allclose(maps, network.cam(seen), 1e-4, 1e-5));
+  CHECK(torch::allclose(opened->forward(rgb), network.forward(seen), 1e-4, 1e-5));
+  CHECK(network.cam(seen).max().item<float>() > 0);
+
+  save_weights(*small_resnet(8), tmp / "other.safetensors");
+  CHECK_THROWS_WITH(open_classifier("irnet", tmp / "other.safetensors", {}), says("is no classifier of 'trainer irnet'"));
+}

@@ -2,8 +2,11 @@
 // photographs_reference_test compares them with golden values.
 
 #include "program/photographs.hpp"
+#include "network/irnet_heads.hpp"
 #include "network/mobilenet_v2.hpp"
 #include "network/pidinet.hpp"
+#include "network/resnet.hpp"
+#include "network/safetensors.hpp"
 #include "network/squeezenet.hpp"
 #include "program/boundary_map.hpp"
 #include "program/class_activation.hpp"

@@ -28,7 +28,7 @@ cambium::grid<float, 2> boundary_map(pidinet& network, cambium::grid<std::uint8_
 double boundary_memory(cambium::extent2 image, std::int64_t channels)
 {
   auto const pixels = static_cast<double>(image.height) * static_cast<double>(image.width);
-  return 3e8 + pixels * (100 + 20 * static_cast<double>(channels));
+  return 1e9 + pixels * (100 + 20 * static_cast<double>(channels));
 }
 
 }  // namespace trainer

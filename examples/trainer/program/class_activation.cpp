@@ -137,7 +137,7 @@ double class_activation::memory(extent2 image) const
 {
   double const largest = std::max(1.0, *std::max_element(options_.scales.begin(), options_.scales.end()));
   auto const pixels = static_cast<double>(image.height) * static_cast<double>(image.width);
-  return 3e8 + pixels * (30 + 1000 * largest * largest);
+  return 1.3e9 + pixels * (30 + 350 * largest * largest);  // measured; what is fixed grows with the sizes a run meets
 }
 
 }  // namespace trainer

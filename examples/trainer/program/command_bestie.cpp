@@ -108,6 +108,7 @@ int run_bestie(bestie_flags const& f)
     auto how = small ? small_bestie(500, side) : bestie_training_options{};
     if (small) how.centre_weight = 50, how.offset_weight = 0.1;
     if (f.steps_of_training > 0) how.steps = f.steps_of_training;
+    how.warm_up = std::min(how.warm_up, how.steps / 10);
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
     how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
     how.checkpoint = out / "training/checkpoint.pt";

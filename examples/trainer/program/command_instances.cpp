@@ -105,6 +105,7 @@ int run_instances(instances_flags const& f)
       how.augmentation.scales = {1};
     }
     if (f.iterations > 0) how.steps = f.iterations;
+    how.warm_up = std::min(how.warm_up, how.steps / 10);
     how.seed = f.seed;
     how.checkpoint = out / "training/checkpoint.pt";
     journal_options terminal;

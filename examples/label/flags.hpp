@@ -1,9 +1,13 @@
 #pragma once
 // Kinds of flags that the programs share.
 
+#include "settings.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <exception>
+#include <iostream>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -72,6 +76,22 @@ inline void add_tags(CLI::App& parser, std::string& tags, bool& zero_based, std:
 {
   parser.add_option("--tags", tags, "lines '<id> <class> <class> ...', 1..C: " + text);
   add_switch(parser, "--zero-based", zero_based, "classes in the tags file count from 0");
+}
+
+/// Parse a program's command line and run it. What cannot be is said on stderr, with where help is.
+/// @return what run() returns; 0 after --help, 2 where the command line or run() refuses
+template <class Run>
+int run_program(CLI::App& parser, int count, char const* const* arguments, Run const& run)
+{
+  try {
+    parser.parse(count, arguments);
+    return run();
+  } catch (CLI::ParseError const& e) {
+    return parser.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
+  } catch (std::exception const& e) {
+    std::cerr << parser.get_name() << ": " << e.what() << "\nRun with --help for more information.\n";
+    return 2;
+  }
 }
 
 }  // namespace labelling

@@ -208,18 +208,11 @@ int main(int count, char** arguments)
   add_choice(app, "--plateau", o.peaks.plateaus, plateau_words,
              "'every' cell of a flat top is a peak (the original), or 'one'");
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
-  try {
-    app.parse(count, arguments);
-  } catch (CLI::ParseError const& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
-  }
-  auto const refuse = [](std::string const& why) {
-    std::cerr << "points: " << why << "\nRun with --help for more information.\n";
-    return 2;
-  };
-  if (s.images.empty() == s.sizes.empty())
-    return refuse("one of --images and --sizes is needed, to know how large images are");
-  if (!std::isfinite(o.peaks.threshold)) return refuse("--conf-thresh is not finite");
-  if (s.out.empty()) return refuse("--out is empty");
-  return run_points(s);
+  return run_program(app, count, arguments, [&] {
+    if (s.images.empty() == s.sizes.empty())
+      throw usage_error("one of --images and --sizes is needed, to know how large images are");
+    if (!std::isfinite(o.peaks.threshold)) throw usage_error("--conf-thresh is not finite");
+    if (s.out.empty()) throw usage_error("--out is empty");
+    return run_points(s);
+  });
 }

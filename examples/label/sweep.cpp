@@ -373,18 +373,11 @@ int main(int count, char** arguments)
   app.add_flag("--void-counts", s.void_counts, "void pixels of the truth count against instances that cover them")
       ->disable_flag_override();
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
-  try {
-    app.parse(count, arguments);
-  } catch (CLI::ParseError const& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
-  }
-  auto const refuse = [](std::string const& why) {
-    std::cerr << "sweep: " << why << "\nRun with --help for more information.\n";
-    return 2;
-  };
-  if (s.from > s.to) return refuse("--from is above --to");
-  if (s.crf && s.images.empty()) return refuse("--crf needs --images");
-  if (!s.truth_instances.empty() && s.truth_semantic.empty())
-    return refuse("--truth-instances needs --truth-semantic, which says their classes");
-  return run_sweep(s);
+  return run_program(app, count, arguments, [&] {
+    if (s.from > s.to) throw usage_error("--from is above --to");
+    if (s.crf && s.images.empty()) throw usage_error("--crf needs --images");
+    if (!s.truth_instances.empty() && s.truth_semantic.empty())
+      throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
+    return run_sweep(s);
+  });
 }

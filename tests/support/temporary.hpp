@@ -34,13 +34,13 @@ class temporary_folder {
   std::filesystem::path path_;
 };
 
-/// The message of the io_error that a call throws, "" when it throws nothing. Everything else passes through.
-template <class Call>
+/// The message of the E that a call throws, "" when it throws nothing. Everything else passes through.
+template <class E = cambium::io_error, class Call>
 std::string refusal(Call const& call)
 {
   try {
     call();
-  } catch (cambium::io_error const& e) {
+  } catch (E const& e) {
     return e.what();
   }
   return "";

@@ -70,13 +70,5 @@ int main(int count, char** arguments)
       ->check(CLI::IsMember({"pidinet"}));
   app.add_option("--stride", s.stride, "pixels along a cell; 'label' takes 4")->check(CLI::Range(1, 64));
   labelling::add_choice(app, "--pool", s.pool, pool_words, "what a cell has of its pixels: their mean or max");
-  try {
-    app.parse(count, arguments);
-    return run_boundaries(s);
-  } catch (CLI::ParseError const& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
-  } catch (std::exception const& e) {
-    std::cerr << "boundaries: " << e.what() << "\nRun with --help for more information.\n";
-    return 2;
-  }
+  return labelling::run_program(app, count, arguments, [&] { return run_boundaries(s); });
 }

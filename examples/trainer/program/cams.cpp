@@ -183,15 +183,9 @@ int main(int count, char** arguments)
   app.add_option("--prefix", s.prefix, "only tensors whose names begin so, without it")->group(names);
   app.add_option("--rename", s.renames, "REGEX NEW, may be repeated: matches become NEW")->type_size(2)->group(names);
   app.add_option("--pass-over", s.passed_over, "tensors whose names begin so are not needed")->group(names);
-  try {
-    app.parse(count, arguments);
+  return labelling::run_program(app, count, arguments, [&] {
     for (double const scale : o.scales)
       if (!(scale > 0 && scale <= 8)) throw labelling::usage_error("--scales must be of (0,8]");
     return run_cams(s);
-  } catch (CLI::ParseError const& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
-  } catch (std::exception const& e) {
-    std::cerr << "cams: " << e.what() << "\nRun with --help for more information.\n";
-    return 2;
-  }
+  });
 }

@@ -15,6 +15,7 @@
 // Catch2 redefines a macro of LibTorch's.
 #undef CHECK
 #include "support/catch.hpp"
+#include "support/temporary.hpp"
 
 using namespace trainer;
 using cambium::grid;
@@ -73,17 +74,6 @@ class discs : public dataset {
   index_t side_;
   std::vector<std::string> names_{"light", "dark"};
 };
-
-template <class Call>
-std::string complaint(Call const& call)
-{
-  try {
-    call();
-  } catch (precondition_error const& e) {
-    return e.what();
-  }
-  return {};
-}
 
 bool says(std::string const& text, std::string const& words)
 {
@@ -197,9 +187,11 @@ TEST_CASE("the network gives a Gaussian for every pixel of any image", "[propert
     INFO(p.key());
     REQUIRE(p.value().grad().defined());
   }
-  REQUIRE(says(complaint([] { uncertain_network(nullptr, {}); }), "no backbone"));
-  REQUIRE(says(complaint([] { uncertain_network(small_resnet(8, {}), {.outputs = 0}); }), "0 outputs"));
-  REQUIRE(says(complaint([&] { (void)own->forward(at::randn({3, 32, 32})); }), "expected [B,3,H,W]"));
+  REQUIRE(says(support::refusal<precondition_error>([] { uncertain_network(nullptr, {}); }), "no backbone"));
+  REQUIRE(says(support::refusal<precondition_error>([] { uncertain_network(small_resnet(8, {}), {.outputs = 0}); }),
+               "0 outputs"));
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)own->forward(at::randn({3, 32, 32})); }),
+               "expected [B,3,H,W]"));
 }
 
 TEST_CASE("a training is the same whenever it is run, and another with another seed", "[property]")
@@ -292,7 +284,8 @@ class wrong : public discs {
 TEST_CASE("what is wrong is named", "[errors]")
 {
   auto const read = [](std::string const& what, bool exact) {
-    return complaint([&] { (void)read_samples(wrong(what), std::vector<bool>(6, exact), true); });
+    return support::refusal<precondition_error>(
+        [&] { (void)read_samples(wrong(what), std::vector<bool>(6, exact), true); });
   };
   REQUIRE(read("", false).empty());
   REQUIRE(read("", true).empty());
@@ -304,18 +297,19 @@ TEST_CASE("what is wrong is named", "[errors]")
   REQUIRE(says(read("truth size", true), "image disc3 is [32,32] but its truth is [8,8]"));
   REQUIRE(says(read("object", true), "image disc3: its truth names object 2 of 1"));
   REQUIRE(says(read("truth category", true), "image disc3: object 0 has category -1"));
-  REQUIRE(says(complaint([] { (void)read_samples(discs(5), std::vector<bool>(4), true); }), "4 marks for 5 images"));
+  REQUIRE(says(support::refusal<precondition_error>([] { (void)read_samples(discs(5), std::vector<bool>(4), true); }),
+               "4 marks for 5 images"));
 
-  REQUIRE(says(complaint([] { (void)choose_exact(0, 0.18, 1); }), "there is no image"));
+  REQUIRE(says(support::refusal<precondition_error>([] { (void)choose_exact(0, 0.18, 1); }), "there is no image"));
   for (double const share : {0.0, -0.1, 1.1, std::nan("")})
-    REQUIRE(says(complaint([&] { (void)choose_exact(10, share, 1); }), "exact_share is"));
+    REQUIRE(says(support::refusal<precondition_error>([&] { (void)choose_exact(10, share, 1); }), "exact_share is"));
 
   auto const samples = read_samples(discs(6), {true, false, false, false, false, false}, false);
   auto const train = [&](auto const& change, kind how = kind::uncertainty) {
     auto options = quick();
     options.steps = 1;
     change(options);
-    return complaint([&] { (void)train_with(how, samples, 2, options); });
+    return support::refusal<precondition_error>([&] { (void)train_with(how, samples, 2, options); });
   };
   REQUIRE(train([](auto&) {}).empty());
   REQUIRE(says(train([](auto& o) { o.steps = 0; }), "0 steps"));
@@ -327,9 +321,12 @@ TEST_CASE("what is wrong is named", "[errors]")
   REQUIRE(says(train([](auto& o) { o.supervision.loss.largest_sigma = 0; }), "largest_sigma is 0"));
   REQUIRE(says(train([](auto&) {}, kind::exact), "exact: image disc1 has no mask"));
   auto const boxes_only = read_samples(discs(3), std::vector<bool>(3), false);
-  REQUIRE(says(complaint([&] { (void)train_with(kind::exact_part, boxes_only, 2, quick()); }),
-               "exact_part has no image to learn from"));
+  REQUIRE(
+      says(support::refusal<precondition_error>([&] { (void)train_with(kind::exact_part, boxes_only, 2, quick()); }),
+           "exact_part has no image to learn from"));
   auto const network = small_uncertain_network(1, 8);
-  REQUIRE(says(complaint([&] { (void)evaluate(*network, boxes_only, 2, quick()); }), "disc0 has no mask"));
-  REQUIRE(says(complaint([&] { (void)evaluate(*network, {}, 2, quick()); }), "no image to measure by"));
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)evaluate(*network, boxes_only, 2, quick()); }),
+               "disc0 has no mask"));
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)evaluate(*network, {}, 2, quick()); }),
+               "no image to measure by"));
 }

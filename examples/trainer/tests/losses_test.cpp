@@ -6,6 +6,7 @@
 // Catch2 redefines a macro of LibTorch's.
 #undef CHECK
 #include "support/catch.hpp"
+#include "support/temporary.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -17,17 +18,6 @@ using namespace cambium;
 namespace {
 
 cpu const here{.threads = 2};
-
-template <class Call>
-std::string complaint(Call const& call)
-{
-  try {
-    call();
-  } catch (precondition_error const& e) {
-    return e.what();
-  }
-  return {};
-}
 
 using loss_of = std::function<at::Tensor(std::vector<at::Tensor> const&)>;
 
@@ -221,7 +211,7 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   at::Tensor const z = random({2, 3, 5, 6}), l = at::zeros({2, 5, 6}, at::kInt), none;
   at::Tensor const w = at::ones({2, 1, 5, 6}, at::kDouble);
   auto const ce = [&](at::Tensor const& logits, at::Tensor const& known) {
-    return complaint([&] { (void)trainer::cross_entropy(here, logits, known); });
+    return support::refusal<precondition_error>([&] { (void)trainer::cross_entropy(here, logits, known); });
   };
   REQUIRE(ce(z, l).empty());
   REQUIRE(ce(none, l) == "cross_entropy: logits is undefined; expected Float or Double");
@@ -233,11 +223,12 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   REQUIRE_THAT(ce(z, l + 3), says("label(0,0,0) is 3, outside 0..2"));
   REQUIRE_THAT(ce(z / 0, l), says("logits(0,0,0,0) is"));
   REQUIRE_THAT(ce(at::empty({2, 3, 5, 6}, at::TensorOptions(at::kDouble).device(at::kMeta)), l), says("meta"));
-  REQUIRE_THAT(complaint([&] { (void)trainer::hardest_pixels_cross_entropy(here, z, l, {.fraction = 0}); }),
+  REQUIRE_THAT(support::refusal<precondition_error>(
+                   [&] { (void)trainer::hardest_pixels_cross_entropy(here, z, l, {.fraction = 0}); }),
                says("fraction is 0"));
 
   auto const guided = [&](at::Tensor const& o, at::Tensor const& t, at::Tensor const& weight) {
-    return complaint([&] { (void)trainer::guided_square_error(here, o, t, weight); });
+    return support::refusal<precondition_error>([&] { (void)trainer::guided_square_error(here, o, t, weight); });
   };
   REQUIRE(guided(z, none, w) == "guided_square_error: target is an undefined tensor");
   REQUIRE(guided(z, z, none) == "guided_square_error: weight is an undefined tensor");
@@ -246,7 +237,7 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   REQUIRE_THAT(guided(z, z, -w), says("weight(0,0,0,0) is -1"));
 
   auto const affinity = [&](at::Tensor const& b, at::Tensor const& d, at::Tensor const& known) {
-    return complaint([&] { (void)trainer::affinity_displacement(here, b, d, known); });
+    return support::refusal<precondition_error>([&] { (void)trainer::affinity_displacement(here, b, d, known); });
   };
   REQUIRE(affinity(z, none, l) ==
           "affinity_displacement: boundary is Double [2,3,5,6] on cpu; expected [B,1,H,W] or [B,H,W]");
@@ -255,7 +246,7 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   REQUIRE_THAT(affinity(w, none, l.to(at::kLong)), says("labels is Long [2,5,6] on cpu; expected Int"));
 
   auto const uncertain = [&](at::Tensor const& s, at::Tensor const& y, at::Tensor const& r) {
-    return complaint([&] { (void)trainer::label_uncertainty(here, z, s, y, r); });
+    return support::refusal<precondition_error>([&] { (void)trainer::label_uncertainty(here, z, s, y, r); });
   };
   at::Tensor const r = at::ones({2, 1, 5, 6}, at::kByte), y = at::zeros({2, 3, 5, 6}, at::kDouble);
   REQUIRE(uncertain(z, y, r).empty());
@@ -265,7 +256,7 @@ TEST_CASE("wrong inputs of losses are named", "[errors]")
   REQUIRE_THAT(uncertain(z, y, w), says("trusted is Double"));
 
   auto const margin = [](at::Tensor const& logits, at::Tensor const& tags) {
-    return complaint([&] { (void)trainer::multilabel_soft_margin(logits, tags); });
+    return support::refusal<precondition_error>([&] { (void)trainer::multilabel_soft_margin(logits, tags); });
   };
   at::Tensor const m = random({2, 3});
   REQUIRE(margin(m, none) == "multilabel_soft_margin: tags is an undefined tensor");

@@ -6,6 +6,7 @@
 // Catch2 redefines a macro of LibTorch's.
 #undef CHECK
 #include "support/catch.hpp"
+#include "support/temporary.hpp"
 
 #include <cstdint>
 #include <stdexcept>
@@ -16,18 +17,6 @@
 using namespace cambium;
 
 namespace {
-
-/// What the call says when it throws E; empty if it does not.
-template <class E = precondition_error, class Call>
-std::string complaint(Call const& call)
-{
-  try {
-    call();
-  } catch (E const& e) {
-    return e.what();
-  }
-  return {};
-}
 
 /// sum(a^2 b), and its gradients, by loops over views.
 loss_and_gradients square_times(at::Tensor const& a, at::Tensor const& b)
@@ -74,7 +63,7 @@ TEST_CASE("every cell type has its own view", "[property]")
 TEST_CASE("a tensor that is no such view is refused, and the message says why", "[errors]")
 {
   auto const of = [](at::Tensor const& t) {
-    return complaint([&] { (void)tensor_view<float const, 4>(t, "net: out"); });
+    return support::refusal<precondition_error>([&] { (void)tensor_view<float const, 4>(t, "net: out"); });
   };
   at::Tensor const good = at::ones({2, 3, 4, 5});
   REQUIRE(of(good).empty());
@@ -93,7 +82,8 @@ TEST_CASE("a tensor that is no such view is refused, and the message says why", 
   REQUIRE_THAT(of(at::_neg_view(good)), says("negated") && says(".resolve_neg()"));
   // What merely looks odd is taken: axes of one cell have no stride to be wrong.
   REQUIRE(of(at::ones({2, 1, 4, 5}).contiguous(c10::MemoryFormat::ChannelsLast)).empty());
-  REQUIRE_THAT(complaint([&] { (void)tensor_view<float, 3>(good); }), says("tensor is Float"));
+  REQUIRE_THAT(support::refusal<precondition_error>([&] { (void)tensor_view<float, 3>(good); }),
+               says("tensor is Float"));
 }
 
 TEST_CASE("nothing writes behind autograd's back", "[errors]")
@@ -101,17 +91,18 @@ TEST_CASE("nothing writes behind autograd's back", "[errors]")
   at::Tensor const leaf = at::ones({3}).requires_grad_();
   at::Tensor const result = leaf * 2;
   for (at::Tensor const& t : {leaf, result}) {
-    REQUIRE(complaint([&] { (void)tensor_view<float const, 1>(t); }).empty());
-    REQUIRE_THAT(complaint([&] { (void)tensor_view<float, 1>(t, "w"); }), says("w is") && says(".detach()"));
+    REQUIRE(support::refusal<precondition_error>([&] { (void)tensor_view<float const, 1>(t); }).empty());
+    REQUIRE_THAT(support::refusal<precondition_error>([&] { (void)tensor_view<float, 1>(t, "w"); }),
+                 says("w is") && says(".detach()"));
     at::NoGradGuard const off;
-    REQUIRE_THAT(complaint([&] { (void)tensor_view<float, 1>(t, "w"); }), says(".detach()"));
+    REQUIRE_THAT(support::refusal<precondition_error>([&] { (void)tensor_view<float, 1>(t, "w"); }), says(".detach()"));
   }
   REQUIRE(tensor_view<float, 1>(leaf.detach()).data == leaf.data_ptr<float>());
 
   // A backward pass that needs the cells as they were fails.
   at::Tensor const x = at::full({2}, 3.f).requires_grad_(), y = x * 1, loss = (y * y).sum();
   tensor_view<float, 1>(y.detach())(0) = 100;
-  REQUIRE_THAT(complaint<std::exception>([&] { loss.backward(); }), says("modified by an inplace operation"));
+  REQUIRE_THAT(support::refusal<std::exception>([&] { loss.backward(); }), says("modified by an inplace operation"));
   REQUIRE(!x.grad().defined());
   // A reader changes nothing.
   at::Tensor const kept = (x * 1), square = (kept * kept).sum();
@@ -184,11 +175,11 @@ TEST_CASE("a gradient may be kept in the graph but not be differentiated again",
   REQUIRE(by[0].sum().item<double>() == 24);
   at::Tensor const penalty = (by[0] * by[0]).sum() + (b * b).sum();
   REQUIRE(penalty.requires_grad());
-  REQUIRE_THAT(complaint([&] { penalty.backward(); }), says("no second derivative"));
+  REQUIRE_THAT(support::refusal<precondition_error>([&] { penalty.backward(); }), says("no second derivative"));
   // Twice backwards without keeping the graph is LibTorch's to refuse.
   at::Tensor const once = differentiable({a, b}, square_times);
   once.backward();
-  REQUIRE_THAT(complaint<std::exception>([&] { once.backward(); }), says("second time"));
+  REQUIRE_THAT(support::refusal<std::exception>([&] { once.backward(); }), says("second time"));
 }
 
 TEST_CASE("what a loss gets wrong is said", "[errors]")
@@ -198,7 +189,8 @@ TEST_CASE("what a loss gets wrong is said", "[errors]")
     return loss_and_gradients{1, {std::forward<decltype(gradient)>(gradient)...}};
   };
   auto const one = [&](loss_and_gradients const& said) {
-    return complaint([&] { (void)differentiable({a}, [&](at::Tensor const&) { return said; }); });
+    return support::refusal<precondition_error>(
+        [&] { (void)differentiable({a}, [&](at::Tensor const&) { return said; }); });
   };
   REQUIRE(one(of(at::ones({2, 2}, at::kDouble))).empty());
   REQUIRE(one(of()) == "differentiable: the loss gave 0 gradients for 1 inputs");
@@ -206,10 +198,11 @@ TEST_CASE("what a loss gets wrong is said", "[errors]")
   REQUIRE(one(of(at::Tensor())) == "differentiable: input 0 is Double [2,2] on cpu but its gradient is undefined");
   REQUIRE_THAT(one(of(f)), says("its gradient is Float [2,2] on cpu"));
   REQUIRE_THAT(one(of(at::ones({4}, at::kDouble))), says("its gradient is Double [4] on cpu"));
-  REQUIRE(complaint([&] { (void)differentiable({a, at::Tensor()}, square_times); }) ==
+  REQUIRE(support::refusal<precondition_error>([&] { (void)differentiable({a, at::Tensor()}, square_times); }) ==
           "differentiable: input 1 is undefined; expected a floating-point tensor");
-  REQUIRE_THAT(complaint([&] { (void)differentiable({at::ones({2, 2}, at::kInt), a}, square_times); }),
+  REQUIRE_THAT(support::refusal<precondition_error>(
+                   [&] { (void)differentiable({at::ones({2, 2}, at::kInt), a}, square_times); }),
                says("input 0 is Int [2,2] on cpu"));
-  REQUIRE_THAT(complaint([&] { (void)differentiable({a, f}, square_times); }),
+  REQUIRE_THAT(support::refusal<precondition_error>([&] { (void)differentiable({a, f}, square_times); }),
                says("b is Float"));  // the loss's own
 }

@@ -113,6 +113,20 @@ std::int64_t resumed(std::filesystem::path const& checkpoint, torch::nn::Module&
 
 }  // namespace
 
+peak_classifier_options small_peak_classifier(index_t side)
+{
+  peak_classifier_options out;
+  out.epochs = 12;
+  out.batch = 8;
+  out.rate = 0.02;
+  out.rates_by_layer = false;
+  out.falls = {10, 12};
+  out.plain_epochs = 4;
+  out.samples.size = out.samples.crop = side;
+  out.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
+  return out;
+}
+
 double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
                              step_listener const& each)
 {
@@ -197,6 +211,12 @@ std::vector<points> find_cues(dataset const& images, vgg_pam& network, cue_optio
   expects(static_cast<std::int64_t>(images.class_names().size()) == network.classes(), "find_cues: the set has ",
           images.class_names().size(), " classes but the network ", network.classes());
   looking const now(network);
+  struct attention {  // as it was, afterwards
+    vgg_pam& of;
+    double alpha = of.options().alpha;
+    ~attention() { of.attend(alpha); }
+  } const before{network};
+  if (!options.attend) network.attend(0);
   cpu const where{.threads = options.threads};
   std::vector<points> out;
   for (std::size_t i = 0; i < images.size(); ++i) {
@@ -324,6 +344,7 @@ bestie_training_options small_bestie(std::int64_t steps, index_t side)
   out.transfer.labels.smallest = out.refine.smallest = 20;
   out.refine.groups.kernel = 15;
   out.refine.groups.apart = 24;
+  out.centre_weight = 50, out.offset_weight = 0.1;  // of about 96 pixels, not 416: offsets are a quarter as long
   out.samples.photometric = {.brightness = 8, .contrast_low = 0.8, .contrast_high = 1.2, .hue = 0};
   out.samples.long_side = out.samples.crop = side;
   out.samples.multiple = 1;
@@ -519,25 +540,19 @@ cambium::bestie_labels bestie_find(grid<std::uint8_t, 3> const& photograph, best
                                           options.flip ? part(1) : cambium::bestie_output<float>{});
 }
 
-bestie_scores evaluate_bestie(dataset const& held_out, bestie_network& network, bestie_inference_options const& options)
+scores evaluate_bestie(dataset const& held_out, bestie_network& network, bestie_inference_options const& options)
 {
-  std::vector<cambium::image_result> results;
+  scoring all(static_cast<std::int32_t>(held_out.class_names().size()));
   for (std::size_t i = 0; i < held_out.size(); ++i) {
     auto const truth = held_out.truth(i);
     auto const image = held_out.load(i);
     auto const found =
         bestie_find(image.photograph, network, options, options.tags_known ? std::optional(image.tags) : std::nullopt)
             .objects;
-    cambium::image_result r;
-    for (auto const& o : found.found) r.predicted.push_back(o.category), r.score.push_back(static_cast<float>(o.score));
-    for (auto const& o : truth.found) r.truth.push_back(o.category);
-    r.iou = cambium::label_iou(found.label, static_cast<index_t>(found.found.size()), truth.label,
-                               static_cast<index_t>(truth.found.size()),
-                               truth.found.size() < cambium::label::ignore ? cambium::label::ignore : -1);
-    results.push_back(std::move(r));
+    all.add_instances(found, truth);
+    all.add_semantic(semantic_of(found), truth);
   }
-  auto const ap = [&](double threshold) { return cambium::instance_ap(results, threshold).mean; };
-  return {ap(0.25), ap(0.5), ap(0.7), ap(0.75)};
+  return all.result();
 }
 
 }  // namespace trainer

@@ -12,6 +12,7 @@
 
 #include "data/augment.hpp"
 #include "data/dataset.hpp"
+#include "method/scores.hpp"
 #include "network/bestie_network.hpp"
 #include "network/vgg_pam.hpp"
 #include "run/journal.hpp"
@@ -47,6 +48,9 @@ struct peak_classifier_options {
   std::filesystem::path checkpoint;  ///< saved after each epoch; one that is there is gone on with. "": none
 };
 
+/// Settings for square photographs of `side` pixels and a small_vgg_pam, which begins from nothing.
+[[nodiscard]] peak_classifier_options small_peak_classifier(cambium::index_t side);
+
 /// Teaches a classifier which classes are in photographs.
 /// @return the mean loss of the last epoch
 /// @throws cambium::precondition_error, cambium::io_error: as the set's load, tags outside the classes
@@ -59,6 +63,10 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
 struct cue_options {
   cambium::extent2 squash{321, 321};  ///< [pixels] the size the classifier looks at; 0 x 0: as it is
   cambium::bestie_peak_options peaks{};
+  /// Peak attention while looking: the original. It silences what answers with less than alpha of a channel's strongest
+  /// response, in each of three layers, and so the weaker of two objects of a class; without it the maps of a classifier
+  /// that learned with it are still sharper than a plain one's, and lose no object.
+  bool attend = true;
   int threads = 0;
 };
 
@@ -160,13 +168,9 @@ struct bestie_inference_options {
                                                  bestie_network& network, bestie_inference_options const& options = {},
                                                  std::optional<std::vector<std::int32_t>> const& tags = {});
 
-struct bestie_scores {
-  double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;  ///< means over classes, in [0,1]
-};
-
-/// Average precision over a set with truth.
+/// Average precision and the mIoU of the instances over a set with truth.
 /// @throws cambium::io_error where the set has none
-[[nodiscard]] bestie_scores evaluate_bestie(dataset const& held_out, bestie_network& network,
-                                            bestie_inference_options const& options = {});
+[[nodiscard]] scores evaluate_bestie(dataset const& held_out, bestie_network& network,
+                                     bestie_inference_options const& options = {});
 
 }  // namespace trainer

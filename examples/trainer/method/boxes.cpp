@@ -2,8 +2,8 @@
 
 #include "data/random.hpp"
 #include "loss/losses.hpp"
+#include "network/irnet_heads.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 #include "network/uncertain_head.hpp"
 #include "run/optimizer.hpp"
 #include "run/schedule.hpp"
@@ -208,9 +208,7 @@ std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_optio
   auto const outputs = outputs_for(classes, options);
   if (options.classifier.empty()) return small_uncertain_network(outputs, options.width);
   auto const backbone = small_resnet(options.width, {.strides = {1, 2, 2, 1}, .pool = false});
-  name_map names;
-  names.prefix = "backbone.";
-  load_weights(*backbone, options.classifier, names);
+  load_cam_backbone(*backbone, options.classifier);
   return std::make_shared<uncertain_network>(backbone,
                                              uncertain_network_options{.outputs = outputs, .width = options.width});
 }

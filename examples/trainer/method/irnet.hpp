@@ -7,7 +7,7 @@
 //   auto sure = mine(image, cams, how);                                   // 3  which pixels are sure
 //   auto field = train_field(train, sure_of, classifier, how, record);    // 4  boundaries, displacements
 //   auto maps = field_of(*field, image.photograph, how);                  // 5
-//   auto labels = irnet_labels_of(cams, maps, image, how);                // 6  the walk
+//   auto labels = irnet_labels_of(cams, maps, image, {way}, how);         // 6  the walk
 //
 // Each step can be taken alone.
 
@@ -116,10 +116,13 @@ struct boundary_and_displacement {
 /// How instances are told apart.
 enum class instances_by { components, boundary_components, displacement };
 
-/// 6: labels. @source step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of jiwoon-ahn/irn
-[[nodiscard]] cambium::irnet_labels irnet_labels_of(cambium::cams<float> const& maps,
-                                                    boundary_and_displacement const& field, weak_image const& image,
-                                                    instances_by apart, irnet_training_options const& how);
+/// 6: labels, one for each way of telling instances apart; the maps are walked once.
+/// @source step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of jiwoon-ahn/irn
+[[nodiscard]] std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& maps,
+                                                                 boundary_and_displacement const& field,
+                                                                 weak_image const& image,
+                                                                 std::vector<instances_by> const& ways,
+                                                                 irnet_training_options const& how);
 
 /// What CAMs alone give: the strongest class above cam_thres, and its 4-connected components, scored by their maximum.
 [[nodiscard]] cambium::irnet_labels cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how);

@@ -116,18 +116,18 @@ class run {
     each_image(images_, "labels", [&](std::size_t i, std::mutex&) {
       weak_image const image = images_.load(i);
       auto const [maps, said] = read_maps(image);
-      auto const out = irnet_labels_of(maps, said, image, o_.apart, one_core_);
+      auto const out = irnet_labels_of(maps, said, image, {o_.apart}, one_core_).front();
       cambium::replace_file(in("semantic", image.id, ".png"),
                             cambium::format_labels(out.semantic, cambium::voc_palette()));
       cambium::replace_file(in("instances", image.id, ".png"), cambium::format_ids(out.objects.label));
       for (std::size_t k = 0; k < out.objects.found.size(); ++k) {
         auto const& one = out.objects.found[k];
         if (one.score <= 0) continue;  // fragments
-        grid<std::uint8_t, 2> mask(out.objects.label.shape()[0], out.objects.label.shape()[1]);
-        for (std::size_t p = 0; p < mask.cells().size(); ++p)
-          mask.cells()[p] = out.objects.label.cells()[p] == static_cast<std::int32_t>(k) + 1;
-        results[i].push_back(
-            {static_cast<std::int64_t>(i) + 1, one.category + 1, cambium::encode_rle(mask), one.score});
+        auto const& label = out.objects.label;
+        auto mask = cambium::encode_rle({label.shape()[0], label.shape()[1]}, one.bounds, [&](index_t y, index_t x) {
+          return label(y, x) == static_cast<std::int32_t>(k) + 1;
+        });
+        results[i].push_back({static_cast<std::int64_t>(i) + 1, one.category + 1, std::move(mask), one.score});
       }
     });
     std::vector<cambium::coco_result> all;
@@ -153,14 +153,15 @@ class run {
         std::lock_guard const guard(network_turn);
         by_cam = cam_labels(cams_of(*first, image, o_.how), o_.how);
       }
-      auto by_walk = irnet_labels_of(maps, said, image, instances_by::components, one_core_);
-      auto by_boundary = irnet_labels_of(maps, said, image, instances_by::boundary_components, one_core_);
-      auto by_field = irnet_labels_of(maps, said, image, instances_by::displacement, one_core_);
-      in_order[i] = [&, truth, by_cam, by_walk, by_boundary, by_field] {
-        for (auto const& [to, labels] :
-             {std::pair{&cam, &by_cam}, {&walk, &by_walk}, {&boundary, &by_boundary}, {&displacement, &by_field}}) {
-          to->add_semantic(labels->semantic, truth);
-          to->add_instances(labels->objects, truth);
+      auto by = irnet_labels_of(
+          maps, said, image, {instances_by::components, instances_by::boundary_components, instances_by::displacement},
+          one_core_);
+      by.push_back(std::move(by_cam));
+      in_order[i] = [&, truth, by = std::move(by)] {
+        scoring* const to[] = {&walk, &boundary, &displacement, &cam};
+        for (std::size_t way = 0; way < by.size(); ++way) {
+          to[way]->add_semantic(by[way].semantic, truth);
+          to[way]->add_instances(by[way].objects, truth);
         }
       };
     });

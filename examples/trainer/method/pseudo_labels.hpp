@@ -49,7 +49,7 @@ class pseudo_labels {
   pseudo_label_options options_;
   std::int32_t classes_;
   cambium::coco_dataset set_;
-  std::vector<double> scores_;  ///< of the annotations
+  std::vector<double> scores_;                 ///< of the annotations
   std::map<std::int64_t, std::size_t> place_;  ///< of image ids in set_
 };
 

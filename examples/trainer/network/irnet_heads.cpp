@@ -1,5 +1,7 @@
 #include "network/irnet_heads.hpp"
 
+#include "network/safetensors.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/modules/activation.h>
@@ -42,6 +44,13 @@ torch::Tensor cam_network::forward(torch::Tensor const& image)
 torch::Tensor cam_network::cam(torch::Tensor const& image) { return torch::relu(classifier_(features(image))); }
 
 // --- boundaries and displacements ---------------------------------------------------------------
+
+void load_cam_backbone(resnet& backbone, std::filesystem::path const& file)
+{
+  name_map names;
+  names.prefix = "backbone.";
+  load_weights(backbone, file, names);
+}
 
 mean_shift::mean_shift(std::int64_t channels) : running_mean(register_buffer("running_mean", torch::zeros(channels))) {}
 

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/container/sequential.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 
 namespace trainer {
@@ -46,6 +47,10 @@ class cam_network : public torch::nn::Module {
   std::shared_ptr<resnet> backbone_;
   torch::nn::Conv2d classifier_{nullptr};
 };
+
+/// Loads the backbone of a cam_network's file, for another network that begins with what a classifier learned from tags.
+/// @throws cambium::io_error, cambium::precondition_error: as load_weights
+void load_cam_backbone(resnet& backbone, std::filesystem::path const& file);
 
 /// Subtracts a constant displacement in evaluation, the mean over a training set, and nothing while training.
 /// @source MeanShift, net/resnet50_irn.py

@@ -28,31 +28,23 @@ struct bestie_flags {
   instance_network_flags network;
   std::string out = "out/bestie", semantic, vgg;
   std::vector<std::string> steps{"classifier", "points", "train", "label"};
-  bool points = false, no_guidance = false, no_refinement = false, no_score = false, quiet = false;
+  bool points = false, no_guidance = false, no_refinement = false, plain_looking = false, no_score = false,
+       quiet = false;
   std::uint64_t seed = 1;
   std::int64_t steps_of_training = 0;
 };
 
-std::shared_ptr<vgg_pam> classifier_of(bestie_flags const& f, std::size_t classes)
+/// @param begins  with ImageNet's weights, where the network is the published one
+std::shared_ptr<vgg_pam> classifier_of(bestie_flags const& f, std::size_t classes, bool begins)
 {
   auto const C = static_cast<std::int64_t>(classes);
   if (f.network.network == "small") return std::make_shared<vgg_pam>(C, small_vgg_pam(12, 0.7));
   auto const network = std::make_shared<vgg_pam>(C);
-  cambium::expects(!f.vgg.empty(), "--network ", f.network.network, ": --vgg-weights says where VGG-16's are");
-  load_weights(*network, f.vgg, published_vgg16());
+  if (begins) {
+    cambium::expects(!f.vgg.empty(), "--network ", f.network.network, ": --vgg-weights says where VGG-16's are");
+    load_weights(*network, f.vgg, published_vgg16());
+  }
   return network;
-}
-
-peak_classifier_options classifier_training(bestie_flags const& f, cambium::index_t side)
-{
-  peak_classifier_options how;
-  how.seed = f.seed;
-  if (f.network.network != "small") return how;
-  how.batch = 8, how.rate = 0.02, how.rates_by_layer = false;
-  how.falls = {10, 13}, how.plain_epochs = 10;
-  how.samples.size = how.samples.crop = side;
-  how.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
-  return how;
 }
 
 int run_bestie(bestie_flags const& f)
@@ -72,8 +64,9 @@ int run_bestie(bestie_flags const& f)
   if (!f.points && asked("classifier") && !fs::exists(peaks)) {
     std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
     seed_everything(f.seed, true, true);
-    auto const network = classifier_of(f, train.class_names().size());
-    auto how = classifier_training(f, side);
+    auto const network = classifier_of(f, train.class_names().size(), true);
+    auto how = small ? small_peak_classifier(side) : peak_classifier_options{};
+    how.seed = f.seed;
     how.checkpoint = out / "classifier/checkpoint.pt";
     terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
     logged log(out / "classifier", terminal);
@@ -83,10 +76,11 @@ int run_bestie(bestie_flags const& f)
   }
   if (!f.points && asked("points")) {
     std::fprintf(stderr, "points: peaks of the class maps\n");
-    auto const network = classifier_of(f, train.class_names().size());
+    auto const network = classifier_of(f, train.class_names().size(), false);
     load_weights(*network, peaks);
     cue_options how;
     if (small) how.squash = {0, 0};
+    how.attend = !f.plain_looking;
     auto const cues = find_cues(train, *network, how);
     for (std::size_t i = 0; i < train.size(); ++i)
       cambium::write_points(out / "points" / (train.id(i) + ".txt"), cues[i]);
@@ -95,7 +89,7 @@ int run_bestie(bestie_flags const& f)
   if (asked("train") && !fs::exists(weights)) {
     cambium::expects(!f.semantic.empty(),
                      "bestie: --semantic says where the semantic maps ID.png are, e.g. those that "
-                     "'trainer irnet' left in OUT/semantic when it labelled the training images");
+                     "'trainer irnet --label-training' left in the folder semantic");
     std::fprintf(stderr, "train: centres and offsets, guided%s\n", f.no_refinement ? "" : " and refined");
     auto const maps = read_semantic_maps(train, f.semantic);
     std::vector<cambium::points> cues;
@@ -106,7 +100,6 @@ int run_bestie(bestie_flags const& f)
         cues.push_back(cambium::read_points(out / "points" / (train.id(i) + ".txt")));
     seed_everything(f.seed, true, true);
     auto how = small ? small_bestie(500, side) : bestie_training_options{};
-    if (small) how.centre_weight = 50, how.offset_weight = 0.1;
     if (f.steps_of_training > 0) how.steps = f.steps_of_training;
     how.warm_up = std::min(how.warm_up, how.steps / 10);
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
@@ -140,6 +133,9 @@ void add_bestie_command(CLI::App& app, int& status)
   command->add_option("--semantic", f->semantic, "folder of ID.png: semantic maps of the images to learn from");
   command->add_flag("--points", f->points, "a person's points instead of peaks");
   command->add_flag("--no-guidance", f->no_guidance, "pixels without a pseudo label are background");
+  command->add_flag(
+      "--plain-looking", f->plain_looking,
+      "peaks without peak attention, of a classifier that learned with it: keeps weaker objects of a class");
   command->add_flag("--no-refinement", f->no_refinement, "the network's own groups are not learned from");
   command->add_option("--steps", f->steps, "classifier points train label, or some of them")->delimiter(',');
   command->add_option("--iterations", f->steps_of_training, "of the instance network, instead of the usual number");

@@ -3,20 +3,17 @@
 #include "program/instance_network.hpp"
 #include "program/logged.hpp"
 
+#include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
 #include "network/safetensors.hpp"
 #include "run/seed.hpp"
 
-#include <cambium/component/statistics.hpp>
 #include <cambium/core/error.hpp>
-#include <cambium/io/coco.hpp>
-#include <cambium/io/png.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 
 namespace trainer {
@@ -32,58 +29,6 @@ struct instances_flags {
   std::int64_t iterations = 0;
   std::uint64_t seed = 1;
   bool no_score = false, quiet = false;
-};
-
-/// A set whose truth is what a COCO file of pseudo labels says: what a second stage learns from.
-class pseudo_labelled final : public dataset {
- public:
-  pseudo_labelled(dataset const& photographs, fs::path const& file) : photographs_(photographs)
-  {
-    auto const set = cambium::read_coco(file);
-    std::map<std::string, std::size_t> place;
-    for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = i;
-    std::map<std::int64_t, std::size_t> image;
-    of_.resize(photographs.size());
-    for (auto const& one : set.images) {
-      auto const found = place.find(fs::path(one.file_name).stem().string());
-      if (found == place.end())
-        throw cambium::io_error(file.string() + ": image " + one.file_name + " is not among those to learn from");
-      image[one.id] = found->second;
-      of_[found->second].label = cambium::grid<std::int32_t, 2>(one.height, one.width);
-    }
-    std::vector<std::int64_t> categories;
-    for (auto const& c : set.categories) categories.push_back(c.id);
-    std::sort(categories.begin(), categories.end());
-    if (categories.size() > photographs.class_names().size())
-      throw cambium::io_error(file.string() + ": " + std::to_string(categories.size()) +
-                              " categories, but the set has " + std::to_string(photographs.class_names().size()) +
-                              " classes");
-    for (auto const& a : set.annotations) {
-      auto& of = of_[image.at(a.image_id)];
-      auto const* const mask = std::get_if<cambium::rle>(&a.segmentation);
-      if (mask == nullptr || mask->height != of.label.shape()[0] || mask->width != of.label.shape()[1])
-        throw cambium::io_error(file.string() + ": annotation " + std::to_string(a.id) +
-                                " has no mask of the size of its image");
-      auto const cells = cambium::decode_rle(*mask);
-      auto const number = static_cast<std::int32_t>(of.found.size()) + 1;
-      for (std::size_t p = 0; p < cells.cells().size(); ++p)
-        if (cells.cells()[p] != 0) of.label.cells()[p] = number;
-      auto const category = std::lower_bound(categories.begin(), categories.end(), a.category_id) - categories.begin();
-      of.found.push_back({static_cast<std::int32_t>(category), 1, 0, {}});
-    }
-    for (std::size_t i = 0; i < of_.size(); ++i)
-      if (of_[i].label.size() == 0)
-        throw cambium::io_error(file.string() + ": image " + photographs.id(i) + " is missing");
-  }
-  [[nodiscard]] std::size_t size() const override { return photographs_.size(); }
-  [[nodiscard]] std::vector<std::string> const& class_names() const override { return photographs_.class_names(); }
-  [[nodiscard]] std::string id(std::size_t i) const override { return photographs_.id(i); }
-  [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
-
- private:
-  dataset const& photographs_;
-  std::vector<cambium::instances> of_;
 };
 
 int run_instances(instances_flags const& f)

@@ -22,6 +22,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_option("--images", s.images, "scenes: how many to learn from")->capture_default_str();
   app.add_option("--held-out", s.held_out, "scenes: how many to label and measure")->capture_default_str();
   app.add_option("--side", s.side, "scenes: height and width in pixels")->capture_default_str();
+  app.add_flag("--label-training", s.label_training,
+               "label the images that were learned from, instead of held-out ones");
   app.add_option("--scenes-seed", s.scenes_seed, "scenes: which")->capture_default_str();
   app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
   app.add_option("--held-out-list", s.held_out_list, "VOC folder: list of ids to label; without it those of --list");
@@ -80,7 +82,7 @@ data_sets open_data(data_settings const& s)
   } else {
     throw cambium::io_error(s.data + ": neither 'scenes', nor a folder, nor a .json file");
   }
-  if (out.held_out == nullptr) out.held_out = out.train;
+  if (out.held_out == nullptr || s.label_training) out.held_out = out.train;
   return out;
 }
 

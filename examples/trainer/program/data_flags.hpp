@@ -18,6 +18,7 @@ struct data_settings {
   std::size_t images = 400, held_out = 100;
   cambium::index_t side = 192;
   std::uint64_t scenes_seed = 1;
+  bool label_training = false;  ///< what was learned from is labelled, not what was held out
   // folders
   std::string list, held_out_list, photographs, tags, points, classes;
   double point_threshold = -1;

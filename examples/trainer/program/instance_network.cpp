@@ -4,6 +4,7 @@
 #include "method/pseudo_labels.hpp"
 #include "method/scores.hpp"
 #include "network/hrnet.hpp"
+#include "network/irnet_heads.hpp"
 #include "network/panoptic_deeplab.hpp"
 #include "network/published.hpp"
 #include "network/resnet.hpp"
@@ -40,11 +41,7 @@ std::shared_ptr<bestie_network> make_instance_network(instance_network_flags con
     body.strides = {1, 2, 2, 1};
     auto const width = small_irnet().backbone.width;
     auto const backbone = small_resnet(width, body);
-    if (!f.classifier.empty()) {
-      name_map names;
-      names.prefix = "backbone.";
-      load_weights(*backbone, f.classifier, names);
-    }
+    if (!f.classifier.empty()) load_cam_backbone(*backbone, f.classifier);
     return small_panoptic_deeplab(width, C, backbone);
   }
   if (f.network == "resnet50") {

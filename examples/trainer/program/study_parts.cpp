@@ -6,9 +6,9 @@
 #include "method/bestie.hpp"
 #include "method/boxes.hpp"
 #include "method/irnet_run.hpp"
+#include "network/irnet_heads.hpp"
 #include "network/panoptic_deeplab.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
@@ -26,29 +26,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr cambium::index_t irnet_side = 192, small_side = 96;  ///< [pixels]
-
-/// The classifier of peaks for scenes of so many pixels, which begins from nothing.
-peak_classifier_options small_peak_classifier(cambium::index_t side, std::uint64_t seed)
-{
-  peak_classifier_options how;
-  how.epochs = 15;
-  how.batch = 8;
-  how.rate = 0.02;
-  how.rates_by_layer = false;
-  how.falls = {10, 13};
-  how.plain_epochs = 10;
-  how.samples.size = how.samples.crop = side;
-  how.samples.colour = {.brightness = 0.2, .contrast = 0.2, .saturation = 0.1, .hue = 0};
-  how.seed = seed;
-  return how;
-}
-
-cue_options small_cues()
-{
-  cue_options how;
-  how.squash = {0, 0};
-  return how;
-}
 
 /// Images that fail would make a figure of the others.
 void expects_all(std::vector<std::string> const& failed)
@@ -104,27 +81,38 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     maps.push_back(std::move(half));
   }
 
+  // Peaks are those of the scenes at full size: the window that a peak must dominate is 15 pixels, and CAMs of objects
+  // that it covers whole have one peak each, whatever the classifier.
   auto const classes = static_cast<std::int64_t>(train.class_names().size());
-  auto const cues_of = [&](double alpha) {
+  scenes const large(scenes_of(seed, size.images, irnet_side, false));
+  kept const seen(large);
+  auto const classifier = [&](double alpha) {
     seed_everything(seed, true, true);
-    vgg_pam network(classes, small_vgg_pam(12, alpha));
-    auto const how = small_peak_classifier(small_side, seed);
-    train_peak_classifier(train, network, how);
-    return find_cues(train, network, small_cues());
+    auto const network = std::make_shared<vgg_pam>(classes, small_vgg_pam(12, alpha));
+    auto how = small_peak_classifier(irnet_side);
+    how.seed = seed;
+    train_peak_classifier(seen, *network, how);
+    return network;
+  };
+  auto const cues_of = [&](vgg_pam& network, bool attend) {
+    cue_options how;
+    how.squash = {0, 0};
+    how.attend = attend;
+    auto out = find_cues(seen, network, how);
+    for (auto& of_image : out)
+      for (auto& p : of_image) p.y = p.y * small_side / irnet_side, p.x = p.x * small_side / irnet_side;
+    return out;
   };
   auto const ap50 = [&](char const* name, std::vector<cambium::points> const& cues, bool guidance, bool refinement,
                         cambium::supervision kind) {
     seed_everything(seed, true, true);
     // weights of ImageNet are what the original begins with; here it is what IRNet's classifier learned from tags
-    auto const classifier = make_cam_network(train.class_names().size(), small_irnet());
-    load_weights(*classifier, irnet / "cam.safetensors");
     resnet_options body;
     body.strides = {1, 2, 2, 1};
     auto const backbone = small_resnet(small_irnet().backbone.width, body);
-    load_weights(*backbone, tensors_of(classifier->backbone()), {}, "the classifier's backbone");
+    load_cam_backbone(*backbone, irnet / "cam.safetensors");
     auto const network = small_panoptic_deeplab(16, classes, backbone);
     auto how = small_bestie(500, small_side);
-    how.centre_weight = 50, how.offset_weight = 0.1;  // of 96 pixels, not 416: offsets are a quarter as long
     how.seed = seed;
     how.guidance = guidance;
     how.refinement = refinement;
@@ -137,12 +125,15 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     return out;
   };
   using cambium::supervision;
-  auto const attended = cues_of(0.7), plain = cues_of(0);
+  auto const attending = classifier(0.7), unattending = classifier(0);
+  auto const attended = cues_of(*attending, false), published = cues_of(*attending, true),
+             plain = cues_of(*unattending, true);
   double const refined = ap50("refined", attended, true, true, supervision::image);
   return {{"no_guidance_ap50", ap50("no guidance", attended, false, false, supervision::image)},
           {"guidance_ap50", ap50("guidance", attended, true, false, supervision::image)},
           {"refined_ap50", refined},
           {"peak_attention_ap50", refined},
+          {"attention_while_looking_ap50", ap50("attention while looking", published, true, true, supervision::image)},
           {"cam_peaks_ap50", ap50("peaks of plain CAMs", plain, true, true, supervision::image)},
           {"points_ap50", ap50("points", given_cues(train), true, true, supervision::point)}};
 }

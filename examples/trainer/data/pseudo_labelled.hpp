@@ -1,0 +1,34 @@
+#pragma once
+// Photographs with the pseudo labels of an earlier stage as their truth: what a second stage learns from.
+
+#include "data/dataset.hpp"
+
+#include <cambium/grid/instance.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace trainer {
+
+/// A set whose truth is what a COCO file says, for example pseudo.json of `trainer bestie`.
+class pseudo_labelled final : public dataset {
+ public:
+  /// @param photographs  not owned; found in the file by their ids, the stems of its file names
+  /// @param file         categories by rising id are the set's classes; masks are runs
+  /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, more categories than
+  ///         classes, an annotation without a mask of its image's size
+  pseudo_labelled(dataset const& photographs, std::filesystem::path const& file);
+
+  [[nodiscard]] std::size_t size() const override { return photographs_.size(); }
+  [[nodiscard]] std::vector<std::string> const& class_names() const override { return photographs_.class_names(); }
+  [[nodiscard]] std::string id(std::size_t i) const override { return photographs_.id(i); }
+  [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
+  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
+
+ private:
+  dataset const& photographs_;
+  std::vector<cambium::instances> of_;
+};
+
+}  // namespace trainer

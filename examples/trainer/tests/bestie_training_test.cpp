@@ -1,0 +1,184 @@
+// BESTIE's trainings on few small scenes: what is learned, what is gone on with, what is refused.
+
+#include "method/bestie.hpp"
+
+#include "data/pseudo_labelled.hpp"
+#include "data/scenes.hpp"
+#include "method/pseudo_labels.hpp"
+#include "network/panoptic_deeplab.hpp"
+#include "network/resnet.hpp"
+#include "network/safetensors.hpp"
+#include "run/seed.hpp"
+
+#include <cambium/core/error.hpp>
+#include <cambium/io/png.hpp>
+
+#include "support/catch.hpp"
+#include "support/temporary.hpp"
+
+#include <cmath>
+#include <filesystem>
+
+using namespace trainer;
+using cambium::index_t;
+using cambium::precondition_error;
+
+namespace {
+
+constexpr index_t side = 48;
+
+scenes few(std::uint64_t seed, std::size_t count)
+{
+  scene_options o;
+  o.seed = seed, o.count = count, o.height = o.width = side;
+  return scenes(o);
+}
+
+peak_classifier_options quick_classifier()
+{
+  auto o = small_peak_classifier(side);
+  o.epochs = 3, o.plain_epochs = 1, o.batch = 4, o.falls = {3};
+  return o;
+}
+
+bestie_training_options quick_training(std::int64_t steps)
+{
+  auto o = small_bestie(steps, side);
+  o.batch = 4;
+  return o;
+}
+
+std::shared_ptr<bestie_network> fresh(std::size_t classes)
+{
+  seed_everything(5, true, true);
+  resnet_options body;
+  body.strides = {1, 2, 2, 1};
+  return small_panoptic_deeplab(8, static_cast<std::int64_t>(classes), small_resnet(8, body));
+}
+
+bool same(torch::nn::Module const& a, torch::nn::Module const& b)
+{
+  auto const x = tensors_of(a), y = tensors_of(b);
+  if (x.size() != y.size()) return false;
+  for (auto const& [name, tensor] : x)
+    if (y.count(name) == 0 || !torch::equal(tensor, y.at(name))) return false;
+  return true;
+}
+
+/// Throws when a step is reached.
+struct killed {};
+step_listener dies_at(std::int64_t step)
+{
+  return [step](journal_entry const& e) {
+    if (e.step == step) throw killed{};
+  };
+}
+
+}  // namespace
+
+TEST_CASE("the classifier of peaks goes on with the bits it would have had", "[property]")
+{
+  support::temporary_folder const tmp;
+  auto const train = few(1, 8);
+  auto const trained = [&](std::filesystem::path const& checkpoint, std::int64_t die_at) {
+    seed_everything(7, true, true);
+    auto const network = std::make_shared<vgg_pam>(6, small_vgg_pam(4, 0.7));
+    auto how = quick_classifier();
+    how.checkpoint = checkpoint;
+    (void)train_peak_classifier(train, *network, how, dies_at(die_at));
+    return network;
+  };
+  auto const whole = trained({}, -1);
+  CHECK_THROWS_AS(trained(tmp / "peaks.ckpt", 5), killed);  // in the third of three epochs, of two steps each
+  REQUIRE(std::filesystem::exists(tmp / "peaks.ckpt"));
+  CHECK(same(*whole, *trained(tmp / "peaks.ckpt", -1)));
+  CHECK(whole->options().alpha == 0.7);  // epochs without attention leave no trace
+}
+
+TEST_CASE("an instance network goes on with the bits it would have had, and learns", "[property]")
+{
+  support::temporary_folder const tmp;
+  auto const train = few(1, 8);
+  auto const maps = spoiled_truth(train);
+  auto const cues = given_cues(train);
+  auto const trained = [&](std::filesystem::path const& checkpoint, std::int64_t die_at, std::int64_t steps) {
+    auto const network = fresh(train.class_names().size());
+    auto how = quick_training(steps);
+    how.checkpoint = checkpoint, how.checkpoint_every = 2;
+    (void)train_bestie(train, maps, cues, *network, how, dies_at(die_at));
+    return network;
+  };
+  auto const whole = trained({}, -1, 6);
+  CHECK_THROWS_AS(trained(tmp / "bestie.ckpt", 5, 6), killed);
+  CHECK(same(*whole, *trained(tmp / "bestie.ckpt", -1, 6)));
+  CHECK_THROWS_WITH(trained(tmp / "bestie.ckpt", -1, 7), says("is of another training"));
+
+  double first = 0, last = 0;
+  auto const network = fresh(train.class_names().size());
+  (void)train_bestie(train, maps, cues, *network, quick_training(60), [&](journal_entry const& e) {
+    REQUIRE(e.losses.size() == 4);
+    double sum = 0;
+    for (std::size_t i = 0; i < 3; ++i) sum += e.losses[i].second;
+    REQUIRE(std::isfinite(sum));
+    (e.step <= 5 ? first : last) += e.step <= 5 || e.step > 55 ? sum : 0;
+  });
+  CHECK(last < 0.8 * first);
+}
+
+TEST_CASE("each ablation is another training", "[property]")
+{
+  auto const train = few(1, 8);
+  auto const maps = spoiled_truth(train);
+  auto const cues = given_cues(train);
+  auto const trained = [&](auto const& change) {
+    auto const network = fresh(train.class_names().size());
+    auto how = quick_training(3);
+    change(how);
+    (void)train_bestie(train, maps, cues, *network, how);
+    return network;
+  };
+  auto const plain = trained([](auto&) {});
+  CHECK(same(*plain, *trained([](auto&) {})));
+  CHECK(!same(*plain, *trained([](auto& o) { o.guidance = false; })));
+  CHECK(!same(*plain, *trained([](auto& o) { o.refinement = false; })));
+  CHECK(same(*trained([](auto& o) { o.refinement = false; }), *trained([](auto& o) { o.refine_from = 3; })));
+  CHECK(!same(*plain, *trained([](auto& o) { o.cues = cambium::supervision::point; })));
+}
+
+TEST_CASE("true cues on true maps make right pseudo labels, and a file of them is a set to learn from", "[property]")
+{
+  support::temporary_folder const tmp;
+  auto const train = few(3, 6);
+  auto const maps = spoiled_truth(train, {.swell = 0, .lost = 0});
+  auto const quality = pseudo_label_quality(train, maps, given_cues(train));
+  CHECK(quality.accepted > 0);
+  CHECK(quality.right == quality.accepted);
+  CHECK(quality.right <= quality.objects);
+
+  pseudo_labels file(train.class_names());
+  for (std::size_t i = 0; i < train.size(); ++i) file.add(train.id(i) + ".jpg", train.truth(i));
+  file.write_dataset(tmp / "pseudo.json");
+  pseudo_labelled const again(train, tmp / "pseudo.json");
+  REQUIRE(again.size() == train.size());
+  for (std::size_t i = 0; i < train.size(); ++i) CHECK(again.truth(i).label == train.truth(i).label);
+  auto const fewer = few(3, 5), more = few(3, 7);
+  CHECK_THROWS_WITH(pseudo_labelled(fewer, tmp / "pseudo.json"), says("is not among those to learn from"));
+  CHECK_THROWS_WITH(pseudo_labelled(more, tmp / "pseudo.json"), says("scene_00006 is missing"));
+}
+
+TEST_CASE("what does not fit is named", "[errors]")
+{
+  support::temporary_folder const tmp;
+  auto const train = few(1, 4);
+  auto const network = fresh(6), wrong = fresh(5);
+  auto const maps = spoiled_truth(train);
+  auto const cues = given_cues(train);
+  CAMBIUM_THROWS_SAYING((void)train_bestie(train, maps, cues, *wrong, quick_training(1)), precondition_error,
+                        "6 classes but the network 5");
+  CAMBIUM_THROWS_SAYING((void)train_bestie(train, {}, cues, *network, quick_training(1)), precondition_error,
+                        "4 images, 0 semantic maps");
+  cambium::replace_file(tmp / "scene_00000.png", cambium::format_labels(cambium::grid<std::int32_t, 2>(3, 3), cambium::voc_palette()));
+  CHECK_THROWS_WITH(read_semantic_maps(train, tmp.path()), says("3 x 3 labels for a photograph of 48 x 48"));
+  vgg_pam five(5, small_vgg_pam(4, 0.7));
+  CAMBIUM_THROWS_SAYING((void)find_cues(train, five), precondition_error, "6 classes but the network 5");
+}

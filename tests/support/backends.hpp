@@ -8,10 +8,21 @@
 #include "support/catch.hpp"
 
 #include <tuple>
+#include <type_traits>
 
 #if defined(__CUDACC__)
 #include <cambium/grid/copy.cuh>
 #include <cambium/grid/grid.cuh>
+#endif
+
+#if defined(__CUDACC__)
+namespace support {
+/// The gpu's algorithms on cores: every door but for the cpu's own schedules, under the cpu's loops and primitives.
+/// What it cannot show is what only a launch can: streams, blocks, shared memory.
+struct by_rules : cambium::cpu {};
+}  // namespace support
+template <>
+inline constexpr bool cambium::reaches_v<support::by_rules, cambium::host> = true;
 #endif
 
 namespace support {
@@ -36,6 +47,9 @@ struct carry<cambium::cpu> {
 
 #if defined(__CUDACC__)
 template <>
+struct carry<by_rules> : carry<cambium::cpu> {};
+
+template <>
 struct carry<cambium::gpu> {
   /// False, and said so, on a machine without a device: the test was compiled and is not run.
   static bool usable()
@@ -55,10 +69,20 @@ struct carry<cambium::gpu> {
     return cambium::to_host(cambium::gpu{}, g);
   }
 };
-using backends = std::tuple<cambium::cpu, cambium::gpu>;
+using backends = std::tuple<by_rules, cambium::gpu>;
 #else
 using backends = std::tuple<cambium::cpu>;
 #endif
+
+/// A copy of a grid where P can reach it, to be written on.
+template <class P, class T, int R>
+auto copied(cambium::grid<T, R> const& g)
+{
+  if constexpr (std::is_same_v<typename P::memory, cambium::host>)
+    return cambium::grid<T, R>(g);
+  else
+    return carry<P>::there(g);
+}
 
 /// A transition where P can reach it.
 template <class P, class T>

@@ -279,7 +279,7 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
                 scratch.map.height == from.extent[1] && scratch.map.width == from.extent[2] &&
                 (options.tolerance == 0 || scratch.seeds.size() == scratch.a.size()),
             "random_walk: the scratch was made for another shape, stencil, policy or form");
-  } else {
+  } else if constexpr (requires { same_shape(scratch.scores.view(), to); }) {
     expects(same_shape(scratch.scores.view(), to), "random_walk: the scratch was made for another shape");
   }
   random_walk_on(where, from, t, options, to, scratch);

@@ -3,6 +3,7 @@
 
 #include <cambium/displacement/cluster.hpp>
 #include <cambium/exec/atomic.hpp>
+#include <cambium/exec/fill.hpp>
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/exec/read_cell.cuh>
 #include <cambium/exec/scan.cuh>
@@ -107,12 +108,6 @@ struct cluster_scratch {
   workspace<P> space;
 };
 
-template <class S>
-struct forget_regions {
-  view<std::int32_t, 1, S> used;
-  CAMBIUM_HD void operator()(index_t i) const { used(i) = 0; }
-};
-
 /// Every cell takes the number of the region it is led to, and marks it as used.
 template <class R, class C, class S>
 struct enter_region {
@@ -179,7 +174,7 @@ void cluster_into(P const& where, R const& regions, C const& centroids, O&& id, 
   // Numbers 0..H*W, and one more that nobody uses: what is before it is the count.
   index_t const entries = H * W + 2;
   view<std::int32_t, 1, S> const used(reserve(where, scratch.used, entries), {entries});
-  for_each_index(where, entries, forget_regions<S>{used});
+  fill(where, entries, used.data, 0);
   for_each_cell(where, cells, enter_region<value_of<R, 2>, value_of<C, 3>, S>{region, centroid, to, used});
   exclusive_scan(where, entries, used.data, used.data, scratch.space);
   for_each_cell(where, cells, renumber<S>{used, to});

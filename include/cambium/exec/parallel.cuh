@@ -4,19 +4,23 @@
 #include <cambium/core/index.hpp>
 #include <cambium/exec/gpu.hpp>
 
+#include <atomic>
 #include <cstddef>
+#include <exception>
+#include <thread>
 #include <vector>
 
 namespace cambium {
 
-/// Streams of one device on which items of a batch run side by side. Keep it: making streams takes longer than small
-/// items do. One batch at a time.
+/// Streams of one device, each with a thread of the host, on which items of a batch run side by side. Keep it: making
+/// streams takes longer than small items do. One batch at a time.
 class gpu_team {
  public:
   /// @param members  streams, at least 1
   /// @throws precondition_error, gpu_error
   explicit gpu_team(int members) : members_(checked(members)), begin_(1)
   {
+    throw_if_failed(cudaGetDevice(&device_), "gpu_team: device");
     for (auto& m : members_)
       throw_if_failed(cudaStreamCreateWithFlags(&m.stream, cudaStreamNonBlocking), "gpu_team: stream");
     for (auto* const list : {&members_, &begin_})
@@ -51,41 +55,52 @@ class gpu_team {
   }
 
   std::vector<member> members_, begin_;
+  int device_ = 0;
 };
 
-/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body enqueues
-/// with; items take the team's streams in turn. They begin after what is enqueued on where.stream, and what is enqueued
-/// on it later waits for them all.
+/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works
+/// with, one of the team's streams; each has its own thread of the host, so that a body that waits for its stream holds
+/// up no other. Whoever is done takes the next item, in order. Items begin after what is enqueued on where.stream, and what
+/// is enqueued on it later waits for them all.
 ///
-/// An exception ends the batch: items before it are enqueued, later ones are not, where.stream waits for the former.
+/// An exception ends the work of its member only; the first, by member, is rethrown when all have returned. A batch that
+/// is to go on past a bad item catches in its body.
 ///
-/// @asynchrony  enqueues and returns; what the body waits for it waits for
+/// @asynchrony  returns when every item is enqueued; where.resource must bear calls from several threads, as the default
+///              does
 template <class Body>
 void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& body)
 {
   if (count <= 0) return;
   auto const used = static_cast<std::size_t>(count < team.size() ? count : team.size());
   throw_if_failed(cudaEventRecord(team.begin_[0].event, where.stream), "for_each_item: begin");
-  for (std::size_t m = 0; m < used; ++m)
-    throw_if_failed(cudaStreamWaitEvent(team.members_[m].stream, team.begin_[0].event, 0), "for_each_item: begin");
-  auto const join = [&] {
-    cudaError_t worst = cudaSuccess;
-    for (std::size_t m = 0; m < used; ++m) {
-      auto const recorded = cudaEventRecord(team.members_[m].event, team.members_[m].stream);
-      auto const waits = cudaStreamWaitEvent(where.stream, team.members_[m].event, 0);
-      if (recorded != cudaSuccess) worst = recorded;
-      if (waits != cudaSuccess) worst = waits;
+  std::vector<std::exception_ptr> failure(used);
+  std::atomic<index_t> next{0};
+  auto const work = [&](std::size_t m) {
+    try {
+      auto const& own = team.members_[m];
+      throw_if_failed(cudaSetDevice(team.device_), "for_each_item: device");
+      throw_if_failed(cudaStreamWaitEvent(own.stream, team.begin_[0].event, 0), "for_each_item: begin");
+      try {
+        for (index_t i; (i = next++) < count;) body(gpu{own.stream, where.resource}, i);
+      } catch (...) {
+        failure[m] = std::current_exception();
+      }
+      throw_if_failed(cudaEventRecord(own.event, own.stream), "for_each_item: end");
+    } catch (...) {
+      if (!failure[m]) failure[m] = std::current_exception();
     }
-    return worst;
   };
-  try {
-    for (index_t i = 0; i < count; ++i)
-      body(gpu{team.members_[static_cast<std::size_t>(i) % used].stream, where.resource}, i);
-  } catch (...) {
-    join();
-    throw;
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t m = 1; m < used; ++m) threads.emplace_back(work, m);
+    work(0);
   }
-  throw_if_failed(join(), "for_each_item: end");
+  for (std::size_t m = 0; m < used; ++m)
+    if (cudaStreamWaitEvent(where.stream, team.members_[m].event, 0) != cudaSuccess && !failure[m])
+      failure[m] = std::make_exception_ptr(gpu_error("for_each_item: a stream cannot be waited for"));
+  for (auto const& f : failure)
+    if (f) std::rethrow_exception(f);
 }
 
 }  // namespace cambium

@@ -3,6 +3,7 @@
 #include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
+#include "on_gpu.hpp"
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/grid/copy.hpp>
@@ -102,6 +103,7 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
                   "background score of the CAM baseline printed beside the scores")
       ->group(labels);
   add_switch(parser, "--keep-scores", keep_scores, "also keep the walked scores, for ./run sweep")->group(work);
+  add_switch(parser, "--gpu", gpu, "walk and label on the CUDA device; the dense CRF stays on the cores")->group(work);
   parser
       .add_option("--tile", tile,
                   "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images")
@@ -118,6 +120,12 @@ void irnet_method::get_ready(CLI::App const&, settings const&)
   for (double const v :
        {o.beta, o.sem_seg_bg_thres, o.ins_seg_bg_thres, o.thres, o.component_thres, boundary_scale, cam_eval_thres})
     if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
+  if (gpu) {
+    if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
+    if (tile != 0 || keep_scores || o.tolerance > 0)
+      throw usage_error(
+          "--gpu walks whole images, exactly, and keeps no scores: leave out --tile, --keep-scores, --tolerance");
+  }
   if (tile != 0 && tile < 4) throw usage_error("--tile " + std::to_string(tile) + ": at least 4 pixels, or 0");
   if (tile != 0 && keep_scores && !displacements.empty())
     throw usage_error("--keep-scores with --tile keeps class scores only; leave out --displacements or one of the two");
@@ -153,6 +161,7 @@ json irnet_method::parameters(settings const& s) const
           {"tile", tile},
           {"overlap", tile > 0 ? overlap : 0},
           {"keep_scores", keep_scores},
+          {"gpu", gpu},
           {"overlay", s.overlay},
           {"scored", s.scored()}};
 }
@@ -204,6 +213,7 @@ grid<std::int32_t, 2> cam_labels(cpu const& where, irnet_input<float> const& map
 irnet_labels walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
                             kept_scores* kept)
 {
+  if (how.gpu) return irnet_on_gpu(maps, how.options);
   irnet_tiling const tiles{how.tile, how.overlap};
   if (how.tile > 0 && kept == nullptr) return irnet_tiled(where, maps, how.options, tiles);
   check_input(maps);

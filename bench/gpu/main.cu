@@ -1,4 +1,4 @@
-// cambium_gpu_bench [walk] [components] [crf] [losses] [pipelines]: medians of device-event times.
+// cambium_gpu_bench [walk] [components] [pipelines]: medians of device-event times.
 
 #include "measure.cuh"
 
@@ -45,6 +45,8 @@ int main(int count, char** arguments)
       return any;
     };
     if (asked("walk")) bench::walk(c);
+    if (asked("components")) bench::components(c);
+    if (asked("pipelines")) bench::pipelines(c);
     return 0;
   } catch (std::exception const& e) {
     std::fprintf(stderr, "cambium_gpu_bench: %s\n", e.what());

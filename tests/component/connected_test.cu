@@ -125,6 +125,13 @@ TEMPLATE_LIST_TEST_CASE("rules label any symmetric relation", "[component][refer
   auto const have = connected_if(TestType{}, {H, W}, near, inside_pattern{}, some_edges{percent});
   REQUIRE(have.count == want.count);
   REQUIRE(to::back(have.label) == want.label);
+  connected_scratch<TestType> scratch;
+  auto out = make_grid<std::int64_t>(TestType{}, {H, W});
+  auto count = make_grid<index_t>(TestType{}, {1});
+  connected_if_into(TestType{}, near, inside_pattern{}, some_edges{percent}, out, count, scratch);
+  REQUIRE(to::back(count)(0) == want.count);
+  auto const labels = to::back(out);
+  REQUIRE(std::equal(want.label.cells().begin(), want.label.cells().end(), labels.cells().begin()));
   auto const height = support::uniform<float, 2>({H, W}, 0, 1, 3);
   auto const there = support::copied<TestType>(height);
   auto const low =

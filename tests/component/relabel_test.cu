@@ -67,6 +67,14 @@ TEMPLATE_LIST_TEST_CASE("rules look labels up", "[component][reference]", suppor
   auto const l = support::copied<TestType>(found.label);
   auto const e = support::copied<TestType>(entries);
   CHECK(to::back(relabel(TestType{}, l, e)) == relabel(cpu{}, found.label, table));
+  grid<std::int32_t, 1> other(5);
+  for (int i = 0; i < 5; ++i) other(i) = 9 - i;
+  auto const o = support::copied<TestType>(other);
+  auto own = support::copied<TestType>(found.label);
+  relabel_into(TestType{}, own, o, own);
+  CHECK(to::back(own) == relabel(cpu{}, found.label, std::vector<std::int32_t>{9, 8, 7, 6, 5}));
+  auto narrow = make_grid<std::int32_t>(TestType{}, {9, 19});
+  CAMBIUM_THROWS_SAYING(relabel_into(TestType{}, own, o, narrow), precondition_error, "out is [9,19]");
   grid<std::int64_t, 2> wild(1, 4);
   wild(0, 0) = -1, wild(0, 1) = 5, wild(0, 2) = 4, wild(0, 3) = std::int64_t{1} << 60;
   auto const w = support::copied<TestType>(wild);

@@ -411,7 +411,7 @@ struct peak_finder {
 /// @pre          less than 2^31 - 1 cells; NaN is no peak, and does not keep others from being one
 /// @throws       precondition_error before anything is written, gpu_error
 /// @complexity   as local_maxima, and a sort of C * H * W keys, since their number stays on the device: extract_peaks
-///               waits for it instead and sorts peaks only. 33 bytes a cell
+///               waits for it instead and sorts peaks only. 32 bytes a cell, 76 where plateaus count once
 /// @determinism  exact: what the cpu says
 /// @asynchrony   enqueues and returns
 ///

@@ -459,14 +459,33 @@ template <class Label = std::int32_t, execution_policy P, image_like M>
                                        "connected_equal");
 }
 
-/// Label the components of any relation between neighbours on a device.
+/// Label the components of any relation between neighbours on a device, on memory given: the map is as large as `out`.
 ///
 /// @param inside  inside(y, x): callable where P runs, for a gpu a struct with a CAMBIUM_HD operator()
 /// @param join    join(y, x, ny, nx): symmetric; callable as inside. It is asked from either end and more than once
-/// @throws     precondition_error when a neighbour does not come before its cell, and as connected
-/// @asynchrony as connected
+/// @param out     [H,W], not what the predicates read
+/// @throws     precondition_error when a neighbour does not come before its cell, and as connected_into
 ///
-/// Everything else as connected_if in connected.hpp.
+/// Everything else as connected_into, and as connected_if in connected.hpp.
+template <execution_policy P, class Inside, class Join, image_like O, class N, class Index>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<O, 2>> && gridded<N, 1>
+void connected_if_into(P const& where, neighbourhood const& near, Inside const& inside, Join const& join, O&& out,
+                       N&& count, connected_scratch<P, Index>& scratch)
+{
+  using S = typename P::memory;
+  auto const to = maps_of(as_view<2>(out, "connected_if: out"));
+  view<index_t, 1, S> const number = as_view<1>(count, "connected_if: count");
+  expects_before(near, "connected_if");
+  expects(number.extent[0] == 1, "connected_if: count is ", number, " instead of one cell");
+  expects(!overlap(to, number), "connected_if: count overlaps out");
+  expects(numbers_cells<Index>(1, to.extent[1], to.extent[2]), "connected_if: out is ", to,
+          ", too large for this scratch; use connected_scratch<P, index_t>");
+  find_components(where, to.extent, near, relation_of<Inside, Join>{inside, join}, number, scratch);
+  number_components(where, to, scratch);
+}
+
+/// As connected_if_into, and allocates. Otherwise as connected.
+/// @param size  [cells] height and width
 template <class Label = std::int32_t, execution_policy P, class Inside, class Join>
   requires(!std::same_as<P, cpu>)
 [[nodiscard]] components<Label, typename P::memory> connected_if(P const& where, extent2 size,

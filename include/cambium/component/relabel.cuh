@@ -45,25 +45,39 @@ struct look_up_label {
 /// Replace every label by its entry in a table, on a device.
 ///
 /// @param table  [N] in the policy's memory: the new label of each old one
-/// @return       [H,W] of the table's type; 0 where a label has no entry
+/// @param out    [H,W] of the table's type; 0 where a label has no entry. May be the labels themselves
+/// @throws       precondition_error: shapes that differ, memory that overlaps, a table with gaps
 /// @asynchrony   gpu: enqueues and returns
 ///
 /// Everything else as relabel in relabel.hpp.
-template <execution_policy P, image_like L, class Table>
+template <execution_policy P, image_like L, class Table, image_like O>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>> && gridded<Table const, 1>
-[[nodiscard]] auto relabel(P const& where, L const& labels,
-                           Table const& table) -> grid<value_of<Table const, 1>, 2, typename P::memory>
+void relabel_into(P const& where, L const& labels, Table const& table, O&& out)
 {
   using To = value_of<Table const, 1>;
   using S = typename P::memory;
   static_assert(std::is_integral_v<value_of<L, 2>>, "relabel: labels are integers");
   auto const label = as_view<2>(labels, "relabel: labels");
   view<To const, 1, S> const entries = as_view<1>(table, "relabel: table");
+  image_view<To, S> const to = as_view<2>(out, "relabel: out");
   expects(entries.contiguous(), "relabel: table has gaps");
-  index_t const H = label.extent[0], W = label.extent[1];
-  auto out = make_grid<To>(where, {H, W});
-  for_each_cell(where, {1, H, W},
-                look_up_label<value_of<L, 2>, To, To, S>{label, entries.data, entries.extent[0], out});
+  expects(same_shape(label, to), "relabel: labels are ", label, " but out is ", to);
+  bool const same = static_cast<void const*>(label.data) == static_cast<void const*>(to.data) &&
+                    sizeof(To) == sizeof(value_of<L, 2>) && label.stride[0] == to.stride[0] &&
+                    label.stride[1] == to.stride[1];
+  expects((same || !overlap(label, to)) && !overlap(entries, to), "relabel: labels or table and out overlap");
+  for_each_cell(where, {1, label.extent[0], label.extent[1]},
+                look_up_label<value_of<L, 2>, To, To, S>{label, entries.data, entries.extent[0], to});
+}
+
+/// As relabel_into, and allocates.
+template <execution_policy P, image_like L, class Table>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>> && gridded<Table const, 1>
+[[nodiscard]] auto relabel(P const& where, L const& labels,
+                           Table const& table) -> grid<value_of<Table const, 1>, 2, typename P::memory>
+{
+  auto out = make_grid<value_of<Table const, 1>>(where, as_view<2>(labels, "relabel: labels").extent);
+  relabel_into(where, labels, table, out);
   return out;
 }
 
@@ -120,7 +134,7 @@ struct number_kept_label {
 /// Remove components of less than `area` cells, on a device.
 ///
 /// @return labels whose count is known; cells of labels outside 0..count become 0
-/// @asynchrony gpu: waits for where.stream, for the count; then enqueues the labels
+/// @asynchrony gpu: waits for where.stream, for the count
 ///
 /// Everything else as drop_small in relabel.hpp.
 template <execution_policy P, class Label>

@@ -117,7 +117,7 @@ struct shorten_way {
 
   CAMBIUM_HD void operator()(index_t i) const
   {
-    if (parent[i] < 0) return;
+    if (atomic_read(parent + i) < 0) return;
     Index const first = first_of_set(parent, static_cast<Index>(i));
     if (first != i) atomic_min(parent + i, first);
   }

@@ -76,3 +76,42 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice rejects what it documents", "[crf][e
   auto const into = [&] { filter_into(where, lattice, five.view(), {}, out.view(), scratch); };
   CAMBIUM_THROWS_SAYING(into(), precondition_error, "fewer channels");
 }
+
+TEMPLATE_LIST_TEST_CASE("a lattice is rebuilt in its room, and says when that is too small", "[crf][property]",
+                        support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  index_t const N = 1001, C = 3, most = 3000;
+  lattice_options const options{.pad = true};
+  auto const needed = [&](auto const& lattice) { return read_cell(where, lattice.needed().data); };
+  permutohedral_on<TestType> lattice(where, 3, N, most, options);
+  lattice_build_scratch<TestType> scratch(where, 3, N, options);
+  lattice_scratch<TestType> room(where, lattice, C);
+  auto out = make_grid<float>(where, {N, C});
+  auto const values = support::uniform<float, 2>({N, C}, -1, 1, 12);
+  auto const on = support::copied<TestType>(values);
+  for (double const wide : {1.0, 6.0, 3.0, 200.0, 2.0}) {
+    CAPTURE(wide);
+    auto const features = support::uniform<float, 2>({3, N}, -wide, wide, 4);
+    permutohedral const cores(cpu{}, features, options);
+    lattice.rebuild(where, support::copied<TestType>(features), scratch);
+    filter_into(where, lattice, on.view(), {}, out.view(), room);
+    CHECK(needed(lattice) == cores.points());
+    CHECK((cores.points() <= most) == (wide < 100));
+    if (cores.points() <= most) CHECK(to::back(out) == filter(cpu{}, cores, values));
+  }
+  for (float const odd : {std::numeric_limits<float>::quiet_NaN(), 1e30f, -std::numeric_limits<float>::infinity()}) {
+    auto strange = support::uniform<float, 2>({3, N}, 0, 3, 4);
+    strange(1, 77) = odd;
+    lattice.rebuild(where, support::copied<TestType>(strange), scratch);
+    filter_into(where, lattice, on.view(), {}, out.view(), room);
+    CHECK(needed(lattice) == -1);
+    CHECK(to::back(out) == grid<float, 2>(N, C));
+  }
+  auto const other = support::copied<TestType>(grid<float, 2>(3, 7));
+  CAMBIUM_THROWS_SAYING(lattice.rebuild(where, other, scratch), precondition_error, "but the room is for [3,1001]");
+  auto const cramped = [&] { permutohedral_on<TestType> const none(where, 3, N, 3); };
+  CAMBIUM_THROWS_SAYING(cramped(), precondition_error, "a simplex alone has 4");
+}

@@ -74,18 +74,71 @@ struct lattice_keys {
   }
 };
 
+/// What a lattice learns of its features before it sorts their corners.
+struct lattice_plan {
+  feature_range range[8];
+  lattice_key stride[9];  ///< of a coordinate in a key; the last one has none, since it follows from the others
+  lattice_key all;        ///< their sum
+  lattice_key lowest;     ///< key of the lowest coordinates
+  double limit;           ///< keys are below this
+  bool fits;              ///< all features are finite, and the lattice holds them
+};
+
+/// From ranges to a plan. A double holds a stride exactly or, beyond 2^53, rounded: so they are multiplied as integers.
+struct plan_lattice {
+  int D;
+  index_t positions;
+  bool origin;  ///< takes part
+  lattice_plan* plan;
+
+  CAMBIUM_HD void operator()(index_t) const
+  {
+    float least[8]{}, most[8]{};
+    bool finite = true;
+    for (int k = 0; k < D && positions > 0; ++k) {
+      auto const& range = plan->range[k];
+      finite = finite && range.odd >= positions;
+      least[k] = origin && range.least > 0 ? 0 : range.least;
+      most[k] = origin && range.most < 0 ? 0 : range.most;
+    }
+    double reach[8]{};
+    key_digits const digits = bound_coordinates(D, least, most, reach);
+    plan->limit = digits.limit;
+    plan->fits = finite && digits.limit < 0x1p126;
+    for (int j = 0; j < D; ++j) plan->fits = plan->fits && reach[j] < 0x1p21;
+    lattice_key stride = plan->fits ? 1 : 0;
+    plan->all = plan->lowest = 0;
+    for (int j = 0; j <= D; ++j) {
+      plan->stride[j] = j < D ? stride : 0;
+      plan->all += plan->stride[j];
+      if (j == D || !plan->fits) continue;
+      plan->lowest += stride * static_cast<lattice_key>(static_cast<index_t>(digits.lowest[j]));
+      double const values = (j + 1 < D ? digits.stride[j + 1] : digits.limit) / digits.stride[j];
+      stride *= static_cast<lattice_key>(static_cast<index_t>(values + 0.5));
+    }
+  }
+};
+
 /// First rule: the simplex of one position, as find_simplices finds it, and the keys of its corners.
 template <int D, class S>
 struct enter_simplex {
   view<float const, 2, S> features;
+  lattice_plan const* plan;
   float scale[D];
-  lattice_key stride[D + 1], all, lowest;
   float* weight;  ///< [N,D + 1]
   lattice_keys keys;
   std::int32_t* number;  ///< [N * (D + 1)] of the corners
 
   CAMBIUM_HD void operator()(index_t i) const
   {
+    if (!plan->fits) {  // then nothing here is a number to reckon with
+      for (index_t at = i * (D + 1); at < (i + 1) * (D + 1); ++at) {
+        weight[at] = 0;
+        keys.put(at, 0);
+        number[at] = static_cast<std::int32_t>(at);
+      }
+      return;
+    }
     constexpr float down = 1.f / static_cast<float>(D + 1), to_whole = 12582912.f;  // 1.5 * 2^23: drops the fraction
     float raised[D + 1], beyond[D + 1], sum = 0;
     int corner[D + 1], order[D + 1], wholes = 0;
@@ -117,8 +170,8 @@ struct enter_simplex {
       corner[j] += turn;
       beyond[j] = rounded_product(raised[j] - static_cast<float>(corner[j]), down);
     }
-    lattice_key key = 0 - lowest;
-    for (int j = 0; j < D; ++j) key += stride[j] * static_cast<lattice_key>(static_cast<index_t>(corner[j]));
+    lattice_key key = 0 - plan->lowest;
+    for (int j = 0; j < D; ++j) key += plan->stride[j] * static_cast<lattice_key>(static_cast<index_t>(corner[j]));
     float first = 0, last = 0, above = 0;  // by rank: 0, D, and the one before
     for (int j = 0; j <= D; ++j) {
       first = order[j] == 0 ? beyond[j] : first;
@@ -128,12 +181,12 @@ struct enter_simplex {
       float here = 0;
       lattice_key step = 0;
       for (int j = 0; j <= D; ++j)
-        if (order[j] == D - c) here = beyond[j], step = (D + 1) * stride[j];
+        if (order[j] == D - c) here = beyond[j], step = (D + 1) * plan->stride[j];
       index_t const at = i * (D + 1) + c;
       weight[at] = c == 0 ? last + (1 - first) : here - above;
       keys.put(at, key);
       number[at] = static_cast<std::int32_t>(at);
-      key += all - step;
+      key += plan->all - step;
       above = here;
     }
   }
@@ -143,14 +196,14 @@ struct enter_simplex {
 struct enter_origin {
   int D;
   index_t first;  ///< its place among the corners
-  lattice_key stride[9], all, lowest;
+  lattice_plan const* plan;
   lattice_keys keys;
   std::int32_t* number;
 
   CAMBIUM_HD void operator()(index_t c) const
   {
-    lattice_key key = static_cast<lattice_key>(c) * all - lowest;
-    for (int j = D - static_cast<int>(c) + 1; j <= D; ++j) key -= static_cast<lattice_key>(D + 1) * stride[j];
+    lattice_key key = static_cast<lattice_key>(c) * plan->all - plan->lowest;
+    for (int j = D - static_cast<int>(c) + 1; j <= D; ++j) key -= static_cast<lattice_key>(D + 1) * plan->stride[j];
     keys.put(first + c, key);
     number[first + c] = static_cast<std::int32_t>(first + c);
   }
@@ -171,34 +224,54 @@ struct mark_points {
   CAMBIUM_HD void operator()(index_t i) const { mark[i] = i == 0 || keys[i] != keys[i - 1]; }
 };
 
-/// Where each point's corners begin, its key, and the point of each corner.
+struct put_index {
+  index_t value;
+  index_t* to;
+  CAMBIUM_HD void operator()(index_t) const { *to = value; }
+};
+
+/// Points that have no corners, for now: their lists begin at the end.
+struct begin_at_end {
+  std::int32_t end;
+  std::int32_t* first;
+  CAMBIUM_HD void operator()(index_t i) const { first[i] = end; }
+};
+
+/// Where each point's corners begin, its key, and the point of each corner. Points beyond the room are counted; their
+/// corners become the last one's, so that no one reads beyond it.
 struct name_points {
   lattice_keys keys;
   std::int32_t const* number;  ///< sorted like the keys
   std::int32_t const* mark;
   std::int32_t const* before;  ///< marks before
   index_t count, corners;      ///< of keys, and those of them that belong to positions
+  index_t room;                ///< for points
+  lattice_plan const* plan;
   std::int32_t* corner;
   std::int32_t* first;
   lattice_keys points;
+  index_t* needed;  ///< points, or -1 where the features do not fit
 
   CAMBIUM_HD void operator()(index_t i) const
   {
-    std::int32_t const point = before[i] + mark[i] - 1;
-    if (number[i] < corners) corner[number[i]] = point;
-    if (mark[i] != 0) first[point] = static_cast<std::int32_t>(i), points.put(point, keys[i]);
-    if (i == count - 1) first[point + 1] = static_cast<std::int32_t>(count);
+    index_t const point = index_t{before[i]} + mark[i] - 1;
+    if (number[i] < corners) corner[number[i]] = static_cast<std::int32_t>(point < room ? point : room - 1);
+    if (mark[i] != 0 && point <= room) first[point] = static_cast<std::int32_t>(i);
+    if (mark[i] != 0 && point < room) points.put(point, keys[i]);
+    if (i == count - 1) *needed = plan->fits ? point + 1 : -1;
   }
 };
 
 /// The points before and after each one along each axis, -1 where there is none.
 struct meet_neighbours {
   lattice_keys keys;  ///< of points, ascending
-  index_t points;
-  lattice_key step[9];      ///< along each axis
-  std::int32_t* neighbour;  ///< [D + 1,points,2]
+  index_t room;
+  index_t const* needed;
+  lattice_plan const* plan;
+  int D;
+  std::int32_t* neighbour;  ///< [D + 1,room,2]
 
-  CAMBIUM_HD std::int32_t find(lattice_key key) const
+  CAMBIUM_HD std::int32_t find(lattice_key key, index_t points) const
   {
     index_t low = 0, high = points;
     while (low < high) {
@@ -212,9 +285,12 @@ struct meet_neighbours {
   }
   CAMBIUM_HD void operator()(index_t i) const
   {
-    lattice_key const here = keys[i % points], along = step[i / points];
-    neighbour[2 * i] = find(here - along);
-    neighbour[2 * i + 1] = find(here + along);
+    index_t const point = i % room, points = *needed < room ? *needed : room;
+    bool const there = point < points;
+    lattice_key const here = there ? keys[point] : lattice_key{0};
+    lattice_key const along = plan->all - static_cast<lattice_key>(D + 1) * plan->stride[i / room];
+    neighbour[2 * i] = there ? find(here - along, points) : -1;
+    neighbour[2 * i + 1] = there ? find(here + along, points) : -1;
   }
 };
 
@@ -227,6 +303,37 @@ struct lattice_map {
   std::int32_t const* first = nullptr;      ///< [points + 1] into
   std::int32_t const* number = nullptr;     ///< corners by point; a point's by position, what is no position's last
   std::int32_t const* neighbour = nullptr;  ///< [D + 1,points,2]
+};
+
+/// Room to build a lattice in: up to 60 bytes a corner, and what a sort works in.
+template <execution_policy P>
+struct lattice_build_scratch {
+  using S = typename P::memory;
+  lattice_build_scratch() = default;
+  /// For permutohedral_on::rebuild, of N positions of D features.
+  lattice_build_scratch(P const& where, index_t D, index_t N, lattice_options options = {})
+      : plan(make_grid<lattice_plan>(where, {1}))
+  {
+    make_room(where, (N + (options.pad && N % 4 != 0 ? 1 : 0)) * (D + 1), true);
+  }
+
+  void make_room(P const& where, index_t corners, bool wide_keys)
+  {
+    wide = wide_keys;
+    for (auto* words : {&low, &sorted_low}) *words = make_grid<std::uint64_t>(where, {corners});
+    for (auto* words : {&high, &sorted_high, &gathered})
+      *words = make_grid<std::uint64_t>(where, {wide ? corners : index_t{0}});
+    for (auto* numbers : {&number, &mark, &before}) *numbers = make_grid<std::int32_t>(where, {corners});
+    by_low = make_grid<std::int32_t>(where, {wide ? corners : index_t{0}});
+  }
+  lattice_keys drawn() { return {low.view().data, wide ? high.view().data : nullptr}; }
+  lattice_keys sorted() { return {sorted_low.view().data, wide ? sorted_high.view().data : nullptr}; }
+
+  bool wide = true;
+  grid<lattice_plan, 1, S> plan;
+  grid<std::uint64_t, 1, S> low, high, sorted_low, sorted_high, gathered;
+  grid<std::int32_t, 1, S> number, by_low, mark, before;
+  workspace<P> space;
 };
 
 /// A lattice as permutohedral, in the memory of a policy. Made once, filters often.
@@ -251,23 +358,71 @@ class permutohedral_on {
   permutohedral_on(P const& where, F const& features, lattice_options options = {})
   {
     view<float const, 2, S> const in = as_view<2>(features, "permutohedral: features");
-    index_t const D = in.extent[0], N = in.extent[1];
-    expects(1 <= D && D <= 8, "permutohedral: features are ", in, "; the first extent, the dimension, must be 1..8");
-    bool const origin = options.pad && N % 4 != 0;
-    expects((N + (origin ? 1 : 0)) <= std::numeric_limits<std::int32_t>::max() / (D + 1),
-            "permutohedral: features are ", in, "; at most 2^31 / (dimension + 1) positions fit");
-    dimension_ = static_cast<int>(D);
-    positions_ = N;
-    gain_ = 1.f / (1.f + std::ldexp(1.f, -dimension_));
-    workspace<P> space;
-    key_digits const digits = measure(where, in, origin, space);
-    if (N + (origin ? 1 : 0) > 0) sort_corners(where, in, digits, origin, space);
+    take_shape(in.extent[0], in.extent[1], options);
+    lattice_build_scratch<P> scratch;
+    scratch.plan = make_grid<lattice_plan>(where, {1});
+    measure(where, in, scratch);
+    auto const plan = read_cell(where, static_cast<lattice_plan const*>(scratch.plan.view().data));
+    expects_fits(where, in, plan);
+    int bits = 0;  // of a key
+    while (std::ldexp(1.0, bits) < plan.limit) ++bits;
+    scratch.make_room(where, count(), bits > 64);
+    make_corners(where);
+    sort_corners(where, in, bits, scratch);
+    if (count() > 0)
+      points_ = index_t{read_cell(where, scratch.before.view().data + count() - 1)} +
+                read_cell(where, scratch.mark.view().data + count() - 1);
+    make_points(where);
+    connect(where, scratch);
+  }
+
+  /// Room for lattices of N positions of D features with up to `most_points` points, for rebuild(). Until then there is
+  /// none in it.
+  ///
+  /// @throws precondition_error: D outside 1..8, too many positions, fewer points than a simplex has
+  permutohedral_on(P const& where, index_t D, index_t N, index_t most_points, lattice_options options = {})
+  {
+    take_shape(D, N, options);
+    expects(most_points > D && most_points <= std::numeric_limits<std::int32_t>::max(), "permutohedral: room for ",
+            most_points, " points; a simplex alone has ", D + 1);
+    points_ = most_points;
+    make_corners(where);
+    make_points(where);
+  }
+
+  /// Build the lattice of other positions in the same room, without waiting and without allocating. filter and the rest
+  /// then work on it as on any other, over all the room.
+  ///
+  /// @param features  [D,N]
+  /// @param scratch   made for the same D, N and options
+  ///
+  /// @pre          needed() is 0..points() afterwards, which only who waits can know. Where it is more, nothing is read or
+  ///               written out of place, but what the lattice filters is not a Gaussian's. Where it is -1, because
+  ///               features are not finite or too far apart, all weights are 0
+  /// @throws       precondition_error: another shape, a scratch of another
+  /// @determinism  exact
+  /// @asynchrony   gpu: enqueues and returns
+  template <image_like F>
+    requires reaches<P, space_of<F, 2>>
+  void rebuild(P const& where, F const& features, lattice_build_scratch<P>& scratch)
+  {
+    view<float const, 2, S> const in = as_view<2>(features, "permutohedral: features");
+    expects(in.extent[0] == dimension_ && in.extent[1] == positions_, "permutohedral: features are ", in,
+            " but the room is for [", dimension_, ",", positions_, "]");
+    expects(scratch.wide && scratch.low.size() == count() && scratch.plan.size() == 1,
+            "permutohedral: the scratch is for another number of corners");
+    measure(where, in, scratch);
+    sort_corners(where, in, 128, scratch);
+    connect(where, scratch);
   }
 
   int dimension() const { return dimension_; }
   int corners() const { return dimension_ + 1; }
   index_t positions() const { return positions_; }
-  index_t points() const { return points_; }  ///< of the lattice
+  index_t points() const { return points_; }  ///< of the lattice, or what there is room for
+
+  /// How many points the features touch, in device memory: what the room must hold. -1: no lattice holds them.
+  view<index_t const, 1, S> needed() const { return needed_.view(); }
 
   /// What blurred values are multiplied by; the original's alpha.
   float gain() const { return gain_; }
@@ -285,99 +440,113 @@ class permutohedral_on {
   }
 
  private:
-  key_digits measure(P const& where, view<float const, 2, S> in, bool origin, workspace<P>& space) const
+  index_t count() const { return (positions_ + (origin_ ? 1 : 0)) * corners(); }  ///< of corners
+
+  void take_shape(index_t D, index_t N, lattice_options options)
   {
-    struct eight {
-      feature_range at[8];
-    };
-    float least[8]{}, most[8]{};
-    if (positions_ > 0) {
-      auto ranges = make_grid<eight>(where, {1});
-      reduce_rows(where, in.extent[0], in.extent[1], range_of_feature<S>{in}, feature_range{}, widen_range{},
-                  reinterpret_cast<feature_range*>(ranges.view().data), space);
-      eight const found = read_cell(where, static_cast<eight const*>(ranges.view().data));
-      for (int k = 0; k < dimension_; ++k) {
-        index_t const odd = found.at[k].odd;
-        expects(odd >= positions_, "permutohedral: features(", k, ",", odd, ") is ",
-                odd < positions_ ? read_cell(where, &in(k, odd)) : 0.f, "; expected a finite number");
-        least[k] = origin ? std::min(0.f, found.at[k].least) : found.at[k].least;
-        most[k] = origin ? std::max(0.f, found.at[k].most) : found.at[k].most;
-      }
-    }
-    return lay_out_lattice_keys(dimension_, least, most);
+    index_t const extent[2] = {D, N};
+    view<float const, 2> const shape(nullptr, extent);
+    expects(1 <= D && D <= 8, "permutohedral: features are ", shape, "; the first extent, the dimension, must be 1..8");
+    origin_ = options.pad && N % 4 != 0;
+    expects(0 <= N && N + (origin_ ? 1 : 0) <= std::numeric_limits<std::int32_t>::max() / (D + 1),
+            "permutohedral: features are ", shape, "; at most 2^31 / (dimension + 1) positions fit");
+    dimension_ = static_cast<int>(D);
+    positions_ = N;
+    gain_ = 1.f / (1.f + std::ldexp(1.f, -dimension_));
+  }
+  void make_corners(P const& where)
+  {
+    number_ = make_grid<std::int32_t>(where, {count()});
+    corner_ = make_grid<std::int32_t>(where, {positions_ * corners()});
+    weight_ = make_grid<float>(where, {positions_ * corners()});
+  }
+  void make_points(P const& where)
+  {
+    first_ = make_grid<std::int32_t>(where, {points_ + 1});
+    neighbour_ = make_grid<std::int32_t>(where, {corners() * points_ * 2});
+    needed_ = make_grid<index_t>(where, {1});
   }
 
-  void sort_corners(P const& where, view<float const, 2, S> in, key_digits const& digits, bool origin,
-                    workspace<P>& space)
+  void measure(P const& where, view<float const, 2, S> in, lattice_build_scratch<P>& scratch) const
+  {
+    lattice_plan* const plan = scratch.plan.view().data;
+    reduce_rows(where, in.extent[0], in.extent[1], range_of_feature<S>{in}, feature_range{}, widen_range{},
+                &plan->range[0], scratch.space);
+    for_each_index(where, 1, plan_lattice{dimension_, positions_, origin_, plan});
+  }
+  /// Throws what the cpu throws.
+  void expects_fits(P const& where, view<float const, 2, S> in, lattice_plan const& plan) const
+  {
+    if (plan.fits) return;
+    float least[8]{}, most[8]{};
+    for (int k = 0; k < dimension_ && positions_ > 0; ++k) {
+      index_t const odd = plan.range[k].odd;
+      expects(odd >= positions_, "permutohedral: features(", k, ",", odd, ") is ",
+              odd < positions_ ? read_cell(where, &in(k, odd)) : 0.f, "; expected a finite number");
+      least[k] = plan.range[k].least, most[k] = plan.range[k].most;
+    }
+    static_cast<void>(lay_out_lattice_keys(dimension_, least, most));
+    throw precondition_error("permutohedral: the features do not fit a lattice");
+  }
+
+  /// Draws the corners of all simplices, sorts them by their keys, and marks where points begin.
+  void sort_corners(P const& where, view<float const, 2, S> in, int bits, lattice_build_scratch<P>& scratch)
   {
     int const D = dimension_;
-    index_t const corners_of_positions = positions_ * (D + 1), M = corners_of_positions + (origin ? D + 1 : 0);
-    bool const wide = digits.limit > 0x1p64;
-    int bits = 0;  // of a key
-    while (bits < 128 && std::ldexp(1.0, bits) < digits.limit) ++bits;
-    lattice_key stride[9]{}, all = 0, lowest = 0;
-    for (int j = 0; j <= D; ++j) {
-      stride[j] = static_cast<lattice_key>(digits.stride[j]);
-      all += stride[j];
-      if (j < D) lowest += stride[j] * static_cast<lattice_key>(static_cast<index_t>(digits.lowest[j]));
-    }
-    auto const words = [&](bool any) { return make_grid<std::uint64_t>(where, {any ? M : 0}); };
-    auto const numbers = [&] { return make_grid<std::int32_t>(where, {M}); };
-    auto low = words(true), high = words(wide), sorted_low = words(true), sorted_high = words(wide);
-    auto number = numbers();
-    number_ = numbers();
-    corner_ = make_grid<std::int32_t>(where, {corners_of_positions});
-    weight_ = make_grid<float>(where, {corners_of_positions});
-    auto const keys_of = [&](auto& a, auto& b) { return lattice_keys{a.view().data, wide ? b.view().data : nullptr}; };
-    lattice_keys const drawn = keys_of(low, high), sorted = keys_of(sorted_low, sorted_high);
-
+    index_t const M = count();
+    lattice_plan const* const plan = scratch.plan.view().data;
+    lattice_keys const drawn = scratch.drawn(), sorted = scratch.sorted();
+    std::int32_t* const number = scratch.number.view().data;
     auto const enter = [&]<int Dim>(std::integral_constant<int, Dim>) {
-      enter_simplex<Dim, S> rule{in, {}, {}, all, lowest, weight_.view().data, drawn, number.view().data};
+      enter_simplex<Dim, S> rule{in, plan, {}, weight_.view().data, drawn, number};
       for (int j = 0; j < Dim; ++j) rule.scale[j] = lattice_scale(D, j);
-      for (int j = 0; j <= Dim; ++j) rule.stride[j] = stride[j];
       for_each_index(where, positions_, rule);
     };
     [&]<int... Dim>(std::integer_sequence<int, Dim...>) {
       static_cast<void>(((D == Dim + 1 ? (enter(std::integral_constant<int, Dim + 1>{}), true) : false) || ...));
     }(std::make_integer_sequence<int, 8>{});
-    if (origin) {
-      enter_origin rule{D, corners_of_positions, {}, all, lowest, drawn, number.view().data};
-      std::copy_n(stride, 9, rule.stride);
-      for_each_index(where, D + 1, rule);
-    }
+    if (origin_) for_each_index(where, D + 1, enter_origin{D, positions_ * (D + 1), plan, drawn, number});
 
     std::int32_t* const order = number_.view().data;
-    if (!wide) {
-      sort_by_key(where, M, drawn.low, number.view().data, sorted.low, order, bits, space);
+    if (!scratch.wide) {
+      sort_by_key(where, M, drawn.low, number, sorted.low, order, bits, scratch.space);
     } else {  // by the low half, then by the high one, which keeps that order among its equals
-      auto by_low = numbers();
-      auto gathered = words(true);
-      sort_by_key(where, M, drawn.low, number.view().data, sorted.low, by_low.view().data, 64, space);
-      for_each_index(where, M, gather_words{drawn.high, by_low.view().data, gathered.view().data});
-      sort_by_key(where, M, gathered.view().data, by_low.view().data, sorted.high, order, bits - 64, space);
+      std::int32_t* const by_low = scratch.by_low.view().data;
+      std::uint64_t* const gathered = scratch.gathered.view().data;
+      sort_by_key(where, M, drawn.low, number, sorted.low, by_low, 64, scratch.space);
+      for_each_index(where, M, gather_words{drawn.high, by_low, gathered});
+      sort_by_key(where, M, gathered, by_low, sorted.high, order, bits - 64, scratch.space);
       for_each_index(where, M, gather_words{drawn.low, order, sorted.low});
     }
+    std::int32_t* const mark = scratch.mark.view().data;
+    for_each_index(where, M, mark_points{sorted, mark});
+    exclusive_scan(where, M, mark, scratch.before.view().data, scratch.space);
+  }
 
-    auto mark = numbers(), before = numbers();
-    for_each_index(where, M, mark_points{sorted, mark.view().data});
-    exclusive_scan(where, M, mark.view().data, before.view().data, space);
-    points_ = index_t{read_cell(where, before.view().data + M - 1)} + read_cell(where, mark.view().data + M - 1);
-    first_ = make_grid<std::int32_t>(where, {points_ + 1});
-    neighbour_ = make_grid<std::int32_t>(where, {(D + 1) * points_ * 2});
-    lattice_keys const points = drawn;  // whose corners are no longer needed
-    for_each_index(where, M,
-                   name_points{sorted, order, mark.view().data, before.view().data, M, corners_of_positions,
-                               corner_.view().data, first_.view().data, points});
-    meet_neighbours meet{points, points_, {}, neighbour_.view().data};
-    for (int j = 0; j <= D; ++j) meet.step[j] = all - static_cast<lattice_key>(D + 1) * stride[j];
-    for_each_index(where, (D + 1) * points_, meet);
+  /// Names the points and finds their neighbours.
+  void connect(P const& where, lattice_build_scratch<P>& scratch)
+  {
+    index_t const M = count();
+    lattice_plan const* const plan = scratch.plan.view().data;
+    index_t* const needed = needed_.view().data;
+    lattice_keys const points = scratch.drawn();  // whose corners are no longer needed
+    for_each_index(where, 1, put_index{0, needed});
+    for_each_index(where, points_ + 1, begin_at_end{static_cast<std::int32_t>(M), first_.view().data});
+    for_each_index(
+        where, M,
+        name_points{scratch.sorted(), number_.view().data, scratch.mark.view().data, scratch.before.view().data, M,
+                    positions_ * corners(), points_, plan, corner_.view().data, first_.view().data, points, needed});
+    for_each_index(where, corners() * points_,
+                   meet_neighbours{points, points_, needed, plan, dimension_, neighbour_.view().data});
   }
 
   int dimension_ = 0;
   float gain_ = 1;
+  bool origin_ = false;  ///< takes part
   index_t positions_ = 0, points_ = 0;
   grid<std::int32_t, 1, S> corner_, first_, number_, neighbour_;
   grid<float, 1, S> weight_;
+  grid<index_t, 1, S> needed_;
 };
 
 /// Fourth rule: what positions spread onto a point, for one channel. A part of the positions sums on its own, and the

@@ -177,14 +177,16 @@ struct key_digits {
 };
 
 /// What feature i of D is multiplied by on its way into the lattice.
-inline float lattice_scale(int D, int i)
+CAMBIUM_HD inline float lattice_scale(int D, int i)
 {
   float const deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));
   return static_cast<float>(1.0 / std::sqrt(static_cast<double>((i + 2) * (i + 1))) * deviation);
 }
 
-/// Bounds every coordinate that a corner or its neighbour can have, from the least and the most of each feature.
-inline key_digits lay_out_lattice_keys(int D, float const* least_feature, float const* most_feature)
+/// Bounds every coordinate that a corner or its neighbour can have, from the least and the most of each feature. `reach`
+/// is how far from 0 coordinates lie; a lattice holds them below 2^21, and keys below 2^126.
+CAMBIUM_HD inline key_digits bound_coordinates(int D, float const* least_feature, float const* most_feature,
+                                               double (&reach)[8])
 {
   double low[8]{}, high[8]{};
   for (int k = 0; k < D; ++k) {
@@ -196,15 +198,25 @@ inline key_digits lay_out_lattice_keys(int D, float const* least_feature, float 
     double least = 0, most = 0;
     for (int k = j; k < D; ++k) least += low[k], most += high[k];
     if (j > 0) least -= j * high[j - 1], most -= j * low[j - 1];
-    double const reach = std::max(std::abs(least), std::abs(most));
-    double const scale = static_cast<double>(lattice_scale(D, j));
-    expects(reach < 0x1p21, "permutohedral: feature ", j, " reaches ", reach / scale,
-            " standard deviations; the lattice holds about ", std::floor(0x1p21 / scale));
+    reach[j] = std::abs(least) < std::abs(most) ? std::abs(most) : std::abs(least);
     digits.lowest[j] = std::floor(least) - 4 * (D + 1);
     digits.stride[j] = digits.limit;
     digits.limit *= std::ceil(most) + 4 * (D + 1) - digits.lowest[j] + 1;
   }
   digits.stride[D] = 0;
+  return digits;
+}
+
+/// As bound_coordinates; throws where a lattice does not hold them.
+inline key_digits lay_out_lattice_keys(int D, float const* least_feature, float const* most_feature)
+{
+  double reach[8]{};
+  key_digits const digits = bound_coordinates(D, least_feature, most_feature, reach);
+  for (int j = 0; j < D; ++j) {
+    double const scale = static_cast<double>(lattice_scale(D, j));
+    expects(reach[j] < 0x1p21, "permutohedral: feature ", j, " reaches ", reach[j] / scale,
+            " standard deviations; the lattice holds about ", std::floor(0x1p21 / scale));
+  }
   expects(digits.limit < 0x1p126, "permutohedral: the features span too large a space for one lattice");
   return digits;
 }

@@ -1,4 +1,4 @@
-// cambium_gpu_bench [walk] [components] [pipelines]: medians of device-event times.
+// cambium_gpu_bench [walk] [components] [losses] [crf] [pipelines]: medians of device-event times.
 
 #include "measure.cuh"
 
@@ -46,6 +46,8 @@ int main(int count, char** arguments)
     };
     if (asked("walk")) bench::walk(c);
     if (asked("components")) bench::components(c);
+    if (asked("losses")) bench::losses(c);
+    if (asked("crf")) bench::crf(c);
     if (asked("pipelines")) bench::pipelines(c);
     return 0;
   } catch (std::exception const& e) {

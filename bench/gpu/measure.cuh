@@ -56,9 +56,11 @@ inline void report(card const& c, char const* name, double ms, double images, do
   std::fflush(stdout);
 }
 
-// One a file.
+// The parts.
 void walk(card const& c);
 void components(card const& c);
+void losses(card const& c);
+void crf(card const& c);
 void pipelines(card const& c);
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 #include "on_gpu.hpp"
 
+#include <cambium/crf/dense_crf.cuh>
 #include <cambium/pipeline/irnet.cuh>
 
 namespace labelling {
@@ -32,6 +33,12 @@ grid<float, Rank, device> sent(gpu const& where, view<float const, Rank> const& 
   return out;
 }
 
+gpu this_thread()
+{
+  thread_local own_stream const stream;
+  return stream.policy();
+}
+
 }  // namespace
 
 std::string why_no_gpu() { return device_count() > 0 ? "" : "there is no CUDA device, or no driver for it"; }
@@ -40,8 +47,7 @@ irnet_labels irnet_on_gpu(irnet_input<float> const& maps, irnet_options const& o
 {
   check_input(maps);
   check_options(options);
-  thread_local own_stream const stream;
-  gpu const where = stream.policy();
+  gpu const where = this_thread();
   auto const cams = sent(where, maps.cams);
   auto const boundary = sent(where, maps.boundary);
   irnet_input<float, device> in{cams.view(), maps.keys, boundary.view(), {}, maps.image};
@@ -51,6 +57,15 @@ irnet_labels irnet_on_gpu(irnet_input<float> const& maps, irnet_options const& o
     in.displacement = displacement.view();
   }
   return to_host(where, irnet(where, in, options));
+}
+
+grid<std::int32_t, 2> refine_on_gpu(grid<std::uint8_t, 3> const& photograph, std::vector<pairwise> const& kernels,
+                                    grid<std::int32_t, 2> const& labels, index_t L)
+{
+  gpu const where = this_thread();
+  auto const image = to_device(where, photograph);
+  auto const given = to_device(where, labels);
+  return to_host(where, refine_labels(where, dense_crf_on<gpu>(where, image, kernels), given, L));
 }
 
 }  // namespace labelling

@@ -594,7 +594,7 @@ struct blur_points {
     std::int32_t const* const beside = map.neighbour + (axis * map.points + point) * 2;
     float const before = beside[0] < 0 ? 0.f : from[beside[0] * channels + c];
     float const after = beside[1] < 0 ? 0.f : from[beside[1] * channels + c];
-    to[at] = from[at] + 0.5f * (before + after);
+    to[at] = from[at] + rounded_product(0.5f, before + after);
   }
 };
 

@@ -13,7 +13,7 @@
 namespace cambium {
 
 /// Streams of one device, each with a thread of the host, on which items of a batch run side by side. Keep it: making
-/// streams takes longer than small items do. One batch at a time.
+/// streams takes longer than small items do, and grids that were made on them are given back to them. One batch at a time.
 class gpu_team {
  public:
   /// @param members  streams, at least 1

@@ -3,6 +3,7 @@
 #include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
+#include "on_gpu.hpp"
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/grid/copy.hpp>
@@ -102,6 +103,7 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
                   "background score of the CAM baseline printed beside the scores")
       ->group(labels);
   add_switch(parser, "--keep-scores", keep_scores, "also keep the walked scores, for ./run sweep")->group(work);
+  add_switch(parser, "--gpu", gpu, "walk, label and refine on the CUDA device")->group(work);
   parser
       .add_option("--tile", tile,
                   "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images")
@@ -118,6 +120,12 @@ void irnet_method::get_ready(CLI::App const&, settings const&)
   for (double const v :
        {o.beta, o.sem_seg_bg_thres, o.ins_seg_bg_thres, o.thres, o.component_thres, boundary_scale, cam_eval_thres})
     if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
+  if (gpu) {
+    if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
+    if (tile != 0 || keep_scores || o.tolerance > 0)
+      throw usage_error(
+          "--gpu walks whole images, exactly, and keeps no scores: leave out --tile, --keep-scores, --tolerance");
+  }
   if (tile != 0 && tile < 4) throw usage_error("--tile " + std::to_string(tile) + ": at least 4 pixels, or 0");
   if (tile != 0 && keep_scores && !displacements.empty())
     throw usage_error("--keep-scores with --tile keeps class scores only; leave out --displacements or one of the two");
@@ -153,6 +161,7 @@ json irnet_method::parameters(settings const& s) const
           {"tile", tile},
           {"overlap", tile > 0 ? overlap : 0},
           {"keep_scores", keep_scores},
+          {"gpu", gpu},
           {"overlay", s.overlay},
           {"scored", s.scored()}};
 }
@@ -200,10 +209,23 @@ grid<std::int32_t, 2> cam_labels(cpu const& where, irnet_input<float> const& map
   return irnet_semantic_labels(where, chosen, maps.keys);
 }
 
+/// What refine(labels, L) makes of labels 0..L-1: the background and the classes, as numbers without gaps.
+grid<std::int32_t, 2> among(cpu const& where, grid<std::int32_t, 2> const& semantic, std::vector<int> const& classes,
+                            auto const& refine)
+{
+  std::vector<std::int32_t> label{label::background}, number(256, 0);
+  for (int const c : classes) {
+    number[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(label.size());
+    label.push_back(c);
+  }
+  return relabel(where, refine(relabel(where, semantic, number), static_cast<index_t>(label.size())), label);
+}
+
 /// Walks and labels; what is to be kept goes into `kept`.
 irnet_labels walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
                             kept_scores* kept)
 {
+  if (how.gpu) return irnet_on_gpu(maps, how.options);
   irnet_tiling const tiles{how.tile, how.overlap};
   if (how.tile > 0 && kept == nullptr) return irnet_tiled(where, maps, how.options, tiles);
   check_input(maps);
@@ -232,7 +254,11 @@ answer irnet_method::label(cpu const& where, image_files& files) const
   auto const maps = in.maps();
   kept_scores kept;
   auto labels = walk_and_label(where, *this, maps, keep_scores ? &kept : nullptr);
-  if (crf)
+  if (crf && gpu)
+    labels.semantic = among(where, labels.semantic, in.classes, [&](auto const& given, index_t L) {
+      return refine_on_gpu(files.photograph(), crf_preset::irn(), given, L);
+    });
+  else if (crf)
     labels.semantic =
         refine_classes(where, dense_crf(where, files.photograph(), crf_preset::irn()), labels.semantic, in.classes);
   answer out{std::move(labels.semantic), std::move(labels.objects), in.classes, {}, {}, json::object()};
@@ -262,13 +288,8 @@ double irnet_method::memory(image_files& files) const
 grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf const& field, grid<std::int32_t, 2> const& semantic,
                                      std::vector<int> const& classes)
 {
-  std::vector<std::int32_t> label{label::background}, number(256, 0);
-  for (int const c : classes) {
-    number[static_cast<std::size_t>(c)] = static_cast<std::int32_t>(label.size());
-    label.push_back(c);
-  }
-  auto const L = static_cast<index_t>(label.size());
-  return relabel(where, refine_labels(where, field, relabel(where, semantic, number), L), label);
+  return among(where, semantic, classes,
+               [&](auto const& labels, index_t L) { return refine_labels(where, field, labels, L); });
 }
 
 }  // namespace labelling

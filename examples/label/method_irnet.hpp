@@ -26,6 +26,7 @@ class irnet_method : public method {
   cambium::index_t tile = 0, overlap = 512;  ///< [pixels] of walks tile by tile; 0: images are walked whole
   bool crf = false;                          ///< refine semantic labels with the photograph
   bool keep_scores = false;
+  bool gpu = false;  ///< the walk and the labels on a CUDA device
 
   void add_flags(CLI::App& parser, settings& s) override;
   void get_ready(CLI::App const& parser, settings const& s) override;

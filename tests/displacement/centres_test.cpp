@@ -1,6 +1,6 @@
 #include <cambium/displacement/centres.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/flood_fill.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
@@ -48,10 +48,61 @@ grid<float, 3> eighths(index_t H, index_t W, unsigned seed)
   return out;
 }
 
+/// What P makes of maps of the host.
+template <class P>
+struct on {
+  using to = support::carry<P>;
+
+  static region_centres back(region_centres const& found) { return found; }
+#if defined(__CUDACC__)
+  static region_centres back(region_centres_in<typename P::memory> const& found) { return to_host(P{}, found); }
+#endif
+  static auto there(region_centres const& centres)
+  {
+    if constexpr (std::is_same_v<P, cpu>)
+      return centres;
+    else
+      return copy_of(P{}, centres);
+  }
+
+  static region_centres find(grid<float, 2> const& heat, grid<std::int32_t, 2> const& regions, index_t count,
+                             centre_options options = {})
+  {
+    return back(find_centres(P{}, to::there(heat), to::there(regions), count, options));
+  }
+  static grid<std::int32_t, 2> weak(grid<std::int32_t, 2> const& regions, grid<float, 3> const& offset)
+  {
+    return to::back(weak_cells(P{}, to::there(regions), to::there(offset)));
+  }
+  static region_centres discs(grid<std::int32_t, 2> const& weak, index_t N, grid<std::int32_t, 2> const& regions,
+                              index_t count, disc_options options = {})
+  {
+    return back(disc_centres(P{}, to::there(weak), N, to::there(regions), count, options));
+  }
+  static region_centres join(region_centres const& found, region_centres const& further,
+                             grid<std::int32_t, 2> const& regions, join_options options, grid<float, 2>& heat)
+  {
+    auto marked = support::copied<P>(heat);
+    auto const out = join_centres(P{}, there(found), there(further), to::there(regions), options, marked);
+    heat = to::back(marked);
+    return back(out);
+  }
+  static grid<std::int32_t, 2> group(grid<float, 3> const& offset, grid<std::int32_t, 2> const& regions,
+                                     region_centres const& centres)
+  {
+    return to::back(group_pixels(P{}, to::there(offset), to::there(regions), there(centres)));
+  }
+  static grid<std::int32_t, 2> group(grid<float, 3> const& offset, points const& centres)
+  {
+    return to::back(group_pixels(P{}, to::there(offset), centres));
+  }
+};
+
 }  // namespace
 
-TEST_CASE("centres of each region by itself", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("centres of each region by itself", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const heat = picture<float>({
       "1.5...1..",
       ".....9...",
@@ -64,28 +115,31 @@ TEST_CASE("centres of each region by itself", "[displacement][picture]")
       "1111.2222",
       "......222",
   });
-  auto const found = find_centres(cpu{}, heat, regions, 3, {.threshold = 0.5, .kernel = 5});
+  auto const found = on<TestType>::find(heat, regions, 3, {.threshold = 0.5, .kernel = 5});
   CHECK(found.at == points{{0, 2, 0, 5}, {1, 5, 0, 9}, {3, 8, 0, 1}});
   CHECK(found.first == std::vector<index_t>{0, 1, 3, 3});
-  CHECK(find_centres(cpu{}, heat, regions, 2, {.threshold = 1, .kernel = 1}).at.size() == 3);   // strictly above
-  CHECK(find_centres(cpu{}, heat, regions, 2, {.threshold = -5, .kernel = 5}).at.size() == 3);  // and above 0
+  CHECK(on<TestType>::find(heat, regions, 2, {.threshold = 1, .kernel = 1}).at.size() == 3);   // strictly above
+  CHECK(on<TestType>::find(heat, regions, 2, {.threshold = -5, .kernel = 5}).at.size() == 3);  // and above 0
 }
 
-TEST_CASE("a threshold is rounded to the type of the map", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("a threshold is rounded to the type of the map", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   grid<float, 2> heat(1, 1);
   heat(0, 0) = 0.3f;  // 0.30000001 exceeds 0.3 in double
-  CHECK(find_centres(cpu{}, heat, whole_map(1, 1), 1, {.threshold = 0.3}).at.empty());
-  CHECK(find_centres(cpu{}, heat, whole_map(1, 1), 1, {.threshold = 0.29999}).at.size() == 1);
+  CHECK(on<TestType>::find(heat, whole_map(1, 1), 1, {.threshold = 0.3}).at.empty());
+  CHECK(on<TestType>::find(heat, whole_map(1, 1), 1, {.threshold = 0.29999}).at.size() == 1);
 }
 
-TEST_CASE("centres equal a look at every window of every region", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("centres equal a look at every window of every region", "[displacement][reference]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   int const kernel = GENERATE(1, 3, 7, 41);
   auto heat = uniform<float, 2>({22, 31}, -0.5, 1, 8);
   for (auto& v : heat.cells()) v = std::round(16 * v) / 16;
   auto const regions = some_regions(22, 31, 5);
-  auto const found = find_centres(cpu{}, heat, regions, 3, {.threshold = 0.2, .kernel = kernel});
+  auto const found = on<TestType>::find(heat, regions, 3, {.threshold = 0.2, .kernel = kernel});
   points want;
   std::vector<index_t> first{0};
   for (int r = 1; r <= 3; ++r) {
@@ -103,11 +157,12 @@ TEST_CASE("centres equal a look at every window of every region", "[displacement
   CHECK(found.first == first);
 }
 
-TEST_CASE("a plateau may be one centre", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("a plateau may be one centre", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const heat = picture<float>({"555.", "555.", "555."});
-  CHECK(find_centres(cpu{}, heat, whole_map(3, 4), 1).at.size() == 9);
-  CHECK(find_centres(cpu{}, heat, whole_map(3, 4), 1, {.plateaus = plateau::one_cell}).at == points{{1, 1, 0, 5}});
+  CHECK(on<TestType>::find(heat, whole_map(3, 4), 1).at.size() == 9);
+  CHECK(on<TestType>::find(heat, whole_map(3, 4), 1, {.plateaus = plateau::one_cell}).at == points{{1, 1, 0, 5}});
 }
 
 TEST_CASE("areas of discs", "[displacement][picture]")
@@ -128,11 +183,13 @@ TEST_CASE("areas of discs", "[displacement][picture]")
   CHECK(static_cast<double>(disc_area(999999)) == Approx(3.14158637e12).epsilon(1e-6));  // row by row
 }
 
-TEST_CASE("weak cells by definition, and regions part them", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("weak cells by definition, and regions part them", "[displacement][reference]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const offset = eighths(20, 25, 3);
   auto const regions = some_regions(20, 25, 7);
-  auto const weak = weak_cells(cpu{.threads = 2}, regions, offset);
+  auto const weak = on<TestType>::weak(regions, offset);
   int count = 0;
   for (int i = 0; i < 500; ++i) {
     double const dy = static_cast<double>(offset(0, i / 25, i % 25)),
@@ -144,8 +201,9 @@ TEST_CASE("weak cells by definition, and regions part them", "[displacement][ref
   CHECK(count > 20);
 }
 
-TEST_CASE("components of the size of a disc are centres", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("components of the size of a disc are centres", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   // Region 1 is everything; components of 21, 20 and 24 cells.
   auto const weak = picture({
       ".111...22222...333333",
@@ -155,23 +213,27 @@ TEST_CASE("components of the size of a disc are centres", "[displacement][pictur
       ".111.................",
   });
   auto const regions = whole_map(5, 21);
-  CHECK(disc_centres(cpu{}, weak, 3, regions, 1).at == points{{2, 2}, {1, 9}});
-  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 1}).at == points{{2, 2}});
-  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 3.5}).at.size() == 3);
-  CHECK(disc_centres(cpu{}, weak, 3, regions, 1, {.tolerance = 0}).at.empty());
+  CHECK(on<TestType>::discs(weak, 3, regions, 1).at == points{{2, 2}, {1, 9}});
+  CHECK(on<TestType>::discs(weak, 3, regions, 1, {.tolerance = 1}).at == points{{2, 2}});
+  CHECK(on<TestType>::discs(weak, 3, regions, 1, {.tolerance = 3.5}).at.size() == 3);
+  CHECK(on<TestType>::discs(weak, 3, regions, 1, {.tolerance = 0}).at.empty());
 }
 
-TEST_CASE("the rest of the map counts as a disc, unless told", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("the rest of the map counts as a disc, unless told", "[displacement][picture]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   // 44 cells, 22 of them weak, 22 not: both fit. The rest comes first.
   auto const weak = picture({"11111111111", "11111111111", "...........", "..........."});
   auto const regions = whole_map(4, 11);
-  CHECK(disc_centres(cpu{}, weak, 1, regions, 1).at == points{{2, 5}, {0, 5}});
-  CHECK(disc_centres(cpu{}, weak, 1, regions, 1, {.outside = false}).at == points{{0, 5}});
+  CHECK(on<TestType>::discs(weak, 1, regions, 1).at == points{{2, 5}, {0, 5}});
+  CHECK(on<TestType>::discs(weak, 1, regions, 1, {.outside = false}).at == points{{0, 5}});
 }
 
-TEST_CASE("further centres join where they are far from the others", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("further centres join where they are far from the others", "[displacement][picture]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   index_t const W = 330;
   auto const regions = whole_map(1, W);
   grid<float, 2> heat(1, W);
@@ -179,7 +241,7 @@ TEST_CASE("further centres join where they are far from the others", "[displacem
   heat(0, 202) = 0.05f;
   region_centres const found{{{0, 100, 0, 0.5}}, {0, 1}};
   region_centres const further{{{0, 0}, {0, 200}, {0, 201}, {0, 202}, {0, 203}}, {0, 5}};
-  auto const joined = join_centres(cpu{}, found, further, regions, {}, heat);
+  auto const joined = on<TestType>::join(found, further, regions, {}, heat);
   // exactly 100 stays out, so does a weak response; the others are not compared with each other
   CHECK(joined.at == points{{0, 100, 0, 0.5}, {0, 201, 0, 1}, {0, 203, 0, 1}});
   CHECK(joined.first == std::vector<index_t>{0, 3});
@@ -189,36 +251,41 @@ TEST_CASE("further centres join where they are far from the others", "[displacem
   CHECK(heat(0, 202) == 0.05f);
 
   region_centres const none{{}, {0, 0}};
-  CHECK(join_centres(cpu{}, none, further, regions, {}, heat).at.size() == 4);  // nothing found before: all of them
+  CHECK(on<TestType>::join(none, further, regions, {}, heat).at.size() == 4);  // nothing found before: all of them
   // A tenth of 330 cells is enough instead of 100.
   std::fill(heat.cells().begin(), heat.cells().end(), 0.06f);
-  CHECK(join_centres(cpu{}, found, {{{0, 132}, {0, 134}}, {0, 2}}, regions, {.relative = 0.1}, heat).at.size() == 2);
+  CHECK(on<TestType>::join(found, {{{0, 132}, {0, 134}}, {0, 2}}, regions, {.relative = 0.1}, heat).at.size() == 2);
 }
 
-TEST_CASE("a further centre outside its region does not join", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("a further centre outside its region does not join", "[displacement][picture]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const regions = picture({"11.22"});
   grid<float, 2> heat(1, 5);
   std::fill(heat.cells().begin(), heat.cells().end(), 0.5f);
   region_centres const none{{}, {0, 0, 0}};
   region_centres const further{{{0, 2}, {0, 3}, {0, 4}}, {0, 2, 3}};
-  CHECK(join_centres(cpu{}, none, further, regions, {}, heat).at == points{{0, 4, 0, 1}});
+  CHECK(on<TestType>::join(none, further, regions, {}, heat).at == points{{0, 4, 0, 1}});
 }
 
-TEST_CASE("regions without a centre may get one", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("regions without a centre may get one", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const regions = picture({"111.222.333"});
   auto heat = picture<float>({"121.5..    "});
   heat(0, 8) = heat(0, 9) = heat(0, 10) = -2;
   region_centres const found{{{0, 4, 0, 5}}, {0, 0, 1, 1}}, none{{}, {0, 0, 0, 0}};
-  auto const joined = join_centres(cpu{}, found, none, regions, {.whole_regions = true}, heat);
+  auto const joined = on<TestType>::join(found, none, regions, {.whole_regions = true}, heat);
   CHECK(joined.at == points{{0, 1, 0, 2}, {0, 4, 0, 5}, {0, 8, 0, -2}});
   CHECK(joined.first == std::vector<index_t>{0, 1, 2, 3});
   CHECK(heat(0, 1) == 2);  // no mark
 }
 
-TEST_CASE("cells vote for the nearest centre of their region", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("cells vote for the nearest centre of their region", "[displacement][reference]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const offset = eighths(24, 33, 4);
   auto const regions = some_regions(24, 33, 11);
   region_centres centres{{}, {0, 4, 4, 5}};
@@ -227,7 +294,9 @@ TEST_CASE("cells vote for the nearest centre of their region", "[displacement][r
     centres.at.push_back({std::floor(static_cast<double>(at(k, 0))), std::floor(static_cast<double>(at(k, 1)))});
   centres.at[3] = centres.at[1];  // a centre twice: the first wins
   for (auto const set : {isa::baseline, isa::avx2, isa::avx512}) {
-    auto const ids = group_pixels(cpu{.threads = 2, .vectors = set}, offset, regions, centres);
+    auto const ids = std::is_same_v<TestType, cpu>
+                         ? group_pixels(cpu{.threads = 2, .vectors = set}, offset, regions, centres)
+                         : on<TestType>::group(offset, regions, centres);
     bool seen[6] = {};
     for (int i = 0; i < 24 * 33; ++i) {
       int const y = i / 33, x = i % 33, r = regions(y, x);
@@ -245,13 +314,14 @@ TEST_CASE("cells vote for the nearest centre of their region", "[displacement][r
   }
 }
 
-TEST_CASE("distances are rounded as the original's", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("distances are rounded as the original's", "[displacement][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const offset = uniform<float, 3>({2, 40, 50}, -20, 20, 77);
   points centres;
   auto const at = uniform<float, 2>({30, 2}, 0, 50, 78);
   for (int k = 0; k < 30; ++k) centres.push_back({static_cast<double>(at(k, 0)), static_cast<double>(at(k, 1))});
-  auto const wide = group_pixels(cpu{}, offset, centres);
+  auto const wide = on<TestType>::group(offset, centres);
   CHECK(group_pixels(cpu{.threads = 1, .vectors = isa::baseline}, offset, centres) == wide);
   for (int y = 0; y < 40; ++y)
     for (int x = 0; x < 50; ++x) {
@@ -269,8 +339,10 @@ TEST_CASE("distances are rounded as the original's", "[displacement][reference]"
     }
 }
 
-TEST_CASE("which of two equally far centres is nearer is the rounding's choice", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("which of two equally far centres is nearer is the rounding's choice",
+                        "[displacement][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   // (a,b) and (b,a) are as far from the cell (0,0); one product of each sum is rounded, the other is not.
   auto const at = uniform<float, 2>({4000, 2}, 1, 9, 31);
   grid<float, 3> const still(2, 1, 1);
@@ -287,39 +359,43 @@ TEST_CASE("which of two equally far centres is nearer is the rounding's choice",
     differ += (square(b, a) < square(a, b) ? 2 : 1) != want;
     points const both{{static_cast<double>(a), static_cast<double>(b)},
                       {static_cast<double>(b), static_cast<double>(a)}};
-    REQUIRE(group_pixels(cpu{}, still, both)(0, 0) == want);
+    REQUIRE(on<TestType>::group(still, both)(0, 0) == want);
   }
   CHECK(second > 10);
   CHECK(differ > 10);
 }
 
-TEST_CASE("offsets of another size and of the mirror image", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("offsets of another size and of the mirror image", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   grid<float, 3> offset(2, 1, 3);
   for (int i = 0; i < 6; ++i) offset.data()[i] = static_cast<float>(i + 1);
-  CHECK(scale_offsets(cpu{}, offset, 2, 0.5).cells() == cells_t<float>{2, 4, 6, 2, 2.5f, 3});
-  CHECK(mean_with_mirrored_offsets(cpu{}, offset, offset).cells() == cells_t<float>{2, 2, 2, -1, 0, 1});
+  using to = support::carry<TestType>;
+  auto const there = support::copied<TestType>(offset);
+  CHECK(to::back(scale_offsets(TestType{}, there, 2, 0.5)).cells() == cells_t<float>{2, 4, 6, 2, 2.5f, 3});
+  CHECK(to::back(mean_with_mirrored_offsets(TestType{}, there, there)).cells() == cells_t<float>{2, 2, 2, -1, 0, 1});
   // Halves are taken before the sum where it would overflow, of the smallest numbers after it.
   grid<float, 3> huge(2, 1, 1), opposite(2, 1, 1);
   huge(0, 0, 0) = huge(1, 0, 0) = opposite(0, 0, 0) = 3e38f, opposite(1, 0, 0) = -3e38f;
-  auto const middle = mean_with_mirrored_offsets(cpu{}, huge, opposite);
+  auto const middle = to::back(mean_with_mirrored_offsets(TestType{}, to::there(huge), to::there(opposite)));
   CHECK(middle(0, 0, 0) == 3e38f);
   CHECK(middle(1, 0, 0) == 3e38f);
 }
 
-TEST_CASE("grouping of nothing", "[displacement][errors]")
+TEMPLATE_LIST_TEST_CASE("grouping of nothing", "[displacement][errors]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const [H, W] = GENERATE(table<index_t, index_t>({{0, 4}, {4, 0}, {1, 1}}));
   grid<std::int32_t, 2> const regions(H, W);
   grid<float, 2> heat(H, W);
   grid<float, 3> const offset(2, H, W);
-  auto const found = find_centres(cpu{}, heat, regions, 2);
+  auto const found = on<TestType>::find(heat, regions, 2);
   CHECK(found.at.empty());
   CHECK(found.regions() == 2);
-  CHECK(disc_centres(cpu{}, weak_cells(cpu{}, regions, offset), 0, regions, 2).at.empty());
-  CHECK(join_centres(cpu{}, found, found, regions, {.whole_regions = true}, heat).at.empty());
-  for (auto const v : group_pixels(cpu{}, offset, regions, found).cells()) CHECK(v == 0);
-  for (auto const v : group_pixels(cpu{}, offset, points{}).cells()) CHECK(v == 0);
+  CHECK(on<TestType>::discs(on<TestType>::weak(regions, offset), 0, regions, 2).at.empty());
+  CHECK(on<TestType>::join(found, found, regions, {.whole_regions = true}, heat).at.empty());
+  for (auto const v : on<TestType>::group(offset, regions, found).cells()) CHECK(v == 0);
+  for (auto const v : on<TestType>::group(offset, points{}).cells()) CHECK(v == 0);
 }
 
 TEST_CASE("grouping refuses what it documents", "[displacement][errors]")

@@ -1,6 +1,6 @@
 #include <cambium/displacement/cluster.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -14,36 +14,83 @@ using support::drawn;
 using support::picture;
 using support::rows;
 
-TEMPLATE_TEST_CASE("weak_field equals the length of the displacement", "[displacement][reference]", float, double)
+namespace {
+
+template <class P>
+grid<std::uint8_t, 2> weak_on(grid<float, 3> const& D, double threshold = 2.5)
 {
+  using to = support::carry<P>;
+  return to::back(weak_field(P{}, to::there(D), threshold));
+}
+
+template <class P>
+instance_map cluster_on(grid<std::int32_t, 2> const& regions, grid<std::int32_t, 3> const& ends)
+{
+  using to = support::carry<P>;
+  auto const map = cluster(P{}, to::there(regions), to::there(ends));
+  return {to::back(map.id), map.count};
+}
+
+template <class P, class T>
+void check_weak_field(int H, int W, double threshold)
+{
+  using to = support::carry<P>;
+  auto D = support::uniform<T, 3>({2, H, W}, -4, 4, 3);
+  for (std::size_t i = 0; i < D.cells().size(); ++i)  // and some that lie on a threshold exactly
+    if (i % 5 == 0) D.cells()[i] = T(0.5) * std::round(2 * D.cells()[i]);
+  auto const weak = to::back(weak_field(P{}, to::there(D), threshold));
+  for (int y = 0; y < H; ++y)
+    for (int x = 0; x < W; ++x) {
+      T volatile dy2 = D(0, y, x) * D(0, y, x), dx2 = D(1, y, x) * D(1, y, x);
+      T volatile sum = dy2 + dx2;
+      REQUIRE(weak(y, x) == (std::sqrt(T(sum)) < static_cast<T>(threshold) ? 1 : 0));
+    }
+  for (int const threads : {1, 3}) CHECK(weak_field(cpu{.threads = threads}, D, threshold) == weak);
+}
+
+template <class P, class T>
+void check_nearest_cells()
+{
+  using to = support::carry<P>;
+  auto positions = support::uniform<T, 3>({2, 9, 31}, 0, 40, 3);
+  for (std::size_t i = 0; i < positions.cells().size(); i += 2)  // many halves
+    positions.cells()[i] = T(0.5) * std::floor(positions.cells()[i]);
+  T const one = std::nextafter(T(0.5), T(1)), zero = std::nextafter(T(0.5), T(0));
+  positions(0, 0, 0) = one, positions(0, 0, 1) = zero, positions(0, 0, 2) = T(1 << 24);
+  auto const cells = to::back(nearest_cells(P{}, to::there(positions)));
+  for (std::size_t i = 0; i < positions.cells().size(); ++i) {
+    double const p = static_cast<double>(positions.cells()[i]), below = std::floor(p), over = p - below;
+    double const want = over > 0.5 || (over == 0.5 && std::fmod(below, 2) == 1) ? below + 1 : below;
+    REQUIRE(cells.cells()[i] == static_cast<std::int32_t>(want));
+  }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("weak_field equals the length of the displacement", "[displacement][reference]",
+                        support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
   auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 30}, {30, 1}, {90, 33}}));
   double const threshold = GENERATE(0.1, 2.5, 4.0);
   CAPTURE(H, W, threshold);
-  auto D = support::uniform<TestType, 3>({2, H, W}, -4, 4, 3);
-  for (std::size_t i = 0; i < D.cells().size(); ++i)  // and some that lie on a threshold exactly
-    if (i % 5 == 0) D.cells()[i] = TestType(0.5) * std::round(2 * D.cells()[i]);
-  auto const weak = weak_field(cpu{}, D, threshold);
-  for (int y = 0; y < H; ++y)
-    for (int x = 0; x < W; ++x) {
-      TestType volatile dy2 = D(0, y, x) * D(0, y, x), dx2 = D(1, y, x) * D(1, y, x);
-      TestType volatile sum = dy2 + dx2;
-      REQUIRE(weak(y, x) == (std::sqrt(TestType(sum)) < static_cast<TestType>(threshold) ? 1 : 0));
-    }
-  CHECK(weak_field(cpu{.threads = 1}, D, threshold) == weak);
-  CHECK(weak_field(cpu{.threads = 3}, D, threshold) == weak);
+  check_weak_field<TestType, float>(H, W, threshold);
+  check_weak_field<TestType, double>(H, W, threshold);
 }
 
-TEST_CASE("a displacement as long as the threshold is not weak", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("a displacement as long as the threshold is not weak", "[displacement][picture]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   grid<float, 3> D(2, 1, 5);
   float const dy[] = {1.5f, 1.5f, 0, 3e38f, -1.5f}, dx[] = {2, 1.99f, 0, -3e38f, -2};  // 1.5, 2, 2.5: a right angle
   for (int x = 0; x < 5; ++x) D(0, 0, x) = dy[x], D(1, 0, x) = dx[x];
-  CHECK(drawn(weak_field(cpu{}, D)) == rows{".11.."});
-  CHECK(drawn(weak_field(cpu{}, D, 2.6)) == rows{"111.1"});
+  CHECK(drawn(weak_on<TestType>(D)) == rows{".11.."});
+  CHECK(drawn(weak_on<TestType>(D, 2.6)) == rows{"111.1"});
   // Shorter by the last bit, and only as long as both products are rounded before they are summed.
   grid<float, 3> close(2, 1, 2);
   close(0, 0, 0) = close(1, 0, 1) = 0x1.81756p+0f, close(1, 0, 0) = close(0, 0, 1) = 0x1.fee72p+0f;
-  CHECK(drawn(weak_field(cpu{}, close)) == rows{"11"});
+  CHECK(drawn(weak_on<TestType>(close)) == rows{"11"});
 }
 
 TEST_CASE("weak_field rejects what it documents", "[displacement][errors]")
@@ -60,19 +107,11 @@ TEST_CASE("weak_field rejects what it documents", "[displacement][errors]")
   CHECK(weak_field(cpu{}, grid<float, 3>(2, 3, 0)).size() == 0);
 }
 
-TEMPLATE_TEST_CASE("nearest_cells rounds halves to even", "[displacement][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("nearest_cells rounds halves to even", "[displacement][reference]", support::backends)
 {
-  auto positions = support::uniform<TestType, 3>({2, 9, 31}, 0, 40, 3);
-  for (std::size_t i = 0; i < positions.cells().size(); i += 2)  // many halves
-    positions.cells()[i] = TestType(0.5) * std::floor(positions.cells()[i]);
-  TestType const one = std::nextafter(TestType(0.5), TestType(1)), zero = std::nextafter(TestType(0.5), TestType(0));
-  positions(0, 0, 0) = one, positions(0, 0, 1) = zero, positions(0, 0, 2) = TestType(1 << 24);
-  auto const cells = nearest_cells(cpu{}, positions);
-  for (std::size_t i = 0; i < positions.cells().size(); ++i) {
-    double const p = static_cast<double>(positions.cells()[i]), below = std::floor(p), over = p - below;
-    double const want = over > 0.5 || (over == 0.5 && std::fmod(below, 2) == 1) ? below + 1 : below;
-    REQUIRE(cells.cells()[i] == static_cast<std::int32_t>(want));
-  }
+  if (!support::carry<TestType>::usable()) return;
+  check_nearest_cells<TestType, float>();
+  check_nearest_cells<TestType, double>();
 }
 
 TEST_CASE("nearest_cells refuses what is no position", "[displacement][errors]")
@@ -85,12 +124,16 @@ TEST_CASE("nearest_cells refuses what is no position", "[displacement][errors]")
   CHECK(nearest_cells(cpu{}, grid<float, 3>(2, 0, 3)).size() == 0);
 }
 
-TEST_CASE("cluster equals a set of the regions in use", "[displacement][reference]")
+TEMPLATE_LIST_TEST_CASE("cluster equals a set of the regions in use", "[displacement][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 23}, {23, 1}, {17, 12}}));
   auto const regions_there = GENERATE(1, 3, 40, 100000);
   CAPTURE(H, W, regions_there);
-  auto const regions = support::uniform<std::int32_t, 2>({H, W}, 0, regions_there, 3);
+  // A device has room for as many regions as there are cells.
+  bool const any = std::is_same_v<TestType, cpu>;
+  auto const regions =
+      support::uniform<std::int32_t, 2>({H, W}, 0, any ? regions_there : std::min(regions_there, H * W + 1), 3);
   grid<std::int32_t, 3> ends(2, H, W);
   auto const random = support::uniform<double, 3>({2, H, W}, 0, 0.8, 5);  // nobody ends in the last rows and columns
   for (int i = 0; i < H * W; ++i) {
@@ -99,7 +142,7 @@ TEST_CASE("cluster equals a set of the regions in use", "[displacement][referenc
   }
   std::set<std::int32_t> used;
   for (int i = 0; i < H * W; ++i) used.insert(regions(ends(0, i / W, i % W), ends(1, i / W, i % W)));
-  auto const map = cluster(cpu{}, regions, ends);
+  auto const map = cluster_on<TestType>(regions, ends);
   REQUIRE(map.count == static_cast<index_t>(used.size()));
   for (int i = 0; i < H * W; ++i) {
     auto const place = used.find(regions(ends(0, i / W, i % W), ends(1, i / W, i % W)));
@@ -107,8 +150,9 @@ TEST_CASE("cluster equals a set of the regions in use", "[displacement][referenc
   }
 }
 
-TEST_CASE("cells gather in the region they end in", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("cells gather in the region they end in", "[displacement][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const regions = picture({
       "1...3",
       "1.2.3",
@@ -118,7 +162,7 @@ TEST_CASE("cells gather in the region they end in", "[displacement][picture]")
   int const column[] = {0, 0, 1, 4, 4};
   for (int y = 0; y < 2; ++y)
     for (int x = 0; x < 5; ++x) ends(0, y, x) = 1 - y, ends(1, y, x) = column[x];
-  auto const map = cluster(cpu{}, regions, ends);
+  auto const map = cluster_on<TestType>(regions, ends);
   CHECK(map.count == 3);
   rows const three{
       "11.22",  // outside is a group like any other: the first
@@ -126,7 +170,7 @@ TEST_CASE("cells gather in the region they end in", "[displacement][picture]")
   };
   CHECK(drawn(map.id) == three);
   for (int y = 0; y < 2; ++y) ends(1, y, 2) = 0;
-  auto const without = cluster(cpu{}, regions, ends);
+  auto const without = cluster_on<TestType>(regions, ends);
   CHECK(without.count == 2);
   rows const two{
       "...11",
@@ -154,7 +198,12 @@ TEST_CASE("cluster rejects what it documents", "[displacement][errors]")
   }
   regions(1, 0) = -2;
   CAMBIUM_THROWS_SAYING(cluster(cpu{}, regions, ends), precondition_error, "region(1,0) is -2");
-  auto const none = cluster(cpu{}, grid<std::int32_t, 2>(0, 3), grid<std::int32_t, 3>(2, 0, 3));
+}
+
+TEMPLATE_LIST_TEST_CASE("an empty map has no clusters", "[displacement][errors]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const none = cluster_on<TestType>(grid<std::int32_t, 2>(0, 3), grid<std::int32_t, 3>(2, 0, 3));
   CHECK(none.count == 0);
   CHECK(none.id.size() == 0);
 }

@@ -1,6 +1,6 @@
 #include <cambium/displacement/trace.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/random.hpp"
 
 #include <algorithm>
@@ -84,44 +84,68 @@ bool same_bits(grid<T, 3> const& a, grid<T, 3> const& b)
   return a.shape() == b.shape();
 }
 
-}  // namespace
-
-TEMPLATE_TEST_CASE("trace equals a loop that stops nowhere, after every number of steps", "[displacement][reference]",
-                   float, double)
+/// Where P says that the cells of a host field end.
+template <class P, class T>
+grid<T, 3> ends_of(grid<T, 3> const& D, trace_options options = {})
 {
-  auto const kind =
-      GENERATE(values<std::string>({"random", "zero", "jumps", "swaps", "quarters", "vortex", "sink", "huge"}));
-  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 19}, {14, 1}, {9, 8}, {21, 29}}));
-  CAPTURE(kind, H, W);
-  auto const D = field_of<TestType>(kind, H, W);
-  auto want = at_home<TestType>(H, W);
+  using to = support::carry<P>;
+  return to::back(trace(P{}, to::there(D), options));
+}
+
+template <class P, class T>
+void check_every_number_of_steps(std::string const& kind, int H, int W)
+{
+  auto const D = field_of<T>(kind, H, W);
+  auto want = at_home<T>(H, W);
   for (int u = 0; u <= 300; ++u) {
     if (u > 0) move_all(D, want);
     if (u > 40 && u != 97 && u != 300) continue;
     CAPTURE(u);
-    REQUIRE(same_bits(trace(cpu{.threads = 1}, D, {.iterations = u}), want));
+    REQUIRE(same_bits(ends_of<P>(D, {.iterations = u}), want));
   }
-  REQUIRE(same_bits(trace(cpu{}, D), want));  // 300 is the default
+  REQUIRE(same_bits(ends_of<P>(D), want));  // 300 is the default
 }
 
-TEMPLATE_TEST_CASE("single precision follows the same paths", "[displacement][property]", float, double)
+template <class P, class T>
+void check_single_precision(std::string const& exact)
 {
   index_t const H = 21, W = 45;
-  auto const exact = GENERATE(values<std::string>({"zero", "jumps", "swaps", "quarters"}));  // whole cells: no rounding
-  CAPTURE(exact);
-  auto const D = field_of<TestType>(exact, H, W);
+  auto const D = field_of<T>(exact, H, W);
   for (int const u : {0, 1, 2, 17, 40, 300}) {
     CAPTURE(u);
     trace_options const single{.iterations = u, .precision = trace_precision::single};
-    CHECK(same_bits(trace(cpu{}, D, single), trace(cpu{}, D, {.iterations = u})));
+    CHECK(same_bits(ends_of<P>(D, single), ends_of<P>(D, {.iterations = u})));
   }
-  auto const sink = field_of<TestType>("sink", H, W);
-  auto const ends = trace(cpu{}, sink, {.precision = trace_precision::single});
+  auto const sink = field_of<T>("sink", H, W);
+  auto const ends = ends_of<P>(sink, {.precision = trace_precision::single});
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       CHECK(ends(0, y, x) == Approx(10.3).epsilon(1e-5));
       CHECK(ends(1, y, x) == Approx(21.6).epsilon(1e-5));
     }
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("trace equals a loop that stops nowhere, after every number of steps",
+                        "[displacement][reference]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const kind =
+      GENERATE(values<std::string>({"random", "zero", "jumps", "swaps", "quarters", "vortex", "sink", "huge"}));
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 19}, {14, 1}, {9, 8}, {21, 29}}));
+  CAPTURE(kind, H, W);
+  check_every_number_of_steps<TestType, float>(kind, H, W);
+  check_every_number_of_steps<TestType, double>(kind, H, W);
+}
+
+TEMPLATE_LIST_TEST_CASE("single precision follows the same paths", "[displacement][property]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const exact = GENERATE(values<std::string>({"zero", "jumps", "swaps", "quarters"}));  // whole cells: no rounding
+  CAPTURE(exact);
+  check_single_precision<TestType, float>(exact);
+  check_single_precision<TestType, double>(exact);
 }
 
 TEST_CASE("trace is the same for every number of threads and every stride", "[displacement][property]")
@@ -146,13 +170,15 @@ TEST_CASE("trace is the same for every number of threads and every stride", "[di
   for (index_t x = 0; x < W + 3; ++x) REQUIRE((out(0, H, x) == 0 && out(1, H, x) == 0));
 }
 
-TEST_CASE("positions stay on the map and stop at its border", "[displacement][picture]")
+TEMPLATE_LIST_TEST_CASE("positions stay on the map and stop at its border", "[displacement][picture]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   //   > > > .     one row: everything drifts right, and stops in the last column
   grid<float, 3> D(2, 1, 4);
   for (index_t x = 0; x < 4; ++x) D(1, 0, x) = 1, D(0, 0, x) = -5;
   for (int u = 0; u < 6; ++u) {
-    auto const ends = trace(cpu{}, D, {.iterations = u});
+    auto const ends = ends_of<TestType>(D, {.iterations = u});
     for (index_t x = 0; x < 4; ++x) {
       CHECK(ends(0, 0, x) == 0);
       CHECK(ends(1, 0, x) == static_cast<float>(std::min<index_t>(3, x + u)));
@@ -160,18 +186,16 @@ TEST_CASE("positions stay on the map and stop at its border", "[displacement][pi
   }
 }
 
-TEST_CASE("positions that repeat are counted, not followed", "[displacement][property]")
+TEMPLATE_LIST_TEST_CASE("positions that repeat are counted, not followed", "[displacement][property]",
+                        support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const D = field_of<float>("swaps", 5, 9);
-  CHECK(same_bits(trace(cpu{}, D, {.iterations = 2'000'000'000}), at_home<float>(5, 9)));
-  CHECK(same_bits(trace(cpu{}, D, {.iterations = 2'000'000'001}), trace(cpu{}, D, {.iterations = 1})));
-}
-
-TEST_CASE("the largest number of iterations comes to an end", "[displacement][property]")
-{
+  auto const once = ends_of<TestType>(D, {.iterations = 1});
+  CHECK(same_bits(ends_of<TestType>(D, {.iterations = 2'000'000'000}), at_home<float>(5, 9)));
+  CHECK(same_bits(ends_of<TestType>(D, {.iterations = 2'000'000'001}), once));
   int const most = std::numeric_limits<int>::max();  // the count must not overflow
-  auto const D = field_of<float>("swaps", 5, 9);
-  CHECK(same_bits(trace(cpu{}, D, {.iterations = most}), trace(cpu{}, D, {.iterations = 1})));
+  CHECK(same_bits(ends_of<TestType>(D, {.iterations = most}), once));
 }
 
 TEST_CASE("trace rejects what it documents, and writes nothing", "[displacement][errors]")
@@ -197,8 +221,9 @@ TEST_CASE("trace rejects what it documents, and writes nothing", "[displacement]
   for (float const v : out.cells()) CHECK(v == 0);
 }
 
-TEST_CASE("nothing moves on an empty map", "[displacement][errors]")
+TEMPLATE_LIST_TEST_CASE("nothing moves on an empty map", "[displacement][errors]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const [H, W] = GENERATE(table<int, int>({{0, 0}, {0, 5}, {5, 0}}));
-  CHECK(trace(cpu{.threads = 3}, grid<float, 3>(2, H, W)).size() == 0);
+  CHECK(ends_of<TestType>(grid<float, 3>(2, H, W)).size() == 0);
 }

@@ -1,6 +1,6 @@
 #include <cambium/instance/assign.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 #include "support/stretch.hpp"
@@ -76,10 +76,29 @@ grid<T, 3> eighths(index_t N, index_t h, index_t w, unsigned seed)
   return scores;
 }
 
+/// What P makes of scores of the host.
+template <class P, class T>
+assignment<T> assign_on(grid<T, 3> const& scores, numbers const& groups, extent2 image, assign_options options = {})
+{
+  using to = support::carry<P>;
+  auto const chosen = assign(P{}, to::there(scores), groups, image, options);
+  return {to::back(chosen.channel), to::back(chosen.score)};
+}
+
+template <class P, class T>
+void check_any_score(score_scale scale, int stride)
+{
+  auto const scores = support::uniform<T, 3>({4, 5, 8}, -1, 30, 3);
+  setting<T> const s{scores, {0, 1, 0, 2}, {stride * 5 - 1, stride * 8 - 2}, {.scale = scale, .stride = stride}};
+  double const margin = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+  check_assignment(assign_on<P>(scores, s.groups, s.image, s.options), s, margin);
+}
+
 }  // namespace
 
-TEST_CASE("assign equals its formula, ties and all", "[instance][reference]")
+TEMPLATE_LIST_TEST_CASE("assign equals its formula, ties and all", "[instance][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const scale = GENERATE(score_scale::image, score_scale::group, score_scale::channel);
   auto const stride = GENERATE(1, 2, 4);
   auto const [N, h, w, cut_y, cut_x] =
@@ -92,7 +111,7 @@ TEST_CASE("assign equals its formula, ties and all", "[instance][reference]")
                           numbers(groups.begin(), groups.begin() + (groups.empty() ? 0 : N)),
                           {std::max(1, stride * h - cut_y), std::max(1, stride * w - cut_x)},
                           {.background = background, .scale = scale, .stride = stride}};
-  auto const have = assign(cpu{}, scores, s.groups, s.image, s.options);
+  auto const have = assign_on<TestType>(scores, s.groups, s.image, s.options);
   check_assignment(have, s, 0);
   for (int const threads : {1, 2, 3, 7}) {
     auto const again = assign(cpu{.threads = threads}, scores, s.groups, s.image, s.options);
@@ -101,32 +120,35 @@ TEST_CASE("assign equals its formula, ties and all", "[instance][reference]")
   }
 }
 
-TEMPLATE_TEST_CASE("assign stays close to its formula for any score", "[instance][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("assign stays close to its formula for any score", "[instance][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const scale = GENERATE(score_scale::image, score_scale::group, score_scale::channel);
   auto const stride = GENERATE(3, 4, 7);
   CAPTURE(static_cast<int>(scale), stride);
-  auto const scores = support::uniform<TestType, 3>({4, 5, 8}, -1, 30, 3);
-  setting<TestType> const s{scores, {0, 1, 0, 2}, {stride * 5 - 1, stride * 8 - 2}, {.scale = scale, .stride = stride}};
-  double const margin = std::is_same_v<TestType, float> ? 1e-5 : 1e-12;
-  check_assignment(assign(cpu{}, scores, s.groups, s.image, s.options), s, margin);
+  check_any_score<TestType, float>(scale, stride);
+  check_any_score<TestType, double>(scale, stride);
 }
 
-TEST_CASE("assign reads rows and channels with gaps", "[instance][property]")
+TEMPLATE_LIST_TEST_CASE("assign reads rows and channels with gaps", "[instance][property]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const scores = eighths<float>(3, 4, 6, 7);
   grid<float, 3> wide(3, 5, 8);
   std::fill(wide.cells().begin(), wide.cells().end(), 1e9f);
   for (index_t i = 0; i < 72; ++i) wide(i / 24, i / 6 % 4, i % 6) = scores.cells()[i];
-  auto window = wide.view();
+  auto const there = support::copied<TestType>(wide);
+  auto window = there.view();
   window.extent[1] = 4, window.extent[2] = 6;
-  auto const have = assign(cpu{}, window, {}, {15, 23}), want = assign(cpu{}, scores, {}, {15, 23});
-  CHECK(have.channel == want.channel);
-  CHECK(have.score == want.score);
+  auto const have = assign(TestType{}, window, {}, {15, 23});
+  auto const want = assign(cpu{}, scores, {}, {15, 23});
+  CHECK(support::carry<TestType>::back(have.channel) == want.channel);
+  CHECK(support::carry<TestType>::back(have.score) == want.score);
 }
 
-TEST_CASE("what a score is measured by", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("what a score is measured by", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   // Channels 0 and 1 are of one class, channel 2 is of another; 2 is weak, 3 never scores,
   // also where it would be the largest by a division of two negative numbers.
   grid<float, 3> scores(4, 1, 4);
@@ -135,7 +157,7 @@ TEST_CASE("what a score is measured by", "[instance][picture]")
     for (int x = 0; x < 4; ++x) scores(n, 0, x) = values[n][x];
   numbers const groups{5, 5, 6, 8};
   auto const by = [&](score_scale scale) {
-    return assign(cpu{}, scores, groups, {1, 4}, {.background = 0.2, .scale = scale, .stride = 1});
+    return assign_on<TestType>(scores, groups, {1, 4}, {.background = 0.2, .scale = scale, .stride = 1});
   };
   CHECK(drawn(by(score_scale::image).channel) == rows{"12.."});
   CHECK(drawn(by(score_scale::group).channel) == rows{"1233"});
@@ -149,45 +171,49 @@ TEST_CASE("what a score is measured by", "[instance][picture]")
   CHECK(by(score_scale::group).score(0, 1) == 0.5f);
 }
 
-TEST_CASE("ties go to the lower channel, the background first", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("ties go to the lower channel, the background first", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   grid<float, 3> scores(3, 1, 4);
   float const values[3][4] = {{1, 4, 2, 1}, {1, 4, 2, 2}, {1, 4, 4, 2}};
   for (int n = 0; n < 3; ++n)
     for (int x = 0; x < 4; ++x) scores(n, 0, x) = values[n][x];
-  CHECK(drawn(assign(cpu{}, scores, {}, {1, 4}, {.background = 0.25, .stride = 1}).channel) == rows{".132"});
-  CHECK(drawn(assign(cpu{}, scores, {}, {1, 4}, {.background = 1, .stride = 1}).channel) == rows{"...."});
+  CHECK(drawn(assign_on<TestType>(scores, {}, {1, 4}, {.background = 0.25, .stride = 1}).channel) == rows{".132"});
+  CHECK(drawn(assign_on<TestType>(scores, {}, {1, 4}, {.background = 1, .stride = 1}).channel) == rows{"...."});
 }
 
-TEST_CASE("the crop is taken before the largest score", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("the crop is taken before the largest score", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   grid<float, 3> scores(1, 1, 3);
   scores(0, 0, 0) = 1, scores(0, 0, 2) = 1000;
-  auto const have = assign(cpu{}, scores, {}, {1, 2}, {.stride = 1});
+  auto const have = assign_on<TestType>(scores, {}, {1, 2}, {.stride = 1});
   CHECK(drawn(have.channel) == rows{"1."});
   CHECK(have.score(0, 0) == 1);
 }
 
-TEST_CASE("where nothing scores", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("where nothing scores", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   float const value = GENERATE(0.f, -3.f);
   auto const scale = GENERATE(score_scale::image, score_scale::group, score_scale::channel);
   CAPTURE(value, static_cast<int>(scale));
   grid<float, 3> scores(2, 2, 2);
   for (auto& v : scores.cells()) v = value;
-  auto const empty = assign(cpu{}, scores, {1, 2}, {5, 6}, {.background = 0.3, .scale = scale});
+  auto const empty = assign_on<TestType>(scores, {1, 2}, {5, 6}, {.background = 0.3, .scale = scale});
   for (auto const n : empty.channel.cells()) CHECK(n == 0);
   for (float const v : empty.score.cells()) CHECK(v == 0.3f);
-  auto const first =
-      assign(cpu{}, scores, {1, 2}, {5, 6}, {.background = 0.3, .scale = scale, .empty = no_score::first_channel});
+  auto const first = assign_on<TestType>(scores, {1, 2}, {5, 6},
+                                         {.background = 0.3, .scale = scale, .empty = no_score::first_channel});
   for (auto const n : first.channel.cells()) CHECK(n == 1);
   for (float const v : first.score.cells()) CHECK(v == 0);
 }
 
-TEST_CASE("no channels: everything is background", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("no channels: everything is background", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const empty = GENERATE(no_score::background, no_score::first_channel);
-  auto const have = assign(cpu{}, grid<float, 3>(0, 2, 3), {}, {7, 12}, {.empty = empty});
+  auto const have = assign_on<TestType>(grid<float, 3>(0, 2, 3), {}, {7, 12}, {.empty = empty});
   for (auto const n : have.channel.cells()) CHECK(n == 0);
   for (float const v : have.score.cells()) CHECK(v == 0.25f);
   CHECK(have.channel.size() == 84);

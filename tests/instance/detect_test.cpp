@@ -1,6 +1,6 @@
 #include <cambium/instance/detect.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -30,109 +30,26 @@ grid<float, 2> scores_of(rows const& text)
   return out;
 }
 
-}  // namespace
-
-TEST_CASE("components become instances", "[instance][picture]")
+/// What P makes of maps of the host.
+template <class P, class L, class T>
+instances detect_on(grid<L, 2> const& labels, numbers const& categories, grid<T, 2> const& scores,
+                    detect_options options = {})
 {
-  auto const labels = picture({
-      "11..3",
-      "1...3",
-      "..4.3",
-  });
-  auto const scores = scores_of({
-      "12881",
-      "38882",
-      "88583",
-  });
-  numbers const categories{20, 21, 22, 23, 24};  // nobody is component 2 or 5
-  auto const whole = detect(cpu{}, labels, categories, scores);
-  REQUIRE(whole.found.size() == 3);
-  check_same(whole.found[0], {20, 0.375, 3, {0, 0, 2, 2}});
-  check_same(whole.found[1], {22, 0.375, 3, {0, 4, 3, 5}});
-  check_same(whole.found[2], {23, 0.625, 1, {2, 2, 3, 3}});
-  rows const numbered{
-      "11..2",
-      "1...2",
-      "..3.2",
-  };
-  CHECK(drawn(whole.label) == numbered);
-
-  SECTION("a fragment keeps its place and loses its score")
-  {
-    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 2.5});
-    REQUIRE(have.found.size() == 3);
-    check_same(have.found[1], whole.found[1]);
-    check_same(have.found[2], {23, 0, 1, {2, 2, 3, 3}});
-    CHECK(have.label == whole.label);
-  }
-  SECTION("an area equal to the smallest is no fragment")
-  {
-    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 3, .small = fragments::drop});
-    REQUIRE(have.found.size() == 2);
-    CHECK(detect(cpu{}, labels, categories, scores, {.smallest = 3.001, .small = fragments::drop}).found.empty());
-  }
-  SECTION("a dropped fragment leaves no gap")
-  {
-    auto small = labels;
-    small(1, 0) = small(0, 0) = 0;  // component 1 is one cell now
-    auto const have = detect(cpu{}, small, categories, scores, {.smallest = 2, .small = fragments::drop});
-    REQUIRE(have.found.size() == 1);
-    check_same(have.found[0], whole.found[1]);
-    rows const closed_up{
-        "....1",
-        "....1",
-        "....1",
-    };
-    CHECK(drawn(have.label) == closed_up);
-  }
-  SECTION("a kept fragment is an instance like any other")
-  {
-    auto const have = detect(cpu{}, labels, categories, scores, {.smallest = 100, .small = fragments::keep});
-    REQUIRE(have.found.size() == 3);
-    for (std::size_t i = 0; i < 3; ++i) check_same(have.found[i], whole.found[i]);
-    CHECK(have.label == whole.label);
-  }
+  using to = support::carry<P>;
+  auto found = detect(P{}, to::there(labels), categories, to::there(scores), options);
+  if constexpr (std::is_same_v<P, cpu>)
+    return found;
+  else
+    return to_host(P{}, found);
 }
 
-TEST_CASE("a score is negative only where an instance is the whole image", "[instance][picture]")
+template <class P, class L>
+void check_every_component(int H, int W, double smallest, fragments small)
 {
-  grid<double, 2> score(1, 3);
-  score(0, 0) = -3, score(0, 1) = -1, score(0, 2) = -2;
-  auto const best = [&](rows const& labels) {
-    return detect(cpu{}, picture(labels), {1, 1}, score, {.small = fragments::keep}).found.at(0).score;
-  };
-  CHECK(best({"11."}) == 0);
-  CHECK(best({"112"}) == 0);
-  CHECK(best({"111"}) == -1);
-  CHECK(best({"222"}) == -1);
-  score(0, 2) = 0.5;
-  CHECK(best({"11."}) == 0);
-  CHECK(best({"111"}) == 0.5);
-}
-
-TEST_CASE("a score that is no number counts as 0", "[instance][picture]")
-{
-  grid<double, 2> score(1, 2);
-  auto const best = [&](rows const& labels) { return detect(cpu{}, picture(labels), {1}, score).found.at(0).score; };
-  score(0, 0) = std::nan(""), score(0, 1) = 0.5;
-  CHECK(best({"1."}) == 0);
-  CHECK(best({"11"}) == 0.5);
-  score(0, 1) = -1;
-  CHECK(best({"11"}) == 0);
-  score(0, 1) = std::nan("");
-  CHECK(best({"11"}) == 0);
-}
-
-TEMPLATE_TEST_CASE("detect equals a look at every component", "[instance][reference]", std::uint8_t, std::int32_t)
-{
-  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 30}, {19, 14}}));
-  double const smallest = GENERATE(0.0, 12.0, 14.5);
-  auto const small = GENERATE(fragments::score_zero, fragments::drop, fragments::keep);
-  CAPTURE(H, W, smallest, static_cast<int>(small));
   numbers const categories{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4};
-  auto const labels = support::uniform<TestType, 2>({H, W}, 0, 20.99, 3);
+  auto const labels = support::uniform<L, 2>({H, W}, 0, 20.99, 3);
   auto const scores = support::uniform<float, 2>({H, W}, -20, 1, 5);
-  auto const have = detect(cpu{}, labels, categories, scores, {.smallest = smallest, .small = small});
+  auto const have = detect_on<P>(labels, categories, scores, {.smallest = smallest, .small = small});
   std::size_t next = 0;
   for (int n = 0; n < 20; ++n) {
     int area = 0;
@@ -159,14 +76,125 @@ TEMPLATE_TEST_CASE("detect equals a look at every component", "[instance][refere
     if (labels(i / W, i % W) == 0) REQUIRE(have.label(i / W, i % W) == 0);
 }
 
-TEST_CASE("detect may find nothing", "[instance][errors]")
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("components become instances", "[instance][picture]", support::backends)
 {
-  auto const none = detect(cpu{}, picture({"...", "..."}), {}, grid<float, 2>(2, 3));
+  if (!support::carry<TestType>::usable()) return;
+  auto const labels = picture({
+      "11..3",
+      "1...3",
+      "..4.3",
+  });
+  auto const scores = scores_of({
+      "12881",
+      "38882",
+      "88583",
+  });
+  numbers const categories{20, 21, 22, 23, 24};  // nobody is component 2 or 5
+  auto const whole = detect_on<TestType>(labels, categories, scores);
+  REQUIRE(whole.found.size() == 3);
+  check_same(whole.found[0], {20, 0.375, 3, {0, 0, 2, 2}});
+  check_same(whole.found[1], {22, 0.375, 3, {0, 4, 3, 5}});
+  check_same(whole.found[2], {23, 0.625, 1, {2, 2, 3, 3}});
+  rows const numbered{
+      "11..2",
+      "1...2",
+      "..3.2",
+  };
+  CHECK(drawn(whole.label) == numbered);
+
+  SECTION("a fragment keeps its place and loses its score")
+  {
+    auto const have = detect_on<TestType>(labels, categories, scores, {.smallest = 2.5});
+    REQUIRE(have.found.size() == 3);
+    check_same(have.found[1], whole.found[1]);
+    check_same(have.found[2], {23, 0, 1, {2, 2, 3, 3}});
+    CHECK(have.label == whole.label);
+  }
+  SECTION("an area equal to the smallest is no fragment")
+  {
+    auto const have = detect_on<TestType>(labels, categories, scores, {.smallest = 3, .small = fragments::drop});
+    REQUIRE(have.found.size() == 2);
+    CHECK(detect_on<TestType>(labels, categories, scores, {.smallest = 3.001, .small = fragments::drop}).found.empty());
+  }
+  SECTION("a dropped fragment leaves no gap")
+  {
+    auto small = labels;
+    small(1, 0) = small(0, 0) = 0;  // component 1 is one cell now
+    auto const have = detect_on<TestType>(small, categories, scores, {.smallest = 2, .small = fragments::drop});
+    REQUIRE(have.found.size() == 1);
+    check_same(have.found[0], whole.found[1]);
+    rows const closed_up{
+        "....1",
+        "....1",
+        "....1",
+    };
+    CHECK(drawn(have.label) == closed_up);
+  }
+  SECTION("a kept fragment is an instance like any other")
+  {
+    auto const have = detect_on<TestType>(labels, categories, scores, {.smallest = 100, .small = fragments::keep});
+    REQUIRE(have.found.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) check_same(have.found[i], whole.found[i]);
+    CHECK(have.label == whole.label);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a score is negative only where an instance is the whole image", "[instance][picture]",
+                        support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  grid<double, 2> score(1, 3);
+  score(0, 0) = -3, score(0, 1) = -1, score(0, 2) = -2;
+  auto const best = [&](rows const& labels) {
+    return detect_on<TestType>(picture(labels), {1, 1}, score, {.small = fragments::keep}).found.at(0).score;
+  };
+  CHECK(best({"11."}) == 0);
+  CHECK(best({"112"}) == 0);
+  CHECK(best({"111"}) == -1);
+  CHECK(best({"222"}) == -1);
+  score(0, 2) = 0.5;
+  CHECK(best({"11."}) == 0);
+  CHECK(best({"111"}) == 0.5);
+}
+
+TEMPLATE_LIST_TEST_CASE("a score that is no number counts as 0", "[instance][picture]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  grid<double, 2> score(1, 2);
+  auto const best = [&](rows const& labels) {
+    return detect_on<TestType>(picture(labels), {1}, score).found.at(0).score;
+  };
+  score(0, 0) = std::nan(""), score(0, 1) = 0.5;
+  CHECK(best({"1."}) == 0);
+  CHECK(best({"11"}) == 0.5);
+  score(0, 1) = -1;
+  CHECK(best({"11"}) == 0);
+  score(0, 1) = std::nan("");
+  CHECK(best({"11"}) == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("detect equals a look at every component", "[instance][reference]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 30}, {19, 14}}));
+  double const smallest = GENERATE(0.0, 12.0, 14.5);
+  auto const small = GENERATE(fragments::score_zero, fragments::drop, fragments::keep);
+  CAPTURE(H, W, smallest, static_cast<int>(small));
+  check_every_component<TestType, std::uint8_t>(H, W, smallest, small);
+  check_every_component<TestType, std::int32_t>(H, W, smallest, small);
+}
+
+TEMPLATE_LIST_TEST_CASE("detect may find nothing", "[instance][errors]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const none = detect_on<TestType>(picture({"...", "..."}), {}, grid<float, 2>(2, 3));
   CHECK(none.found.empty());
   CHECK(drawn(none.label) == rows{"...", "..."});
-  CHECK(detect(cpu{}, picture({"...", "..."}), {4, 4}, grid<float, 2>(2, 3)).found.empty());
+  CHECK(detect_on<TestType>(picture({"...", "..."}), {4, 4}, grid<float, 2>(2, 3)).found.empty());
   auto const [H, W] = GENERATE(table<int, int>({{0, 0}, {0, 3}, {3, 0}}));
-  CHECK(detect(cpu{}, grid<std::int32_t, 2>(H, W), {1}, grid<float, 2>(H, W)).found.empty());
+  CHECK(detect_on<TestType>(grid<std::int32_t, 2>(H, W), {1}, grid<float, 2>(H, W)).found.empty());
 }
 
 TEST_CASE("detect rejects what it documents", "[instance][errors]")

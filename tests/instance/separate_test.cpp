@@ -1,6 +1,6 @@
 #include <cambium/instance/separate.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -9,11 +9,13 @@ using support::drawn;
 using support::picture;
 using support::rows;
 
-TEST_CASE("every class and every instance gets a channel", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("every class and every instance gets a channel", "[instance][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<std::int16_t, 3> scores(2, 2, 3);
   for (index_t i = 0; i < 12; ++i) scores(i / 6, i / 3 % 2, i % 3) = static_cast<std::int16_t>(i + 1);
-  auto const split = separate(cpu{}, scores, picture({".22", "2.2"}), 3);
+  auto const split = to::back(separate(TestType{}, to::there(scores), to::there(picture({".22", "2.2"})), 3));
   std::array<index_t, 3> const shape{6, 2, 3};
   REQUIRE(split.shape() == shape);
   CHECK(drawn(split.view()[0]) == rows{"1..", ".5."});  // class 0, instance 0
@@ -24,19 +26,20 @@ TEST_CASE("every class and every instance gets a channel", "[instance][picture]"
   CHECK(drawn(split.view()[5]) == rows{".89", "a.c"});
 }
 
-TEMPLATE_TEST_CASE("the channels of a class sum to its scores", "[instance][property]", float, double)
+namespace {
+
+template <class P, class T>
+void check_sums(int C, int H, int W, int K)
 {
-  auto const [C, H, W] = GENERATE(table<int, int, int>({{1, 1, 1}, {3, 1, 40}, {2, 90, 7}}));
-  int const K = GENERATE(1, 2, 9);
-  CAPTURE(C, H, W, K);
-  auto const scores = support::uniform<TestType, 3>({C, H, W}, -1, 1, 3);
+  using to = support::carry<P>;
+  auto const scores = support::uniform<T, 3>({C, H, W}, -1, 1, 3);
   auto const ids = support::uniform<std::uint8_t, 2>({H, W}, 0, K, 5);
-  auto const split = separate(cpu{}, scores, ids, K);
+  auto const split = to::back(separate(P{}, to::there(scores), to::there(ids), K));
   REQUIRE(split.shape()[0] == C * K);
   for (int c = 0; c < C; ++c)
     for (int y = 0; y < H; ++y)
       for (int x = 0; x < W; ++x) {
-        TestType sum = 0;
+        T sum = 0;
         int set = 0;
         for (int k = 0; k < K; ++k) sum += split(c * K + k, y, x), set += split(c * K + k, y, x) != 0;
         REQUIRE(sum == scores(c, y, x));
@@ -44,6 +47,18 @@ TEMPLATE_TEST_CASE("the channels of a class sum to its scores", "[instance][prop
         REQUIRE(split(c * K + ids(y, x), y, x) == scores(c, y, x));
       }
   for (int const threads : {1, 3}) CHECK(separate(cpu{.threads = threads}, scores, ids, K) == split);
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("the channels of a class sum to its scores", "[instance][property]", support::backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const [C, H, W] = GENERATE(table<int, int, int>({{1, 1, 1}, {3, 1, 40}, {2, 90, 7}}));
+  int const K = GENERATE(1, 2, 9);
+  CAPTURE(C, H, W, K);
+  check_sums<TestType, float>(C, H, W, K);
+  check_sums<TestType, double>(C, H, W, K);
 }
 
 TEST_CASE("separate rejects what it documents", "[instance][errors]")
@@ -60,9 +75,14 @@ TEST_CASE("separate rejects what it documents", "[instance][errors]")
                         "separate: -1 ids");
 }
 
-TEST_CASE("separate: nothing to part", "[instance][errors]")
+TEMPLATE_LIST_TEST_CASE("separate: nothing to part", "[instance][errors]", support::backends)
 {
-  CHECK(separate(cpu{}, grid<float, 3>(0, 2, 2), grid<std::int32_t, 2>(2, 2), 3).size() == 0);
-  CHECK(separate(cpu{}, grid<float, 3>(2, 0, 2), grid<std::int32_t, 2>(0, 2), 0).size() == 0);
-  CHECK(separate(cpu{}, grid<float, 3>(2, 2, 0), grid<std::int32_t, 2>(2, 0), 4).shape()[0] == 8);
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const parted = [](grid<float, 3> const& scores, grid<std::int32_t, 2> const& ids, index_t K) {
+    return to::back(separate(TestType{}, to::there(scores), to::there(ids), K));
+  };
+  CHECK(parted(grid<float, 3>(0, 2, 2), grid<std::int32_t, 2>(2, 2), 3).size() == 0);
+  CHECK(parted(grid<float, 3>(2, 0, 2), grid<std::int32_t, 2>(0, 2), 0).size() == 0);
+  CHECK(parted(grid<float, 3>(2, 2, 0), grid<std::int32_t, 2>(2, 0), 4).shape()[0] == 8);
 }

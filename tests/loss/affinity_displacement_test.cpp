@@ -1,5 +1,6 @@
 #include <cambium/loss/affinity_displacement.hpp>
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
@@ -83,14 +84,21 @@ affinity_loss_values by_definition(batch const& d, int radius, bool inner)
 
 }  // namespace
 
-TEST_CASE("the loss is its definition", "[loss][reference]")
+TEMPLATE_LIST_TEST_CASE("the loss is its definition", "[loss][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [B, H, W] = GENERATE(table<int, int, int>({{1, 20, 30}, {3, 37, 21}, {2, 5, 60}}));
   int const radius = GENERATE(2, 3, 5, 10);
   bool const inner = GENERATE(true, false);
   CAPTURE(B, H, W, radius, inner);
   batch const d(B, H, W, 7);
-  auto const have = d.loss({radius, inner ? pair_sources::inner : pair_sources::all}).value;
+  affinity_loss_options const options{radius, inner ? pair_sources::inner : pair_sources::all};
+  auto const& logits = to::there(d.logits);
+  auto const& labels = to::there(d.labels);
+  auto const& field = to::there(d.field);
+  auto const have =
+      affinity_displacement_loss<float>(TestType{}, logits.view(), field.view(), labels.view(), options).value;
   auto const want = by_definition(d, radius, inner);
   for (int i = 0; i < 3; ++i) CHECK(have.pairs[i] == want.pairs[i]);
   CHECK(have.background == Approx(want.background).margin(1e-12));

@@ -1,5 +1,6 @@
 #include <cambium/loss/guided.hpp>
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 #include "support/slopes.hpp"
@@ -51,8 +52,10 @@ double focal(double p, double t)
 
 }  // namespace
 
-TEST_CASE("guided errors are their definition", "[loss][reference]")
+TEMPLATE_LIST_TEST_CASE("guided errors are their definition", "[loss][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [B, C, H, W] = GENERATE(table<int, int, int, int>({{1, 1, 1, 1}, {2, 3, 7, 5}, {1, 2, 40, 33}}));
   CAPTURE(B, C, H, W);
   batch<double> d(B, C, H, W, 4);
@@ -60,29 +63,39 @@ TEST_CASE("guided errors are their definition", "[loss][reference]")
   auto const [squares, guided] = by_definition(d, square);
   auto const [sizes, n] = by_definition(d, absolute);
   double const pixels = static_cast<double>(guided), values = pixels * C;
-  CHECK(guided_square_error(cpu{}, d.output, d.target, d.weight).value == Approx(squares / pixels));
-  CHECK(guided_absolute_error(cpu{}, d.output, d.target, d.weight).value == Approx(sizes / pixels));
+  CHECK(guided_square_error(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight)).value ==
+        Approx(squares / pixels));
+  CHECK(guided_absolute_error(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight)).value ==
+        Approx(sizes / pixels));
   guided_options const mean{.over = guided_mean::values};
-  CHECK(guided_square_error(cpu{}, d.output, d.target, d.weight, mean).value == Approx(squares / values));
-  CHECK(guided_absolute_error(cpu{}, d.output, d.target, d.weight, mean).value == Approx(sizes / values));
+  CHECK(guided_square_error(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight), mean).value ==
+        Approx(squares / values));
+  CHECK(guided_absolute_error(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight), mean).value ==
+        Approx(sizes / values));
   static_cast<void>(n);
 
   std::fill(d.weight.cells().begin(), d.weight.cells().end(), 1);
   double const all = static_cast<double>(B * C * H * W);
-  CHECK(mean_square_error(cpu{}, d.output, d.target).value == Approx(by_definition(d, square).first / all));
-  CHECK(mean_absolute_error(cpu{}, d.output, d.target).value == Approx(by_definition(d, absolute).first / all));
+  CHECK(mean_square_error(TestType{}, to::there(d.output), to::there(d.target)).value ==
+        Approx(by_definition(d, square).first / all));
+  CHECK(mean_absolute_error(TestType{}, to::there(d.output), to::there(d.target)).value ==
+        Approx(by_definition(d, absolute).first / all));
 }
 
-TEST_CASE("the focal loss is its definition", "[loss][reference]")
+TEMPLATE_LIST_TEST_CASE("the focal loss is its definition", "[loss][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   batch<double> d(2, 3, 6, 5, 7);
   auto const [sum, guided] = by_definition(d, focal);
   index_t positives = 0;
   for (double const t : d.target.cells()) positives += t == 1;
   REQUIRE(positives > 3);
-  CHECK(focal_loss(cpu{}, d.output, d.target, d.weight).value == Approx(sum / static_cast<double>(positives)));
+  CHECK(focal_loss(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight)).value ==
+        Approx(sum / static_cast<double>(positives)));
   for (double& t : d.target.cells()) t = std::min(t, 0.9);
-  CHECK(focal_loss(cpu{}, d.output, d.target, d.weight).value == Approx(by_definition(d, focal).first));
+  CHECK(focal_loss(TestType{}, to::there(d.output), to::there(d.target), to::there(d.weight)).value ==
+        Approx(by_definition(d, focal).first));
   static_cast<void>(guided);
 }
 

@@ -1,5 +1,6 @@
 #include <cambium/loss/hard_pixels.hpp>
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 #include "support/slopes.hpp"

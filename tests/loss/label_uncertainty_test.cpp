@@ -1,5 +1,6 @@
 #include <cambium/loss/label_uncertainty.hpp>
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

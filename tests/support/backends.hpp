@@ -7,11 +7,24 @@
 
 #include "support/catch.hpp"
 
+#include <cstdlib>
+#include <string>
 #include <tuple>
+#include <type_traits>
 
 #if defined(__CUDACC__)
 #include <cambium/grid/copy.cuh>
 #include <cambium/grid/grid.cuh>
+#endif
+
+#if defined(__CUDACC__)
+namespace support {
+/// The gpu's algorithms on cores: every door but for the cpu's own schedules, under the cpu's loops and primitives.
+/// What it cannot show is what only a launch can: streams, blocks, shared memory.
+struct by_rules : cambium::cpu {};
+}  // namespace support
+template <>
+inline constexpr bool cambium::reaches_v<support::by_rules, cambium::host> = true;
 #endif
 
 namespace support {
@@ -35,11 +48,24 @@ struct carry<cambium::cpu> {
 };
 
 #if defined(__CUDACC__)
+/// CTest asks for the cores' half and the card's half of these tests by themselves: CAMBIUM_TESTS_ON=cores, =card.
+inline bool left_out(char const* half)
+{
+  char const* const wanted = std::getenv("CAMBIUM_TESTS_ON");
+  return wanted != nullptr && std::string(wanted) != half;
+}
+
+template <>
+struct carry<by_rules> : carry<cambium::cpu> {
+  static bool usable() { return !left_out("cores"); }
+};
+
 template <>
 struct carry<cambium::gpu> {
   /// False, and said so, on a machine without a device: the test was compiled and is not run.
   static bool usable()
   {
+    if (left_out("card")) return false;
     if (cambium::device_count() > 0) return true;
     WARN("no CUDA device: compiled, not run");
     return false;
@@ -55,10 +81,20 @@ struct carry<cambium::gpu> {
     return cambium::to_host(cambium::gpu{}, g);
   }
 };
-using backends = std::tuple<cambium::cpu, cambium::gpu>;
+using backends = std::tuple<by_rules, cambium::gpu>;
 #else
 using backends = std::tuple<cambium::cpu>;
 #endif
+
+/// A copy of a grid where P can reach it, to be written on.
+template <class P, class T, int R>
+auto copied(cambium::grid<T, R> const& g)
+{
+  if constexpr (std::is_same_v<typename P::memory, cambium::host>)
+    return cambium::grid<T, R>(g);
+  else
+    return carry<P>::there(g);
+}
 
 /// A transition where P can reach it.
 template <class P, class T>

@@ -16,10 +16,10 @@
 namespace cambium {
 
 /// One output of a network: maps of all classes at one scale, of the image or of its mirror image.
-template <class T>
+template <class T, class Space = host>
 struct scaled_maps {
-  stack_view<T const> maps;  ///< [C,h,w]
-  bool mirrored = false;     ///< read columns from the right
+  stack_view<T const, Space> maps;  ///< [C,h,w]
+  bool mirrored = false;            ///< read columns from the right
 };
 
 /// Sum maps of several scales at one size, each resized bilinearly.
@@ -78,11 +78,11 @@ template <class T>
 }
 
 /// Both outputs of IRNet's CAM step.
-template <class T>
+template <class T, class Space = host>
 struct cams {
   std::vector<std::int32_t> keys;  ///< class of each channel, 0-based
-  grid<T, 3> strided;              ///< [C,h,w], h = (H-1)/4 + 1: what the walk takes
-  grid<T, 3> full;                 ///< [C,H,W]: what label mining takes
+  grid<T, 3, Space> strided;       ///< [C,h,w], h = (H-1)/4 + 1: what the walk takes
+  grid<T, 3, Space> full;          ///< [C,H,W]: what label mining takes
 };
 
 /// From network outputs at several scales to the CAMs of the classes present.

@@ -186,10 +186,12 @@ void expects_scores(cpu const& where, stack_view<T const> const& scores, char co
 }
 
 /// The most probable class of each cell, and how probable it is.
-struct class_decision {
-  grid<std::int32_t, 2> label;  ///< [H,W] channel
-  grid<float, 2> probability;   ///< [H,W] of that channel
+template <class Space>
+struct class_decision_in {
+  grid<std::int32_t, 2, Space> label;  ///< [H,W] channel
+  grid<float, 2, Space> probability;   ///< [H,W] of that channel
 };
+using class_decision = class_decision_in<host>;
 
 /// Decide for one class a cell, by the softmax of a network's scores.
 ///

@@ -225,7 +225,7 @@ template <execution_policy P, stack_like A>
           "; it must be positive and finite");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, T(0), T(1), "make_transition: affinity", "a value in [0,1]");
-  transition<T, S> out{edges, grid<T, 3, S>({edges.size, H, W}, {}), grid<T, 2, S>({H, W}, {})};
+  transition<T, S> out{edges, make_grid<T>(where, {index_t{edges.size}, H, W}), make_grid<T>(where, {H, W})};
   make_transition_on(where, stack_view<T const, S>(in), power<T>::of(options.beta), out);
   return out;
 }

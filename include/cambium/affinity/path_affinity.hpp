@@ -165,7 +165,7 @@ template <execution_policy P, image_like B>
 {
   static_assert(path_affinity_runs<P, path_affinity_edge<value_of<B, 2>, typename P::memory>>());
   auto const in = as_view<2>(boundary, "path_affinity: boundary");
-  grid<value_of<B, 2>, 3, typename P::memory> out({edges.size, in.extent[0], in.extent[1]}, {});
+  auto out = make_grid<value_of<B, 2>>(where, {index_t{edges.size}, in.extent[0], in.extent[1]});
   path_affinity_into(where, in, edges, out);
   return out;
 }

@@ -22,9 +22,9 @@
 namespace cambium {
 
 /// A label for every cell: 0 outside, 1..count in raster order of each component's first cell.
-template <class Label = std::int32_t>
+template <class Label = std::int32_t, class Space = host>
 struct components {
-  grid<Label, 2> label;
+  grid<Label, 2, Space> label;
   index_t count = 0;
 };
 
@@ -398,12 +398,12 @@ template <class Label = std::int32_t, class Inside, class Join>
 }
 
 /// A join predicate: two cells belong together while neither lies on a boundary.
-template <class T>
+template <class T, class Space = host>
 struct below_boundary {
-  image_view<T const> boundary;  ///< [H,W]
+  image_view<T const, Space> boundary;  ///< [H,W]
   T threshold;
 
-  bool operator()(index_t y, index_t x, index_t ny, index_t nx) const
+  CAMBIUM_HD bool operator()(index_t y, index_t x, index_t ny, index_t nx) const
   {
     return boundary(y, x) < threshold && boundary(ny, nx) < threshold;
   }

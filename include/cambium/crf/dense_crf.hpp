@@ -67,6 +67,45 @@ inline std::vector<pairwise> standard()
 }
 }  // namespace crf_preset
 
+/// Throws unless the kernels can be built on an image of so many bands.
+inline void check_kernels(std::vector<pairwise> const& kernels, index_t bands)
+{
+  for (auto const& k : kernels) {
+    auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
+    expects(sxy > 0 && std::isfinite(sxy), "dense_crf: sxy is ", k.sxy, "; it must be positive and finite, as a float");
+    expects(srgb >= 0 && std::isfinite(srgb) && (srgb > 0 || k.srgb == 0), "dense_crf: srgb is ", k.srgb,
+            "; it must be >= 0 and finite, as a float");
+    expects(k.srgb == 0 || bands <= 6, "dense_crf: the image has ", bands, " bands; at most 6 enter a kernel");
+    for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
+  }
+}
+
+/// Throws unless every label that takes part is one of 0..all-1, and named once.
+inline void check_present(std::vector<index_t> const& present, index_t all)
+{
+  std::vector<bool> seen(static_cast<std::size_t>(all), false);
+  for (index_t const l : present) {
+    expects(0 <= l && l < all, "dense_crf: label ", l, " takes part but there are ", all);
+    expects(!seen[static_cast<std::size_t>(l)], "dense_crf: label ", l, " is named twice");
+    seen[static_cast<std::size_t>(l)] = true;
+  }
+}
+
+/// Throws unless the weights fit so many labels, and tables are symmetric.
+inline void check_compatibilities(std::vector<pairwise> const& kernels, index_t all)
+{
+  for (auto const& k : kernels) {
+    auto const n = static_cast<index_t>(k.compat.weight.size());
+    expects(k.compat.matrix ? n == all * all : n == 1 || n == all, "dense_crf: compat has ", n,
+            " weights but there are ", all, " labels");
+    for (index_t l = 0; k.compat.matrix && l < all; ++l)
+      for (index_t m = 0; m < l; ++m)
+        expects(k.compat.weight[static_cast<std::size_t>(l * all + m)] ==
+                    k.compat.weight[static_cast<std::size_t>(m * all + l)],
+                "dense_crf: compat(", l, ",", m, ") is not compat(", m, ",", l, ")");
+  }
+}
+
 /// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
 struct mean_field {
   extent2 size;
@@ -177,15 +216,7 @@ class dense_crf {
     parts_ = {N};
     most_bytes_ = options.most_bytes;
     if constexpr (std::is_floating_point_v<value_of<I, 3>>) expects_float(where, in, "dense_crf: image");
-    for (auto const& k : kernels_) {
-      auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
-      expects(sxy > 0 && std::isfinite(sxy), "dense_crf: sxy is ", k.sxy,
-              "; it must be positive and finite, as a float");
-      expects(srgb >= 0 && std::isfinite(srgb) && (srgb > 0 || k.srgb == 0), "dense_crf: srgb is ", k.srgb,
-              "; it must be >= 0 and finite, as a float");
-      expects(k.srgb == 0 || bands <= 6, "dense_crf: the image has ", bands, " bands; at most 6 enter a kernel");
-      for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
-    }
+    check_kernels(kernels_, bands);
     bands_ = bands;
     expects_room(2);
     for (auto const& k : kernels_) {
@@ -243,27 +274,13 @@ class dense_crf {
       present.resize(static_cast<std::size_t>(all));
       std::iota(present.begin(), present.end(), index_t{0});
     }
-    std::vector<bool> seen(static_cast<std::size_t>(all), false);
-    for (index_t const l : present) {
-      expects(0 <= l && l < all, "dense_crf: label ", l, " takes part but there are ", all);
-      expects(!seen[static_cast<std::size_t>(l)], "dense_crf: label ", l, " is named twice");
-      seen[static_cast<std::size_t>(l)] = true;
-    }
+    check_present(present, all);
     index_t const L = static_cast<index_t>(present.size());
     expects(all >= 1 && in.extent[1] == size_.height && in.extent[2] == size_.width, "dense_crf: unary is ", in,
             " but the image is ", size_.height, " x ", size_.width);
     expects_float(where, in, "dense_crf: unary");
     expects_room(L);
-    for (auto const& k : kernels_) {
-      auto const n = static_cast<index_t>(k.compat.weight.size());
-      expects(k.compat.matrix ? n == all * all : n == 1 || n == all, "dense_crf: compat has ", n,
-              " weights but there are ", all, " labels");
-      for (index_t l = 0; k.compat.matrix && l < all; ++l)
-        for (index_t m = 0; m < l; ++m)
-          expects(k.compat.weight[static_cast<std::size_t>(l * all + m)] ==
-                      k.compat.weight[static_cast<std::size_t>(m * all + l)],
-                  "dense_crf: compat(", l, ",", m, ") is not compat(", m, ",", l, ")");
-    }
+    check_compatibilities(kernels_, all);
     mean_field field;
     field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
     field.ids = std::move(present);

@@ -1,6 +1,7 @@
 #pragma once
 // Gaussian filtering of values that lie anywhere in a space of 1 to 8 dimensions.
 
+#include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/simd.hpp>
@@ -175,6 +176,51 @@ struct key_digits {
   double limit = 1;  ///< keys are below this
 };
 
+/// What feature i of D is multiplied by on its way into the lattice.
+CAMBIUM_HD inline float lattice_scale(int D, int i)
+{
+  float const deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>((i + 2) * (i + 1))) * deviation);
+}
+
+/// Bounds every coordinate that a corner or its neighbour can have, from the least and the most of each feature. `reach`
+/// is how far from 0 coordinates lie; a lattice holds them below 2^21, and keys below 2^126.
+CAMBIUM_HD inline key_digits bound_coordinates(int D, float const* least_feature, float const* most_feature,
+                                               double (&reach)[8])
+{
+  double low[8]{}, high[8]{};
+  for (int k = 0; k < D; ++k) {
+    low[k] = static_cast<double>(least_feature[k]) * static_cast<double>(lattice_scale(D, k));
+    high[k] = static_cast<double>(most_feature[k]) * static_cast<double>(lattice_scale(D, k));
+  }
+  key_digits digits{};
+  for (int j = 0; j < D; ++j) {
+    double least = 0, most = 0;
+    for (int k = j; k < D; ++k) least += low[k], most += high[k];
+    if (j > 0) least -= j * high[j - 1], most -= j * low[j - 1];
+    reach[j] = std::abs(least) < std::abs(most) ? std::abs(most) : std::abs(least);
+    digits.lowest[j] = std::floor(least) - 4 * (D + 1);
+    digits.stride[j] = digits.limit;
+    digits.limit *= std::ceil(most) + 4 * (D + 1) - digits.lowest[j] + 1;
+  }
+  digits.stride[D] = 0;
+  return digits;
+}
+
+/// As bound_coordinates; throws where a lattice does not hold them.
+inline key_digits lay_out_lattice_keys(int D, float const* least_feature, float const* most_feature)
+{
+  double reach[8]{};
+  key_digits const digits = bound_coordinates(D, least_feature, most_feature, reach);
+  for (int j = 0; j < D; ++j) {
+    double const scale = static_cast<double>(lattice_scale(D, j));
+    expects(reach[j] < 0x1p21, "permutohedral: feature ", j, " reaches ", reach[j] / scale,
+            " standard deviations; the lattice holds about ", std::floor(0x1p21 / scale));
+  }
+  expects(digits.limit < 0x1p126, "permutohedral: the features span too large a space for one lattice");
+  return digits;
+}
+
 struct lattice_options {
   bool pad = false;  ///< the package's quirk: where N is no multiple of 4, lattice points of positions at 0 take part
 };
@@ -186,12 +232,12 @@ struct lattice_parts {
 
   index_t positions = 0;
 
-  index_t count() const { return std::max<index_t>(1, (positions + size / 2) / size); }
+  CAMBIUM_HD index_t count() const { return positions < size / 2 ? 1 : (positions + size / 2) / size; }
   /// Positions begin(part) .. begin(part + 1) - 1 are a part; all but the last end on a granule.
-  index_t begin(index_t part) const
+  CAMBIUM_HD index_t begin(index_t part) const
   {
-    index_t const granules = (positions + granule - 1) / granule;
-    return std::min(positions, granules * part / count() * granule);
+    index_t const granules = (positions + granule - 1) / granule, first = granules * part / count() * granule;
+    return first < positions ? first : positions;
   }
 };
 
@@ -282,42 +328,18 @@ class permutohedral {
  private:
   __extension__ typedef __int128 wide_key;
 
-  float scale(int i) const
-  {
-    float const deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (dimension_ + 1));
-    return static_cast<float>(1.0 / std::sqrt(static_cast<double>((i + 2) * (i + 1))) * deviation);
-  }
+  float scale(int i) const { return lattice_scale(dimension_, i); }
 
-  /// Bounds every coordinate that a corner or its neighbour can have.
   key_digits lay_out_keys(view<float const, 2> const& in, bool origin) const
   {
-    int const D = dimension_;
-    double low[8]{}, high[8]{};
-    for (int k = 0; k < D; ++k) {
-      float least = 0, most = 0;
+    float least[8]{}, most[8]{};
+    for (int k = 0; k < dimension_; ++k)
       for (index_t i = 0; i < positions(); ++i) {
         float const v = in(k, i);
-        if (i == 0 && !origin) least = most = v;
-        least = std::min(least, v), most = std::max(most, v);
+        if (i == 0 && !origin) least[k] = most[k] = v;
+        least[k] = std::min(least[k], v), most[k] = std::max(most[k], v);
       }
-      low[k] = static_cast<double>(least) * static_cast<double>(scale(k));
-      high[k] = static_cast<double>(most) * static_cast<double>(scale(k));
-    }
-    key_digits digits{};
-    for (int j = 0; j < D; ++j) {
-      double least = 0, most = 0;
-      for (int k = j; k < D; ++k) least += low[k], most += high[k];
-      if (j > 0) least -= j * high[j - 1], most -= j * low[j - 1];
-      double const reach = std::max(std::abs(least), std::abs(most));
-      expects(reach < 0x1p21, "permutohedral: feature ", j, " reaches ", reach / static_cast<double>(scale(j)),
-              " standard deviations; the lattice holds about ", std::floor(0x1p21 / static_cast<double>(scale(j))));
-      digits.lowest[j] = std::floor(least) - 4 * (D + 1);
-      digits.stride[j] = digits.limit;
-      digits.limit *= std::ceil(most) + 4 * (D + 1) - digits.lowest[j] + 1;
-    }
-    digits.stride[D] = 0;
-    expects(digits.limit < 0x1p126, "permutohedral: the features span too large a space for one lattice");
-    return digits;
+    return lay_out_lattice_keys(dimension_, least, most);
   }
 
   template <int D, class Key>

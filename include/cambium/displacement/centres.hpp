@@ -57,12 +57,19 @@ inline void expects_centres(region_centres const& centres, char const* who)
   expects_divided(centres.first, static_cast<index_t>(centres.at.size()), who);
 }
 
+/// Throws unless an offset field [2,H,W] lies over this map. `who` begins the message.
+template <class T, class U, class S>
+void expects_offset_over(stack_view<T, S> const& offset, image_view<U, S> const& map, char const* who)
+{
+  expects(offset.extent[0] == 2 && offset.extent[1] == map.extent[0] && offset.extent[2] == map.extent[1], who,
+          ": offsets are ", offset, " over a map of ", map);
+}
+
 /// Throws unless an offset field [2,H,W] lies over this map and is finite. `who` begins the messages.
 template <class T, class U>
 void expects_offset(cpu const& where, stack_view<T> const& offset, image_view<U> const& map, char const* who)
 {
-  expects(offset.extent[0] == 2 && offset.extent[1] == map.extent[0] && offset.extent[2] == map.extent[1], who,
-          ": offsets are ", offset, " over a map of ", map);
+  expects_offset_over(offset, map, who);
   expects_finite(where, offset, who);
 }
 
@@ -71,6 +78,17 @@ struct centre_options {
   index_t kernel = 41;     ///< [cells] side of the window that a centre must dominate in its region; odd
   plateau plateaus = plateau::every_cell;
 };
+
+/// Throws unless centres can be looked for in maps of these shapes.
+template <class T, class S>
+void expects_findable(image_view<T, S> const& heat, image_view<std::int32_t const, S> const& region, index_t count,
+                      centre_options const& options)
+{
+  expects(same_shape(heat, region), "find_centres: response is ", heat, " but regions are ", region);
+  expects_window(options.kernel, "find_centres");
+  expects(!std::isnan(options.threshold), "find_centres: threshold is nan");
+  expects(count >= 0, "find_centres: count is ", count);
+}
 
 /// Find the local maxima of a centre map, in each region by itself.
 ///
@@ -96,11 +114,8 @@ template <image_like X, image_like R>
   using T = value_of<X, 2>;
   auto const heat = as_view<2>(response, "find_centres: response");
   image_view<std::int32_t const> const region = as_view<2>(regions, "find_centres: regions");
-  expects(same_shape(heat, region), "find_centres: response is ", heat, " but regions are ", region);
-  expects_window(options.kernel, "find_centres");
-  expects(!std::isnan(options.threshold), "find_centres: threshold is nan");
+  expects_findable(heat, region, count, options);
   expects_finite(where, heat, "find_centres: response");
-  expects(count >= 0, "find_centres: count is ", count);
   expects_labels(region, count, "find_centres: region");
   T const above = std::max(T(0), static_cast<T>(options.threshold));
   local_maximum<T> const here{heat, region, options.kernel / 2};
@@ -164,6 +179,17 @@ struct disc_options {
   bool outside = true;   ///< the rest of the map counts as one more disc, the first: the original
 };
 
+/// Throws unless discs can be looked for in maps of these shapes.
+template <class L, class S>
+void expects_discs(image_view<L, S> const& label, index_t N, image_view<std::int32_t const, S> const& region,
+                   index_t count, disc_options const& options)
+{
+  expects(same_shape(label, region), "disc_centres: weak is ", label, " but regions are ", region);
+  expects(!std::isnan(options.tolerance), "disc_centres: tolerance is nan");
+  expects(count >= 0, "disc_centres: count is ", count);
+  expects(N >= 0, "disc_centres: N is ", N);
+}
+
 /// Take weak places of the size of a disc for centres.
 ///
 /// @param where    cpu
@@ -186,11 +212,8 @@ template <image_like L, image_like R>
 {
   auto const label = as_view<2>(weak, "disc_centres: weak");
   image_view<std::int32_t const> const region = as_view<2>(regions, "disc_centres: regions");
-  expects(same_shape(label, region), "disc_centres: weak is ", label, " but regions are ", region);
-  expects(!std::isnan(options.tolerance), "disc_centres: tolerance is nan");
-  expects(count >= 0, "disc_centres: count is ", count);
+  expects_discs(label, N, region, count, options);
   expects_labels(region, count, "disc_centres: region");
-  expects(N >= 0, "disc_centres: N is ", N);
   expects_labels(label, N, "disc_centres: weak");
   struct sums {
     index_t area = 0, y = 0, x = 0, region = 0;
@@ -234,6 +257,17 @@ struct join_options {
       false;  ///< a region without any centre gets one, where its response is largest; val_ignore = False
 };
 
+/// Throws unless lists of so many regions can be joined over maps of these shapes.
+template <class T, class S>
+void expects_joinable(index_t count, index_t further, image_view<std::int32_t const, S> const& region,
+                      join_options const& options, image_view<T, S> const& heat)
+{
+  expects(further == count, "join_centres: centres of ", count, " and of ", further, " regions");
+  expects(same_shape(heat, region), "join_centres: response is ", heat, " but regions are ", region);
+  expects(options.apart >= 0 && options.relative >= 0 && !std::isnan(options.least), "join_centres: apart is ",
+          options.apart, ", relative ", options.relative, ", least ", options.least);
+}
+
 /// Add further centres to those found in the centre map, where they are far from them.
 ///
 /// Further centres of one region are not compared with each other. The response becomes 1 where one is added.
@@ -262,10 +296,7 @@ template <image_like R, image_like X>
   expects_centres(found, "join_centres: found");
   expects_centres(further, "join_centres: further");
   index_t const count = found.regions(), H = region.extent[0], W = region.extent[1];
-  expects(further.regions() == count, "join_centres: centres of ", count, " and of ", further.regions(), " regions");
-  expects(same_shape(heat, region), "join_centres: response is ", heat, " but regions are ", region);
-  expects(options.apart >= 0 && options.relative >= 0 && !std::isnan(options.least), "join_centres: apart is ",
-          options.apart, ", relative ", options.relative, ", least ", options.least);
+  expects_joinable(count, further.regions(), region, options, heat);
   expects_labels(region, count, "join_centres: region");
   for (auto const* const list : {&found, &further})
     for (point const& p : list->at)
@@ -341,10 +372,10 @@ struct nearest_centre {
   float const* cx;
   index_t count;
 
-  [[gnu::always_inline]] index_t operator()(float y, float x) const
+  [[gnu::always_inline]] CAMBIUM_HD index_t operator()(float y, float x) const
   {
     index_t best = 0;
-    float least = std::numeric_limits<float>::infinity(), root = least;
+    float least = far, root = far;
     for (index_t k = 0; k < count; ++k) {
       float const dy = cy[k] - y, dx = cx[k] - x, square = std::fma(dx, dx, dy * dy);
       if (!(square < least)) continue;
@@ -353,6 +384,9 @@ struct nearest_centre {
     }
     return best;
   }
+
+ private:
+  static constexpr float far = std::numeric_limits<float>::infinity();
 };
 
 /// Lets the cells of some rows vote.

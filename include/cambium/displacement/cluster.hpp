@@ -2,7 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
-#include <cambium/exec/simd.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
 
@@ -14,11 +14,17 @@ namespace cambium {
 
 /// The rule: is a displacement shorter than the threshold? Its squares are rounded before they are summed.
 template <class T>
-[[gnu::always_inline]] inline bool is_weak(T dy, T dx, T threshold)
+[[gnu::always_inline]] CAMBIUM_HD inline bool is_weak(T dy, T dx, T threshold)
 {
-  T down = dy * dy, right = dx * dx;
-  pin(down), pin(right);
-  return std::sqrt(right + down) < threshold;
+  return std::sqrt(rounded_product(dx, dx) + rounded_product(dy, dy)) < threshold;
+}
+
+/// Throws unless a field of this shape can be compared with the threshold.
+template <class T, class S>
+void expects_weak_field(stack_view<T, S> const& field, double threshold)
+{
+  expects(field.extent[0] == 2, "weak_field: displacement is ", field, " instead of [2,H,W]");
+  expects(threshold > 0, "weak_field: threshold is ", threshold);
 }
 
 /// Mark the cells where a displacement field is weak: the surroundings of its centroids.
@@ -39,8 +45,7 @@ template <stack_like D>
 {
   using T = value_of<D, 3>;
   auto const field = as_view<3>(displacement, "weak_field: displacement");
-  expects(field.extent[0] == 2, "weak_field: displacement is ", field, " instead of [2,H,W]");
-  expects(threshold > 0, "weak_field: threshold is ", threshold);
+  expects_weak_field(field, threshold);
   expects_finite(where, field, "weak_field: displacement");
   auto out = make_grid<std::uint8_t>({field.extent[1], field.extent[2]});
   for_each_share(where, field.extent[1], 32, [&](index_t begin, index_t end) {
@@ -71,10 +76,20 @@ template <stack_like X>
 }
 
 /// Which instance each cell belongs to. Ids 0..count-1 without gaps.
-struct instance_map {
-  grid<std::int32_t, 2> id;
-  index_t count = 0;
+template <class Space>
+struct instance_map_in {
+  grid<std::int32_t, 2, Space> id;
+  index_t count = 0;  ///< known on the host
 };
+using instance_map = instance_map_in<host>;
+
+/// Throws unless there is a centroid for every cell of the regions.
+template <class R, class C, class S>
+void expects_centroids(image_view<R, S> const& region, stack_view<C, S> const& centroid)
+{
+  expects(centroid.extent[0] == 2 && centroid.extent[1] == region.extent[0] && centroid.extent[2] == region.extent[1],
+          "cluster: regions are ", region, " but centroids are ", centroid);
+}
 
 /// Group cells whose centroids fall into the same weak region.
 ///
@@ -97,8 +112,7 @@ template <image_like R, stack_like C>
   auto const region = as_view<2>(regions, "cluster: regions");
   auto const centroid = as_view<3>(centroids, "cluster: centroids");
   index_t const H = region.extent[0], W = region.extent[1];
-  expects(centroid.extent[0] == 2 && centroid.extent[1] == H && centroid.extent[2] == W, "cluster: regions are ",
-          region, " but centroids are ", centroid);
+  expects_centroids(region, centroid);
   index_t most = 0;
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {

@@ -61,10 +61,24 @@ struct trace_step {
 };
 
 /// The field with both components of a cell side by side, so that maps of one size are traced without allocation.
+template <class T, class Space = host>
+struct trace_scratch;
 template <class T>
-struct trace_scratch {
+struct trace_scratch<T, host> {
   cells_t<T> beside;
 };
+
+/// Throws unless a field of this shape can be traced into `out`.
+template <class T, class U, class S>
+void expects_traceable(stack_view<T, S> const& field, trace_options options, stack_view<U, S> const& out)
+{
+  index_t const H = field.extent[1], W = field.extent[2];
+  expects(field.extent[0] == 2, "trace: displacement is ", field, " instead of [2,H,W]");
+  expects(same_shape(field, out), "trace: displacement is ", field, " but out is ", out);
+  expects(options.iterations >= 0, "trace: iterations is ", options.iterations);
+  expects(H <= (index_t{1} << 24) && W <= (index_t{1} << 24), "trace: ", field, " is larger than 2^24 along an axis");
+  expects(!overlap(field, out), "trace: displacement and out overlap");
+}
 
 /// Follow a displacement field until it no longer moves anything: where does each cell end?
 ///
@@ -94,11 +108,7 @@ void trace_into(cpu const& where, D const& displacement, trace_options options, 
   auto const to = as_view<3>(out, "trace: out");
   static_assert(std::is_same_v<T, value_of<O, 3>>, "trace: displacement and out hold different types");
   index_t const H = field.extent[1], W = field.extent[2];
-  expects(field.extent[0] == 2, "trace: displacement is ", field, " instead of [2,H,W]");
-  expects(same_shape(field, to), "trace: displacement is ", field, " but out is ", to);
-  expects(options.iterations >= 0, "trace: iterations is ", options.iterations);
-  expects(H <= (index_t{1} << 24) && W <= (index_t{1} << 24), "trace: ", field, " is larger than 2^24 along an axis");
-  expects(!overlap(field, to), "trace: displacement and out overlap");
+  expects_traceable(field, options, to);
   expects_finite(where, field, "trace: displacement");
 
   cells_t<T>& beside = scratch.beside;

@@ -1,5 +1,5 @@
 #pragma once
-// The CPU loop over cells. Its GPU sibling is for_each_cell.cuh.
+// The CPU loops over cells. Their GPU siblings are in for_each_cell.cuh.
 
 #include <cambium/core/index.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -16,6 +16,15 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
   for_each_share(where, channels * height, 1, [&](index_t first, index_t last) {
     for (index_t row = first; row < last; ++row)
       for (index_t x = 0; x < width; ++x) rule(row / height, row % height, x);
+  });
+}
+
+/// Call rule(i) once for each of 0..count-1, in no promised order. As for_each_cell.
+template <class Rule>
+void for_each_index(cpu const& where, index_t count, Rule const& rule)
+{
+  for_each_share(where, count, 4096, [&](index_t first, index_t last) {
+    for (index_t i = first; i < last; ++i) rule(i);
   });
 }
 

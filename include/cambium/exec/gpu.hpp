@@ -6,24 +6,103 @@
 
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <string>
 
 namespace cambium {
-
-/// Run on the current CUDA device, ordered after prior work on `stream`.
-struct gpu {
-  using memory = device;
-  cudaStream_t stream = nullptr;  ///< not owned; must outlive the enqueued work
-};
-
-template <>
-inline constexpr bool reaches_v<gpu, device> = true;
 
 /// Throws gpu_error("what: the runtime's text") unless the call succeeded.
 inline void throw_if_failed(cudaError_t code, char const* what)
 {
   if (code != cudaSuccess) throw gpu_error(std::string(what) + ": " + cudaGetErrorString(code));
 }
+
+/// Where device memory comes from. Derive from it to use a pool of your own, for example a network's.
+class device_resource {
+ public:
+  virtual ~device_resource() = default;
+  /// @return memory that work enqueued on `stream` from now on may use; aligned to 256 bytes
+  /// @throws gpu_error
+  virtual void* allocate(std::size_t bytes, cudaStream_t stream) = 0;
+  /// The memory may be used again once what is enqueued on `stream` has passed.
+  virtual void release(void* memory, std::size_t bytes, cudaStream_t stream) noexcept = 0;
+};
+
+/// The device's own pool, ordered by the stream: neither call waits for the device.
+class stream_ordered_resource final : public device_resource {
+ public:
+  void* allocate(std::size_t bytes, cudaStream_t stream) override
+  {
+    void* out = nullptr;
+    throw_if_failed(cudaMallocAsync(&out, bytes, stream), "device allocation");
+    return out;
+  }
+  void release(void* memory, std::size_t, cudaStream_t stream) noexcept override { cudaFreeAsync(memory, stream); }
+};
+
+/// What a policy without a resource of its own uses.
+inline device_resource& default_resource()
+{
+  static stream_ordered_resource resource;
+  return resource;
+}
+
+/// Run on the current CUDA device, ordered after prior work on `stream`.
+struct gpu {
+  using memory = device;
+  cudaStream_t stream = nullptr;        ///< not owned; must outlive the enqueued work and the grids made with it
+  device_resource* resource = nullptr;  ///< not owned, may be null: default_resource()
+};
+
+template <>
+inline constexpr bool reaches_v<gpu, device> = true;
+
+/// Bytes of device memory, given back on the stream they came from.
+class device_bytes {
+ public:
+  device_bytes() = default;
+  device_bytes(gpu const& where, std::size_t size) : where_(where), size_(size)
+  {
+    if (size > 0) first_ = resource().allocate(size, where.stream);
+  }
+  device_bytes(device_bytes&& other) noexcept { swap(other); }
+  device_bytes& operator=(device_bytes&& other) noexcept
+  {
+    device_bytes moved(static_cast<device_bytes&&>(other));
+    swap(moved);
+    return *this;
+  }
+  device_bytes(device_bytes const&) = delete;
+  device_bytes& operator=(device_bytes const&) = delete;
+  ~device_bytes()
+  {
+    if (first_ != nullptr) resource().release(first_, size_, where_.stream);
+  }
+
+  [[nodiscard]] void* data() const { return first_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+  /// Makes it at least so large; what it held is lost if it grows.
+  void reserve(gpu const& where, std::size_t size)
+  {
+    if (size > size_) *this = device_bytes(where, size);
+  }
+
+ private:
+  device_resource& resource() const { return where_.resource != nullptr ? *where_.resource : default_resource(); }
+  void swap(device_bytes& other) noexcept
+  {
+    auto const where = where_;
+    auto* const first = first_;
+    auto const size = size_;
+    where_ = other.where_, first_ = other.first_, size_ = other.size_;
+    other.where_ = where, other.first_ = first, other.size_ = size;
+  }
+
+  gpu where_{};
+  void* first_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 /// How many CUDA devices are usable. 0 without a driver (cudaErrorInsufficientDriver) or without a card.
 inline int device_count() noexcept

@@ -28,7 +28,7 @@ void copy(gpu const& where, view<T, Rank, From> const& from, view<U, Rank, To> c
 template <class T, int Rank>
 [[nodiscard]] grid<T, Rank, device> to_device(gpu const& where, grid<T, Rank> const& from)
 {
-  auto to = grid_like<T, device>(from.view());
+  auto to = make_grid<T>(where, from.view().extent);
   copy(where, from.view(), to.view());
   throw_if_failed(cudaStreamSynchronize(where.stream), "to_device");
   return to;

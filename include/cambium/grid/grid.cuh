@@ -4,11 +4,14 @@
 #include <cambium/exec/gpu.hpp>
 #include <cambium/grid/grid.hpp>
 
-#include <memory>
 #include <utility>
 
 namespace cambium {
 
+/// Cells in device memory. Move only: copying device memory is said aloud, with copy().
+///
+/// The memory is taken and given back in the order of the policy's stream, without waiting for the device; a grid that
+/// is used on another stream must outlive that use.
 template <class T, int Rank>
 class grid<T, Rank, device> {
  public:
@@ -18,16 +21,12 @@ class grid<T, Rank, device> {
 
   /// Cells hold no value; fill them with copy() or a stage.
   struct uninitialised {};
-  grid(index_t const (&extents)[Rank], uninitialised)
+  grid(gpu const& where, index_t const (&extents)[Rank])
+      : cells_(where, static_cast<std::size_t>(cell_count(extents)) * sizeof(T)),
+        window_(static_cast<T*>(cells_.data()), extents)
   {
-    index_t const n = cell_count(extents);
-    T* first = nullptr;
-    if (n > 0)
-      throw_if_failed(cudaMalloc(reinterpret_cast<void**>(&first), static_cast<std::size_t>(n) * sizeof(T)),
-                      "grid: device allocation");
-    cells_.reset(first);
-    window_ = {first, extents};
   }
+  grid(index_t const (&extents)[Rank], uninitialised) : grid(gpu{}, extents) {}
 
   grid(grid&& other) noexcept : cells_(std::move(other.cells_)), window_(std::exchange(other.window_, {})) {}
   grid& operator=(grid&& other) noexcept
@@ -40,20 +39,18 @@ class grid<T, Rank, device> {
   /// Unlike on the host, the cells hold no value yet.
   template <std::convertible_to<index_t>... N>
     requires(sizeof...(N) == Rank)
-  explicit grid(N... extents) : grid({static_cast<index_t>(extents)...}, uninitialised{})
+  explicit grid(N... extents) : grid(gpu{}, {static_cast<index_t>(extents)...})
   {
   }
 
+  index_t size() const { return window_.size(); }
   cambium::view<T, Rank, device> view() { return window_; }
   cambium::view<T const, Rank, device> view() const { return window_; }
   operator cambium::view<T, Rank, device>() { return window_; }
   operator cambium::view<T const, Rank, device>() const { return window_; }
 
  private:
-  struct release {
-    void operator()(T* p) const noexcept { cudaFree(p); }
-  };
-  std::unique_ptr<T, release> cells_;  // move only: copying device memory is said aloud, with copy()
+  device_bytes cells_;
   cambium::view<T, Rank, device> window_;
 };
 
@@ -66,6 +63,13 @@ template <int Rank, class T>
 view<T const, Rank, device> as_view(grid<T, Rank, device> const& g, char const* = "")
 {
   return g.view();
+}
+
+/// A device grid of these extents whose cells hold no value yet.
+template <class T, int Rank>
+grid<T, Rank, device> make_grid(gpu const& where, index_t const (&extents)[Rank])
+{
+  return {where, extents};
 }
 
 }  // namespace cambium

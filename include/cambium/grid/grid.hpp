@@ -3,6 +3,7 @@
 #include <cambium/grid/view.hpp>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <limits>
 #include <new>
@@ -164,6 +165,14 @@ template <class T, int Rank>
 grid<T, Rank> make_grid(index_t const (&extents)[Rank])
 {
   return {extents, typename grid<T, Rank>::uninitialised{}};
+}
+
+/// As make_grid(extents), in the memory of a policy of the host; for a gpu see grid.cuh.
+template <class T, int Rank, execution_policy P>
+  requires std::same_as<typename P::memory, host>
+grid<T, Rank> make_grid(P const&, index_t const (&extents)[Rank])
+{
+  return make_grid<T>(extents);
 }
 
 }  // namespace cambium

@@ -27,25 +27,25 @@ inline void expects_window(index_t kernel, char const* who)
 /// The rule: is no cell of the window around a cell larger than it?
 ///
 /// Cells outside the map do not count and, where there are regions, nor do cells of other regions.
-template <class T>
+template <class T, class S = host>
 struct local_maximum {
-  image_view<T const> map;                ///< [H,W] without NaN
-  image_view<std::int32_t const> region;  ///< [H,W], or null
-  index_t reach;                          ///< [cells] the window's side is 2 * reach + 1
+  image_view<T const, S> map;                ///< [H,W] without NaN
+  image_view<std::int32_t const, S> region;  ///< [H,W], or null
+  index_t reach;                             ///< [cells] the window's side is 2 * reach + 1
 
-  bool operator()(index_t y, index_t x) const
+  CAMBIUM_HD bool operator()(index_t y, index_t x) const
   {
     // Nearly every cell has a larger neighbour; only the others are worth the whole window.
-    return above(y, x, std::min<index_t>(1, reach)) && (reach <= 1 || above(y, x, reach));
+    return above(y, x, reach < 1 ? reach : 1) && (reach <= 1 || above(y, x, reach));
   }
 
  private:
-  bool above(index_t y, index_t x, index_t by) const
+  CAMBIUM_HD bool above(index_t y, index_t x, index_t by) const
   {
-    index_t const left = std::max<index_t>(0, x - by), right = std::min(map.extent[1] - 1, x + by);
-    index_t const bottom = std::min(map.extent[0] - 1, y + by);
+    index_t const top = y > by ? y - by : 0, bottom = y + by < map.extent[0] ? y + by : map.extent[0] - 1;
+    index_t const left = x > by ? x - by : 0, right = x + by < map.extent[1] ? x + by : map.extent[1] - 1;
     T const mine = map(y, x);
-    for (index_t v = std::max<index_t>(0, y - by); v <= bottom; ++v) {
+    for (index_t v = top; v <= bottom; ++v) {
       T const* const row = &map(v, 0);
       bool larger = false;  // no way out inside a row, which compilers take several cells at a time
       if (region.data == nullptr) {

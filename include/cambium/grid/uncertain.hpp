@@ -1,6 +1,8 @@
 #pragma once
 // Labels that may be wrong, and predictions that know it.
 
+#include <cambium/core/config.hpp>
+
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -25,14 +27,14 @@ struct gaussian_logit {
   double mean = 0;
   double log_variance = 0;  ///< any number: e^s is not formed where it would overflow
 
-  double kappa() const
+  CAMBIUM_HD double kappa() const
   {
     constexpr double slope = std::numbers::pi / 8;
     if (log_variance <= 0) return 1 / std::sqrt(1 + slope * std::exp(log_variance));
     return std::exp(-log_variance / 2) / std::sqrt(std::exp(-log_variance) + slope);
   }
 
-  double expected_logit() const { return kappa() * mean; }
+  CAMBIUM_HD double expected_logit() const { return kappa() * mean; }
 };
 
 }  // namespace cambium

@@ -37,11 +37,41 @@ struct assign_options {
 };
 
 /// Which channel each pixel belongs to.
-template <class T>
+template <class T, class Space = host>
 struct assignment {
-  grid<std::int32_t, 2> channel;  ///< [H,W] 0 background, n+1 for channel n
-  grid<T, 2> score;               ///< [H,W] scaled score of that channel, the background's where it won
+  grid<std::int32_t, 2, Space> channel;  ///< [H,W] 0 background, n+1 for channel n
+  grid<T, 2, Space> score;               ///< [H,W] scaled score of that channel, the background's where it won
 };
+
+/// Throws unless scores enlarged by the stride cover the window. `who` begins the message.
+template <class T, class S>
+void expects_window_of(stack_view<T, S> const& scores, box window, index_t stride, char const* who)
+{
+  index_t const H = scores.extent[1], W = scores.extent[2];
+  expects(stride >= 1, who, ": stride is ", stride);
+  expects(0 <= window.top && window.top <= window.bottom && window.bottom <= stride * H && 0 <= window.left &&
+              window.left <= window.right && window.right <= stride * W,
+          who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
+          " leaves scores ", scores, " enlarged by ", stride);
+}
+
+/// Throws unless assign can be asked this of scores of this shape.
+template <class T, class S>
+void expects_assignable(stack_view<T, S> const& scores, extent2 image, assign_options const& options)
+{
+  auto const [H, W] = image;
+  expects(options.stride >= 1, "assign: stride is ", options.stride);
+  expects(std::isfinite(options.background), "assign: background is ", options.background);
+  expects(H >= 1 && W >= 1 && H <= options.stride * scores.extent[1] && W <= options.stride * scores.extent[2],
+          "assign: scores ", scores, " enlarged by ", options.stride, " do not cover an image of ", H, " x ", W);
+}
+
+/// Throws unless there are as many group numbers as channels where they are needed.
+inline void expects_groups(index_t groups, index_t channels, score_scale scale)
+{
+  expects(scale != score_scale::group || groups == channels, "assign: ", channels, " channels but ", groups,
+          " group numbers");
+}
 
 /// Rows of enlarged scores on a window of the image.
 template <class T>
@@ -49,14 +79,9 @@ class enlarged_rows {
  public:
   enlarged_rows(stack_view<T const> scores, box window, index_t stride, char const* who) : scores_(scores)
   {
-    index_t const H = scores.extent[1], W = scores.extent[2];
-    expects(stride >= 1, who, ": stride is ", stride);
-    expects(0 <= window.top && window.top <= window.bottom && window.bottom <= stride * H && 0 <= window.left &&
-                window.left <= window.right && window.right <= stride * W,
-            who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
-            " leaves scores ", scores, " enlarged by ", stride);
+    expects_window_of(scores, window, stride, who);
     step_ = T(1) / static_cast<T>(stride);
-    for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, W));
+    for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, scores.extent[2]));
   }
 
   std::vector<T> mixed() const { return std::vector<T>(static_cast<std::size_t>(scores_.extent[2])); }
@@ -111,9 +136,7 @@ template <class T>
 [[nodiscard]] std::vector<T> score_divisors(std::vector<T> const& largest, std::vector<std::int32_t> const& groups,
                                             score_scale scale)
 {
-  expects(scale != score_scale::group || groups.size() == largest.size(),
-          "assign: ", static_cast<index_t>(largest.size()), " channels but ", static_cast<index_t>(groups.size()),
-          " group numbers");
+  expects_groups(static_cast<index_t>(groups.size()), static_cast<index_t>(largest.size()), scale);
   if (scale == score_scale::channel) return largest;
   std::map<std::int32_t, T> of_group;
   auto const group = [&](std::size_t n) { return scale == score_scale::group ? groups[n] : 0; };
@@ -197,10 +220,7 @@ template <stack_like X>
   using T = value_of<X, 3>;
   auto const in = as_view<3>(scores, "assign: scores");
   index_t const H = image.height, W = image.width;
-  expects(options.stride >= 1, "assign: stride is ", options.stride);
-  expects(std::isfinite(options.background), "assign: background is ", options.background);
-  expects(H >= 1 && W >= 1 && H <= options.stride * in.extent[1] && W <= options.stride * in.extent[2],
-          "assign: scores ", in, " enlarged by ", options.stride, " do not cover an image of ", H, " x ", W);
+  expects_assignable(in, image, options);
   expects_finite(where, in, "assign: scores");
   box const whole{0, 0, H, W};
   auto const largest = largest_scores(where, in, whole, options.stride);

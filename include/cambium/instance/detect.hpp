@@ -28,6 +28,14 @@ struct detect_options {
   fragments small = fragments::score_zero;
 };
 
+/// Throws unless labels and scores of these shapes can become instances.
+template <class L, class T, class S>
+void expects_detectable(image_view<L, S> const& label, image_view<T, S> const& score, detect_options const& options)
+{
+  expects(same_shape(label, score), "detect: labels are ", label, " but scores are ", score);
+  expects(options.smallest >= 0, "detect: smallest is ", options.smallest);
+}
+
 /// Turn components into scored instances.
 ///
 /// The score of an instance is the largest value of max(score, 0) on it; of one that covers the whole
@@ -54,8 +62,7 @@ template <image_like L, image_like X>
   static_assert(std::is_integral_v<value_of<L, 2>>, "detect: labels are integers");
   auto const label = as_view<2>(labels, "detect: labels");
   auto const score = as_view<2>(scores, "detect: scores");
-  expects(same_shape(label, score), "detect: labels are ", label, " but scores are ", score);
-  expects(options.smallest >= 0, "detect: smallest is ", options.smallest);
+  expects_detectable(label, score, options);
   index_t const H = label.extent[0], W = label.extent[1], N = static_cast<index_t>(categories.size());
   expects_labels(label, N, "detect: label");
   std::vector<instance> all(categories.size(), instance{0, 0, 0, {H, W, 0, 0}});

@@ -24,6 +24,23 @@ struct refine_options {
   centroid centre = centroid::truncated;
 };
 
+/// Throws unless so many groups can be refined on maps of these shapes.
+template <class R, class I, class S>
+void expects_refinable(image_view<R, S> const& region, std::vector<std::int32_t> const& categories,
+                       image_view<I, S> const& id, std::vector<index_t> const& first, index_t groups,
+                       refine_options const& options, centre_targets_view_in<S> const& out)
+{
+  index_t const N = static_cast<index_t>(categories.size()), C = out.centre.extent[0];
+  expects(same_shape(region, id), "refine: regions are ", region, " but ids are ", id);
+  expects_targets_over(out, region.extent[0], region.extent[1], "refine");
+  expects_sigma(options.sigma, "refine");
+  expects(!std::isnan(options.threshold), "refine: threshold is nan");
+  expects(static_cast<index_t>(first.size()) == N + 1, "refine: first does not divide ", groups, " groups among ", N,
+          " regions");
+  expects_divided(first, groups, "refine");
+  for (auto const c : categories) expects(0 <= c && c < C, "refine: category ", c, " is outside 0..", C - 1);
+}
+
 /// Turn groups of cells that a network formed into its next targets.
 ///
 /// The target of a group is the cell of its largest response, its weight that response times its mean probability. Where
@@ -56,15 +73,8 @@ void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> c
   auto const region = as_view<2>(regions, "refine: regions");
   auto const id = as_view<2>(ids, "refine: ids");
   index_t const H = region.extent[0], W = region.extent[1], N = static_cast<index_t>(categories.size());
-  index_t const C = out.centre.extent[0], K = static_cast<index_t>(groups.size());
-  expects(same_shape(region, id), "refine: regions are ", region, " but ids are ", id);
-  expects_targets(out, H, W, "refine");
-  expects_sigma(options.sigma, "refine");
-  expects(!std::isnan(options.threshold), "refine: threshold is nan");
-  expects(static_cast<index_t>(first.size()) == N + 1, "refine: first does not divide ", K, " groups among ", N,
-          " regions");
-  expects_divided(first, K, "refine");
-  for (auto const c : categories) expects(0 <= c && c < C, "refine: category ", c, " is outside 0..", C - 1);
+  index_t const K = static_cast<index_t>(groups.size());
+  expects_refinable(region, categories, id, first, K, options, out);
   for (auto const& g : groups)
     expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
             "), off the map");

@@ -25,6 +25,16 @@ struct group_measure {
   double probability = 0;  ///< mean in the group
 };
 
+/// Throws unless groups can be measured in maps of these shapes.
+template <class I, class T, class U, class S>
+void expects_measurable(image_view<I, S> const& id, index_t count, image_view<T, S> const& heat,
+                        image_view<U, S> const& sure)
+{
+  expects(same_shape(id, heat) && same_shape(id, sure), "measure_groups: ids are ", id, ", response ", heat,
+          " and probability ", sure);
+  expects(count >= 0, "measure_groups: count is ", count);
+}
+
 /// Measure groups of cells in one pass.
 ///
 /// @param where        cpu
@@ -45,9 +55,7 @@ template <image_like I, image_like X, image_like P>
   auto const id = as_view<2>(ids, "measure_groups: ids");
   auto const heat = as_view<2>(response, "measure_groups: response");
   auto const sure = as_view<2>(probability, "measure_groups: probability");
-  expects(same_shape(id, heat) && same_shape(id, sure), "measure_groups: ids are ", id, ", response ", heat,
-          " and probability ", sure);
-  expects(count >= 0, "measure_groups: count is ", count);
+  expects_measurable(id, count, heat, sure);
   expects_labels(id, count, "measure_groups: id");
   expects_finite(where, heat, "measure_groups: response");
   expects_finite(where, sure, "measure_groups: probability");

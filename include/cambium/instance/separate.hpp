@@ -9,6 +9,15 @@
 
 namespace cambium {
 
+/// Throws unless scores can be split by ids of this shape and number.
+template <class T, class I, class S>
+void expects_separable(stack_view<T, S> const& score, image_view<I, S> const& id, index_t count)
+{
+  expects(id.extent[0] == score.extent[1] && id.extent[1] == score.extent[2], "separate: scores are ", score,
+          " but ids are ", id);
+  expects(count >= 0, "separate: ", count, " ids");
+}
+
 /// Split class scores by an instance map: one channel for every class and instance.
 ///
 ///   out(c*K + k, y, x) = scores(c, y, x) where ids(y, x) == k, otherwise 0
@@ -31,8 +40,7 @@ template <stack_like X, image_like I>
   auto const score = as_view<3>(scores, "separate: scores");
   auto const id = as_view<2>(ids, "separate: ids");
   index_t const C = score.extent[0], H = score.extent[1], W = score.extent[2];
-  expects(id.extent[0] == H && id.extent[1] == W, "separate: scores are ", score, " but ids are ", id);
-  expects(count >= 0, "separate: ", count, " ids");
+  expects_separable(score, id, count);
   expects_labels(id, count - 1, "separate: id");
   grid<T, 3> out(C * count, H, W);
   for_each_share(where, C * H, 64, [&](index_t begin, index_t end) {

@@ -14,11 +14,13 @@
 namespace cambium {
 
 /// Targets of one image: what to predict, and how much each cell counts.
-struct centre_targets {
-  grid<float, 3> centre;  ///< [C,H,W] heat map of each class, 1 at a centre
-  grid<float, 3> offset;  ///< [2,H,W] (dy,dx), centre minus cell
-  grid<float, 2> weight;  ///< [H,W] 0 where nothing is known
+template <class Space>
+struct centre_targets_in {
+  grid<float, 3, Space> centre;  ///< [C,H,W] heat map of each class, 1 at a centre
+  grid<float, 3, Space> offset;  ///< [2,H,W] (dy,dx), centre minus cell
+  grid<float, 2, Space> weight;  ///< [H,W] 0 where nothing is known
 };
+using centre_targets = centre_targets_in<host>;
 
 /// Targets of `size` for C classes, their cells as they come. `who` begins the message.
 inline centre_targets make_targets(index_t C, extent2 size, char const* who)
@@ -29,19 +31,26 @@ inline centre_targets make_targets(index_t C, extent2 size, char const* who)
 }
 
 /// Where targets are written to.
-struct centre_targets_view {
-  stack_view<float> centre;
-  stack_view<float> offset;
-  image_view<float> weight;
+template <class Space>
+struct centre_targets_view_in {
+  stack_view<float, Space> centre;
+  stack_view<float, Space> offset;
+  image_view<float, Space> weight;
 };
+using centre_targets_view = centre_targets_view_in<host>;
 
 /// Throws unless the targets lie over a map of this size. `who` begins the message.
-inline void expects_targets(centre_targets_view const& out, index_t H, index_t W, char const* who)
+template <class Space>
+void expects_targets_over(centre_targets_view_in<Space> const& out, index_t H, index_t W, char const* who)
 {
   expects(out.centre.extent[1] == H && out.centre.extent[2] == W && out.offset.extent[0] == 2 &&
               out.offset.extent[1] == H && out.offset.extent[2] == W && out.weight.extent[0] == H &&
               out.weight.extent[1] == W,
           who, ": a map of ", H, " x ", W, " but targets of ", out.centre, ", ", out.offset, " and ", out.weight);
+}
+inline void expects_targets(centre_targets_view const& out, index_t H, index_t W, char const* who)
+{
+  expects_targets_over(out, H, W, who);
 }
 
 /// Sets planes to 0, in as long pieces as they lie in.
@@ -111,6 +120,8 @@ class heat_stamp {
                    [](double v) { return static_cast<float>(v); });
   }
 
+  grid<float, 2> const& kernel() const { return kernel_; }
+
   /// Would the original's patch at this position differ in size from the kernel, so that it raises?
   bool refuses(index_t H, index_t W, double y, double x) const
   {
@@ -176,6 +187,22 @@ struct heat_options {
   stamping rounding = stamping::original;
 };
 
+/// The stamp of a centre map. Throws unless all centres can be drawn with it.
+inline heat_stamp expects_centre_map(points const& centres, index_t C, extent2 size, heat_options const& options)
+{
+  expects(C >= 0 && size.height >= 0 && size.width >= 0, "centre_map: ", C, " classes of ", size.height, " x ",
+          size.width);
+  expects_sigma(options.sigma, "centre_map");
+  heat_stamp stamp(options.sigma, options.rounding);
+  for (point const& p : centres) {
+    expects(0 <= p.category && p.category < C, "centre_map: category ", p.category, " is outside 0..", C - 1);
+    expects(std::isfinite(p.y) && std::isfinite(p.x), "centre_map: a centre is at (", p.y, ",", p.x, ")");
+    expects(!stamp.refuses(size.height, size.width, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
+            "), which the original refuses; round it, or take stamping::exact");
+  }
+  return stamp;
+}
+
 /// Draw the heat maps of centres: of each class the largest of its centres' Gaussians.
 ///
 /// @param centres  finite; those off the map leave no trace
@@ -191,16 +218,7 @@ struct heat_options {
 /// @source       center_map_gen, utils/utils.py of clovaai/BESTIE; the Gaussian is cut off at 3 * sigma + 1 cells
 inline grid<float, 3> centre_map(cpu const&, points const& centres, index_t C, extent2 size, heat_options options = {})
 {
-  expects(C >= 0 && size.height >= 0 && size.width >= 0, "centre_map: ", C, " classes of ", size.height, " x ",
-          size.width);
-  expects_sigma(options.sigma, "centre_map");
-  heat_stamp const stamp(options.sigma, options.rounding);
-  for (point const& p : centres) {
-    expects(0 <= p.category && p.category < C, "centre_map: category ", p.category, " is outside 0..", C - 1);
-    expects(std::isfinite(p.y) && std::isfinite(p.x), "centre_map: a centre is at (", p.y, ",", p.x, ")");
-    expects(!stamp.refuses(size.height, size.width, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
-            "), which the original refuses; round it, or take stamping::exact");
-  }
+  heat_stamp const stamp = expects_centre_map(centres, C, size, options);
   grid<float, 3> out(C, size.height, size.width);
   for (point const& p : centres) stamp(out.view()[p.category], p.y, p.x);
   return out;

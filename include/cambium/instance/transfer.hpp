@@ -37,6 +37,29 @@ struct transfer_options {
   several_cues several = several_cues::reject;
 };
 
+/// The stamp of the heat maps. Throws unless these lists can be transferred to maps of these shapes.
+template <class L, class S>
+heat_stamp expects_transferable(image_view<L, S> const& label, std::vector<std::int32_t> const& categories,
+                                points const& cues, transfer_options const& options,
+                                centre_targets_view_in<S> const& out)
+{
+  index_t const H = label.extent[0], W = label.extent[1], C = out.centre.extent[0];
+  expects_targets_over(out, H, W, "transfer");
+  expects_sigma(options.sigma, "transfer");
+  expects(options.smallest >= 0, "transfer: smallest is ", options.smallest);
+  for (auto const c : categories) expects(-1 <= c && c < C, "transfer: category ", c, " is outside -1..", C - 1);
+  bool const exact = options.centre == centroid::exact;
+  heat_stamp stamp(options.sigma, exact ? stamping::exact : stamping::original);
+  for (point const& p : cues) {
+    expects(0 <= p.category && p.category < C, "transfer: category ", p.category, " of a cue is outside 0..", C - 1);
+    expects(0 <= p.y && p.y < static_cast<double>(H) && 0 <= p.x && p.x < static_cast<double>(W),
+            "transfer: a cue at (", p.y, ",", p.x, ") is off the map of ", label);
+    expects(options.sup == supervision::image || !stamp.refuses(H, W, p.y, p.x), "transfer: a cue at the half cell (",
+            p.y, ",", p.x, "), which the original refuses; round it, or take centroid::exact");
+  }
+  return stamp;
+}
+
 /// Turn the components of a semantic map into pseudo instances where exactly one cue says that it is one object.
 ///
 /// A component with exactly one cue of its own class is an instance: on it weight = 1 and offset = centroid - cell.
@@ -62,21 +85,9 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
 {
   static_assert(std::is_integral_v<value_of<L, 2>>, "transfer: components are integers");
   auto const label = as_view<2>(components, "transfer: components");
-  index_t const H = label.extent[0], W = label.extent[1], N = static_cast<index_t>(categories.size());
-  index_t const C = out.centre.extent[0];
-  expects_targets(out, H, W, "transfer");
-  expects_sigma(options.sigma, "transfer");
-  expects(options.smallest >= 0, "transfer: smallest is ", options.smallest);
-  for (auto const c : categories) expects(-1 <= c && c < C, "transfer: category ", c, " is outside -1..", C - 1);
+  index_t const N = static_cast<index_t>(categories.size());
   bool const exact = options.centre == centroid::exact;
-  heat_stamp const stamp(options.sigma, exact ? stamping::exact : stamping::original);
-  for (point const& p : cues) {
-    expects(0 <= p.category && p.category < C, "transfer: category ", p.category, " of a cue is outside 0..", C - 1);
-    expects(0 <= p.y && p.y < static_cast<double>(H) && 0 <= p.x && p.x < static_cast<double>(W),
-            "transfer: a cue at (", p.y, ",", p.x, ") is off the map of ", label);
-    expects(options.sup == supervision::image || !stamp.refuses(H, W, p.y, p.x), "transfer: a cue at the half cell (",
-            p.y, ",", p.x, "), which the original refuses; round it, or take centroid::exact");
-  }
+  heat_stamp const stamp = expects_transferable(label, categories, cues, options, out);
   struct run {
     index_t y, begin, end;
     std::size_t component;

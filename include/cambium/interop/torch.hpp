@@ -1,6 +1,7 @@
 #pragma once
-// The door to LibTorch: tensors of the host as views and grids as tensors, without a copy, and losses that know their
-// gradients as nodes of autograd. Needs LibTorch, so no other header and no test of cambium's own includes it.
+// The door to LibTorch: tensors of the host or a CUDA device as views and grids as tensors, without a copy, and losses
+// that know their gradients as nodes of autograd. Needs LibTorch, so no other header and no test of cambium's own includes
+// it. The policy that runs where a CUDA tensor lies is in torch_cuda.hpp.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/memory.hpp>
@@ -45,21 +46,29 @@ inline std::string described(at::Tensor const& tensor)
 /// Say `tensor.detach()`, which shares the cells, where that is meant. The tensor's version is then counted up once, as
 /// LibTorch's own operations in place do, so that a backward pass that needed the old cells fails and is not wrong.
 ///
-/// @tparam T     the cell type; const to read, otherwise to write
-/// @param tensor  of the host, strided, row-major without gaps, with `Rank` axes of T
+///   auto const logits = tensor_view<float const, 4, device>(z, "logits");            // of a CUDA tensor
+///
+/// @tparam T      the cell type; const to read, otherwise to write
+/// @tparam Space  host: a tensor on the CPU; device: one on a CUDA device
+/// @param tensor  strided, row-major without gaps, with `Rank` axes of T
 /// @param what    names it in messages
 ///
-/// @throws precondition_error: a tensor that is undefined, elsewhere than on the CPU, sparse, quantised, of another type
+/// @throws precondition_error: a tensor that is undefined, elsewhere than in Space, sparse, quantised, of another type
 ///         or rank, channels-last or otherwise not contiguous, lazily negated or conjugated; to write: one that needs
 ///         gradients
-template <class T, int Rank>
-[[nodiscard]] view<T, Rank> tensor_view(at::Tensor const& tensor, std::string const& what = "tensor")
+template <class T, int Rank, class Space = host>
+[[nodiscard]] view<T, Rank, Space> tensor_view(at::Tensor const& tensor, std::string const& what = "tensor")
 {
   using cell = std::remove_const_t<T>;
   expects(tensor.defined(), what, " is an undefined tensor");
   std::string const is = what + " is " + described(tensor);
-  expects(!tensor.is_cuda(), is, "; this door leads to the CPU, one for CUDA is not there yet: copy it with .cpu()");
-  expects(tensor.device().is_cpu(), is, "; expected a tensor on the CPU");
+  if constexpr (std::is_same_v<Space, device>) {
+    expects(tensor.device().is_cuda(), is, "; expected a tensor on a CUDA device: say .cuda()");
+  } else {
+    expects(!tensor.is_cuda(), is,
+            "; a view of the host cannot reach it: take tensor_view<T, Rank, device>, or .cpu()");
+    expects(tensor.device().is_cpu(), is, "; expected a tensor on the CPU");
+  }
   expects(!tensor.is_quantized(), is, " and quantised; say .dequantize()");
   expects(tensor.layout() == c10::kStrided && tensor.has_storage(), is,
           " and has no dense memory (sparse, mkldnn, or a wrapper); say .to_dense()");
@@ -102,13 +111,14 @@ template <class T, int Rank>
 struct loss_and_gradients {
   double value = 0;
   std::vector<at::Tensor> gradients;  ///< d value / d input: one an input, in their order, of its shape and type
+  at::Tensor value_there{};           ///< a tensor without axes, instead of `value`, where nobody wants to wait for it
 };
 
 /// A loss and its gradients, moved out of cambium's grids.
 template <class T, int... Rank>
 [[nodiscard]] loss_and_gradients with_gradients(double value, grid<T, Rank>&&... by_input)
 {
-  loss_and_gradients out{value, {}};
+  loss_and_gradients out{value, {}, {}};
   (out.gradients.push_back(into_tensor(std::move(by_input))), ...);
   return out;
 }
@@ -139,6 +149,7 @@ struct loss_node : torch::autograd::Function<loss_node> {
               "differentiable: input ", i, " is ", described(inputs[i]), " but its gradient is ", described(by));
     }
     context->save_for_backward(std::move(got.gradients));
+    if (got.value_there.defined()) return got.value_there;
     return at::full({}, got.value, inputs[0].options().layout(c10::kStrided).requires_grad(false));
   }
 

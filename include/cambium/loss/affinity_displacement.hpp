@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/core/label.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -26,7 +27,7 @@ enum class pair_kind {
   none         ///< one of them unknown: label::ignore, or below 0
 };
 
-constexpr pair_kind kind_of_pair(std::int32_t a, std::int32_t b)
+CAMBIUM_HD constexpr pair_kind kind_of_pair(std::int32_t a, std::int32_t b)
 {
   if (a < 0 || b < 0 || a == label::ignore || b == label::ignore) return pair_kind::none;
   return a != b ? pair_kind::negative : a == label::background ? pair_kind::background : pair_kind::foreground;
@@ -80,11 +81,11 @@ struct affinity_loss_values {
 };
 
 /// A loss and its gradient.
-template <class T>
+template <class T, class Space = host>
 struct affinity_loss {
   affinity_loss_values value;
-  grid<T, 3> boundary;  ///< [B,H,W] d total / d logits
-  grid<T, 4> field;     ///< [B,2,H,W] d total / d displacement; empty without one
+  grid<T, 3, Space> boundary;  ///< [B,H,W] d total / d logits
+  grid<T, 4, Space> field;     ///< [B,2,H,W] d total / d displacement; empty without one
 };
 
 /// A path as steps in memory: what the elements of a row-major map add to their own place.

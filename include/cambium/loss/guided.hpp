@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
@@ -15,10 +16,10 @@
 namespace cambium {
 
 /// A loss of a batch and its gradient by the network's output.
-template <class T>
+template <class T, class Space = host>
 struct output_loss {
   double value = 0;
-  grid<T, 4> gradient;  ///< [B,C,H,W]
+  grid<T, 4, Space> gradient;  ///< [B,C,H,W]
 };
 
 /// A cell's share of a loss and its slope.
@@ -34,6 +35,36 @@ enum class guided_mean {
 
 struct guided_options {
   guided_mean over = guided_mean::pixels;
+};
+
+/// What a cell with output a, target b and weight m adds to a loss.
+struct square_term {
+  CAMBIUM_HD error_term operator()(double a, double b, double m) const
+  {
+    return {m * (a - b) * (a - b), 2 * m * (a - b)};
+  }
+};
+struct absolute_term {
+  CAMBIUM_HD error_term operator()(double a, double b, double m) const
+  {
+    return {m * std::abs(a - b), a > b ? m : a < b ? -m : 0};
+  }
+};
+struct focal_term {
+  double clip = 0;
+
+  CAMBIUM_HD error_term operator()(double a, double b, double m) const
+  {
+    double const p = a < clip ? clip : a > 1 - clip ? 1 - clip : a, inside = p == a ? 1 : 0;
+    if (b == 1) {
+      if (p == 1) return {};  // 0 * log 1
+      double const l = std::log(p), far = 1 - p;
+      return {-m * l * far * far, m * inside * far * (2 * l - far / p)};
+    }
+    double const l = std::log1p(-p), away = m * std::pow(1 - b, 4.0);
+    if (p == 0 || away == 0) return {};  // 0, or so little that it rounds to it
+    return {-away * l * p * p, away * inside * p * (p / (1 - p) - 2 * l)};
+  }
 };
 
 /// Sum term(output, target, weight) over a batch, and its slopes, row by row, then rows in order.
@@ -67,15 +98,23 @@ output_loss<T> sum_of_terms(cpu const& where, view<T const, 4> output, view<T co
   return out;
 }
 
-/// Throws unless output and target fit, and the weight, if there is one, is [B,1,H,W] and not negative.
-template <class T>
-void check_guided(cpu const& where, view<T const, 4> output, view<T const, 4> target, view<T const, 4> weight,
-                  std::string const& name)
+/// Throws unless output and target fit, and the weight, if there is one, is [B,1,H,W].
+template <class T, class S>
+void check_guided_shapes(view<T const, 4, S> output, view<T const, 4, S> target, view<T const, 4, S> weight,
+                         std::string const& name)
 {
   expects(same_shape(output, target), name, ": output is ", output, " but target is ", target);
   expects(weight.data == nullptr || (weight.extent[0] == output.extent[0] && weight.extent[1] == 1 &&
                                      weight.extent[2] == output.extent[2] && weight.extent[3] == output.extent[3]),
           name, ": output is ", output, " but weight is ", weight, "; it is one a pixel, [B,1,H,W]");
+}
+
+/// Throws unless the shapes fit and the values are finite, those of the weight not negative.
+template <class T>
+void check_guided(cpu const& where, view<T const, 4> output, view<T const, 4> target, view<T const, 4> weight,
+                  std::string const& name)
+{
+  check_guided_shapes(output, target, weight, name);
   expects_finite(where, output, (name + ": output").c_str());
   expects_finite(where, target, (name + ": target").c_str());
   if (weight.data != nullptr)
@@ -136,8 +175,7 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_square_error(cpu const& where, O const& output, Y const& target, M const& weight,
                                        guided_options options = {}) -> output_loss<value_of<O, 4>>
 {
-  return guided_error(where, output, target, weight, options, "guided_square_error",
-                      [](double a, double b, double m) { return error_term{m * (a - b) * (a - b), 2 * m * (a - b)}; });
+  return guided_error(where, output, target, weight, options, "guided_square_error", square_term{});
 }
 
 /// Absolute errors of the guided pixels, and the gradient: BESTIE's loss of offset maps.
@@ -151,10 +189,7 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_absolute_error(cpu const& where, O const& output, Y const& target, M const& weight,
                                          guided_options options = {}) -> output_loss<value_of<O, 4>>
 {
-  return guided_error(where, output, target, weight, options, "guided_absolute_error",
-                      [](double a, double b, double m) {
-                        return error_term{m * std::abs(a - b), a > b ? m : a < b ? -m : 0};
-                      });
+  return guided_error(where, output, target, weight, options, "guided_absolute_error", absolute_term{});
 }
 
 /// The mean square error of a batch, and its gradient.
@@ -172,8 +207,7 @@ template <gridded<4> O, gridded<4> Y>
   view<T const, 4> const o = as_view<4>(output, "mean_square_error: output");
   view<T const, 4> const t = as_view<4>(target, "mean_square_error: target");
   check_guided<T>(where, o, t, {}, "mean_square_error");
-  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()),
-                         [](double a, double b, double) { return error_term{(a - b) * (a - b), 2 * (a - b)}; });
+  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), square_term{});
 }
 
 /// The mean absolute error of a batch, and its gradient; the slope is 0 where output and target are equal.
@@ -192,9 +226,7 @@ template <gridded<4> O, gridded<4> Y>
   view<T const, 4> const o = as_view<4>(output, "mean_absolute_error: output");
   view<T const, 4> const t = as_view<4>(target, "mean_absolute_error: target");
   check_guided<T>(where, o, t, {}, "mean_absolute_error");
-  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), [](double a, double b, double) {
-    return error_term{std::abs(a - b), a > b ? 1.0 : a < b ? -1.0 : 0.0};
-  });
+  return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), absolute_term{});
 }
 
 struct focal_options {
@@ -237,19 +269,8 @@ template <gridded<4> O, gridded<4> Y, gridded<4> M>
     for (index_t c = 0; c < t.extent[1]; ++c)
       for (index_t y = 0; y < t.extent[2]; ++y)
         for (index_t x = 0; x < t.extent[3]; ++x) positives += t(b, c, y, x) == 1;
-  double const clip = options.clip;
   return sum_of_terms<T>(where, o, t, w, static_cast<double>(std::max<index_t>(1, positives)),
-                         [clip](double a, double b, double m) {
-                           double const p = std::clamp(a, clip, 1 - clip), inside = p == a ? 1 : 0;
-                           if (b == 1) {
-                             if (p == 1) return error_term{};  // 0 * log 1
-                             double const l = std::log(p), far = 1 - p;
-                             return error_term{-m * l * far * far, m * inside * far * (2 * l - far / p)};
-                           }
-                           double const l = std::log1p(-p), away = m * std::pow(1 - b, 4);
-                           if (p == 0 || away == 0) return error_term{};  // 0, or so little that it rounds to it
-                           return error_term{-away * l * p * p, away * inside * p * (p / (1 - p) - 2 * l)};
-                         });
+                         focal_term{options.clip});
 }
 
 }  // namespace cambium

@@ -15,12 +15,16 @@
 
 namespace cambium {
 
-/// Cross entropy of a batch and its gradient by the logits.
-template <class T>
-struct cross_entropy_loss {
+/// Cross entropy of a batch.
+struct cross_entropy_value {
   double value = 0;
-  index_t pixels = 0;   ///< what the sum was divided by
-  grid<T, 4> gradient;  ///< [B,C,H,W]
+  index_t pixels = 0;  ///< what the sum was divided by
+};
+
+/// Cross entropy of a batch and its gradient by the logits.
+template <class T, class Space = host>
+struct cross_entropy_loss : cross_entropy_value {
+  grid<T, 4, Space> gradient;  ///< [B,C,H,W]
 };
 
 /// Which pixels the share of hardest ones is taken of.
@@ -74,7 +78,7 @@ cross_entropy_loss<T> chosen_cross_entropy(cpu const& where, view<T const, 4> lo
                                            grid<double, 3> const& losses, index_t pixels, Chosen const& chosen)
 {
   index_t const B = logits.extent[0], C = logits.extent[1], H = logits.extent[2], W = logits.extent[3];
-  cross_entropy_loss<T> out{0, pixels, grid<T, 4>(B, C, H, W)};
+  cross_entropy_loss<T> out{{0, pixels}, grid<T, 4>(B, C, H, W)};
   double const part = pixels > 0 ? 1 / static_cast<double>(pixels) : 0;
   std::vector<double> rows(static_cast<std::size_t>(B * H));
   for_each_share(where, B * H, 8, [&](index_t begin, index_t end) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/simd.hpp>
@@ -42,10 +43,10 @@ struct label_uncertainty_value {
 };
 
 /// The loss of a batch and its gradient.
-template <class T>
+template <class T, class Space = host>
 struct label_uncertainty_loss_of : label_uncertainty_value {
-  grid<T, 4> by_mean;          ///< [B,C,H,W]
-  grid<T, 4> by_log_variance;  ///< the shape of log_variance
+  grid<T, 4, Space> by_mean;          ///< [B,C,H,W]
+  grid<T, 4, Space> by_log_variance;  ///< the shape of log_variance
 };
 
 /// The loss of one binary cell and its slopes: the rule that the schedules of label_uncertainty_loss follow.
@@ -54,7 +55,8 @@ struct label_uncertainty_loss_of : label_uncertainty_value {
 struct uncertain_cell {
   double loss = 0, by_mean = 0, by_log_variance = 0;
 
-  static uncertain_cell of(gaussian_logit z, double target, std::uint8_t trusted, double largest_log_variance)
+  CAMBIUM_HD static uncertain_cell of(gaussian_logit z, double target, std::uint8_t trusted,
+                                      double largest_log_variance)
   {
     if (trusted == trust::ignored) return {};
     bool const capped = z.log_variance > largest_log_variance;
@@ -64,12 +66,12 @@ struct uncertain_cell {
     double const p = logit >= 0 ? near : far, q = logit >= 0 ? far : near;
     double const slope = (1 - target) * p - target * q;            // p - target, without cancellation
     double const spread = capped ? 0 : (1 - kappa) * (1 + kappa);  // pi/8 v kappa^2
-    return {std::max(logit, 0.0) - target * logit + std::log1p(e), slope * kappa, -slope * logit * spread / 2};
+    return {(logit < 0 ? 0 : logit) - target * logit + std::log1p(e), slope * kappa, -slope * logit * spread / 2};
   }
 };
 
 /// A standard normal number for a counter: the same for the same pair, whoever asks and in which order.
-inline double normal_at(std::uint64_t seed, std::uint64_t counter)
+CAMBIUM_HD inline double normal_at(std::uint64_t seed, std::uint64_t counter)
 {
   auto const mixed = [](std::uint64_t v) {  // the finaliser of splitmix64 (Steele, Lea, Flood 2014)
     v = (v ^ (v >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -223,7 +225,7 @@ struct uncertain_row {
     using numbers = pack<float, Lanes>;
     using integers = bits<float, Lanes>;
     numbers const zero{}, one = zero + 1.f, most = zero + largest_log_variance;
-    integers const sign = integers{} + std::numeric_limits<std::int32_t>::min();
+    integers const sign = (integers)(-zero);  // not min(): nvcc 13.0 dies of folding it
     alignas(64) float spread[block], kappa[block], widens[block], e[block];
     alignas(64) std::int32_t kind[block];
     widen(t, kind, cells);
@@ -372,23 +374,12 @@ class uncertain_softmax {
   std::vector<double> logit_, kappa_, draw_, log_p_, weight_;
 };
 
-/// Compute label_uncertainty_loss into memory of the caller's.
-///
-/// @param by_mean          [B,C,H,W] d value / d mean
-/// @param by_log_variance  the shape of log_variance; d value / d log_variance
-///
-/// @throws       precondition_error as label_uncertainty_loss, and for outputs that overlap an input, before anything is
-///               written. But for NaN, infinities and wrong targets in one_vs_rest of floats, which are found on the way:
-///               both gradients are 0 then
-template <class T>
-label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_identity_t<view<T const, 4>> mean,
-                                                    std::type_identity_t<view<T const, 4>> log_variance,
-                                                    std::type_identity_t<view<T const, 4>> target,
-                                                    view<std::uint8_t const, 4> trusted,
-                                                    label_uncertainty_options const& options, view<T, 4> by_mean,
-                                                    view<T, 4> by_log_variance)
+/// Throws unless the shapes fit, the gradients overlap nothing, and the options are within their ranges.
+template <class T, class S>
+void check_label_uncertainty(view<T const, 4, S> mean, view<T const, 4, S> log_variance, view<T const, 4, S> target,
+                             view<std::uint8_t const, 4, S> trusted, label_uncertainty_options const& options,
+                             view<T, 4, S> by_mean, view<T, 4, S> by_log_variance)
 {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
   index_t const B = mean.extent[0], C = mean.extent[1], H = mean.extent[2], W = mean.extent[3];
   auto const fits = [&](auto const& v) {
     return v.extent[0] == B && (v.extent[1] == C || v.extent[1] == 1) && v.extent[2] == H && v.extent[3] == W;
@@ -411,6 +402,28 @@ label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_
     expects(!overlap(out, mean) && !overlap(out, log_variance) && !overlap(out, target) && !overlap(out, trusted),
             "label_uncertainty_loss: a gradient overlaps an input");
   expects(!overlap(by_mean, by_log_variance), "label_uncertainty_loss: the gradients overlap");
+}
+
+/// Compute label_uncertainty_loss into memory of the caller's.
+///
+/// @param by_mean          [B,C,H,W] d value / d mean
+/// @param by_log_variance  the shape of log_variance; d value / d log_variance
+///
+/// @throws       precondition_error as label_uncertainty_loss, and for outputs that overlap an input, before anything is
+///               written. But for NaN, infinities and wrong targets in one_vs_rest of floats, which are found on the way:
+///               both gradients are 0 then
+template <class T>
+label_uncertainty_value label_uncertainty_loss_into(cpu const& where, std::type_identity_t<view<T const, 4>> mean,
+                                                    std::type_identity_t<view<T const, 4>> log_variance,
+                                                    std::type_identity_t<view<T const, 4>> target,
+                                                    view<std::uint8_t const, 4> trusted,
+                                                    label_uncertainty_options const& options, view<T, 4> by_mean,
+                                                    view<T, 4> by_log_variance)
+{
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+  index_t const B = mean.extent[0], C = mean.extent[1], H = mean.extent[2], W = mean.extent[3];
+  check_label_uncertainty(mean, log_variance, target, trusted, options, by_mean, by_log_variance);
+  bool const binary = options.classes == class_model::one_vs_rest;
   auto const check_values = [&] {
     expects_finite(where, mean, "label_uncertainty_loss: mean");
     expects_finite(where, log_variance, "label_uncertainty_loss: log_variance");

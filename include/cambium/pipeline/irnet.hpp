@@ -47,13 +47,13 @@ struct irnet_options {
 };
 
 /// One image's maps. The views are not owned.
-template <class T>
+template <class T, class Space = host>
 struct irnet_input {
-  stack_view<T const> cams;          ///< [C,h,w], h = (H-1)/4 + 1
-  std::vector<std::int32_t> keys;    ///< C classes, 0-based; the label of class k is k + 1
-  image_view<T const> boundary;      ///< [h,w] in [0,1]
-  stack_view<T const> displacement;  ///< [2,h,w], or null: then instances are components
-  extent2 image;                     ///< [pixels] H, W
+  stack_view<T const, Space> cams;          ///< [C,h,w], h = (H-1)/4 + 1
+  std::vector<std::int32_t> keys;           ///< C classes, 0-based; the label of class k is k + 1
+  image_view<T const, Space> boundary;      ///< [h,w] in [0,1]
+  stack_view<T const, Space> displacement;  ///< [2,h,w], or null: then instances are components
+  extent2 image;                            ///< [pixels] H, W
 };
 
 /// Semantic and instance labels of one image.
@@ -80,8 +80,8 @@ inline void check_options(irnet_options const& o)
 }
 
 /// Throws unless the maps of an image fit together.
-template <class T>
-void check_input(irnet_input<T> const& in)
+template <class T, class Space>
+void check_input(irnet_input<T, Space> const& in)
 {
   index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
   expects(in.image.height >= 1 && in.image.width >= 1, "irnet: an image of ", in.image.height, " x ", in.image.width);

@@ -310,12 +310,12 @@ struct channel_frame {
   T high = std::numeric_limits<T>::max();
 };
 
-/// Buffers for walks on maps of one shape, so that a walk allocates nothing.
-template <class T, class Space = host>
+/// Buffers for walks on maps of one shape under one policy, so that a walk allocates nothing.
+template <class T, class P = cpu>
 class walk_scratch;
 
 template <class T>
-class walk_scratch<T, host> {
+class walk_scratch<T, cpu> {
  public:
   /// For [C,H,W] seeds on a grid with these edges, run under this policy with this
   /// tolerance of walk_options or none.

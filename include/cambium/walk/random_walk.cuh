@@ -1,7 +1,235 @@
 #pragma once
-// random_walk on a GPU: the rule of random_walk.hpp under the loop of for_each_cell.cuh.
+// random_walk on a GPU: resident on the chip where a map fits it, otherwise the rule of random_walk.hpp, a launch a step.
 
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/grid/copy.cuh>
 #include <cambium/grid/grid.cuh>
 #include <cambium/walk/random_walk.hpp>
+#include <cambium/walk/resident.cuh>
+
+#include <type_traits>
+#include <utility>
+
+namespace cambium {
+
+/// How a walk runs on a device. See resident.cuh for what each costs.
+enum class walk_schedule {
+  automatic,  ///< cluster for several problems, grid for few, each_step where neither holds the map
+  each_step,  ///< a launch a step: any size, any stencil, float and double
+  grid,       ///< one cooperative launch: all problems of a call at a time, every block waits for every other
+  cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; compute capability 9.0
+};
+
+inline constexpr int resident_radius = 5;  ///< stencils inside disc(5), IRNet's, can be resident
+
+/// What a device offers a resident walk.
+struct walk_device {
+  int multiprocessors = 0, capability = 0;
+  std::size_t shared_memory = 0;  ///< [bytes] of a block
+  bool cooperative = false;
+
+  static walk_device current()
+  {
+    int id = 0, value = 0;
+    throw_if_failed(cudaGetDevice(&id), "random_walk: device");
+    auto const ask = [&](cudaDeviceAttr what) {
+      throw_if_failed(cudaDeviceGetAttribute(&value, what, id), "random_walk: device attribute");
+      return value;
+    };
+    walk_device out;
+    out.multiprocessors = ask(cudaDevAttrMultiProcessorCount);
+    out.capability = ask(cudaDevAttrComputeCapabilityMajor);
+    out.shared_memory = static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+    out.cooperative = ask(cudaDevAttrCooperativeLaunch) != 0;
+    return out;
+  }
+};
+
+/// A schedule and how it cuts the maps. Pure arithmetic: what a device can hold is passed in.
+struct walk_plan {
+  walk_schedule schedule = walk_schedule::each_step;
+  walk_bands<resident_radius> cut{};
+
+  /// @param wanted  automatic, or what must be
+  /// @throws precondition_error: a wanted schedule cannot run such maps on such a device
+  static walk_plan of(walk_schedule wanted, walk_device const& has, walk_problems const& all, stencil const& edges,
+                      bool single_precision)
+  {
+    using bands = walk_bands<resident_radius>;
+    walk_plan out;
+    if (wanted == walk_schedule::each_step || all.count() * all.height * all.width == 0) return out;
+    bool const resident = single_precision && edge_places<resident_radius>::hold(edges);
+    auto const grid_cut = bands::of(all.height, all.width, has.multiprocessors / all.count(), has.shared_memory);
+    auto const cluster_cut = bands::of(all.height, all.width, 16, has.shared_memory);
+    bool const grid_holds = resident && has.cooperative && all.count() <= 65535 && grid_cut.rows > 0;
+    bool const cluster_holds = resident && has.capability >= 9 && all.count() <= 65535 && cluster_cut.rows > 0;
+    expects(wanted != walk_schedule::grid || grid_holds, "random_walk: the grid cannot hold ", all.count(),
+            " problems of ", all.height, " x ", all.width, " cells");
+    expects(wanted != walk_schedule::cluster || cluster_holds, "random_walk: a cluster cannot hold ", all.height, " x ",
+            all.width, " cells");
+    if (wanted == walk_schedule::grid || (grid_holds && !(cluster_holds && all.count() > 2)))
+      return {walk_schedule::grid, grid_cut};
+    if (cluster_holds) return {walk_schedule::cluster, cluster_cut};
+    return out;
+  }
+};
+
+/// The steps of a batch of images of one size. The views are not owned.
+template <class T, class Space = device>
+struct transition_batch {
+  stencil edges;                             ///< K offsets
+  cambium::view<T const, 4, Space> weight;   ///< [B,K,H,W]
+  cambium::view<T const, 3, Space> inverse;  ///< [B,H,W] inverse degrees
+};
+
+/// One more axis, of one image.
+template <class T, int Rank, class S>
+view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
+{
+  view<T, Rank + 1, S> out;
+  out.data = v.data;
+  out.extent[0] = 1, out.stride[0] = v.size();
+  for (int r = 0; r < Rank; ++r) out.extent[r + 1] = v.extent[r], out.stride[r + 1] = v.stride[r];
+  return out;
+}
+
+/// Buffers for walks of B images of [C,H,W] on one device. Its making chooses the schedule.
+template <class T>
+class walk_scratch<T, gpu> {
+ public:
+  /// @throws precondition_error as walk_plan::of; gpu_error
+  walk_scratch(gpu const& where, index_t B, index_t C, index_t H, index_t W, stencil const& graph,
+               walk_schedule wanted = walk_schedule::automatic)
+      : edges(graph), all{B, C, H, W}
+  {
+    // Without a resident form nothing needs to be asked.
+    bool const ask = wanted != walk_schedule::each_step && std::is_same_v<T, float>;
+    plan = walk_plan::of(wanted, ask ? walk_device::current() : walk_device{}, all, graph, std::is_same_v<T, float>);
+    if (plan.schedule == walk_schedule::each_step)
+      scores = make_grid<T>(where, {B, C, H, W});
+    else
+      quads = device_bytes(where, 2 * static_cast<std::size_t>(all.count() * H * W) * sizeof(quad));
+  }
+  walk_scratch(gpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double = 0,
+               walk_schedule wanted = walk_schedule::automatic)
+      : walk_scratch(where, 1, C, H, W, graph, wanted)
+  {
+  }
+
+  stencil edges;
+  walk_problems all;
+  walk_plan plan;
+  grid<T, 4, device> scores;  ///< each_step: of every other step
+  device_bytes quads;         ///< grid, cluster: two maps of quads a problem
+};
+
+namespace kernel {
+
+template <bool Cluster>
+void launch_resident(gpu const& where, walk_scratch<float, gpu>& scratch, transition_batch<float> const& t,
+                     index_t steps)
+{
+  auto const& cut = scratch.plan.cut;
+  auto const body = resident_walk<resident_radius, Cluster>;
+  std::size_t const shared = cut.shared_bytes();
+  throw_if_failed(cudaFuncSetAttribute(body, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+                  "random_walk: shared memory");
+  if constexpr (Cluster)
+    throw_if_failed(cudaFuncSetAttribute(body, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
+                    "random_walk: clusters of 16");
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(cut.bands()), static_cast<unsigned>(scratch.all.count()));
+  config.blockDim = dim3(static_cast<unsigned>(cut.threads()));
+  config.dynamicSmemBytes = shared;
+  config.stream = where.stream;
+  cudaLaunchAttribute how{};
+  if constexpr (Cluster) {
+    how.id = cudaLaunchAttributeClusterDimension;
+    how.val.clusterDim.x = static_cast<unsigned>(cut.bands());
+    how.val.clusterDim.y = how.val.clusterDim.z = 1;
+  } else {
+    how.id = cudaLaunchAttributeCooperative;
+    how.val.cooperative = 1;
+  }
+  config.attrs = &how;
+  config.numAttrs = 1;
+  auto* const even = static_cast<quad*>(scratch.quads.data());
+  auto* const odd = even + scratch.all.count() * scratch.all.height * scratch.all.width;
+  throw_if_failed(cudaLaunchKernelEx(&config, body, cut, scratch.all, edge_places<resident_radius>::of(t.edges),
+                                     t.weight, t.inverse, even, odd, steps),
+                  "random_walk: launch");
+}
+
+}  // namespace kernel
+
+/// Walk on a batch of images of one size, each with its own boundaries, in one call.
+///
+/// As random_walk_into, image by image; options.tolerance is not used: a device walks exactly.
+///
+/// @param seeds    [B,C,H,W] finite; not modified
+/// @param t        [B,K,H,W] weights and [B,H,W] inverse degrees
+/// @param out      [B,C,H,W]
+/// @param scratch  made for these images, edges and schedule
+///
+/// @throws       precondition_error before anything is enqueued: shapes, steps, overlap; gpu_error
+/// @complexity   Theta(steps * B * C * H * W * K) time; each_step reads (2 K + C) * H * W numbers an image and step from
+///               the second-level cache or memory, grid and cluster only rows at the bands' borders
+/// @determinism  the same bits on every run for one schedule; schedules differ by rounding, see docs/determinism.md
+/// @asynchrony   enqueues on where.stream and returns; allocates nothing; cannot check values
+template <class T>
+void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, transition_batch<T> const& t,
+                      walk_options options, view<T, 4, device> const& out, walk_scratch<T, gpu>& scratch)
+{
+  auto const& all = scratch.all;
+  expects(options.steps >= 0, "random_walk: steps is ", options.steps);
+  expects_half_plane(t.edges, "random_walk");
+  expects(same_shape(seeds, out), "random_walk: seeds are ", seeds, " but out is ", out);
+  expects(t.weight.extent[0] == seeds.extent[0] && t.inverse.extent[0] == seeds.extent[0] &&
+              t.weight.extent[1] == t.edges.size,
+          "random_walk: seeds are ", seeds, " but weights are ", t.weight, " for ", t.edges.size, " edges");
+  for (int r : {2, 3})
+    expects(t.weight.extent[r] == seeds.extent[r] && t.inverse.extent[r - 1] == seeds.extent[r],
+            "random_walk: seeds are ", seeds, " but weights are ", t.weight, " and inverse degrees ", t.inverse);
+  expects(!overlap(seeds, out), "random_walk: seeds and out overlap");
+  expects(all.images == seeds.extent[0] && all.channels == seeds.extent[1] && all.height == seeds.extent[2] &&
+              all.width == seeds.extent[3] && scratch.edges == t.edges,
+          "random_walk: the scratch was made for another shape or stencil");
+  if (seeds.size() == 0) return;
+  if constexpr (std::is_same_v<T, float>)
+    if (scratch.plan.schedule != walk_schedule::each_step) {
+      index_t const problems[3] = {all.count(), all.height, all.width};
+      auto* const even = static_cast<quad*>(scratch.quads.data());
+      auto* const odd = even + all.count() * all.height * all.width;
+      for_each_cell(where, problems, gather_quads<device>{all, seeds, even});
+      if (scratch.plan.schedule == walk_schedule::cluster)
+        kernel::launch_resident<true>(where, scratch, t, options.steps);
+      else
+        kernel::launch_resident<false>(where, scratch, t, options.steps);
+      return for_each_cell(where, problems, scatter_quads<device>{all, options.steps % 2 ? odd : even, out});
+    }
+  for (index_t b = 0; b < all.images; ++b) {
+    if (options.steps == 0) {
+      copy(where, seeds[b], out[b]);
+      continue;
+    }
+    stack_view<T const, device> from = seeds[b];
+    stack_view<T, device> to = options.steps % 2 ? out[b] : scratch.scores.view()[b];  // the last step lands in out
+    stack_view<T, device> next = options.steps % 2 ? scratch.scores.view()[b] : out[b];
+    for (index_t step = 0; step < options.steps; ++step) {
+      for_each_cell(where, to.extent, walk_step<T, device>{{t.edges, t.weight[b], t.inverse[b]}, from, to});
+      from = to;
+      std::swap(to, next);
+    }
+  }
+}
+
+/// The GPU schedules of one image, behind the door of random_walk.hpp.
+template <class T>
+void random_walk_on(gpu const& where, stack_view<T const, device> seeds, transition_view<T, device> const& t,
+                    walk_options options, stack_view<T, device> out, walk_scratch<T, gpu>& scratch)
+{
+  random_walk_into<T>(where, as_batch(seeds), {t.edges, as_batch(t.weight), as_batch(t.inverse_degree)}, options,
+                      as_batch(out), scratch);
+}
+
+}  // namespace cambium

@@ -189,20 +189,20 @@ constexpr bool random_walk_runs()
 }
 
 /// Scratch of any other policy: one more stack of scores.
-template <class T, class Space>
+template <class T, class P>
 class walk_scratch {
  public:
-  template <execution_policy P>
-  walk_scratch(P const&, index_t C, index_t H, index_t W, stencil const&, double = 0) : scores({C, H, W}, {})
+  walk_scratch(P const& where, index_t C, index_t H, index_t W, stencil const&, double = 0)
+      : scores(make_grid<T>(where, {C, H, W}))
   {
   }
-  grid<T, 3, Space> scores;
+  grid<T, 3, typename P::memory> scores;
 };
 
 /// Any other policy: the rule under that policy's loop, exact whatever the tolerance.
 template <execution_policy P, class T, class S>
 void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
-                    stack_view<T, S> out, walk_scratch<T, S>& scratch)
+                    stack_view<T, S> out, walk_scratch<T, P>& scratch)
 {
   static_assert(random_walk_runs<P, walk_step<T, S>>());
   if (options.steps == 0) return copy(where, seeds, out);
@@ -252,7 +252,7 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 template <execution_policy P, stack_like X, transition_like A, stack_like O>
   requires reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 3>>
 void random_walk_into(P const& where, X const& seeds, A const& transition, walk_options options, O&& out,
-                      walk_scratch<value_of<X, 3>, space_of<X, 3>>& scratch)
+                      walk_scratch<value_of<X, 3>, P>& scratch)
 {
   using T = value_of<X, 3>;
   using S = space_of<X, 3>;
@@ -279,7 +279,7 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
                 scratch.map.height == from.extent[1] && scratch.map.width == from.extent[2] &&
                 (options.tolerance == 0 || scratch.seeds.size() == scratch.a.size()),
             "random_walk: the scratch was made for another shape, stencil, policy or form");
-  } else {
+  } else if constexpr (requires { same_shape(scratch.scores.view(), to); }) {
     expects(same_shape(scratch.scores.view(), to), "random_walk: the scratch was made for another shape");
   }
   random_walk_on(where, from, t, options, to, scratch);
@@ -295,8 +295,8 @@ template <execution_policy P, stack_like X, transition_like A>
   static_assert(random_walk_runs<P, walk_step<T, typename P::memory>>());
   auto const from = as_view<3>(seeds, "random_walk: seeds");
   index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
-  grid<T, 3, typename P::memory> out({C, H, W}, {});
-  walk_scratch<T, typename P::memory> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance);
+  auto out = make_grid<T>(where, {C, H, W});
+  walk_scratch<T, P> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance);
   random_walk_into(where, from, transition, options, out, scratch);
   return out;
 }

@@ -1,0 +1,91 @@
+#pragma once
+// Atomic steps on integers, for rules whose cells meet: the same call on a core and on a device. Order is relaxed; what
+// comes out must not depend on who was first, so there are none on floats.
+
+#include <cambium/core/config.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <type_traits>
+
+#if !defined(__CUDA_ARCH__)
+#include <atomic>
+#endif
+
+namespace cambium {
+
+/// *at = min(*at, value). @return what was there
+template <std::integral T>
+CAMBIUM_HD T atomic_min(T* at, T value)
+{
+#if defined(__CUDA_ARCH__)
+  using word =
+      std::conditional_t<sizeof(T) == 8, std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>, T>;
+  static_assert(sizeof(T) >= 4);
+  return static_cast<T>(atomicMin(reinterpret_cast<word*>(at), static_cast<word>(value)));
+#else
+  std::atomic_ref<T> cell(*at);
+  T seen = cell.load(std::memory_order_relaxed);
+  while (value < seen && !cell.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+  return seen;
+#endif
+}
+
+/// *at = max(*at, value). @return what was there
+template <std::integral T>
+CAMBIUM_HD T atomic_max(T* at, T value)
+{
+#if defined(__CUDA_ARCH__)
+  using word =
+      std::conditional_t<sizeof(T) == 8, std::conditional_t<std::is_signed_v<T>, long long, unsigned long long>, T>;
+  static_assert(sizeof(T) >= 4);
+  return static_cast<T>(atomicMax(reinterpret_cast<word*>(at), static_cast<word>(value)));
+#else
+  std::atomic_ref<T> cell(*at);
+  T seen = cell.load(std::memory_order_relaxed);
+  while (value > seen && !cell.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
+  return seen;
+#endif
+}
+
+/// *at += value. @return what was there
+template <std::integral T>
+CAMBIUM_HD T atomic_add(T* at, T value)
+{
+#if defined(__CUDA_ARCH__)
+  using word = std::conditional_t<sizeof(T) == 8, unsigned long long, T>;
+  static_assert(sizeof(T) >= 4);
+  return static_cast<T>(atomicAdd(reinterpret_cast<word*>(at), static_cast<word>(value)));
+#else
+  return std::atomic_ref<T>(*at).fetch_add(value, std::memory_order_relaxed);
+#endif
+}
+
+/// If *at is `expected` it becomes `value`. @return what was there
+template <std::integral T>
+CAMBIUM_HD T atomic_exchange_if(T* at, T expected, T value)
+{
+#if defined(__CUDA_ARCH__)
+  using word = std::conditional_t<sizeof(T) == 8, unsigned long long, T>;
+  static_assert(sizeof(T) >= 4);
+  return static_cast<T>(atomicCAS(reinterpret_cast<word*>(at), static_cast<word>(expected), static_cast<word>(value)));
+#else
+  std::atomic_ref<T>(*at).compare_exchange_strong(expected, value, std::memory_order_relaxed);
+  return expected;
+#endif
+}
+
+/// What is there now, though others may be writing.
+template <std::integral T>
+CAMBIUM_HD T atomic_read(T const* at)
+{
+#if defined(__CUDA_ARCH__)
+  return *static_cast<T const volatile*>(at);
+#else
+  return std::atomic_ref<T>(*const_cast<T*>(at)).load(std::memory_order_relaxed);
+#endif
+}
+
+}  // namespace cambium

@@ -1,0 +1,41 @@
+#pragma once
+// Floating-point numbers as integers of the same order, for steps and sorts that know integers only.
+
+#include <cambium/core/config.hpp>
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace cambium {
+
+/// As large an integer with a sign.
+template <class T>
+using ordered_t = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+
+/// An integer that is larger exactly where the number is; -0 and 0 are one. NaN has a place beyond the infinities.
+template <class T>
+CAMBIUM_HD ordered_t<T> ordered(T value)
+{
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+  using integer = ordered_t<T>;
+  if (value == T(0)) return 0;
+  integer bits;
+  memcpy(&bits, &value, sizeof bits);
+  constexpr integer all_but_sign = static_cast<integer>(~(std::make_unsigned_t<integer>(1) << (8 * sizeof(T) - 1)));
+  return bits >= 0 ? bits : bits ^ all_but_sign;
+}
+
+/// The number an integer stands for.
+template <class T>
+CAMBIUM_HD T from_ordered(ordered_t<T> at)
+{
+  using integer = ordered_t<T>;
+  constexpr integer all_but_sign = static_cast<integer>(~(std::make_unsigned_t<integer>(1) << (8 * sizeof(T) - 1)));
+  integer const bits = at >= 0 ? at : at ^ all_but_sign;
+  T value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace cambium

@@ -1,0 +1,106 @@
+#pragma once
+// Items of a batch side by side on a device. The host's sibling is for_each_item of parallel.hpp.
+
+#include <cambium/core/index.hpp>
+#include <cambium/exec/gpu.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <thread>
+#include <vector>
+
+namespace cambium {
+
+/// Streams of one device, each with a thread of the host, on which items of a batch run side by side. Keep it: making
+/// streams takes longer than small items do, and grids that were made on them are given back to them. One batch at a time.
+class gpu_team {
+ public:
+  /// @param members  streams, at least 1
+  /// @throws precondition_error, gpu_error
+  explicit gpu_team(int members) : members_(checked(members)), begin_(1)
+  {
+    throw_if_failed(cudaGetDevice(&device_), "gpu_team: device");
+    for (auto& m : members_)
+      throw_if_failed(cudaStreamCreateWithFlags(&m.stream, cudaStreamNonBlocking), "gpu_team: stream");
+    for (auto* const list : {&members_, &begin_})
+      for (auto& m : *list)
+        throw_if_failed(cudaEventCreateWithFlags(&m.event, cudaEventDisableTiming), "gpu_team: event");
+  }
+
+  [[nodiscard]] int size() const { return static_cast<int>(members_.size()); }
+
+ private:
+  template <class Body>
+  friend void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& body);
+
+  struct member {
+    cudaStream_t stream = nullptr;
+    cudaEvent_t event = nullptr;
+
+    member() = default;
+    member(member const&) = delete;
+    member& operator=(member const&) = delete;
+    ~member()
+    {
+      if (stream != nullptr) cudaStreamDestroy(stream);
+      if (event != nullptr) cudaEventDestroy(event);
+    }
+  };
+
+  static std::size_t checked(int members)
+  {
+    expects(members >= 1, "gpu_team: ", members, " members");
+    return static_cast<std::size_t>(members);
+  }
+
+  std::vector<member> members_, begin_;
+  int device_ = 0;
+};
+
+/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works
+/// with, one of the team's streams; each has its own thread of the host, so that a body that waits for its stream holds
+/// up no other. Whoever is done takes the next item, in order. Items begin after what is enqueued on where.stream, and what
+/// is enqueued on it later waits for them all.
+///
+/// An exception ends the work of its member only; the first, by member, is rethrown when all have returned. A batch that
+/// is to go on past a bad item catches in its body.
+///
+/// @asynchrony  returns when every item is enqueued; where.resource must bear calls from several threads, as the default
+///              does
+template <class Body>
+void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& body)
+{
+  if (count <= 0) return;
+  auto const used = static_cast<std::size_t>(count < team.size() ? count : team.size());
+  throw_if_failed(cudaEventRecord(team.begin_[0].event, where.stream), "for_each_item: begin");
+  std::vector<std::exception_ptr> failure(used);
+  std::atomic<index_t> next{0};
+  auto const work = [&](std::size_t m) {
+    try {
+      auto const& own = team.members_[m];
+      throw_if_failed(cudaSetDevice(team.device_), "for_each_item: device");
+      throw_if_failed(cudaStreamWaitEvent(own.stream, team.begin_[0].event, 0), "for_each_item: begin");
+      try {
+        for (index_t i; (i = next++) < count;) body(gpu{own.stream, where.resource}, i);
+      } catch (...) {
+        failure[m] = std::current_exception();
+      }
+      throw_if_failed(cudaEventRecord(own.event, own.stream), "for_each_item: end");
+    } catch (...) {
+      if (!failure[m]) failure[m] = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t m = 1; m < used; ++m) threads.emplace_back(work, m);
+    work(0);
+  }
+  for (std::size_t m = 0; m < used; ++m)
+    if (cudaStreamWaitEvent(where.stream, team.members_[m].event, 0) != cudaSuccess && !failure[m])
+      failure[m] = std::make_exception_ptr(gpu_error("for_each_item: a stream cannot be waited for"));
+  for (auto const& f : failure)
+    if (f) std::rethrow_exception(f);
+}
+
+}  // namespace cambium

@@ -1,0 +1,102 @@
+#pragma once
+// Many sums at once on cores. The GPU's sibling is reduce.cuh; both sum in the same order.
+
+#include <cambium/core/config.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/workspace.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// The shape of the tree in which a row is summed: 256 lanes take every 256th of 4096 values, then lanes pair up.
+inline constexpr index_t reduce_lanes = 256, reduce_chunk = 4096;
+
+/// One chunk of a row, as a block of threads does it.
+template <class A, class Value, class Op>
+A reduce_one_chunk(index_t row, index_t begin, index_t end, Value const& value, A identity, Op const& op)
+{
+  A lane[reduce_lanes];
+  for (index_t l = 0; l < reduce_lanes; ++l) {
+    lane[l] = identity;
+    for (index_t i = begin + l; i < end; i += reduce_lanes) lane[l] = op(lane[l], value(row, i));
+  }
+  for (index_t half = reduce_lanes / 2; half > 0; half /= 2)
+    for (index_t l = 0; l < half; ++l) lane[l] = op(lane[l], lane[l + half]);
+  return lane[0];
+}
+
+/// Sum rows: out[r] = op over i of value(r, i), from `identity`, in a fixed tree that does not depend on threads.
+///
+/// @param value   value(r, i) -> A, for r in 0..rows-1 and i in 0..length-1
+/// @param op      op(A, A) -> A with op(identity, a) = a; need not be exactly associative
+/// @param out     `rows` results in the memory of the policy; a row of length 0 is `identity`
+/// @complexity    Theta(rows * length)
+/// @determinism   the same order of operations on cores and on a device
+template <class P, class A, class Value, class Op>
+  requires std::same_as<typename P::memory, host>
+void reduce_rows(P const& where, index_t rows, index_t length, Value const& value, A identity, Op const& op, A* out,
+                 workspace<P>&)
+{
+  for_each_share(
+      where, rows, std::max<index_t>(1, 16384 / std::max<index_t>(1, length)), [&](index_t first, index_t last) {
+        std::vector<A> partial;
+        for (index_t r = first; r < last; ++r) {
+          partial.clear();
+          for (index_t i = 0; i < length; i += reduce_chunk)
+            partial.push_back(reduce_one_chunk(r, i, std::min(i + reduce_chunk, length), value, identity, op));
+          while (partial.size() > 1) {
+            auto const above = [&](index_t, index_t i) { return partial[static_cast<std::size_t>(i)]; };
+            index_t const n = static_cast<index_t>(partial.size());
+            std::vector<A> next;
+            for (index_t i = 0; i < n; i += reduce_chunk)
+              next.push_back(reduce_one_chunk(r, i, std::min(i + reduce_chunk, n), above, identity, op));
+            partial = std::move(next);
+          }
+          out[r] = partial.empty() ? identity : partial[0];
+        }
+      });
+}
+
+/// value(i) as the only row of reduce_rows.
+template <class Value>
+struct only_row {
+  Value value;
+  CAMBIUM_HD auto operator()(index_t, index_t i) const { return value(i); }
+};
+
+/// As reduce_rows, of one row: value(i) -> A.
+template <class P, class A, class Value, class Op>
+void reduce(P const& where, index_t length, Value const& value, A identity, Op const& op, A* out, workspace<P>& space)
+{
+  reduce_rows(where, 1, length, only_row<Value>{value}, identity, op, out, space);
+}
+
+// Operations that know their results on either side.
+struct plus {
+  template <class A>
+  CAMBIUM_HD A operator()(A a, A b) const
+  {
+    return a + b;
+  }
+};
+struct larger {
+  template <class A>
+  CAMBIUM_HD A operator()(A a, A b) const
+  {
+    return a < b ? b : a;
+  }
+};
+struct smaller {
+  template <class A>
+  CAMBIUM_HD A operator()(A a, A b) const
+  {
+    return b < a ? b : a;
+  }
+};
+
+}  // namespace cambium

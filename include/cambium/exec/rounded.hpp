@@ -1,0 +1,28 @@
+#pragma once
+// Products that equal another program's bit by bit, on either side.
+
+#include <cambium/core/config.hpp>
+#include <cambium/exec/simd.hpp>
+
+#include <type_traits>
+
+namespace cambium {
+
+/// a * b, rounded before anything is added to it: no compiler, nvcc neither, makes a fused multiply-add of it.
+template <class T>
+[[gnu::always_inline]] CAMBIUM_HD inline T rounded_product(T a, T b)
+{
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
+#if defined(__CUDA_ARCH__)
+  if constexpr (sizeof(T) == 4)
+    return __fmul_rn(a, b);
+  else
+    return __dmul_rn(a, b);
+#else
+  T product = a * b;
+  pin(product);
+  return product;
+#endif
+}
+
+}  // namespace cambium

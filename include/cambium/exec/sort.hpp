@@ -1,0 +1,34 @@
+#pragma once
+// Sorting on cores. The GPU's sibling is sort.cuh.
+
+#include <cambium/core/index.hpp>
+#include <cambium/core/memory.hpp>
+#include <cambium/exec/workspace.hpp>
+
+#include <algorithm>
+#include <concepts>
+#include <numeric>
+#include <vector>
+
+namespace cambium {
+
+/// Sort pairs by key, ascending; equal keys keep their order.
+///
+/// @param bits  keys are below 2^bits; fewer bits are less work on a device
+/// @pre         the four ranges of `count` share no memory
+/// @complexity  cores: O(count log count); a device: Theta(count * bits / 8)
+template <class P, std::unsigned_integral K, class V>
+  requires std::same_as<typename P::memory, host>
+void sort_by_key(P const&, index_t count, K const* keys, V const* values, K* sorted_keys, V* sorted_values, int,
+                 workspace<P>&)
+{
+  std::vector<index_t> order(static_cast<std::size_t>(count < 0 ? 0 : count));
+  std::iota(order.begin(), order.end(), index_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](index_t a, index_t b) { return keys[a] < keys[b]; });
+  for (index_t i = 0; i < count; ++i) {
+    sorted_keys[i] = keys[order[static_cast<std::size_t>(i)]];
+    sorted_values[i] = values[order[static_cast<std::size_t>(i)]];
+  }
+}
+
+}  // namespace cambium

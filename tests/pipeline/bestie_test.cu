@@ -9,6 +9,8 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 using namespace cambium;
@@ -176,7 +178,7 @@ TEMPLATE_LIST_TEST_CASE("cues of a device are the cpu's", "[pipeline][reference]
   auto const maps = uniform<float, 3>({3, 11, 14}, -0.5, 2, 3), mirror = uniform<float, 3>({3, 11, 14}, -0.5, 2, 4);
   auto const a = support::copied<TestType>(maps), b = support::copied<TestType>(mirror);
   for (ints const& classes : {ints{}, ints{1}, ints{0, 2}, ints{0, 1, 2}})
-    for (auto const [smoothing, kernel, threshold] :
+    for (auto const& [smoothing, kernel, threshold] :
          {std::tuple{index_t{3}, index_t{15}, 0.1}, {index_t{1}, index_t{3}, 0.5}, {index_t{5}, index_t{7}, 0.3}}) {
       bestie_peak_options options;
       options.smoothing = smoothing, options.peaks.kernel = kernel, options.peaks.threshold = threshold;

@@ -140,7 +140,7 @@ region_centres_in<typename P::memory> candidates_by_region(P const& where, index
 
 /// The region of every cell that is a maximum of it.
 template <class T, class S>
-struct mark_maximum {
+struct mark_region_maximum {
   local_maximum<T, S> maximum;
   T above;
   image_view<std::int32_t, S> out;
@@ -154,7 +154,7 @@ struct mark_maximum {
 
 /// Which marked cells are one plateau.
 template <class T, class S>
-struct same_plateau {
+struct same_region_plateau {
   image_view<T const, S> heat;
   image_view<std::int32_t const, S> marked;
 
@@ -242,13 +242,13 @@ template <execution_policy P, image_like X, image_like R>
   T const low = static_cast<T>(options.threshold), above = low > 0 ? low : T(0);
   auto marks = make_grid<std::int32_t>(where, {H, W});
   local_maximum<T, S> const maximum{heat, region, options.kernel / 2};
-  for_each_cell(where, cells, mark_maximum<T, S>{maximum, above, marks.view()});
+  for_each_cell(where, cells, mark_region_maximum<T, S>{maximum, above, marks.view()});
   if (options.plateaus == plateau::one_cell && H * W > 0) {
     auto parent = make_grid<std::int32_t>(where, {H * W});
     auto sums = make_grid<plateau_sums>(where, {H * W});
     using thin = thin_plateau<S>;
     thin step{thin::forget, parent.view().data, sums.view().data, marks.view()};
-    find_sets(where, cells, c8, same_plateau<T, S>{heat, marks.view()}, parent.view().data);
+    find_sets(where, cells, c8, same_region_plateau<T, S>{heat, marks.view()}, parent.view().data);
     for (auto const now : {thin::forget, thin::add, thin::compare, thin::choose, thin::leave}) {
       step.now = now;
       for_each_cell(where, cells, step);

@@ -59,10 +59,12 @@ template <stack_like M>
 // --- regions ------------------------------------------------------------------------------------
 
 /// The components of a semantic map: neighbours of one class, corners included.
-struct class_regions {
-  grid<std::int32_t, 2> label;           ///< [H,W] 0..N
-  std::vector<std::int32_t> categories;  ///< N entries: the class of region i+1, 0-based
+template <class Space>
+struct class_regions_in {
+  grid<std::int32_t, 2, Space> label;    ///< [H,W] 0..N
+  std::vector<std::int32_t> categories;  ///< N entries, on the host: the class of region i+1, 0-based
 };
+using class_regions = class_regions_in<host>;
 
 /// The value of a label map in each of its components; entry 0 means nothing.
 template <class S>
@@ -89,12 +91,17 @@ template <class S>
   return out;
 }
 
-/// Is a value of a semantic map that of a class present?
+/// Is a value of a semantic map that of a class present? The table is of so many entries.
+template <class S>
+[[nodiscard]] CAMBIUM_HD bool is_present(char const* table, index_t entries, S value)
+{
+  auto const at = static_cast<std::uint64_t>(value);  // a negative one is a large number without a sign
+  return at < static_cast<std::uint64_t>(entries) && table[at] != 0;
+}
 template <class S>
 [[nodiscard]] bool is_present(std::vector<char> const& table, S value)
 {
-  auto const at = static_cast<std::uint64_t>(value);  // a negative one is a large number without a sign
-  return at < table.size() && table[at] != 0;
+  return is_present(table.data(), static_cast<index_t>(table.size()), value);
 }
 
 /// A semantic map without the classes that are not present: everything else, 255 included, becomes 0.
@@ -173,6 +180,19 @@ struct bestie_transfer_options {
   transfer_options labels{};  ///< sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
 };
 
+/// The cues that count: of classes present, and sure enough.
+[[nodiscard]] inline points cues_that_count(points const& cues, std::vector<char> const& present,
+                                            bestie_transfer_options const& options)
+{
+  expects(!std::isnan(options.pseudo_thresh), "bestie_pseudo_labels: pseudo_thresh is nan");
+  bool const exact = options.score == cue_score::exact;
+  points out = exact ? cues : confident_points(cues, options.pseudo_thresh);
+  std::erase_if(out, [&](point const& p) {
+    return (exact && !(p.score > options.pseudo_thresh)) || !is_present(present, index_t{p.category} + 1);
+  });
+  return out;
+}
+
 /// Pseudo instance labels from a semantic map and cues: what the network learns first.
 ///
 /// @param where     cpu
@@ -195,17 +215,12 @@ void bestie_pseudo_labels_into(cpu const& where, S const& semantic, std::vector<
   auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
   index_t const C = out.centre.extent[0];
   auto const present = table_of_classes(C, classes, "bestie_pseudo_labels");
-  expects(!std::isnan(options.pseudo_thresh), "bestie_pseudo_labels: pseudo_thresh is nan");
+  points const used = cues_that_count(cues, present, options);
   auto const found = connected_equal(where, in, c8);
   auto const values = values_of(found, in);
   std::vector<std::int32_t> categories(values.size() - 1);
   std::transform(values.begin() + 1, values.end(), categories.begin(),
                  [&](auto v) { return is_present(present, v) ? static_cast<std::int32_t>(v) - 1 : -1; });
-  bool const exact = options.score == cue_score::exact;
-  points used = exact ? cues : confident_points(cues, options.pseudo_thresh);
-  std::erase_if(used, [&](point const& p) {
-    return (exact && !(p.score > options.pseudo_thresh)) || !is_present(present, index_t{p.category} + 1);
-  });
   transfer_into(where, found.label, categories, used, options.labels, out);
 }
 
@@ -225,16 +240,16 @@ template <image_like S>
 // --- grouping -----------------------------------------------------------------------------------
 
 /// What BESTIE's network says about one image. The views are not owned.
-template <class T>
+template <class T, class Space = host>
 struct bestie_output {
-  stack_view<T const> seg;     ///< [C+1,H,W] logits, channel 0 background
-  stack_view<T const> centre;  ///< [C,H,W]
-  stack_view<T const> offset;  ///< [2,H,W] (dy,dx) in cells, centre minus cell
+  stack_view<T const, Space> seg;     ///< [C+1,H,W] logits, channel 0 background
+  stack_view<T const, Space> centre;  ///< [C,H,W]
+  stack_view<T const, Space> offset;  ///< [2,H,W] (dy,dx) in cells, centre minus cell
 };
 
 /// Throws unless the maps of an image fit together. `who` begins the message.
-template <class T>
-void check_output(bestie_output<T> const& in, std::string const& who)
+template <class T, class Space>
+void check_output(bestie_output<T, Space> const& in, std::string const& who)
 {
   index_t const H = in.seg.extent[1], W = in.seg.extent[2];
   expects(in.seg.extent[0] == in.centre.extent[0] + 1 && in.centre.extent[1] == H && in.centre.extent[2] == W &&
@@ -320,9 +335,9 @@ struct bestie_refine_options {
 };
 
 /// Throws unless maps, weak labels and targets of an image fit together.
-template <class T, class S>
-void check_refined(bestie_output<T> const& in, image_view<S> const& semantic, bestie_refine_options const& options,
-                   centre_targets_view const& out)
+template <class T, class S, class Space>
+void check_refined(bestie_output<T, Space> const& in, image_view<S, Space> const& semantic,
+                   bestie_refine_options const& options, centre_targets_view_in<Space> const& out)
 {
   char const* const who = "bestie_refined_labels";
   check_output(in, who);
@@ -331,7 +346,7 @@ void check_refined(bestie_output<T> const& in, image_view<S> const& semantic, be
           semantic);
   expects(out.centre.extent[0] == in.centre.extent[0], who, ": centres are ", in.centre, " but the targets ",
           out.centre);
-  expects_targets(out, H, W, who);
+  expects_targets_over(out, H, W, who);
   expects_sigma(options.labels.sigma, who);
 }
 
@@ -396,23 +411,42 @@ void bestie_refined_image_into(cpu const& where, bestie_output<T> const& in, S c
 }
 
 /// Targets of several images.
-struct centre_targets_batch {
-  grid<float, 4> centre;  ///< [B,C,H,W]
-  grid<float, 4> offset;  ///< [B,2,H,W]
-  grid<float, 3> weight;  ///< [B,H,W]
+template <class Space>
+struct centre_targets_batch_in {
+  grid<float, 4, Space> centre;  ///< [B,C,H,W]
+  grid<float, 4, Space> offset;  ///< [B,2,H,W]
+  grid<float, 3, Space> weight;  ///< [B,H,W]
 
-  centre_targets_view operator[](index_t b) { return {centre.view()[b], offset.view()[b], weight.view()[b]}; }
+  centre_targets_view_in<Space> operator[](index_t b) { return {centre.view()[b], offset.view()[b], weight.view()[b]}; }
 };
+using centre_targets_batch = centre_targets_batch_in<host>;
 
 /// What BESTIE's network says about several images of one size.
-template <class T>
+template <class T, class Space = host>
 struct bestie_batch {
-  view<T const, 4> seg;     ///< [B,C+1,H,W]
-  view<T const, 4> centre;  ///< [B,C,H,W]
-  view<T const, 4> offset;  ///< [B,2,H,W]
+  view<T const, 4, Space> seg;     ///< [B,C+1,H,W]
+  view<T const, 4, Space> centre;  ///< [B,C,H,W]
+  view<T const, 4, Space> offset;  ///< [B,2,H,W]
 
-  bestie_output<T> operator[](index_t b) const { return {seg[b], centre[b], offset[b]}; }
+  bestie_output<T, Space> operator[](index_t b) const { return {seg[b], centre[b], offset[b]}; }
 };
+
+/// Throws unless maps, weak labels, lists of classes and targets of a batch fit together.
+template <class T, class S, class Space>
+void check_refined(bestie_batch<T, Space> const& in, stack_view<S, Space> const& semantic,
+                   std::vector<std::vector<std::int32_t>> const& classes, bestie_refine_options const& options,
+                   centre_targets_batch_in<Space>& out)
+{
+  index_t const B = in.centre.extent[0];
+  auto const centre = out.centre.view(), offset = out.offset.view();
+  auto const weight = out.weight.view();
+  expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
+              semantic.extent[0] == B && centre.extent[0] == B && offset.extent[0] == B && weight.extent[0] == B,
+          "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
+          ", semantic maps ", semantic, ", ", static_cast<index_t>(classes.size()), " lists of classes and targets ",
+          centre, ", ", offset, " and ", weight);
+  for (index_t b = 0; b < B; ++b) check_refined(in[b], semantic[b], options, out[b]);
+}
 
 /// Refined labels of a batch, the images shared among the threads.
 ///
@@ -428,13 +462,7 @@ void bestie_refined_labels_into(cpu const& where, bestie_batch<T> const& in, S c
 {
   auto const given = as_view<3>(semantic, "bestie_refined_labels: semantic");
   index_t const B = in.centre.extent[0];
-  expects(in.seg.extent[0] == B && in.offset.extent[0] == B && static_cast<index_t>(classes.size()) == B &&
-              given.extent[0] == B && out.centre.shape()[0] == B && out.offset.shape()[0] == B &&
-              out.weight.shape()[0] == B,
-          "bestie_refined_labels: logits ", in.seg, ", centres ", in.centre, ", offsets ", in.offset,
-          ", semantic maps ", given, ", ", static_cast<index_t>(classes.size()), " lists of classes and targets ",
-          out.centre.view(), ", ", out.offset.view(), " and ", out.weight.view());
-  for (index_t b = 0; b < B; ++b) check_refined(in[b], given[b], options, out[b]);
+  check_refined(in, given, classes, options, out);
   std::vector<bestie_measured<T>> images(static_cast<std::size_t>(B));  // written when all of them are good
   for_each_item(where, B, [&](cpu const& share, index_t b) {
     auto const at = static_cast<std::size_t>(b);
@@ -536,20 +564,30 @@ struct bestie_reading {
   stack_view<T const> offset;
 };
 
+/// Throws unless a network's output can be read so. `who` begins the message.
+/// @return the size of the image as the network saw it
+template <class T, class Space>
+extent2 check_reading(bestie_output<T, Space> const& in, bestie_output<T, Space> const& flipped,
+                      bestie_instance_options const& options, std::string const& who)
+{
+  check_output(in, who);
+  if (flipped.seg.data != nullptr) check_output(flipped, who + ": mirror image");
+  extent2 const seen = options.seen;
+  if (seen == extent2{}) return {in.seg.extent[1], in.seg.extent[2]};
+  expects(seen.height > 0 && seen.width > 0, who, ": the network saw ", seen.height, " x ", seen.width, " pixels");
+  return seen;
+}
+
 template <class T>
 [[nodiscard]] bestie_reading<T> read_output(cpu const& where, bestie_output<T> const& in,
                                             bestie_output<T> const& flipped,
                                             std::optional<std::vector<std::int32_t>> const& classes,
                                             bestie_instance_options const& options, std::string const& who)
 {
-  check_output(in, who);
-  if (flipped.seg.data != nullptr) check_output(flipped, who + ": mirror image");
+  extent2 const seen = check_reading(in, flipped, options, who);
   index_t const C = in.centre.extent[0], H = in.seg.extent[1], W = in.seg.extent[2];
   std::vector<char> allowed;
   if (classes) allowed = table_of_classes(C, *classes, who);
-  extent2 const seen = options.seen == extent2{} ? extent2{H, W} : options.seen;
-  expects(options.seen == extent2{} || (seen.height > 0 && seen.width > 0), who, ": the network saw ", seen.height,
-          " x ", seen.width, " pixels");
   bestie_reading<T> out{decide(where, in.seg, flipped.seg, allowed), {}, in.offset};
   auto const changed = [&](grid<T, 3> offsets) {
     out.own = std::move(offsets);
@@ -560,6 +598,24 @@ template <class T>
   if (seen != extent2{H, W})
     changed(scale_offsets(where, out.offset, static_cast<double>(H) / static_cast<double>(seen.height),
                           static_cast<double>(W) / static_cast<double>(seen.width)));
+  return out;
+}
+
+/// The classes of points.
+[[nodiscard]] inline std::vector<std::int32_t> categories_of(points const& all)
+{
+  std::vector<std::int32_t> out;
+  for (point const& p : all) out.push_back(p.category);
+  return out;
+}
+
+/// The classes of groups, of which those of region i + 1 begin at first[i].
+[[nodiscard]] inline std::vector<std::int32_t> categories_of_groups(std::vector<index_t> const& first,
+                                                                    std::vector<std::int32_t> const& of_regions)
+{
+  std::vector<std::int32_t> out;
+  for (std::size_t r = 0; r < of_regions.size(); ++r)
+    out.insert(out.end(), static_cast<std::size_t>(first[r + 1] - first[r]), of_regions[r]);
   return out;
 }
 
@@ -590,10 +646,7 @@ template <class T>
                                       options.groups, flipped.centre);
   auto const measured = measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()),
                                        groups.response, reading.decided.probability);
-  std::vector<std::int32_t> categories;
-  for (std::size_t r = 0; r < regions.categories.size(); ++r)
-    categories.insert(categories.end(), static_cast<std::size_t>(groups.centres.first[r + 1] - groups.centres.first[r]),
-                      regions.categories[r]);
+  auto const categories = categories_of_groups(groups.centres.first, regions.categories);
   return {std::move(reading.decided.label), score_groups(where, groups.ids, measured, categories)};
 }
 
@@ -615,9 +668,8 @@ template <class T>
   auto const centres = points_by_class(clicks, classes, in.centre.extent[0], border_points::keep);
   auto const ids = group_pixels(where, reading.offset, reading.decided.label, centres);
   auto const measured = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), probability, probability);
-  std::vector<std::int32_t> categories;
-  for (point const& p : centres.at) categories.push_back(p.category);
-  return {std::move(reading.decided.label), score_groups(where, ids, measured, categories, scored_by::class_only)};
+  return {std::move(reading.decided.label),
+          score_groups(where, ids, measured, categories_of(centres.at), scored_by::class_only)};
 }
 
 }  // namespace cambium

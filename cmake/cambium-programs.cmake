@@ -25,11 +25,8 @@ endif()
 set(CAMBIUM_WITH_CUDA OFF)
 if(CAMBIUM_CUDA STREQUAL "ON" OR CAMBIUM_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
-  # Programs are for both kinds of cards; tests, of which there are many, for the one that has clusters. Whoever says
-  # another architecture, for example ./run test on a machine with a card, gets it everywhere.
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "CUDA architectures")
-    set(CAMBIUM_TEST_ARCHITECTURES "90" CACHE STRING "CUDA architectures of the tests")
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)

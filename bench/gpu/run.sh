@@ -30,12 +30,16 @@ tail -3 "$out/tests.log"
 say "bench"
 timeout "$(left)" "$build/bench/gpu/cambium_gpu_bench" 2>&1 | tee "$out/bench.txt" || failed=1
 
-# Sanitisers are slow: those cases that launch hand-written kernels, as long as time lasts.
+export CAMBIUM_TESTS_ON=card
+# Sanitisers are slow: memory errors are looked for everywhere, the rest where kernels are written by hand, as long as time
+# lasts.
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
     [ "$(left)" -lt 20 ] && { say "$tool: no time left"; continue; }
     say "$tool"
-    timeout "$(left)" compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/cambium_cuda_tests" "[gpu]" \
+    cases='[gpu]'
+    [ "$tool" = memcheck ] && cases='*'
+    timeout "$(left)" compute-sanitizer --tool "$tool" --error-exitcode 9 "$build/tests/cambium_cuda_tests" "$cases" \
       >"$out/$tool.log" 2>&1 || failed=1
     tail -1 "$out/$tool.log"
   done

@@ -25,14 +25,6 @@ class own_stream {
   cudaStream_t stream_ = nullptr;
 };
 
-template <int Rank>
-grid<float, Rank, device> sent(gpu const& where, view<float const, Rank> const& from)
-{
-  auto out = make_grid<float>(where, from.extent);
-  copy(where, from, out.view());
-  return out;
-}
-
 gpu this_thread()
 {
   thread_local own_stream const stream;
@@ -48,12 +40,12 @@ irnet_labels irnet_on_gpu(irnet_input<float> const& maps, irnet_options const& o
   check_input(maps);
   check_options(options);
   gpu const where = this_thread();
-  auto const cams = sent(where, maps.cams);
-  auto const boundary = sent(where, maps.boundary);
+  auto const cams = to_device(where, maps.cams);
+  auto const boundary = to_device(where, maps.boundary);
   irnet_input<float, device> in{cams.view(), maps.keys, boundary.view(), {}, maps.image};
   grid<float, 3, device> displacement;
   if (maps.displacement.data != nullptr) {
-    displacement = sent(where, maps.displacement);
+    displacement = to_device(where, maps.displacement);
     in.displacement = displacement.view();
   }
   return to_host(where, irnet(where, in, options));

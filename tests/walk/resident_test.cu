@@ -137,6 +137,10 @@ TEST_CASE("a walk's schedule follows from the map and the device", "[walk][prope
   CHECK(plan(h200, {1, 4, 94, 125}).cut.rows == 2);
   CHECK(plan(h200, {64, 4, 94, 125}).schedule == walk_schedule::cluster);
   CHECK(plan(h200, {64, 4, 94, 125}).cut.bands() == 16);
+  CHECK(walk_plan::of(walk_schedule::automatic, h200, {1, 4, 94, 125}, disc, true, false).schedule ==
+        walk_schedule::cluster);
+  CHECK(walk_plan::of(walk_schedule::automatic, a100, {1, 4, 94, 125}, disc, true, false).schedule ==
+        walk_schedule::each_step);
   CHECK(plan(a100, {1, 4, 94, 125}).schedule == walk_schedule::grid);
   CHECK(plan(a100, {64, 4, 94, 125}).schedule == walk_schedule::each_step);
   CHECK(plan(old, {1, 4, 94, 125}).schedule == walk_schedule::each_step);

@@ -27,12 +27,14 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
     image[one.id] = found->second;
     of_[found->second].label = cambium::grid<std::int32_t, 2>(one.height, one.width);
   }
-  std::vector<std::int64_t> categories;
-  for (auto const& c : set.categories) categories.push_back(c.id);
-  std::sort(categories.begin(), categories.end());
-  if (categories.size() > photographs.class_names().size())
-    throw cambium::io_error(file.string() + ": " + std::to_string(categories.size()) + " categories, but the set has " +
-                            std::to_string(photographs.class_names().size()) + " classes");
+  std::map<std::int64_t, std::int32_t> class_of;
+  auto const& names = photographs.class_names();
+  for (auto const& c : set.categories) {
+    auto const found = std::find(names.begin(), names.end(), c.name);
+    if (found == names.end())
+      throw cambium::io_error(file.string() + ": category '" + c.name + "' is no class of the set");
+    class_of[c.id] = static_cast<std::int32_t>(found - names.begin());
+  }
   for (auto const& a : set.annotations) {
     auto& of = of_[image.at(a.image_id)];
     auto const* const mask = std::get_if<cambium::rle>(&a.segmentation);
@@ -43,8 +45,7 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
     auto const number = static_cast<std::int32_t>(of.found.size()) + 1;
     for (std::size_t p = 0; p < cells.cells().size(); ++p)
       if (cells.cells()[p] != 0) of.label.cells()[p] = number;
-    auto const category = std::lower_bound(categories.begin(), categories.end(), a.category_id) - categories.begin();
-    of.found.push_back({static_cast<std::int32_t>(category), 1, 0, {}});
+    of.found.push_back({class_of.at(a.category_id), 1, 0, {}});
   }
   for (std::size_t i = 0; i < of_.size(); ++i)
     if (of_[i].label.size() == 0)

@@ -15,9 +15,9 @@ namespace trainer {
 class pseudo_labelled final : public dataset {
  public:
   /// @param photographs  not owned; found in the file by their ids, the stems of its file names
-  /// @param file         categories by rising id are the set's classes; masks are runs
-  /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, more categories than
-  ///         classes, an annotation without a mask of its image's size
+  /// @param file         categories have the names of the set's classes; masks are runs
+  /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, a category that is no class
+  ///         of the set, an annotation without a mask of its image's size
   pseudo_labelled(dataset const& photographs, std::filesystem::path const& file);
 
   [[nodiscard]] std::size_t size() const override { return photographs_.size(); }

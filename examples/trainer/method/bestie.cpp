@@ -19,6 +19,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <sstream>
 #include <string>
 #include <utility>
 
@@ -463,11 +464,19 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     return out;
   };
 
-  std::string const recipe =
-      "bestie images " + std::to_string(train.size()) + " steps " + std::to_string(options.steps) + " batch " +
-      std::to_string(options.batch) + " rate " + std::to_string(options.rate) + " guidance " +
-      std::to_string(options.guidance) + " refinement " + std::to_string(options.refinement) + " points " +
-      std::to_string(options.cues == cambium::supervision::point) + " seed " + std::to_string(options.seed);
+  std::ostringstream words;  // what decides the bits
+  auto const& o = options;
+  words << "bestie images " << train.size() << " steps " << o.steps << " batch " << o.batch << " rate " << o.rate
+        << " warm_up " << o.warm_up << " decay " << o.weight_decay << " weights " << o.seg_weight << ' '
+        << o.centre_weight << ' ' << o.offset_weight << " hardest " << o.hardest << " guidance " << o.guidance
+        << " refinement " << o.refinement << ' ' << o.refine_from << " points "
+        << (o.cues == cambium::supervision::point) << " transfer " << transfer.pseudo_thresh << ' '
+        << transfer.labels.sigma << ' ' << transfer.labels.smallest << " refine " << o.refine.labels.sigma << ' '
+        << o.refine.labels.threshold << ' ' << o.refine.smallest << ' ' << o.refine.groups.kernel << ' '
+        << o.refine.groups.beta << ' ' << o.refine.groups.apart << " border " << static_cast<int>(o.border)
+        << " samples " << o.samples.long_side << ' ' << o.samples.crop << ' ' << o.samples.scales.size() << " seed "
+        << o.seed;
+  std::string const recipe = words.str();
   journal_entry last;
   for (std::int64_t step = resumed(options.checkpoint, network, adam, recipe); step < options.steps; ++step) {
     auto const of = teach(step);

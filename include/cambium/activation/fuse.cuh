@@ -105,16 +105,6 @@ template <class T, execution_policy P>
   return out;
 }
 
-/// A list of the host in the policy's memory. Enqueues on a gpu; the list is read before it returns.
-template <class P, class T>
-grid<T, 1, typename P::memory> listed_for(P const& where, std::vector<T> const& list)
-{
-  auto const count = static_cast<index_t>(list.size());
-  auto out = make_grid<T>(where, {count});
-  if (count > 0) copy(where, view<T const, 1>(list.data(), {count}), out.view());
-  return out;
-}
-
 /// From network outputs at several scales to the CAMs of the classes present, on a device.
 ///
 /// @param maps    in the policy's memory; channels of the present classes are read where they lie

@@ -298,6 +298,7 @@ template <execution_policy P, class Label, image_like R>
   auto other = make_grid<Label>(where, {H, W});
   auto grown = make_grid<std::int32_t>(where, {1});
   constexpr int steps = 32;  // an even number: the last step writes on `out`
+  fill(where, index_t{1}, grown.view().data, std::int32_t{0});
   do {
     for (int i = 0; i < steps; i += 2) {
       if (i + 2 == steps) fill(where, index_t{1}, grown.view().data, std::int32_t{0});

@@ -7,14 +7,19 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <mutex>
 #include <string>
 
 namespace cambium {
 
-/// Throws gpu_error("what: the runtime's text") unless the call succeeded.
+/// Throws gpu_error("what: the runtime's text") unless the call succeeded. The runtime remembers a failure and would tell
+/// the next launch of it: it is made to forget.
 inline void throw_if_failed(cudaError_t code, char const* what)
 {
-  if (code != cudaSuccess) throw gpu_error(std::string(what) + ": " + cudaGetErrorString(code));
+  if (code == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  throw gpu_error(std::string(what) + ": " + cudaGetErrorString(code));
 }
 
 /// Where device memory comes from. Derive from it to use a pool of your own, for example a network's.
@@ -28,16 +33,43 @@ class device_resource {
   virtual void release(void* memory, std::size_t bytes, cudaStream_t stream) noexcept = 0;
 };
 
-/// The device's own pool, ordered by the stream: neither call waits for the device.
+/// A pool of our own on each device, ordered by the stream: neither call waits for the device. What is given back stays in
+/// the pool, where the device's own pool would return it to the system whenever somebody waits for a stream.
 class stream_ordered_resource final : public device_resource {
  public:
   void* allocate(std::size_t bytes, cudaStream_t stream) override
   {
     void* out = nullptr;
-    throw_if_failed(cudaMallocAsync(&out, bytes, stream), "device allocation");
+    throw_if_failed(cudaMallocFromPoolAsync(&out, bytes, pool(), stream), "device allocation");
     return out;
   }
-  void release(void* memory, std::size_t, cudaStream_t stream) noexcept override { cudaFreeAsync(memory, stream); }
+  void release(void* memory, std::size_t, cudaStream_t stream) noexcept override
+  {
+    if (cudaFreeAsync(memory, stream) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  }
+
+ private:
+  static constexpr int most_devices = 64;
+
+  cudaMemPool_t pool()
+  {
+    int id = 0;
+    throw_if_failed(cudaGetDevice(&id), "device");
+    expects(id < most_devices, "stream_ordered_resource: device ", id, " of at most ", most_devices);
+    std::call_once(made_[id], [&] {
+      cudaMemPoolProps how{};
+      how.allocType = cudaMemAllocationTypePinned;
+      how.location.type = cudaMemLocationTypeDevice;
+      how.location.id = id;
+      throw_if_failed(cudaMemPoolCreate(&pool_[id], &how), "device pool");
+      std::uint64_t everything = ~std::uint64_t{0};
+      throw_if_failed(cudaMemPoolSetAttribute(pool_[id], cudaMemPoolAttrReleaseThreshold, &everything), "device pool");
+    });
+    return pool_[id];
+  }
+
+  cudaMemPool_t pool_[most_devices]{};  // until the process ends: grids may outlive this object
+  std::once_flag made_[most_devices];
 };
 
 /// What a policy without a resource of its own uses.
@@ -52,12 +84,13 @@ struct gpu {
   using memory = device;
   cudaStream_t stream = nullptr;        ///< not owned; must outlive the enqueued work and the grids made with it
   device_resource* resource = nullptr;  ///< not owned, may be null: default_resource()
+  bool alone = true;  ///< false: others use the device at the same time, and no schedule takes all of it
 };
 
 template <>
 inline constexpr bool reaches_v<gpu, device> = true;
 
-/// Bytes of device memory, given back on the stream they came from.
+/// Bytes of device memory, given back on the stream they came from. So is all scratch: one scratch, one stream.
 class device_bytes {
  public:
   device_bytes() = default;

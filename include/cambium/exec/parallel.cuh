@@ -82,7 +82,7 @@ void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& 
       throw_if_failed(cudaSetDevice(team.device_), "for_each_item: device");
       throw_if_failed(cudaStreamWaitEvent(own.stream, team.begin_[0].event, 0), "for_each_item: begin");
       try {
-        for (index_t i; (i = next++) < count;) body(gpu{own.stream, where.resource}, i);
+        for (index_t i; (i = next++) < count;) body(gpu{own.stream, where.resource, used == 1 && where.alone}, i);
       } catch (...) {
         failure[m] = std::current_exception();
       }

@@ -20,13 +20,11 @@ class grid<T, Rank, device> {
   grid() = default;
 
   /// Cells hold no value; fill them with copy() or a stage.
-  struct uninitialised {};
   grid(gpu const& where, index_t const (&extents)[Rank])
       : cells_(where, static_cast<std::size_t>(cell_count(extents)) * sizeof(T)),
         window_(static_cast<T*>(cells_.data()), extents)
   {
   }
-  grid(index_t const (&extents)[Rank], uninitialised) : grid(gpu{}, extents) {}
 
   grid(grid&& other) noexcept : cells_(std::move(other.cells_)), window_(std::exchange(other.window_, {})) {}
   grid& operator=(grid&& other) noexcept
@@ -34,13 +32,6 @@ class grid<T, Rank, device> {
     cells_ = std::move(other.cells_);
     window_ = std::exchange(other.window_, {});
     return *this;
-  }
-
-  /// Unlike on the host, the cells hold no value yet.
-  template <std::convertible_to<index_t>... N>
-    requires(sizeof...(N) == Rank)
-  explicit grid(N... extents) : grid(gpu{}, {static_cast<index_t>(extents)...})
-  {
   }
 
   index_t size() const { return window_.size(); }

@@ -16,7 +16,7 @@ inline constexpr index_t confusion_rows = 32;
 
 /// Rule: count the pairs of truth and prediction of a piece of a column.
 template <class Q, class G, class S>
-struct count_pairs {
+struct count_pixel_pairs {
   image_view<Q const, S> predicted;
   image_view<G const, S> truth;
   confusion_options options;
@@ -94,7 +94,7 @@ void accumulate_into(P const& where, Q const& predicted, G const& truth, confusi
       "accumulate: labels, count and refused overlap");
   index_t const bands = (t.extent[0] + confusion_rows - 1) / confusion_rows;
   for_each_cell(where, {1, bands, t.extent[1]},
-                count_pairs<value_of<Q, 2>, value_of<G, 2>, S>{p, t, options, counts.extent[0], counts, wrong});
+                count_pixel_pairs<value_of<Q, 2>, value_of<G, 2>, S>{p, t, options, counts.extent[0], counts, wrong});
 }
 
 /// Counts that stay in the memory of a policy over any number of images.

@@ -7,6 +7,7 @@
 #include <cambium/component/relabel.cuh>
 #include <cambium/displacement/cluster.cuh>
 #include <cambium/displacement/trace.cuh>
+#include <cambium/exec/fill.hpp>
 #include <cambium/exec/sort.cuh>
 #include <cambium/grid/instance.cuh>
 #include <cambium/instance/assign.cuh>
@@ -125,16 +126,6 @@ struct count_up {
   CAMBIUM_HD void operator()(index_t i) const { out(i) = static_cast<std::int32_t>(i); }
 };
 
-/// A list of the host in a policy's memory.
-template <class P>
-[[nodiscard]] grid<std::int32_t, 1, typename P::memory> sent(P const& where, std::vector<std::int32_t> const& from)
-{
-  index_t const n = static_cast<index_t>(from.size());
-  auto out = make_grid<std::int32_t>(where, {n});
-  if (n > 0) copy(where, view<std::int32_t const, 1>(from.data(), {n}), out.view());
-  return out;
-}
-
 /// As irnet_detect_components in irnet.hpp.
 template <execution_policy P, class T, class S>
   requires(!std::same_as<P, cpu>) && reaches<P, S>
@@ -148,7 +139,8 @@ template <execution_policy P, class T, class S>
   auto channel = make_grid<std::uint32_t>(where, {N}), in_order = make_grid<std::uint32_t>(where, {N});
   auto number = make_grid<std::int32_t>(where, {N}), component = make_grid<std::int32_t>(where, {N});
   auto table = make_grid<std::int32_t>(where, {N + 1}), category = make_grid<std::int32_t>(where, {N});
-  auto const keys = sent(where, channel_keys);
+  auto const keys = listed_for(where, channel_keys);
+  fill(where, N, channel.view().data, std::uint32_t{0});  // labels that nobody has
   for_each_cell(where, {1, label.extent[0], label.extent[1]},
                 note_channel<S>{label, chosen.channel.view(), channel.view()});
   for_each_index(where, N, count_up<S>{number.view()});
@@ -301,7 +293,7 @@ template <execution_policy P, class T>
   };
   std::vector<std::int32_t> labels{0};
   for (auto const key : in.keys) labels.push_back(key + 1);
-  auto semantic = relabel(where, chosen(classes, in.keys, options.sem_seg_bg_thres).channel, sent(where, labels));
+  auto semantic = relabel(where, chosen(classes, in.keys, options.sem_seg_bg_thres).channel, listed_for(where, labels));
   if (in.displacement.data == nullptr)
     return {std::move(semantic),
             irnet_components(where, chosen(classes, in.keys, options.ins_seg_bg_thres), in.keys, in.boundary, options)};

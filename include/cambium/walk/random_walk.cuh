@@ -17,7 +17,7 @@ enum class walk_schedule {
   automatic,  ///< cluster for several problems, grid for few, each_step where neither holds the map
   each_step,  ///< a launch a step: any size, any stencil, float and double
   grid,       ///< one cooperative launch: all problems of a call at a time, every block waits for every other
-  cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; compute capability 9.0
+  cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; built for and run on 9.0
 };
 
 inline constexpr int resident_radius = 5;  ///< stencils inside disc(5), IRNet's, can be resident
@@ -51,9 +51,10 @@ struct walk_plan {
   walk_bands<resident_radius> cut{};
 
   /// @param wanted  automatic, or what must be
+  /// @param alone   false: others use the device, and `automatic` does not take the whole of it
   /// @throws precondition_error: a wanted schedule cannot run such maps on such a device
   static walk_plan of(walk_schedule wanted, walk_device const& has, walk_problems const& all, stencil const& edges,
-                      bool single_precision)
+                      bool single_precision, bool alone = true)
   {
     using bands = walk_bands<resident_radius>;
     walk_plan out;
@@ -67,7 +68,8 @@ struct walk_plan {
             " problems of ", all.height, " x ", all.width, " cells");
     expects(wanted != walk_schedule::cluster || cluster_holds, "random_walk: a cluster cannot hold ", all.height, " x ",
             all.width, " cells");
-    if (wanted == walk_schedule::grid || (grid_holds && !(cluster_holds && all.count() > 2)))
+    if (wanted == walk_schedule::grid ||
+        (wanted == walk_schedule::automatic && alone && grid_holds && !(cluster_holds && all.count() > 2)))
       return {walk_schedule::grid, grid_cut};
     if (cluster_holds) return {walk_schedule::cluster, cluster_cut};
     return out;
@@ -93,6 +95,65 @@ view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
   return out;
 }
 
+namespace kernel {
+
+/// A resident launch, but for its arguments; and what the runtime must allow first.
+template <bool Cluster>
+struct resident_launch {
+  cudaLaunchConfig_t config{};
+  cudaLaunchAttribute how{};
+
+  resident_launch(walk_plan const& plan, walk_problems const& all, cudaStream_t stream)
+  {
+    config.gridDim = dim3(static_cast<unsigned>(plan.cut.bands()), static_cast<unsigned>(all.count()));
+    config.blockDim = dim3(static_cast<unsigned>(plan.cut.threads()));
+    config.dynamicSmemBytes = plan.cut.shared_bytes();
+    config.stream = stream;
+    if constexpr (Cluster) {
+      how.id = cudaLaunchAttributeClusterDimension;
+      how.val.clusterDim.x = config.gridDim.x;
+      how.val.clusterDim.y = how.val.clusterDim.z = 1;
+    } else {
+      how.id = cudaLaunchAttributeCooperative;
+      how.val.cooperative = 1;
+    }
+    config.attrs = &how;
+    config.numAttrs = 1;
+  }
+  resident_launch(resident_launch const&) = delete;  // config points at how
+
+  static constexpr auto body = resident_walk<resident_radius, Cluster>;
+
+  [[nodiscard]] cudaError_t allow() const
+  {
+    auto const shared = cudaFuncSetAttribute(body, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                             static_cast<int>(config.dynamicSmemBytes));
+    if constexpr (Cluster)
+      if (shared == cudaSuccess) return cudaFuncSetAttribute(body, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    return shared;
+  }
+
+  /// Does the device hold what must wait for each other, and was the code built for it?
+  [[nodiscard]] bool fits(walk_device const& has) const
+  {
+    cudaFuncAttributes code{};
+    int held = 0;
+    bool good = allow() == cudaSuccess && cudaFuncGetAttributes(&code, body) == cudaSuccess;
+    if constexpr (Cluster)
+      good = good && code.ptxVersion >= 90 && cudaOccupancyMaxActiveClusters(&held, body, &config) == cudaSuccess &&
+             held >= 1;
+    else
+      good = good &&
+             cudaOccupancyMaxActiveBlocksPerMultiprocessor(&held, body, static_cast<int>(config.blockDim.x),
+                                                           config.dynamicSmemBytes) == cudaSuccess &&
+             index_t{held} * has.multiprocessors >= index_t{config.gridDim.x} * config.gridDim.y;
+    if (!good) static_cast<void>(cudaGetLastError());
+    return good;
+  }
+};
+
+}  // namespace kernel
+
 /// Buffers for walks of B images of [C,H,W] on one device. Its making chooses the schedule.
 template <class T>
 class walk_scratch<T, gpu> {
@@ -103,8 +164,20 @@ class walk_scratch<T, gpu> {
       : edges(graph), all{B, C, H, W}
   {
     // Without a resident form nothing needs to be asked.
-    bool const ask = wanted != walk_schedule::each_step && std::is_same_v<T, float>;
-    plan = walk_plan::of(wanted, ask ? walk_device::current() : walk_device{}, all, graph, std::is_same_v<T, float>);
+    if (wanted != walk_schedule::each_step && std::is_same_v<T, float>) {
+      auto const has = walk_device::current();
+      plan = walk_plan::of(wanted, has, all, graph, true, where.alone);
+      bool const fits = plan.schedule == walk_schedule::grid ? kernel::resident_launch<false>(plan, all, {}).fits(has)
+                        : plan.schedule == walk_schedule::cluster
+                            ? kernel::resident_launch<true>(plan, all, {}).fits(has)
+                            : true;
+      expects(
+          fits || wanted == walk_schedule::automatic,
+          "random_walk: this device, or what this program was built for, cannot run the schedule that is asked for");
+      if (!fits) plan = {};
+    } else {
+      plan = walk_plan::of(wanted, {}, all, graph, std::is_same_v<T, float>);
+    }
     if (plan.schedule == walk_schedule::each_step)
       scores = make_grid<T>(where, {B, C, H, W});
     else
@@ -129,34 +202,12 @@ template <bool Cluster>
 void launch_resident(gpu const& where, walk_scratch<float, gpu>& scratch, transition_batch<float> const& t,
                      index_t steps)
 {
-  auto const& cut = scratch.plan.cut;
-  auto const body = resident_walk<resident_radius, Cluster>;
-  std::size_t const shared = cut.shared_bytes();
-  throw_if_failed(cudaFuncSetAttribute(body, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-                  "random_walk: shared memory");
-  if constexpr (Cluster)
-    throw_if_failed(cudaFuncSetAttribute(body, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
-                    "random_walk: clusters of 16");
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(cut.bands()), static_cast<unsigned>(scratch.all.count()));
-  config.blockDim = dim3(static_cast<unsigned>(cut.threads()));
-  config.dynamicSmemBytes = shared;
-  config.stream = where.stream;
-  cudaLaunchAttribute how{};
-  if constexpr (Cluster) {
-    how.id = cudaLaunchAttributeClusterDimension;
-    how.val.clusterDim.x = static_cast<unsigned>(cut.bands());
-    how.val.clusterDim.y = how.val.clusterDim.z = 1;
-  } else {
-    how.id = cudaLaunchAttributeCooperative;
-    how.val.cooperative = 1;
-  }
-  config.attrs = &how;
-  config.numAttrs = 1;
+  resident_launch<Cluster> const launch(scratch.plan, scratch.all, where.stream);
+  throw_if_failed(launch.allow(), "random_walk: attributes");
   auto* const even = static_cast<quad*>(scratch.quads.data());
   auto* const odd = even + scratch.all.count() * scratch.all.height * scratch.all.width;
-  throw_if_failed(cudaLaunchKernelEx(&config, body, cut, scratch.all, edge_places<resident_radius>::of(t.edges),
-                                     t.weight, t.inverse, even, odd, steps),
+  throw_if_failed(cudaLaunchKernelEx(&launch.config, launch.body, scratch.plan.cut, scratch.all,
+                                     edge_places<resident_radius>::of(t.edges), t.weight, t.inverse, even, odd, steps),
                   "random_walk: launch");
 }
 

@@ -80,7 +80,7 @@ struct scatter_quads {
 template <int Radius>
 struct walk_bands {
   static constexpr int reach = Radius - 1;  ///< [cells] of the farthest edge of stencil::disc(Radius)
-  static constexpr int most_threads = 384;  ///< 160 registers each
+  static constexpr int most_threads = 384;  ///< 168 registers each
   static constexpr int neighbours = [] {
     int n = 0;
     for (int dy = -reach; dy <= reach; ++dy)

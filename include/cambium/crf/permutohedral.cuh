@@ -6,6 +6,7 @@
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/exec/read_cell.cuh>
 #include <cambium/exec/reduce.cuh>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/scan.cuh>
 #include <cambium/exec/sort.cuh>
 #include <cambium/grid/copy.cuh>
@@ -19,18 +20,6 @@
 #include <utility>
 
 namespace cambium {
-
-/// a * b, rounded by itself: no compiler may fuse it into a sum.
-CAMBIUM_HD inline float rounded_product(float a, float b)
-{
-#if defined(__CUDA_ARCH__)
-  return __fmul_rn(a, b);
-#else
-  float product = a * b;
-  pin(product);
-  return product;
-#endif
-}
 
 /// Least and most of a feature, and its first position that is no finite number.
 struct feature_range {

@@ -1,6 +1,6 @@
 #pragma once
-// Atomic steps on integers, for rules whose cells meet: the same call on a core and on a device. Order is relaxed; what
-// comes out must not depend on who was first, so there are none on floats.
+// Atomic steps for rules whose cells meet: the same call on a core and on a device. Order is relaxed; what comes out must
+// not depend on who was first, so there are sums of integers only.
 
 #include <cambium/core/config.hpp>
 
@@ -47,6 +47,19 @@ CAMBIUM_HD T atomic_max(T* at, T value)
   while (value > seen && !cell.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
   }
   return seen;
+#endif
+}
+
+/// *at = max(*at, value) of numbers that are not negative: their bits are in their order.
+CAMBIUM_HD inline void raise_to(float* at, float value)
+{
+#if defined(__CUDA_ARCH__)
+  atomicMax(reinterpret_cast<int*>(at), __float_as_int(value));
+#else
+  std::atomic_ref<float> cell(*at);
+  float seen = cell.load(std::memory_order_relaxed);
+  while (value > seen && !cell.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
+  }
 #endif
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Targets on a GPU: heat maps are drawn one thread a cell of a kernel, and meet in atomic maxima.
 
+#include <cambium/exec/atomic.hpp>
 #include <cambium/exec/fill.hpp>
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/exec/rounded.hpp>
@@ -8,24 +9,10 @@
 #include <cambium/grid/grid.cuh>
 #include <cambium/instance/targets.hpp>
 
-#include <atomic>
 #include <cmath>
 #include <cstdint>
 
 namespace cambium {
-
-/// *at = max(*at, value) of numbers that are not negative: their bits are in their order.
-CAMBIUM_HD inline void raise_to(float* at, float value)
-{
-#if defined(__CUDA_ARCH__)
-  atomicMax(reinterpret_cast<int*>(at), __float_as_int(value));
-#else
-  std::atomic_ref<float> cell(*at);
-  float seen = cell.load(std::memory_order_relaxed);
-  while (value > seen && !cell.compare_exchange_weak(seen, value, std::memory_order_relaxed)) {
-  }
-#endif
-}
 
 template <class T, class S>
 struct set_planes {

@@ -30,6 +30,8 @@ if(CAMBIUM_CUDA STREQUAL "ON" OR CAMBIUM_CUDA STREQUAL "AUTO")
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
+    # Of the host's code only; a device's is optimised anyway. Tests take half as long to compile as with -O3.
+    set(CMAKE_CUDA_FLAGS_RELEASE "-O1" CACHE STRING "" FORCE)
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(CAMBIUM_WITH_CUDA ON)

@@ -131,7 +131,11 @@ TEMPLATE_LIST_TEST_CASE("atomic steps lose nothing", "[exec][property]", support
   using to = support::carry<TestType>;
   if (!to::usable()) return;
   grid<std::int64_t, 2> cells(5, 3);
-  for (index_t i = 0; i < 3; ++i) cells(1, i) = std::numeric_limits<std::int64_t>::max(), cells(3, i) = -1;
+  auto const set = cells.view();
+  for (index_t i = 0; i < 3; ++i) {
+    set(1, i) = std::numeric_limits<std::int64_t>::max();
+    set(3, i) = -1;
+  }
   auto out = support::copied<TestType>(cells);
   index_t const n = 30000;
   for_each_index(TestType{}, n, meet<typename TestType::memory>{out.view()});

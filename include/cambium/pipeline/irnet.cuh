@@ -167,9 +167,10 @@ template <execution_policy P, class T, class S>
                                              std::vector<std::int32_t> const& channel_keys,
                                              irnet_options const& options)
 {
-  auto const shape = chosen.channel.view().extent;
-  detect_options const rules{options.max_fragment_size * static_cast<double>(shape[0]) * static_cast<double>(shape[1]),
-                             options.small};
+  auto const channel = chosen.channel.view();
+  detect_options const rules{
+      options.max_fragment_size * static_cast<double>(channel.extent[0]) * static_cast<double>(channel.extent[1]),
+      options.small};
   if (options.parts == pieces::merged) return detect(where, chosen.channel, channel_keys, chosen.score, rules);
   return irnet_detect_components(where, connected_equal(where, chosen.channel, c4), chosen, channel_keys, rules);
 }

@@ -21,7 +21,6 @@ namespace trainer {
 
 namespace fs = std::filesystem;
 using cambium::expects;
-using cambium::grid;
 using cambium::index_t;
 
 std::vector<std::string> const& irnet_steps()

@@ -40,11 +40,7 @@ template <class P>
 [[nodiscard]] region_centres_in<typename P::memory> copy_of(P const& where, region_centres const& from)
 {
   expects_centres(from, "copy_of");
-  index_t const count = static_cast<index_t>(from.at.size()), entries = static_cast<index_t>(from.first.size());
-  region_centres_in<typename P::memory> out{make_grid<point>(where, {count}), make_grid<index_t>(where, {entries})};
-  copy(where, view<point const, 1>(from.at.data(), {count}), out.at.view());
-  copy(where, view<index_t const, 1>(from.first.data(), {entries}), out.first.view());
-  return out;
+  return {listed_for(where, from.at), listed_for(where, from.first)};
 }
 
 /// The same centres on the host.
@@ -56,8 +52,7 @@ template <class P>
                      std::vector<index_t>(static_cast<std::size_t>(from.first.size()))};
   copy(where, from.at.view(), view<point, 1>(out.at.data(), {from.at.size()}));
   copy(where, from.first.view(), view<index_t, 1>(out.first.data(), {from.first.size()}));
-  if constexpr (!std::is_same_v<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
+  wait_for(where, "to_host");
   return out;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// One number back on the host.
+// Waiting for a device, and one number back on the host.
 
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/gpu.hpp>
@@ -7,6 +7,10 @@
 #include <type_traits>
 
 namespace cambium {
+
+/// Returns once the work enqueued before has passed. `what` begins the message of a failure.
+inline void wait_for(gpu const& where, char const* what) { throw_if_failed(cudaStreamSynchronize(where.stream), what); }
+inline void wait_for(cpu const&, char const*) {}
 
 /// What is at `at`, in the policy's memory, once the work enqueued before has passed.
 ///
@@ -17,7 +21,7 @@ template <class T>
   static_assert(std::is_trivially_copyable_v<T>);
   T out;
   throw_if_failed(cudaMemcpyAsync(&out, at, sizeof(T), cudaMemcpyDeviceToHost, where.stream), "read_cell");
-  throw_if_failed(cudaStreamSynchronize(where.stream), "read_cell");
+  wait_for(where, "read_cell");
   return out;
 }
 template <class T>

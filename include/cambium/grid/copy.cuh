@@ -2,6 +2,7 @@
 // Moving cells between the host and a device. Within the host: copy.hpp.
 
 #include <cambium/exec/gpu.hpp>
+#include <cambium/exec/read_cell.cuh>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.cuh>
 
@@ -37,7 +38,7 @@ template <class T, int Rank>
 {
   auto to = make_grid<std::remove_const_t<T>>(where, from.extent);
   copy(where, from, to.view());
-  throw_if_failed(cudaStreamSynchronize(where.stream), "to_device");
+  wait_for(where, "to_device");
   return to;
 }
 template <class T, int Rank>
@@ -63,7 +64,7 @@ template <class T, int Rank>
 {
   auto to = grid_like<T, host>(from.view());
   copy(where, from.view(), to.view());
-  throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
+  wait_for(where, "to_host");
   return to;
 }
 

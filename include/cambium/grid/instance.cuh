@@ -31,8 +31,7 @@ template <class P>
   copy(where, from.label.view(), out.label.view());
   copy(where, view<instance const, 1, typename P::memory>(from.found.view().data, {count}),
        view<instance, 1>(out.found.data(), {count}));
-  if constexpr (!std::is_same_v<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
+  wait_for(where, "to_host");
   return out;
 }
 

@@ -43,37 +43,31 @@ template <execution_policy P, class C>
   view<T const, 1, typename P::memory> const from = as_view<1>(cells, "to_list: cells");
   std::vector<T> out(static_cast<std::size_t>(from.extent[0]));
   copy(where, from, view<T, 1>(out.data(), {from.extent[0]}));
-  if constexpr (!std::same_as<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_list");
+  wait_for(where, "to_list");
   return out;
 }
 
-/// Targets on the host. @asynchrony gpu: waits for where.stream
+/// Targets of an image or a batch, as Out, the same on the host. @asynchrony gpu: waits for where.stream
+template <class Out, class P, class Targets>
+[[nodiscard]] Out targets_on_host(P const& where, Targets const& from)
+{
+  Out out{make_grid<float>(from.centre.view().extent), make_grid<float>(from.offset.view().extent),
+          make_grid<float>(from.weight.view().extent)};
+  copy(where, from.centre.view(), out.centre.view());
+  copy(where, from.offset.view(), out.offset.view());
+  copy(where, from.weight.view(), out.weight.view());
+  wait_for(where, "to_host");
+  return out;
+}
 template <class P>
 [[nodiscard]] centre_targets to_host(P const& where, centre_targets_in<typename P::memory> const& from)
 {
-  centre_targets out{make_grid<float>(from.centre.view().extent), make_grid<float>(from.offset.view().extent),
-                     make_grid<float>(from.weight.view().extent)};
-  copy(where, from.centre.view(), out.centre.view());
-  copy(where, from.offset.view(), out.offset.view());
-  copy(where, from.weight.view(), out.weight.view());
-  if constexpr (!std::same_as<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
-  return out;
+  return targets_on_host<centre_targets>(where, from);
 }
-
-/// Targets of a batch on the host. @asynchrony gpu: waits for where.stream
 template <class P>
 [[nodiscard]] centre_targets_batch to_host(P const& where, centre_targets_batch_in<typename P::memory> const& from)
 {
-  centre_targets_batch out{make_grid<float>(from.centre.view().extent), make_grid<float>(from.offset.view().extent),
-                           make_grid<float>(from.weight.view().extent)};
-  copy(where, from.centre.view(), out.centre.view());
-  copy(where, from.offset.view(), out.offset.view());
-  copy(where, from.weight.view(), out.weight.view());
-  if constexpr (!std::same_as<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
-  return out;
+  return targets_on_host<centre_targets_batch>(where, from);
 }
 
 // --- cues ---------------------------------------------------------------------------------------

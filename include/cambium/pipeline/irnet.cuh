@@ -36,10 +36,9 @@ struct irnet_label_maps {
 template <class P>
 [[nodiscard]] irnet_labels to_host(P const& where, irnet_label_maps<typename P::memory> const& from)
 {
-  irnet_labels out{make_grid<std::int32_t>(from.semantic.view().extent), to_host(where, from.objects)};
+  irnet_labels out{make_grid<std::int32_t>(from.semantic.view().extent), {}};
   copy(where, from.semantic.view(), out.semantic.view());
-  if constexpr (!std::same_as<typename P::memory, host>)
-    throw_if_failed(cudaStreamSynchronize(where.stream), "to_host");
+  out.objects = to_host(where, from.objects);  // waits for both
   return out;
 }
 
@@ -168,9 +167,7 @@ template <execution_policy P, class T, class S>
                                              irnet_options const& options)
 {
   auto const channel = chosen.channel.view();
-  detect_options const rules{
-      options.max_fragment_size * static_cast<double>(channel.extent[0]) * static_cast<double>(channel.extent[1]),
-      options.small};
+  auto const rules = irnet_fragments({channel.extent[0], channel.extent[1]}, options);
   if (options.parts == pieces::merged) return detect(where, chosen.channel, channel_keys, chosen.score, rules);
   return irnet_detect_components(where, connected_equal(where, chosen.channel, c4), chosen, channel_keys, rules);
 }
@@ -237,8 +234,7 @@ template <execution_policy P, class T, class S>
   if (options.parts == pieces::merged || options.component_thres > 1) return irnet_detect(where, chosen, keys, options);
   auto const channel = chosen.channel.view();
   index_t const H = channel.extent[0], W = channel.extent[1];
-  detect_options const rules{options.max_fragment_size * static_cast<double>(H) * static_cast<double>(W),
-                             options.small};
+  auto const rules = irnet_fragments({H, W}, options);
   auto const regions = connected_equal(where, channel, c4);
   stack_view<T const, S> walls(boundary.data, {1, boundary.extent[0], boundary.extent[1]});
   walls.stride[1] = boundary.stride[0];

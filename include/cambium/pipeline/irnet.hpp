@@ -200,11 +200,10 @@ inline std::vector<std::int32_t> irnet_channel_keys(std::vector<std::int32_t> co
 }
 
 /// [pixels] The area below which a component of an image is a fragment, and what becomes of it.
-template <class T>
-[[nodiscard]] detect_options irnet_fragments(assignment<T> const& chosen, irnet_options const& options)
+[[nodiscard]] inline detect_options irnet_fragments(extent2 image, irnet_options const& options)
 {
-  auto const& [H, W] = chosen.channel.shape();
-  return {options.max_fragment_size * static_cast<double>(H) * static_cast<double>(W), options.small};
+  return {options.max_fragment_size * static_cast<double>(image.height) * static_cast<double>(image.width),
+          options.small};
 }
 
 /// Instances of components that lie in one channel each, channel by channel.
@@ -227,7 +226,8 @@ template <class T>
 [[nodiscard]] instances irnet_detect(cpu const& where, assignment<T> const& chosen,
                                      std::vector<std::int32_t> const& channel_keys, irnet_options const& options)
 {
-  auto const rules = irnet_fragments(chosen, options);
+  auto const& [H, W] = chosen.channel.shape();
+  auto const rules = irnet_fragments({H, W}, options);
   if (options.parts == pieces::merged) return detect(where, chosen.channel, channel_keys, chosen.score, rules);
   return irnet_detect_components(where, connected_equal(where, chosen.channel, c4), chosen, channel_keys, rules);
 }
@@ -244,7 +244,7 @@ template <class T>
 {
   if (options.parts == pieces::merged || options.component_thres > 1) return irnet_detect(where, chosen, keys, options);
   auto const& [H, W] = chosen.channel.shape();
-  auto const rules = irnet_fragments(chosen, options);
+  auto const rules = irnet_fragments({H, W}, options);
   auto found = connected_equal(where, chosen.channel, c4);
   auto wall = make_grid<T>({H, W});
   auto const across = taps(W, T(0.25), boundary.extent[1]);

@@ -1,5 +1,7 @@
 #include "network/hrnet.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/functional/upsampling.h>
@@ -15,15 +17,10 @@ using cambium::expects;
 
 namespace {
 
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1)
-{
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
-}
-
 std::shared_ptr<chain> normalised(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                                   bool rectified, batch_norm_options norm)
 {
-  auto steps = make_chain(convolution(in, out, kernel, stride), make_batch_norm(out, norm));
+  auto steps = make_chain(convolution(in, out, kernel, {.stride = stride}), make_batch_norm(out, norm));
   if (rectified) steps->push_back(torch::nn::ReLU());
   return steps;
 }
@@ -111,9 +108,9 @@ hrnet::hrnet(std::int64_t classes, hrnet_options options) : classes_(classes)
   expects(options.deviation >= 0, "hrnet: deviation is ", options.deviation);
 
   auto const wide = options.stem * expansion(residual_kind::bottleneck);
-  conv1_ = register_module("conv1", convolution(3, options.stem, 3, 2));
+  conv1_ = register_module("conv1", convolution(3, options.stem, 3, {.stride = 2}));
   bn1_ = register_module("bn1", make_batch_norm(options.stem, options.norm));
-  conv2_ = register_module("conv2", convolution(options.stem, options.stem, 3, 2));
+  conv2_ = register_module("conv2", convolution(options.stem, options.stem, 3, {.stride = 2}));
   bn2_ = register_module("bn2", make_batch_norm(options.stem, options.norm));
   for (std::int64_t b = 0; b < options.blocks; ++b)
     layer1_.push_back(std::make_shared<residual_block>(residual_kind::bottleneck, b == 0 ? options.stem : wide,

@@ -1,5 +1,7 @@
 #include "network/mobilenet_v2.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <memory>
@@ -8,13 +10,6 @@
 namespace trainer {
 
 namespace {
-
-torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1,
-                       std::int64_t padding = 0, std::int64_t groups = 1, std::int64_t dilation = 1)
-{
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(padding).groups(groups).dilation(dilation));
-}
 
 torch::Tensor pad_for_halving(torch::Tensor const& x) { return torch::constant_pad_nd(x, {0, 1, 0, 1}); }
 
@@ -32,7 +27,7 @@ mobilenet_v2::mobilenet_v2(mobilenet_v2_options options)
   cambium::expects(options.stride == 16 || options.stride == 32, "mobilenet_v2: a stride of ", options.stride,
                    "; 16 and 32 are possible");
   cambium::expects(options.classes >= 1, "mobilenet_v2: ", options.classes, " classes");
-  conv1_ = register_module("conv1", conv(3, 32, 3, 2));
+  conv1_ = register_module("conv1", convolution(3, 32, 3, {.stride = 2, .bias = true, .padding = 0}));
   std::int64_t in = 32, reached = 2, dilation = 1;
   for (auto const& s : stages)
     for (std::int64_t i = 0; i < s.repetitions; ++i) {
@@ -41,18 +36,20 @@ mobilenet_v2::mobilenet_v2(mobilenet_v2_options options)
       auto const block = register_module(name, std::make_shared<torch::nn::Module>());
       std::int64_t const wide = in * s.expansion, stride = i == 0 ? s.stride : 1;
       b.halves = stride == 2 && reached < options.stride;
-      if (s.expansion > 1) b.expand = block->register_module("expand", conv(in, wide, 1));
+      if (s.expansion > 1) b.expand = block->register_module("expand", convolution(in, wide, 1, {.bias = true}));
       b.dw = block->register_module(
-          "dw", conv(wide, wide, 3, b.halves ? 2 : 1, b.halves ? 0 : dilation, wide, b.halves ? 1 : dilation));
-      b.project = block->register_module("project", conv(wide, s.channels, 1));
+          "dw", convolution(wide, wide, 3,
+                            b.halves ? convolution_options{.stride = 2, .groups = wide, .bias = true, .padding = 0}
+                                     : convolution_options{.dilation = dilation, .groups = wide, .bias = true}));
+      b.project = block->register_module("project", convolution(wide, s.channels, 1, {.bias = true}));
       b.residual = stride == 1 && in == s.channels;
       if (b.halves) reached *= 2;
       if (stride == 2 && !b.halves) dilation *= 2;  // of the blocks behind
       in = s.channels;
       blocks_.push_back(b);
     }
-  conv_last_ = register_module("conv_last", conv(in, 1280, 1));
-  fc_ = register_module("fc", conv(1280, options.classes, 1));
+  conv_last_ = register_module("conv_last", convolution(in, 1280, 1, {.bias = true}));
+  fc_ = register_module("fc", convolution(1280, options.classes, 1, {.bias = true}));
 }
 
 torch::Tensor mobilenet_v2::prepare(torch::Tensor const& rgb) const { return rgb / 127.5 - 1; }

@@ -1,6 +1,7 @@
 #include "network/panoptic_deeplab.hpp"
 
 #include "network/chain.hpp"
+#include "network/convolution.hpp"
 
 #include <cambium/core/error.hpp>
 
@@ -31,16 +32,6 @@ torch::Tensor resized(torch::Tensor const& x, std::int64_t height, std::int64_t 
                                                    .align_corners(true));
 }
 
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t dilation = 1,
-                              std::int64_t groups = 1)
-{
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel)
-                               .padding(kernel / 2 * dilation)
-                               .dilation(dilation)
-                               .groups(groups)
-                               .bias(false));
-}
-
 std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options norm)
 {
   auto const out = conv->options.out_channels();
@@ -52,7 +43,7 @@ std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options nor
 std::shared_ptr<chain> joined(std::int64_t in, std::int64_t out, bool separable, batch_norm_options norm)
 {
   if (!separable) return make_chain(normalised(convolution(in, out, 3), norm));
-  return make_chain(make_chain(normalised(convolution(in, in, 5, 1, in), norm), convolution(in, out, 1),
+  return make_chain(make_chain(normalised(convolution(in, in, 5, {.groups = in}), norm), convolution(in, out, 1),
                                make_batch_norm(out, norm), torch::nn::ReLU()));
 }
 
@@ -80,7 +71,7 @@ class pyramid : public torch::nn::Module {
       : pooled_(std::make_shared<pooled_branch>(in, out))
   {
     branches_.push_back(normalised(convolution(in, out, 1), norm));
-    for (auto const rate : rates) branches_.push_back(normalised(convolution(in, out, 3, rate), norm));
+    for (auto const rate : rates) branches_.push_back(normalised(convolution(in, out, 3, {.dilation = rate}), norm));
     torch::nn::ModuleList convs;
     for (auto const& b : branches_) convs->push_back(b);
     convs->push_back(pooled_);

@@ -1,5 +1,7 @@
 #include "network/pidinet.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <memory>
@@ -7,16 +9,6 @@
 namespace trainer {
 
 namespace {
-
-torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, bool bias, std::int64_t groups = 1,
-                       std::int64_t dilation = 1)
-{
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel)
-                               .padding(dilation * (kernel / 2))
-                               .dilation(dilation)
-                               .groups(groups)
-                               .bias(bias));
-}
 
 std::string block_name(int stage, int i) { return "block" + std::to_string(stage) + "_" + std::to_string(i); }
 
@@ -49,7 +41,7 @@ pidinet::pidinet(pidinet_options const& options)
                    options.reduced, " reduced");
   for (auto const k : options.kernels) cambium::expects(k >= 1 && k % 2 == 1, "pidinet: a kernel of ", k);
   std::size_t at = 0;
-  init_block_ = register_module("init_block", conv(3, options.channels, options.kernels[at++], false));
+  init_block_ = register_module("init_block", convolution(3, options.channels, options.kernels[at++]));
   std::int64_t in = options.channels;
   auto const dilations = register_module("dilations", std::make_shared<torch::nn::Module>());
   auto const attentions = register_module("attentions", std::make_shared<torch::nn::Module>());
@@ -60,27 +52,27 @@ pidinet::pidinet(pidinet_options const& options)
     for (int i = 1; i <= (s == 1 ? 3 : 4); ++i) {
       auto const module = register_module(block_name(s, i), std::make_shared<torch::nn::Module>());
       block b;
-      if (i == 1 && s > 1) b.shortcut = module->register_module("shortcut", conv(in, out, 1, true));
-      b.conv1 = module->register_module("conv1", conv(in, in, options.kernels[at++], false, in));
-      b.conv2 = module->register_module("conv2", conv(in, out, 1, false));
+      if (i == 1 && s > 1) b.shortcut = module->register_module("shortcut", convolution(in, out, 1, {.bias = true}));
+      b.conv1 = module->register_module("conv1", convolution(in, in, options.kernels[at++], {.groups = in}));
+      b.conv2 = module->register_module("conv2", convolution(in, out, 1));
       stages_.back().push_back(b);
       in = out;
     }
     auto const name = std::to_string(s - 1);
     side d;
     auto const dilation = dilations->register_module(name, std::make_shared<torch::nn::Module>());
-    d.reduce = dilation->register_module("conv1", conv(in, options.reduced, 1, true));
+    d.reduce = dilation->register_module("conv1", convolution(in, options.reduced, 1, {.bias = true}));
     for (int k = 0; k < 4; ++k)
-      d.dilated[k] = dilation->register_module("conv2_" + std::to_string(k + 1),
-                                               conv(options.reduced, options.reduced, 3, false, 1, 5 + 2 * k));
+      d.dilated[k] = dilation->register_module(
+          "conv2_" + std::to_string(k + 1), convolution(options.reduced, options.reduced, 3, {.dilation = 5 + 2 * k}));
     auto const attention = attentions->register_module(name, std::make_shared<torch::nn::Module>());
-    d.attention1 = attention->register_module("conv1", conv(options.reduced, 4, 1, true));
-    d.attention2 = attention->register_module("conv2", conv(4, 1, 3, false));
+    d.attention1 = attention->register_module("conv1", convolution(options.reduced, 4, 1, {.bias = true}));
+    d.attention2 = attention->register_module("conv2", convolution(4, 1, 3));
     d.score = reduces->register_module(name, std::make_shared<torch::nn::Module>())
-                  ->register_module("conv", conv(options.reduced, 1, 1, true));
+                  ->register_module("conv", convolution(options.reduced, 1, 1, {.bias = true}));
     sides_.push_back(d);
   }
-  classifier_ = register_module("classifier", conv(4, 1, 1, true));
+  classifier_ = register_module("classifier", convolution(4, 1, 1, {.bias = true}));
 }
 
 torch::Tensor pidinet::prepare(torch::Tensor const& rgb) const

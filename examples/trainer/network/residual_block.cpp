@@ -1,22 +1,10 @@
 #include "network/residual_block.hpp"
 
-#include <torch/nn/init.h>
+#include "network/convolution.hpp"
 
 #include <string>
 
 namespace trainer {
-
-namespace {
-
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride)
-{
-  auto conv =
-      torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2).bias(false));
-  torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
-  return conv;
-}
-
-}  // namespace
 
 residual_block::residual_block(residual_kind block, std::int64_t in, std::int64_t width, std::int64_t stride,
                                batch_norm_options norm)
@@ -24,7 +12,7 @@ residual_block::residual_block(residual_kind block, std::int64_t in, std::int64_
   std::int64_t const out = width * expansion(block);
   auto const add = [&](std::int64_t from, std::int64_t to, std::int64_t kernel, std::int64_t step) {
     auto const number = std::to_string(steps_.size() + 1);
-    auto conv = register_module("conv" + number, convolution(from, to, kernel, step));
+    auto conv = register_module("conv" + number, he_normal(convolution(from, to, kernel, {.stride = step})));
     steps_.push_back({conv, register_module("bn" + number, make_batch_norm(to, norm))});
   };
   if (block == residual_kind::basic) {
@@ -36,8 +24,8 @@ residual_block::residual_block(residual_kind block, std::int64_t in, std::int64_
     add(width, out, 1, 1);
   }
   if (stride != 1 || in != out)
-    downsample_ =
-        register_module("downsample", make_chain(convolution(in, out, 1, stride), make_batch_norm(out, norm)));
+    downsample_ = register_module(
+        "downsample", make_chain(he_normal(convolution(in, out, 1, {.stride = stride})), make_batch_norm(out, norm)));
 }
 
 torch::Tensor residual_block::forward(torch::Tensor const& x)

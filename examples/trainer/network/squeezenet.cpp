@@ -1,5 +1,7 @@
 #include "network/squeezenet.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <memory>
@@ -9,12 +11,6 @@ namespace trainer {
 
 namespace {
 
-torch::nn::Conv2d conv(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                       std::int64_t padding)
-{
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(padding));
-}
-
 torch::Tensor pool(torch::Tensor const& x) { return torch::max_pool2d(x, 3, 2, 0, 1, true); }
 
 }  // namespace
@@ -22,19 +18,19 @@ torch::Tensor pool(torch::Tensor const& x) { return torch::max_pool2d(x, 3, 2, 0
 squeezenet::squeezenet(std::int64_t classes)
 {
   cambium::expects(classes >= 1, "squeezenet: ", classes, " classes");
-  conv1_ = register_module("conv1", conv(3, 96, 7, 2, 0));
+  conv1_ = register_module("conv1", convolution(3, 96, 7, {.stride = 2, .bias = true, .padding = 0}));
   std::int64_t in = 96;
   for (std::int64_t const squeezed : {16, 16, 32, 32, 48, 48, 64, 64}) {
     auto const module =
         register_module("fire" + std::to_string(fires_.size() + 2), std::make_shared<torch::nn::Module>());
     fire f;
-    f.squeeze1x1 = module->register_module("squeeze1x1", conv(in, squeezed, 1, 1, 0));
-    f.expand1x1 = module->register_module("expand1x1", conv(squeezed, 4 * squeezed, 1, 1, 0));
-    f.expand3x3 = module->register_module("expand3x3", conv(squeezed, 4 * squeezed, 3, 1, 1));
+    f.squeeze1x1 = module->register_module("squeeze1x1", convolution(in, squeezed, 1, {.bias = true}));
+    f.expand1x1 = module->register_module("expand1x1", convolution(squeezed, 4 * squeezed, 1, {.bias = true}));
+    f.expand3x3 = module->register_module("expand3x3", convolution(squeezed, 4 * squeezed, 3, {.bias = true}));
     fires_.push_back(f);
     in = 8 * squeezed;
   }
-  conv10_ = register_module("conv10", conv(in, classes, 1, 1, 1));
+  conv10_ = register_module("conv10", convolution(in, classes, 1, {.bias = true, .padding = 1}));
 }
 
 torch::Tensor squeezenet::prepare(torch::Tensor const& rgb) const

@@ -1,5 +1,7 @@
 #include "network/uncertain_head.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/init.h>
@@ -13,13 +15,6 @@ namespace trainer {
 using cambium::expects;
 
 namespace {
-
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, bool bias)
-{
-  auto conv = torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
-  torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
-  return conv;
-}
 
 torch::Tensor enlarged(torch::Tensor const& x, std::int64_t height, std::int64_t width)
 {
@@ -40,12 +35,12 @@ uncertain_network::uncertain_network(std::shared_ptr<resnet> backbone, uncertain
   backbone_ = register_module("backbone", std::move(backbone));
   for (std::size_t i = 0; i < 5; ++i) {
     auto const number = std::to_string(i);
-    lateral_.push_back(register_module("lateral" + number, convolution(in[i], options.width, 1, false)));
-    smooth_.push_back(register_module("smooth" + number, convolution(options.width, options.width, 3, false)));
+    lateral_.push_back(register_module("lateral" + number, he_normal(convolution(in[i], options.width, 1))));
+    smooth_.push_back(register_module("smooth" + number, he_normal(convolution(options.width, options.width, 3))));
     norm_.push_back(register_module("norm" + number, make_batch_norm(options.width, options.norm)));
   }
   auto const last = [&](std::string const& name, std::int64_t out, double bias) {
-    auto conv = register_module(name, convolution(options.width, out, 3, true));
+    auto conv = register_module(name, he_normal(convolution(options.width, out, 3, {.bias = true})));
     torch::nn::init::normal_(conv->weight, 0, 0.01);
     torch::nn::init::constant_(conv->bias, bias);
     return conv;

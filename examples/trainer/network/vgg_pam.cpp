@@ -1,5 +1,7 @@
 #include "network/vgg_pam.hpp"
 
+#include "network/convolution.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/init.h>
@@ -28,11 +30,9 @@ torch::Tensor attend_to_peaks(torch::Tensor const& x, double alpha)
 
 namespace {
 
-torch::nn::Conv2d convolution(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t dilation = 1)
+torch::nn::Conv2d layer(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t dilation = 1)
 {
-  auto conv =
-      torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2 * dilation).dilation(dilation));
-  torch::nn::init::kaiming_normal_(conv->weight, 0, torch::kFanOut, torch::kReLU);
+  auto conv = he_normal(convolution(in, out, kernel, {.dilation = dilation, .bias = true}));
   torch::nn::init::zeros_(conv->bias);
   return conv;
 }
@@ -54,7 +54,7 @@ vgg_pam::vgg_pam(std::int64_t classes, vgg_pam_options options) : options_(std::
     } else if (v == vgg_widen) {
       features->push_back(torch::nn::MaxPool2d(torch::nn::MaxPool2dOptions(3).stride(1).padding(1)));
     } else {
-      features->push_back(convolution(in, v, 3, i >= options_.dilated_from ? 2 : 1));
+      features->push_back(layer(in, v, 3, i >= options_.dilated_from ? 2 : 1));
       if (options_.normalised) features->push_back(make_batch_norm(v, {}));
       features->push_back(torch::nn::ReLU());
       in = v;
@@ -63,12 +63,12 @@ vgg_pam::vgg_pam(std::int64_t classes, vgg_pam_options options) : options_(std::
   expects(in != 3, "vgg_pam: there is no convolution among the layers");
   features_ = register_module("features", features);
   for (int i = 1; i <= 3; ++i) {
-    extra_.push_back(register_module("extra_conv" + std::to_string(i), convolution(in, options_.extra, 3)));
+    extra_.push_back(register_module("extra_conv" + std::to_string(i), layer(in, options_.extra, 3)));
     if (options_.normalised)
       extra_bn_.push_back(register_module("extra_bn" + std::to_string(i), make_batch_norm(options_.extra, {})));
     in = options_.extra;
   }
-  extra_.push_back(register_module("extra_conv4", convolution(in, classes, 1)));
+  extra_.push_back(register_module("extra_conv4", layer(in, classes, 1)));
 }
 
 torch::Tensor vgg_pam::maps(torch::Tensor const& image)

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <thread>
 
@@ -11,7 +12,8 @@ namespace trainer {
 int run_command(char const* name, std::function<int()> const& command)
 {
   // LibTorch would take half of the cores
-  at::set_num_threads(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
+  if (std::getenv("OMP_NUM_THREADS") == nullptr)
+    at::set_num_threads(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   try {
     return command();
   } catch (std::exception const& e) {

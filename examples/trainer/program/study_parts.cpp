@@ -68,7 +68,7 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
 {
   // the same scenes at half the size: a scene's layout does not hang on it
   scenes const drawn(scenes_of(seed, size.images, small_side, false)),
-      others(scenes_of(seed, size.held_out, small_side, true));
+      others(scenes_of(seed, 3 * size.held_out, small_side, true));
   kept const train(drawn), held_out(others);
   if (!fs::exists(irnet / "train/results.json")) (void)study_irnet(seed, size, irnet);
   semantic_maps maps;
@@ -81,8 +81,8 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     maps.push_back(std::move(half));
   }
 
-  // Peaks are those of the scenes at full size: the window that a peak must dominate is 15 pixels, and CAMs of objects
-  // that it covers whole have one peak each, whatever the classifier.
+  // Peaks are those of the scenes at full size, and the window that a peak must dominate is as large beside them as 15
+  // pixels beside a photograph of 500: a CAM whose object the window covers has one peak, whatever the classifier.
   auto const classes = static_cast<std::int64_t>(train.class_names().size());
   scenes const large(scenes_of(seed, size.images, irnet_side, false));
   kept const seen(large);
@@ -91,6 +91,7 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     auto const network = std::make_shared<vgg_pam>(classes, small_vgg_pam(12, alpha));
     auto how = small_peak_classifier(irnet_side);
     how.seed = seed;
+    how.checkpoint = irnet.parent_path() / (alpha > 0 ? "attending.ckpt" : "plain.ckpt");
     train_peak_classifier(seen, *network, how);
     return network;
   };
@@ -98,6 +99,7 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     cue_options how;
     how.squash = {0, 0};
     how.attend = attend;
+    how.peaks.peaks.kernel = 7;
     auto out = find_cues(seen, network, how);
     for (auto& of_image : out)
       for (auto& p : of_image) p.y = p.y * small_side / irnet_side, p.x = p.x * small_side / irnet_side;
@@ -112,17 +114,19 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     auto const backbone = small_resnet(small_irnet().backbone.width, body);
     load_cam_backbone(*backbone, irnet / "cam.safetensors");
     auto const network = small_panoptic_deeplab(16, classes, backbone);
-    auto how = small_bestie(500, small_side);
+    auto how = small_bestie(1000, small_side);
     how.seed = seed;
     how.guidance = guidance;
     how.refinement = refinement;
     how.cues = kind;
     (void)train_bestie(train, maps, cues, *network, how);
     double const out = evaluate_bestie(held_out, *network, small_bestie_inference()).ap50;
-    auto const quality = pseudo_label_quality(train, maps, cues, how.transfer);
-    std::fprintf(stderr, "bestie: %s %.1f (pseudo labels: %zu of %zu right)\n", name, 100 * out, quality.right,
-                 quality.accepted);
+    std::fprintf(stderr, "bestie: %s %.1f\n", name, 100 * out);
     return out;
+  };
+  auto const labelled = [&](std::vector<cambium::points> const& cues) {
+    auto const quality = pseudo_label_quality(train, maps, cues, small_bestie(1, small_side).transfer);
+    return static_cast<double>(quality.right) / static_cast<double>(quality.objects);
   };
   using cambium::supervision;
   auto const attending = classifier(0.7), unattending = classifier(0);
@@ -133,7 +137,9 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
           {"guidance_ap50", ap50("guidance", attended, true, false, supervision::image)},
           {"refined_ap50", refined},
           {"peak_attention_ap50", refined},
-          {"attention_while_looking_ap50", ap50("attention while looking", published, true, true, supervision::image)},
+          {"labelled_by_attention_while_looking", labelled(published)},
+          {"labelled_by_cam_peaks", labelled(plain)},
+          {"labelled_by_peak_attention", labelled(attended)},
           {"cam_peaks_ap50", ap50("peaks of plain CAMs", plain, true, true, supervision::image)},
           {"points_ap50", ap50("points", given_cues(train), true, true, supervision::point)}};
 }

@@ -170,16 +170,16 @@ void walk(card const& c)
 {
   gpu const where;
   double const gflop = 2.0 * 69 * C * H * W * steps * 1e-9;
-  auto const run = [&](char const* name, index_t B, walk_schedule schedule) {
+  auto const run = [&](char const* name, index_t B, walk_schedule schedule, double tolerance = 0) {
     problem const p(B);
     auto const seeds = to_device(where, p.seeds), weight = to_device(where, p.weight);
     auto const inverse = to_device(where, p.inverse);
     auto out = make_grid<float>(where, {B, C, H, W});
     try {
-      walk_scratch<float, gpu> scratch(where, B, C, H, W, p.edges, schedule);
+      walk_scratch<float, gpu> scratch(where, B, C, H, W, p.edges, tolerance, schedule);
       double const ms = median_ms(where, [&] {
-        random_walk_into<float>(where, seeds.view(), {p.edges, weight.view(), inverse.view()}, {.steps = steps},
-                                out.view(), scratch);
+        random_walk_into<float>(where, seeds.view(), {p.edges, weight.view(), inverse.view()},
+                                {.steps = steps, .tolerance = tolerance}, out.view(), scratch);
       });
       report(c, name, ms, static_cast<double>(B), gflop * static_cast<double>(B), 0);
     } catch (std::exception const& e) {
@@ -192,6 +192,8 @@ void walk(card const& c)
   run("walk 94x125x4, one image, a launch a step", 1, walk_schedule::each_step);
   run("walk 94x125x4, 64 images, automatic", 64, walk_schedule::automatic);
   run("walk 94x125x4, 64 images, a launch a step", 64, walk_schedule::each_step);
+  run("walk 94x125x4, one image, tolerance 3e-5", 1, walk_schedule::automatic, 3e-5);
+  run("walk 94x125x4, 64 images, tolerance 3e-5", 64, walk_schedule::automatic, 3e-5);
   problem const p(1);
   report(c, "baseline: dense matrix squared 8 times, cuBLAS", dense_ms(where, p), 1,
          8 * 2.0 * std::pow(static_cast<double>(H * W), 3) * 1e-9, 0);

@@ -122,9 +122,8 @@ void irnet_method::get_ready(CLI::App const&, settings const&)
     if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
   if (gpu) {
     if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
-    if (tile != 0 || keep_scores || o.tolerance > 0)
-      throw usage_error(
-          "--gpu walks whole images, exactly, and keeps no scores: leave out --tile, --keep-scores, --tolerance");
+    if (tile != 0 || keep_scores)
+      throw usage_error("--gpu walks whole images and keeps no scores: leave out --tile, --keep-scores");
   }
   if (tile != 0 && tile < 4) throw usage_error("--tile " + std::to_string(tile) + ": at least 4 pixels, or 0");
   if (tile != 0 && keep_scores && !displacements.empty())

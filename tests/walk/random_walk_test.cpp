@@ -171,8 +171,10 @@ TEST_CASE("random_walk is an average", "[walk][property]")
   }
 }
 
-TEST_CASE("the accelerated walk keeps its promise", "[walk][property]")
+TEMPLATE_LIST_TEST_CASE("the accelerated walk keeps its promise", "[walk][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // Worst cases of the bound: a single bright cell, walls of every strength, isolated cells.
   auto const kind = GENERATE(0, 1, 2, 3);
   auto const steps = GENERATE(1, 7, 64, 256, 1000);
@@ -190,7 +192,8 @@ TEST_CASE("the accelerated walk keeps its promise", "[walk][property]")
   }
   auto const t = make_transition(cpu{}, edges, affinity, {.beta = kind == 0 ? 12.0 : 1.0});
   auto const exact = random_walk(cpu{}, seeds, t, {.steps = steps});
-  auto const quick = random_walk(cpu{}, seeds, t, {.steps = steps, .tolerance = tolerance});
+  auto const quick = to::back(random_walk(TestType{}, to::there(seeds), support::carried<TestType>(t),
+                                          {.steps = steps, .tolerance = tolerance}));
   for (index_t c = 0; c < 3; ++c) {
     auto const [lo, hi] = std::minmax_element(&seeds(c, 0, 0), &seeds(c, 0, 0) + H * W);
     for (index_t i = 0; i < H * W; ++i) {

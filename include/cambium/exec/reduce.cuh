@@ -61,8 +61,7 @@ void reduce_rows(gpu const& where, index_t rows, index_t length, Value const& va
   if (rows <= 0) return;
   index_t chunks = length <= reduce_chunk ? 1 : (length + reduce_chunk - 1) / reduce_chunk;
   if (chunks == 1) return kernel::launch_reduce(where, rows, length, value, identity, op, out);
-  index_t const next = (chunks + reduce_chunk - 1) / reduce_chunk;
-  auto* from = static_cast<A*>(space.bytes(where, static_cast<std::size_t>(rows * (chunks + next)) * sizeof(A)));
+  auto* from = static_cast<A*>(space.bytes(where, static_cast<std::size_t>(reduce_room(rows, length)) * sizeof(A)));
   A* to = from + rows * chunks;
   kernel::launch_reduce(where, rows, length, value, identity, op, from);
   while (chunks > 1) {

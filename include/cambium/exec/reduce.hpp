@@ -16,6 +16,13 @@ namespace cambium {
 /// The shape of the tree in which a row is summed: 256 lanes take every 256th of 4096 values, then lanes pair up.
 inline constexpr index_t reduce_lanes = 256, reduce_chunk = 4096;
 
+/// How many results of chunks reduce_rows on a device keeps at a time, for who must not allocate later.
+inline index_t reduce_room(index_t rows, index_t length)
+{
+  index_t const chunks = (length + reduce_chunk - 1) / reduce_chunk;
+  return chunks <= 1 ? 0 : rows * (chunks + (chunks + reduce_chunk - 1) / reduce_chunk);
+}
+
 /// One chunk of a row, as a block of threads does it.
 template <class A, class Value, class Op>
 A reduce_one_chunk(index_t row, index_t begin, index_t end, Value const& value, A identity, Op const& op)

@@ -150,6 +150,17 @@ concept array_container = requires(A& a) {
   a.shape()[0];
 } && (requires(A& a) { a.shape().size(); } || requires(A& a) { a.num_dimensions(); });
 
+/// One more axis before the others, of extent 1: an image as a batch of one.
+template <class T, int Rank, class S>
+view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
+{
+  view<T, Rank + 1, S> out;
+  out.data = v.data;
+  out.extent[0] = 1, out.stride[0] = v.size();
+  for (int r = 0; r < Rank; ++r) out.extent[r + 1] = v.extent[r], out.stride[r + 1] = v.stride[r];
+  return out;
+}
+
 /// The view of something that already is one.
 template <int Rank, class T, class Space>
 view<T, Rank, Space> as_view(view<T, Rank, Space> const& v, char const* = "")

@@ -67,7 +67,7 @@ template <execution_policy P, class T, class S>
           "propagate_to_edge: scores are ", scores, " but the boundary is ", boundary);
   auto seeds = make_grid<T>(where, scores.extent);
   for_each_cell(where, scores.extent, keep_off_boundary<T, S>{scores, boundary, seeds.view()});
-  return random_walk(where, seeds, step, walk_options::squarings(options.exp_times));
+  return random_walk(where, seeds, step, walk_options::squarings(options.exp_times, options.tolerance));
 }
 
 /// As irnet_clusters in irnet.hpp. @asynchrony waits for where.stream: how many clusters there are decides what follows
@@ -264,7 +264,7 @@ template <execution_policy P, class T, class S>
 ///
 /// @param where    gpu
 /// @param in       maps in device memory; keys on the host
-/// @param options  as there; `tolerance` is not used, a device walks exactly
+/// @param options  as there
 ///
 /// @pre          maps are finite, boundaries in [0,1]: what is not gives labels without meaning, and harms nothing
 /// @throws       precondition_error before anything is enqueued, when shapes or options do not fit; gpu_error

@@ -15,6 +15,7 @@
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/transition.hpp>
+#include <cambium/walk/step.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -144,17 +145,6 @@ struct block_program {
     }
     return false;
   }
-};
-
-/// What a step writes: mean * (weighted mean of the neighbourhood) + self * scores + before * out + seed * seeds.
-/// The plain walk is {1, 0, 0, 0}.
-template <class T>
-struct step_form {
-  T mean = 1;
-  T self = 0;
-  T before = 0;
-  T seed = 0;
-  bool plain = true;  ///< the other members are those of the plain walk
 };
 
 /// One step on one band of rows, up to four channels.
@@ -300,14 +290,6 @@ struct band_step {
       }
     }
   }
-};
-
-/// How one channel travels: shifted while it walks, shifted back and kept inside [low, high] at the end.
-template <class T>
-struct channel_frame {
-  T shift = 0;
-  T low = std::numeric_limits<T>::lowest();
-  T high = std::numeric_limits<T>::max();
 };
 
 /// Buffers for walks on maps of one shape under one policy, so that a walk allocates nothing.

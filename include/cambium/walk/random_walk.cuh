@@ -2,13 +2,13 @@
 // random_walk on a GPU: resident on the chip where a map fits it, otherwise the rule of random_walk.hpp, a launch a step.
 
 #include <cambium/exec/for_each_cell.cuh>
+#include <cambium/exec/reduce.cuh>
 #include <cambium/grid/copy.cuh>
 #include <cambium/grid/grid.cuh>
 #include <cambium/walk/random_walk.hpp>
 #include <cambium/walk/resident.cuh>
 
 #include <type_traits>
-#include <utility>
 
 namespace cambium {
 
@@ -84,21 +84,10 @@ struct transition_batch {
   cambium::view<T const, 3, Space> inverse;  ///< [B,H,W] inverse degrees
 };
 
-/// One more axis, of one image.
-template <class T, int Rank, class S>
-view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
-{
-  view<T, Rank + 1, S> out;
-  out.data = v.data;
-  out.extent[0] = 1, out.stride[0] = v.size();
-  for (int r = 0; r < Rank; ++r) out.extent[r + 1] = v.extent[r], out.stride[r + 1] = v.stride[r];
-  return out;
-}
-
 namespace kernel {
 
 /// A resident launch, but for its arguments; and what the runtime must allow first.
-template <bool Cluster>
+template <bool Cluster, class Program>
 struct resident_launch {
   cudaLaunchConfig_t config{};
   cudaLaunchAttribute how{};
@@ -122,7 +111,7 @@ struct resident_launch {
   }
   resident_launch(resident_launch const&) = delete;  // config points at how
 
-  static constexpr auto body = resident_walk<resident_radius, Cluster>;
+  static constexpr auto body = resident_walk<resident_radius, Cluster, Program>;
 
   [[nodiscard]] cudaError_t allow() const
   {
@@ -154,12 +143,22 @@ struct resident_launch {
 
 }  // namespace kernel
 
+/// Does the device hold a plan?
+template <class Program>
+bool holds(walk_device const& has, walk_plan const& plan, walk_problems const& all)
+{
+  if (plan.schedule == walk_schedule::grid) return kernel::resident_launch<false, Program>(plan, all, {}).fits(has);
+  if (plan.schedule == walk_schedule::cluster) return kernel::resident_launch<true, Program>(plan, all, {}).fits(has);
+  return true;
+}
+
 /// Buffers for walks of B images of [C,H,W] on one device. Its making chooses the schedule.
 template <class T>
 class walk_scratch<T, gpu> {
  public:
+  /// @param tolerance  of walk_options, or none: walks with one need more room
   /// @throws precondition_error as walk_plan::of; gpu_error
-  walk_scratch(gpu const& where, index_t B, index_t C, index_t H, index_t W, stencil const& graph,
+  walk_scratch(gpu const& where, index_t B, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0,
                walk_schedule wanted = walk_schedule::automatic)
       : edges(graph), all{B, C, H, W}
   {
@@ -167,60 +166,73 @@ class walk_scratch<T, gpu> {
     if (wanted != walk_schedule::each_step && std::is_same_v<T, float>) {
       auto const has = walk_device::current();
       plan = walk_plan::of(wanted, has, all, graph, true, where.alone);
-      bool const fits = plan.schedule == walk_schedule::grid ? kernel::resident_launch<false>(plan, all, {}).fits(has)
-                        : plan.schedule == walk_schedule::cluster
-                            ? kernel::resident_launch<true>(plan, all, {}).fits(has)
-                            : true;
+      bool const held = holds<walk_powers>(has, plan, all) && (tolerance == 0 || holds<walk_series>(has, plan, all));
       expects(
-          fits || wanted == walk_schedule::automatic,
+          held || wanted == walk_schedule::automatic,
           "random_walk: this device, or what this program was built for, cannot run the schedule that is asked for");
-      if (!fits) plan = {};
+      if (!held) plan = {};
     } else {
       plan = walk_plan::of(wanted, {}, all, graph, std::is_same_v<T, float>);
     }
     if (plan.schedule == walk_schedule::each_step)
       scores = make_grid<T>(where, {B, C, H, W});
     else
-      quads = device_bytes(where, 2 * static_cast<std::size_t>(all.count() * H * W) * sizeof(quad));
+      quads = device_bytes(where, (tolerance > 0 ? 3 : 2) * static_cast<std::size_t>(cells()) * sizeof(quad));
+    if (tolerance > 0) {
+      reserve(where, channel, B * C);
+      framing.bytes(where, static_cast<std::size_t>(reduce_room(B * C, H * W)) * sizeof(channel_frame<T>));
+    }
   }
-  walk_scratch(gpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double = 0,
+  walk_scratch(gpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0,
                walk_schedule wanted = walk_schedule::automatic)
-      : walk_scratch(where, 1, C, H, W, graph, wanted)
+      : walk_scratch(where, 1, C, H, W, graph, tolerance, wanted)
   {
   }
+
+  index_t cells() const { return all.count() * all.height * all.width; }
+  /// Quads of every other step, of the others, and with a tolerance the seeds.
+  quad* even() const { return static_cast<quad*>(quads.data()); }
+  quad* odd() const { return even() + cells(); }
+  quad* seeds() const { return odd() + cells(); }
 
   stencil edges;
   walk_problems all;
   walk_plan plan;
-  grid<T, 4, device> scores;  ///< each_step: of every other step
-  device_bytes quads;         ///< grid, cluster: two maps of quads a problem
+  grid<T, 4, device> scores;                  ///< each_step: of every other step
+  device_bytes quads;                         ///< grid, cluster: two or three maps of quads a problem
+  grid<channel_frame<T>, 1, device> channel;  ///< [B * C] with a tolerance, otherwise none
+  workspace<gpu> framing;
 };
 
 namespace kernel {
 
-template <bool Cluster>
+template <class Program>
 void launch_resident(gpu const& where, walk_scratch<float, gpu>& scratch, transition_batch<float> const& t,
-                     index_t steps)
+                     Program const& program)
 {
-  resident_launch<Cluster> const launch(scratch.plan, scratch.all, where.stream);
-  throw_if_failed(launch.allow(), "random_walk: attributes");
-  auto* const even = static_cast<quad*>(scratch.quads.data());
-  auto* const odd = even + scratch.all.count() * scratch.all.height * scratch.all.width;
-  throw_if_failed(cudaLaunchKernelEx(&launch.config, launch.body, scratch.plan.cut, scratch.all,
-                                     edge_places<resident_radius>::of(t.edges), t.weight, t.inverse, even, odd, steps),
-                  "random_walk: launch");
+  auto const go = [&](auto const& launch) {
+    throw_if_failed(launch.allow(), "random_walk: attributes");
+    throw_if_failed(cudaLaunchKernelEx(&launch.config, launch.body, scratch.plan.cut, scratch.all,
+                                       edge_places<resident_radius>::of(t.edges), t.weight, t.inverse, scratch.even(),
+                                       scratch.odd(), program),
+                    "random_walk: launch");
+  };
+  if (scratch.plan.schedule == walk_schedule::cluster)
+    go(resident_launch<true, Program>(scratch.plan, scratch.all, where.stream));
+  else
+    go(resident_launch<false, Program>(scratch.plan, scratch.all, where.stream));
 }
 
 }  // namespace kernel
 
 /// Walk on a batch of images of one size, each with its own boundaries, in one call.
 ///
-/// As random_walk_into, image by image; options.tolerance is not used: a device walks exactly.
+/// As random_walk_into, image by image.
 ///
 /// @param seeds    [B,C,H,W] finite; not modified
 /// @param t        [B,K,H,W] weights and [B,H,W] inverse degrees
 /// @param out      [B,C,H,W]
-/// @param scratch  made for these images, edges and schedule
+/// @param scratch  made for these images, edges, schedule and tolerance or none
 ///
 /// @throws       precondition_error before anything is enqueued: shapes, steps, overlap; gpu_error
 /// @complexity   Theta(steps * B * C * H * W * K) time; each_step reads (2 K + C) * H * W numbers an image and step from
@@ -245,32 +257,45 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   expects(all.images == seeds.extent[0] && all.channels == seeds.extent[1] && all.height == seeds.extent[2] &&
               all.width == seeds.extent[3] && scratch.edges == t.edges,
           "random_walk: the scratch was made for another shape or stencil");
+  expects(options.tolerance >= 0 && options.tolerance < 1, "random_walk: tolerance is ", options.tolerance,
+          ", outside [0,1)");
+  expects(options.tolerance == 0 || scratch.channel.size() == all.images * all.channels,
+          "random_walk: the scratch was made for walks without a tolerance");
   if (seeds.size() == 0) return;
+  chebyshev_power p;
+  channel_frame<T>* channel = nullptr;  // null: an exact walk
+  if (options.tolerance > 0) {
+    p = plan_walk_unseen(t.edges, all.height * all.width, options.steps, options.tolerance);
+    if (p.degree() < options.steps) channel = scratch.channel.view().data;
+  }
+  if (channel != nullptr) frame_channels(where, seeds, channel, scratch.framing);
   if constexpr (std::is_same_v<T, float>)
     if (scratch.plan.schedule != walk_schedule::each_step) {
       index_t const problems[3] = {all.count(), all.height, all.width};
-      auto* const even = static_cast<quad*>(scratch.quads.data());
-      auto* const odd = even + all.count() * all.height * all.width;
-      for_each_cell(where, problems, gather_quads<device>{all, seeds, even});
-      if (scratch.plan.schedule == walk_schedule::cluster)
-        kernel::launch_resident<true>(where, scratch, t, options.steps);
+      index_t const steps = channel == nullptr ? options.steps : p.degree();
+      gather_quads<device> gather{all, seeds, scratch.even()};
+      if (channel != nullptr)
+        gather = {
+            all,          seeds, scratch.even(), channel, static_cast<float>(p.coefficient.back()), scratch.seeds(),
+            scratch.odd()};
+      for_each_cell(where, problems, gather);
+      if (channel == nullptr)
+        kernel::launch_resident(where, scratch, t, walk_powers{steps});
       else
-        kernel::launch_resident<false>(where, scratch, t, options.steps);
-      return for_each_cell(where, problems, scatter_quads<device>{all, options.steps % 2 ? odd : even, out});
+        for (index_t first = 0; first < steps; first += walk_series::most)
+          kernel::launch_resident(where, scratch, t, walk_series::of(p, first, scratch.seeds()));
+      return for_each_cell(where, problems,
+                           scatter_quads<device>{all, steps % 2 ? scratch.odd() : scratch.even(), out, channel});
     }
   for (index_t b = 0; b < all.images; ++b) {
-    if (options.steps == 0) {
+    transition_view<T, device> const of{t.edges, t.weight[b], t.inverse[b]};
+    auto const spare = scratch.scores.view()[b];
+    if (channel != nullptr)
+      walk_by_rule(where, seeds[b], of, p, channel + b * all.channels, out[b], spare);
+    else if (options.steps == 0)
       copy(where, seeds[b], out[b]);
-      continue;
-    }
-    stack_view<T const, device> from = seeds[b];
-    stack_view<T, device> to = options.steps % 2 ? out[b] : scratch.scores.view()[b];  // the last step lands in out
-    stack_view<T, device> next = options.steps % 2 ? scratch.scores.view()[b] : out[b];
-    for (index_t step = 0; step < options.steps; ++step) {
-      for_each_cell(where, to.extent, walk_step<T, device>{{t.edges, t.weight[b], t.inverse[b]}, from, to});
-      from = to;
-      std::swap(to, next);
-    }
+    else
+      walk_by_rule(where, seeds[b], of, options.steps, out[b], spare);
   }
 }
 

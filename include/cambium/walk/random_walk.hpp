@@ -5,16 +5,17 @@
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/reserve.hpp>
 #include <cambium/grid/transition.hpp>
-#include <cambium/walk/chebyshev.hpp>
 #include <cambium/walk/lanes.hpp>
+#include <cambium/walk/series.hpp>
+#include <cambium/walk/step.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <limits>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -29,29 +30,6 @@ struct walk_options {
     expects(0 <= times && times <= 40, "walk_options: exp_times is ", times,
             "; the walk takes 2^exp_times steps, and 8 gives the 256 of the paper");
     return {index_t{1} << times, tolerance};
-  }
-};
-
-/// The rule, written once for every backend: one cell takes the mean of itself and its
-/// neighbours, weighted by the edges between them. A gather: no atomics, fixed order of sums.
-template <class T, class S>
-struct walk_step {
-  transition_view<T, S> t;
-  stack_view<T const, S> from;
-  stack_view<T, S> to;
-
-  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
-  {
-    index_t const height = from.extent[1], width = from.extent[2];
-    T sum = 0;
-    for (int k = 0; k < t.edges.size; ++k) {
-      index_t const dy = t.edges.at[k].dy, dx = t.edges.at[k].dx;
-      index_t const ay = y + dy, ax = x + dx;  // far end of the edge this cell owns
-      index_t const by = y - dy, bx = x - dx;  // owner of the edge that ends here
-      if (ay < height && ax >= 0 && ax < width) sum += t.weight(k, y, x) * from(c, ay, ax);
-      if (by >= 0 && bx >= 0 && bx < width) sum += t.weight(k, by, bx) * from(c, by, bx);
-    }
-    to(c, y, x) = (sum + from(c, y, x)) * t.inverse_degree(y, x);  // the self edge, of weight 1, comes last
   }
 };
 
@@ -156,19 +134,11 @@ void random_walk_on(cpu const& where, stack_view<T const> seeds, transition_view
   int const n = p.degree();
   T const* lanes = nullptr;
   if (options.tolerance > 0 && n < options.steps) {
-    // Clenshaw: b_k = c_k x + 2 s(T) b_k+1 - b_k+2, and the result is c_0 x + s(T) b_1 - b_2,
-    // where s(T) = mean * T + self takes [lower, 1] to [-1, 1].
-    double const mean = 2 / (1 - p.lower), self = -(1 + p.lower) / (1 - p.lower);
     spread_scores(where, seeds, s.channel, s.map, s.seeds.data());
     T const top = static_cast<T>(p.coefficient.back());
     for (std::size_t i = 0; i < s.a.size(); ++i) s.a[i] = top * s.seeds[i];
     std::fill(s.b.begin(), s.b.end(), T(0));
-    lanes = walk_lanes(where, s, n, [&](index_t step) {
-      index_t const k = n - 1 - step;
-      double const twice = k == 0 ? 1 : 2;
-      return step_form<T>{static_cast<T>(twice * mean), static_cast<T>(twice * self), T(-1),
-                          static_cast<T>(p.coefficient[static_cast<std::size_t>(k)]), false};
-    });
+    lanes = walk_lanes(where, s, n, [&](index_t step) { return clenshaw_form<T>(p, n - 1 - step); });
   } else {
     std::fill(s.channel.begin(), s.channel.end(), channel_frame<T>{});
     spread_scores(where, seeds, s.channel, s.map, s.a.data());
@@ -188,32 +158,37 @@ constexpr bool random_walk_runs()
   return true;
 }
 
-/// Scratch of any other policy: one more stack of scores.
+/// Scratch of any other policy: one more stack of scores, and the channels' ranges for walks with a tolerance.
 template <class T, class P>
 class walk_scratch {
  public:
-  walk_scratch(P const& where, index_t C, index_t H, index_t W, stencil const&, double = 0)
+  walk_scratch(P const& where, index_t C, index_t H, index_t W, stencil const&, double tolerance = 0)
       : scores(make_grid<T>(where, {C, H, W}))
   {
+    if (tolerance > 0) reserve(where, channel, C);
   }
   grid<T, 3, typename P::memory> scores;
+  grid<channel_frame<T>, 1, typename P::memory> channel;
+  workspace<P> reducing;
 };
 
-/// Any other policy: the rule under that policy's loop, exact whatever the tolerance.
+/// Any other policy: the rules under that policy's loop.
 template <execution_policy P, class T, class S>
 void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
                     stack_view<T, S> out, walk_scratch<T, P>& scratch)
 {
   static_assert(random_walk_runs<P, walk_step<T, S>>());
+  if (seeds.size() == 0) return;
   if (options.steps == 0) return copy(where, seeds, out);
-  stack_view<T const, S> from = seeds;
-  stack_view<T, S> to = options.steps % 2 ? out : stack_view<T, S>(scratch.scores);  // the last step lands in out
-  stack_view<T, S> next = options.steps % 2 ? stack_view<T, S>(scratch.scores) : out;
-  for (index_t step = 0; step < options.steps; ++step) {
-    for_each_cell(where, seeds.extent, walk_step<T, S>{t, from, to});
-    from = to;
-    std::swap(to, next);
+  stack_view<T, S> const spare(scratch.scores);
+  if (options.tolerance > 0) {
+    auto const p = plan_walk_unseen(t.edges, seeds.extent[1] * seeds.extent[2], options.steps, options.tolerance);
+    if (p.degree() < options.steps) {
+      frame_channels(where, as_batch(seeds), scratch.channel.view().data, scratch.reducing);
+      return walk_by_rule(where, seeds, t, p, scratch.channel.view().data, out, spare);
+    }
   }
+  walk_by_rule(where, seeds, t, options.steps, out, spare);
 }
 
 /// Spread scores over a grid by a random walk that boundaries slow down.
@@ -223,7 +198,8 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 ///
 /// With a tolerance the same power is taken as a short Chebyshev sum of about
 /// sqrt(2 steps ln(2/r)) applications of T instead of `steps` (78 for 256 at 2e-5), where r is the tolerance less what
-/// the seeds' spread may make of it; the degree follows from a proven bound, see plan_walk.
+/// the seeds' spread may make of it; the degree follows from a proven bound, see plan_walk. A gpu does not wait to look
+/// at the seeds and takes a tenth more, see plan_walk_unseen.
 ///
 /// @param where       where to run; must reach the memory of the arrays
 /// @param seeds       [C,H,W] scores, any finite value; not modified
@@ -233,8 +209,8 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 /// @param scratch     walk_scratch made for this shape, these edges and this policy; its contents are lost
 ///
 /// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. Host memory: seeds
-///               finite, weights finite and >= 0, inverse degrees in (0,1]; with a tolerance they are the
-///               inverse degrees of these weights
+///               finite, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they are the inverse
+///               degrees of these weights, which on a gpu are at most 1, as affinities and their powers are
 /// @throws       precondition_error before anything is written; gpu_error if a launch fails
 /// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]) up to rounding, and constants are fixed points.
 ///               With a tolerance: |out - exact| <= tolerance * (max(seeds[c]) - min(seeds[c])) up to rounding,
@@ -280,7 +256,9 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
                 (options.tolerance == 0 || scratch.seeds.size() == scratch.a.size()),
             "random_walk: the scratch was made for another shape, stencil, policy or form");
   } else if constexpr (requires { same_shape(scratch.scores.view(), to); }) {
-    expects(same_shape(scratch.scores.view(), to), "random_walk: the scratch was made for another shape");
+    expects(
+        same_shape(scratch.scores.view(), to) && (options.tolerance == 0 || scratch.channel.size() >= from.extent[0]),
+        "random_walk: the scratch was made for another shape or form");
   }
   random_walk_on(where, from, t, options, to, scratch);
 }

@@ -22,6 +22,7 @@
 #include <cambium/exec/gpu.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/grid/view.hpp>
+#include <cambium/walk/series.hpp>
 
 #include <cooperative_groups.h>
 
@@ -44,19 +45,29 @@ struct walk_problems {
   CAMBIUM_HD index_t count() const { return images * groups(); }
 };
 
-/// Brings [B,C,H,W] into quads; channels that are not there are 0.
+/// Brings [B,C,H,W] into quads; channels that are not there are 0. For a series: see walk_series.
 template <class S>
 struct gather_quads {
   walk_problems all;
   view<float const, 4, S> scores;
   quad* out;
+  channel_frame<float> const* channel = nullptr;  ///< [B,C], or none: an exact walk
+  float top = 1;                                  ///< what `out` is multiplied by
+  quad *seeds = nullptr, *before = nullptr;       ///< of a series: what `out` was before, and 0
 
   CAMBIUM_HD void operator()(index_t problem, index_t y, index_t x) const
   {
     index_t const image = problem / all.groups(), first = problem % all.groups() * 4;
+    index_t const at = (problem * all.height + y) * all.width + x;
     float v[4] = {0, 0, 0, 0};
-    for (index_t c = 0; c < 4 && first + c < all.channels; ++c) v[c] = scores(image, first + c, y, x);
-    out[(problem * all.height + y) * all.width + x] = {v[0], v[1], v[2], v[3]};
+    for (index_t c = 0; c < 4 && first + c < all.channels; ++c) {
+      v[c] = scores(image, first + c, y, x);
+      if (channel != nullptr) v[c] -= channel[image * all.channels + first + c].shift;
+    }
+    out[at] = {top * v[0], top * v[1], top * v[2], top * v[3]};
+    if (channel == nullptr) return;
+    seeds[at] = {v[0], v[1], v[2], v[3]};
+    before[at] = {};
   }
 };
 
@@ -66,13 +77,78 @@ struct scatter_quads {
   walk_problems all;
   quad const* in;
   view<float, 4, S> scores;
+  channel_frame<float> const* channel = nullptr;
 
   CAMBIUM_HD void operator()(index_t problem, index_t y, index_t x) const
   {
     index_t const image = problem / all.groups(), first = problem % all.groups() * 4;
     quad const q = in[(problem * all.height + y) * all.width + x];
     float const v[4] = {q.a, q.b, q.c, q.d};
-    for (index_t c = 0; c < 4 && first + c < all.channels; ++c) scores(image, first + c, y, x) = v[c];
+    for (index_t c = 0; c < 4 && first + c < all.channels; ++c)
+      scores(image, first + c, y, x) =
+          channel == nullptr ? v[c] : framed(v[c], channel[image * all.channels + first + c]);
+  }
+};
+
+/// What an exact walk makes of a cell's mean.
+struct exact_quad {
+  CAMBIUM_HD quad operator()(quad const& mean, quad const&, quad const&, index_t) const { return mean; }
+};
+/// What a step of a Clenshaw sum makes of it.
+struct series_quad {
+  step_form<float> form;
+  quad const* seeds;  ///< [H,W]
+
+  CAMBIUM_HD quad operator()(quad const& mean, quad const& self, quad const& before, index_t at) const
+  {
+    quad const& seed = seeds[at];
+    return {of(mean.a, self.a, before.a, seed.a), of(mean.b, self.b, before.b, seed.b),
+            of(mean.c, self.c, before.c, seed.c), of(mean.d, self.d, before.d, seed.d)};
+  }
+
+ private:
+  CAMBIUM_HD float of(float mean, float self, float before, float seed) const
+  {
+    return form.mean * mean + form.self * self + form.before * before + form.seed * seed;
+  }
+};
+
+/// The steps of one launch, exact.
+struct walk_powers {
+  static constexpr bool looks_back = false;  ///< does a step read what it writes over?
+  index_t steps = 0;
+  CAMBIUM_HD exact_quad at(index_t, index_t) const { return {}; }
+};
+/// The steps of one launch of a Clenshaw sum: as many as travel to a kernel by value. Maps are as a launch before left them.
+struct walk_series {
+  static constexpr bool looks_back = true;
+  static constexpr index_t most = 512;  ///< even: each launch begins in the same map
+
+  index_t steps = 0;
+  quad const* seeds = nullptr;  ///< [problems,H,W], less the channels' shifts
+  step_form<float> form;        ///< of all steps but the sum's last, which takes half of it; without `seed`
+  bool last = false;            ///< the last step of this launch is the sum's
+  float coefficient[most];
+
+  /// Steps first, first + 1, ... of a sum of at least one step.
+  static walk_series of(chebyshev_power const& p, index_t first, quad const* seeds)
+  {
+    index_t const n = p.degree();
+    walk_series out;
+    out.steps = std::min(most, n - first);
+    out.seeds = seeds;
+    out.last = first + out.steps == n;
+    out.form = clenshaw_form<float>(p, 1);
+    for (index_t s = 0; s < out.steps; ++s)
+      out.coefficient[s] = static_cast<float>(p.coefficient[static_cast<std::size_t>(n - 1 - first - s)]);
+    return out;
+  }
+  CAMBIUM_HD series_quad at(index_t step, index_t first_cell) const
+  {
+    step_form<float> f = form;
+    f.seed = coefficient[step];
+    if (last && step == steps - 1) f.mean /= 2, f.self /= 2;
+    return {f, seeds + first_cell};
   }
 };
 
@@ -190,8 +266,9 @@ struct walk_thread {
     }
   }
 
-  /// One step of both cells: reads a tile, writes the other's band, and what other blocks need to `shared_rows`, the map.
-  CAMBIUM_HD void step(quad const* tile, quad* next, quad* map) const
+  /// One step of both cells: reads a tile, writes the other's band over the step before, and both to the map.
+  template <class Form>
+  CAMBIUM_HD void step(quad const* tile, quad* next, quad* map, Form const& form) const
   {
     quad sum[2];
     quad const* const corner = tile + row * cut.tile_width() + x;  // the neighbour (-reach, -reach) of the upper cell
@@ -224,9 +301,10 @@ struct walk_thread {
       float const by = inverse_degree[below];
       quad const& s = sum[below];
       quad const& q = self[below];
-      quad const out{(s.a + q.a) * by, (s.b + q.b) * by, (s.c + q.c) * by, (s.d + q.d) * by};
-      next[(row + below + reach) * cut.tile_width() + x + reach] = out;
-      map[(first_row + row + below) * cut.width + x] = out;
+      quad& to = next[(row + below + reach) * cut.tile_width() + x + reach];
+      index_t const at = (first_row + row + below) * cut.width + x;
+      to = form({(s.a + q.a) * by, (s.b + q.b) * by, (s.c + q.c) * by, (s.d + q.d) * by}, q, to, at);
+      map[at] = to;
     }
   }
 
@@ -250,6 +328,7 @@ struct from_memory {
 #endif
   }
 };
+
 struct nothing {
   CAMBIUM_HD quad operator()(index_t) const { return {}; }
 };
@@ -285,30 +364,38 @@ __device__ void wait_for_neighbours()
   }
 }
 
-/// All steps of many walks: block (band, problem). Scores begin in `even` and end in steps % 2 ? odd : even.
-template <int Radius, bool Cluster>
+/// All steps of many walks: block (band, problem). Scores begin in `even` and end in program.steps % 2 ? odd : even; in
+/// the other map is what the first step writes over.
+template <int Radius, bool Cluster, class Program>
 __global__ void __launch_bounds__(walk_bands<Radius>::most_threads, 1)
     resident_walk(walk_bands<Radius> cut, walk_problems all, edge_places<Radius> places,
                   view<float const, 4, device> weights, view<float const, 3, device> degrees, quad* even, quad* odd,
-                  index_t steps)
+                  __grid_constant__ Program const program)
 {
   constexpr int reach = walk_bands<Radius>::reach;
   extern __shared__ float4 shared_cells[];
   quad* const tiles = reinterpret_cast<quad*>(shared_cells);
   index_t const band = blockIdx.x, problem = blockIdx.y, image = problem / all.groups();
+  index_t const first_cell = problem * cut.height * cut.width;
   int const thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  quad* map[2] = {even + problem * cut.height * cut.width, odd + problem * cut.height * cut.width};
+  quad* map[2] = {even + first_cell, odd + first_cell};
 
   walk_thread<Radius, device> mine(cut, band, thread);
   mine.load(weights[image], degrees[image], places);
+  quad* const back = tiles + cut.tile_size();
   fill_tile(cut, band, thread, threads, 0, cut.tile_rows(), from_memory{map[0]}, tiles);
-  fill_tile(cut, band, thread, threads, 0, cut.tile_rows(), nothing{}, tiles + cut.tile_size());
+  fill_tile(cut, band, thread, threads, 0, reach, nothing{}, back);
+  fill_tile(cut, band, thread, threads, reach + cut.rows, cut.tile_rows(), nothing{}, back);
+  if constexpr (Program::looks_back)
+    fill_tile(cut, band, thread, threads, reach, reach + cut.rows, from_memory{map[1]}, back);
+  else
+    fill_tile(cut, band, thread, threads, reach, reach + cut.rows, nothing{}, back);
   __syncthreads();
-  for (index_t s = 0; s < steps; ++s) {
+  for (index_t s = 0; s < program.steps; ++s) {
     quad* const tile = tiles + (s % 2) * cut.tile_size();
     quad* const next = tiles + (1 - s % 2) * cut.tile_size();
     quad* const to = map[1 - s % 2];
-    mine.step(tile, next, to);
+    mine.step(tile, next, to, program.at(s, first_cell));
     wait_for_neighbours<Cluster>();
     // A neighbour writes on `to` again two steps on, after a wait that this block reaches when it has read it.
     fill_tile(cut, band, thread, threads, 0, reach, from_memory{to}, next);

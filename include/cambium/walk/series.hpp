@@ -1,0 +1,149 @@
+#pragma once
+// The accelerated walk: steps of a Clenshaw sum. The cpu's schedule takes its steps from here; every other policy runs
+// the rules.
+
+#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/reduce.hpp>
+#include <cambium/grid/stencil.hpp>
+#include <cambium/walk/chebyshev.hpp>
+#include <cambium/walk/step.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <utility>
+
+namespace cambium {
+
+/// Clenshaw: b_k = c_k x + 2 s(T) b_k+1 - b_k+2 for k = degree - 1 down to 1, from b_degree = c_degree x and 0; the result
+/// is c_0 x + s(T) b_1 - b_2. s(T) = mean * T + self takes [lower, 1] to [-1, 1].
+template <class T>
+step_form<T> clenshaw_form(chebyshev_power const& p, index_t k)
+{
+  double const mean = 2 / (1 - p.lower), self = -(1 + p.lower) / (1 - p.lower), twice = k == 0 ? 1 : 2;
+  return {static_cast<T>(twice * mean), static_cast<T>(twice * self), T(-1),
+          static_cast<T>(p.coefficient[static_cast<std::size_t>(k)]), false};
+}
+
+/// The shortest polynomial in T that stands in for T^steps within `tolerance` of a channel's range, whatever the seeds
+/// and the weights in [0,1] are: for who cannot look at them before they are walked on.
+///
+/// Degrees lie in [1, 1 + 2 K] for K edges. A polynomial that is off by r on [2/(1 + 2 K) - 1, 1] is then off by at most
+/// r * sqrt(cells * (1 + 2 K)) * (half of the range) at any cell, see plan_walk; some tenth more steps than with a look.
+inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, index_t steps, double tolerance)
+{
+  double const largest = 1 + 2 * edges.size;
+  double const worst = std::sqrt(static_cast<double>(cells) * largest) / 2;
+  double const lower = std::min(0.0, 2 / largest - 1 - 1e-6);  // degrees are rounded to T
+  return expand_power(steps, lower, tolerance / std::max(1.0, worst));
+}
+
+/// A cell of a channel as the range it spans.
+template <class T, class S>
+struct frame_of_cell {
+  view<T const, 4, S> seeds;
+  CAMBIUM_HD channel_frame<T> operator()(index_t row, index_t i) const
+  {
+    index_t const channels = seeds.extent[1], width = seeds.extent[3];
+    T const v = seeds(row / channels, row % channels, i / width, i % width);
+    return {v / 2 + v / 2, v, v};
+  }
+};
+struct join_frames {
+  template <class T>
+  CAMBIUM_HD channel_frame<T> operator()(channel_frame<T> const& a, channel_frame<T> const& b) const
+  {
+    T const low = b.low < a.low ? b.low : a.low, high = a.high < b.high ? b.high : a.high;
+    return {low / 2 + high / 2, low, high};
+  }
+};
+
+/// b_degree and 0.
+template <class T, class S>
+struct series_begin {
+  stack_view<T const, S> seeds;
+  channel_frame<T> const* channel;
+  T top;
+  stack_view<T, S> from, to;
+
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
+  {
+    from(c, y, x) = top * (seeds(c, y, x) - channel[c].shift);
+    to(c, y, x) = 0;
+  }
+};
+
+/// b_k over b_k+2.
+template <class T, class S>
+struct series_step {
+  walk_step<T, S> step;
+  stack_view<T const, S> seeds;
+  channel_frame<T> const* channel;
+  step_form<T> form;
+
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
+  {
+    T& to = step.to(c, y, x);
+    to = form.mean * step.mean(c, y, x) + form.self * step.from(c, y, x) + form.before * to +
+         form.seed * (seeds(c, y, x) - channel[c].shift);
+  }
+};
+
+/// v back in its channel. What is no number stays none.
+template <class T>
+CAMBIUM_HD T framed(T v, channel_frame<T> const& channel)
+{
+  v += channel.shift;
+  return v < channel.low ? channel.low : channel.high < v ? channel.high : v;
+}
+
+template <class T, class S>
+struct series_end {
+  channel_frame<T> const* channel;
+  stack_view<T, S> out;
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = framed(out(c, y, x), channel[c]); }
+};
+
+/// The ranges of all channels of [B,C,H,W] seeds.
+template <class P, class T, class S>
+void frame_channels(P const& where, view<T const, 4, S> const& seeds, channel_frame<T>* channel, workspace<P>& space)
+{
+  reduce_rows(where, seeds.extent[0] * seeds.extent[1], seeds.extent[2] * seeds.extent[3], frame_of_cell<T, S>{seeds},
+              channel_frame<T>{0, std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()}, join_frames{},
+              channel, space);
+}
+
+/// The rules under any policy's loop, exact. `spare` holds every other step.
+template <class P, class T, class S>
+void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, index_t steps,
+                  stack_view<T, S> out, stack_view<T, S> spare)
+{
+  stack_view<T const, S> from = seeds;
+  stack_view<T, S> to = steps % 2 ? out : spare;  // the last step lands in out
+  stack_view<T, S> next = steps % 2 ? spare : out;
+  for (index_t step = 0; step < steps; ++step) {
+    for_each_cell(where, out.extent, walk_step<T, S>{t, from, to});
+    from = to;
+    std::swap(to, next);
+  }
+}
+
+/// The same, accelerated.
+template <class P, class T, class S>
+void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t,
+                  chebyshev_power const& p, channel_frame<T> const* channel, stack_view<T, S> out,
+                  stack_view<T, S> spare)
+{
+  index_t const n = p.degree();
+  stack_view<T, S> from = n % 2 ? spare : out, to = n % 2 ? out : spare;
+  for_each_cell(where, out.extent, series_begin<T, S>{seeds, channel, static_cast<T>(p.coefficient.back()), from, to});
+  for (index_t k = n - 1; k >= 0; --k) {
+    for_each_cell(where, out.extent,
+                  series_step<T, S>{{t, stack_view<T const, S>(from), to}, seeds, channel, clenshaw_form<T>(p, k)});
+    std::swap(from, to);
+  }
+  for_each_cell(where, out.extent, series_end<T, S>{channel, out});
+}
+
+}  // namespace cambium

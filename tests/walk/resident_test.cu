@@ -51,11 +51,11 @@ grid<float, 4> play(batch const& in, walk_bands<R> const& cut, index_t steps, ch
   for (auto& map : maps) map.resize(static_cast<std::size_t>(all.count() * H * W), quad{-1, -1, -1, -1});
   cpu const one{.threads = 1};
   std::vector<quad> seeds(maps[0].size(), quad{-1, -1, -1, -1});
-  std::vector<channel_frame<float>> channel(static_cast<std::size_t>(B * C));
+  std::vector<value_range<float>> channel(static_cast<std::size_t>(B * C));
   gather_quads<host> gather{all, in.seeds.view(), maps[0].data()};
   if (series != nullptr) {
     workspace<cpu> space;
-    frame_channels(one, view<float const, 4>(in.seeds.view()), channel.data(), space);
+    measure_channels(one, view<float const, 4>(in.seeds.view()), channel.data(), space);
     gather = {
         all,          in.seeds.view(), maps[0].data(), channel.data(), static_cast<float>(series->coefficient.back()),
         seeds.data(), maps[1].data()};
@@ -89,16 +89,15 @@ grid<float, 4> play(batch const& in, walk_bands<R> const& cut, index_t steps, ch
                     walk_bands<R>::reach + cut.rows, from_memory{map[1]}, blocks[band].tile[1].data());
     for (index_t s = 0; s < steps; ++s) {
       quad* const to = map[1 - s % 2];
-      for (auto& b : blocks)
-        for (auto const& t : b.threads) {
-          auto* const tile = b.tile[s % 2].data();
-          auto* const next = b.tile[1 - s % 2].data();
-          index_t const first = s / walk_series::most * walk_series::most;  // of a launch
-          if (series != nullptr)
-            t.step(tile, next, to, walk_series::of(*series, first, seeds.data()).at(s - first, problem * H * W));
-          else
-            t.step(tile, next, to, walk_powers{steps}.at(s, problem * H * W));
-        }
+      auto const take = [&](auto const& form) {
+        for (auto& b : blocks)
+          for (auto const& t : b.threads) t.step(b.tile[s % 2].data(), b.tile[1 - s % 2].data(), to, form);
+      };
+      index_t const first = s / walk_series::most * walk_series::most;  // of a launch
+      if (series != nullptr)
+        take(walk_series::of(*series, first, seeds.data()).at(s - first, problem * H * W));
+      else
+        take(walk_powers{steps}.at(s, problem * H * W));
       for (std::size_t band = 0; band < blocks.size(); ++band)
         for (int t = 0; t < cut.threads(); ++t) {
           auto* const next = blocks[band].tile[1 - s % 2].data();

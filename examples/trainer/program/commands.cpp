@@ -11,7 +11,7 @@ namespace trainer {
 
 int run_command(char const* name, std::function<int()> const& command)
 {
-  // LibTorch would take half of the cores
+  // Unless told how many, LibTorch would take half of the cores.
   if (std::getenv("OMP_NUM_THREADS") == nullptr)
     at::set_num_threads(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));
   try {

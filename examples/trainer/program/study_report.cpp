@@ -65,16 +65,13 @@ constexpr claim claims[] = {
     {"irnet", "the walk adds 10 points of mIoU or more", "48.3 → 66.5", "cam_miou", "walk_miou", 0.10, 0},
     {"bestie", "guidance helps", "−9.9 without", "no_guidance_ap50", "guidance_ap50", 0, 0},
     {"bestie", "self-refinement helps", "+2.3", "guidance_ap50", "refined_ap50", 0, 0,
-     "The trainings are short: a network's own groups teach it only once they are better than its pseudo labels. Of "
-     "seed "
-     "3, refinement gives -3.4 points after 500 steps, +1.1 after 1000 and +3.5 after 1500 (81.8 to 85.3); the authors "
-     "take 50,000. And half of all objects have a right pseudo label here, where the authors count 30 %."},
+     "The trainings are short: a network's own groups teach it only once they are better than its pseudo labels. "
+     "Of seed 3, refinement gives -3.4 points after 500 steps, +1.1 after 1000 and +3.5 after 1500 (81.8 to 85.3); "
+     "the authors take 50,000. And half of all objects have a right pseudo label here, where the authors count 30 %."},
     {"bestie", "peak attention beats peaks of plain CAMs", "+16.4", "cam_peaks_ap50", "peak_attention_ap50", 0, 0, "",
-     "The peaks are looked for without the attention that the classifier learned with (`cue_options::attend`). With "
-     "it, as "
-     "published, the module keeps what is 0.7 of the strongest response of an image and loses the weaker of two "
-     "objects "
-     "of a class. The figures labelled_by say how many of all objects get a right pseudo label."},
+     "The peaks are looked for without the attention that the classifier learned with (`cue_options::attend`). "
+     "With it, as published, the module keeps what is 0.7 of the strongest response of an image and loses the weaker "
+     "of two objects of a class. The figures labelled_by say how many of all objects get a right pseudo label."},
     {"bestie", "points beat tags", "46.7 against 41.8", "refined_ap50", "points_ap50", 0, 0},
     {"boxes", "18 % exact and boxes with uncertainty keep 97 % of the exact IoU", "98.33 %, 97.12 %", "exact_iou",
      "uncertainty_iou", 0, 0.97,
@@ -98,11 +95,10 @@ study_report format_report(study_results const& results, std::vector<std::uint64
       ".\n\n"
       "The scenes are ours: " +
       std::to_string(size.images) + " to learn from and " + std::to_string(size.held_out) +
-      " held out for each seed (for BESTIE three times as many), drawn by\n`examples/trainer/data/scenes.cpp`, with "
-      "small networks that begin from nothing. The orderings say whether each paper's idea does here what its\n"
-      "authors found on photographs. The figures themselves say nothing about photographs, and a difference of a "
-      "point\n"
-      "or two is within the spread.\n\n"
+      " held out for each seed (for BESTIE three times as many), drawn by\n"
+      "`examples/trainer/data/scenes.cpp`, with small networks that begin from nothing. The orderings say whether\n"
+      "each paper's idea does here what its authors found on photographs. The figures themselves say nothing about\n"
+      "photographs, and a difference of a point or two is within the spread.\n\n"
       "| claim | paper (VOC) | less | more | holds |\n|---|---|---|---|---|\n";
   std::string reasons;
   for (auto const& c : claims) {

@@ -10,21 +10,6 @@
 
 namespace cambium {
 
-/// Smallest and largest value.
-template <class T>
-struct value_range {
-  T low;
-  T high;
-};
-
-struct join_ranges {
-  template <class T>
-  CAMBIUM_HD value_range<T> operator()(value_range<T> a, value_range<T> b) const
-  {
-    return {b.low < a.low ? b.low : a.low, a.high < b.high ? b.high : a.high};
-  }
-};
-
 /// A cell of a channel, not below a floor, as a range.
 template <class T, class S>
 struct range_of_cell {
@@ -109,7 +94,7 @@ void normalise_into(P const& where, M const& maps, normalise_options options, O&
   if (C * cells == 0) return;
   T const floor_at = options.relu ? T(0) : limits::lowest();
   auto* range = reserve(where, scratch.range, C + 1);
-  value_range<T> const nothing{limits::max(), limits::lowest()};
+  auto const nothing = value_range<T>::none();
   reduce_rows(where, C, cells, range_of_cell<T, S>{in, floor_at}, nothing, join_ranges{}, range, scratch.reducing);
   if (options.by == normalisation::largest_of_all) {
     reduce_rows(where, 1, C, range_of_channel<T>{range}, nothing, join_ranges{}, range + C, scratch.reducing);

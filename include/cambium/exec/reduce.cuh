@@ -44,7 +44,7 @@ struct partial_sums {
 template <class A, class Value, class Op>
 void launch_reduce(gpu const& where, index_t rows, index_t length, Value const& value, A identity, Op const& op, A* out)
 {
-  index_t const chunks = length <= reduce_chunk ? 1 : (length + reduce_chunk - 1) / reduce_chunk;
+  index_t const chunks = chunks_of(length);
   dim3 const blocks(static_cast<unsigned>(chunks), static_cast<unsigned>(rows < 65535 ? rows : 65535));
   reduce_chunks<<<blocks, static_cast<unsigned>(reduce_lanes), 0, where.stream>>>(rows, length, value, identity, op,
                                                                                   out);
@@ -59,13 +59,13 @@ void reduce_rows(gpu const& where, index_t rows, index_t length, Value const& va
                  workspace<gpu>& space)
 {
   if (rows <= 0) return;
-  index_t chunks = length <= reduce_chunk ? 1 : (length + reduce_chunk - 1) / reduce_chunk;
+  index_t chunks = chunks_of(length);
   if (chunks == 1) return kernel::launch_reduce(where, rows, length, value, identity, op, out);
   auto* from = static_cast<A*>(space.bytes(where, static_cast<std::size_t>(reduce_room(rows, length)) * sizeof(A)));
   A* to = from + rows * chunks;
   kernel::launch_reduce(where, rows, length, value, identity, op, from);
   while (chunks > 1) {
-    index_t const fewer = (chunks + reduce_chunk - 1) / reduce_chunk;
+    index_t const fewer = chunks_of(chunks);
     kernel::launch_reduce(where, rows, chunks, kernel::partial_sums<A>{from, chunks}, identity, op,
                           fewer == 1 ? out : to);
     std::swap(from, to);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <concepts>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,17 @@ namespace cambium {
 /// The shape of the tree in which a row is summed: 256 lanes take every 256th of 4096 values, then lanes pair up.
 inline constexpr index_t reduce_lanes = 256, reduce_chunk = 4096;
 
+/// Into how many chunks a row is cut; at least one.
+inline index_t chunks_of(index_t length)
+{
+  return length <= reduce_chunk ? 1 : (length + reduce_chunk - 1) / reduce_chunk;
+}
+
 /// How many results of chunks reduce_rows on a device keeps at a time, for who must not allocate later.
 inline index_t reduce_room(index_t rows, index_t length)
 {
-  index_t const chunks = (length + reduce_chunk - 1) / reduce_chunk;
-  return chunks <= 1 ? 0 : rows * (chunks + (chunks + reduce_chunk - 1) / reduce_chunk);
+  index_t const chunks = chunks_of(length);
+  return chunks == 1 ? 0 : rows * (chunks + chunks_of(chunks));
 }
 
 /// One chunk of a row, as a block of threads does it.
@@ -103,6 +110,23 @@ struct smaller {
   CAMBIUM_HD A operator()(A a, A b) const
   {
     return b < a ? b : a;
+  }
+};
+
+/// Smallest and largest value of a row.
+template <class T>
+struct value_range {
+  T low;
+  T high;
+
+  static value_range none() { return {std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()}; }
+  CAMBIUM_HD T middle() const { return low / 2 + high / 2; }
+};
+struct join_ranges {
+  template <class T>
+  CAMBIUM_HD value_range<T> operator()(value_range<T> a, value_range<T> b) const
+  {
+    return {b.low < a.low ? b.low : a.low, a.high < b.high ? b.high : a.high};
   }
 };
 

@@ -292,6 +292,14 @@ struct band_step {
   }
 };
 
+/// How one channel travels: shifted while it walks, shifted back and kept inside [low, high] at the end.
+template <class T>
+struct channel_frame {
+  T shift = 0;
+  T low = std::numeric_limits<T>::lowest();
+  T high = std::numeric_limits<T>::max();
+};
+
 /// Buffers for walks on maps of one shape under one policy, so that a walk allocates nothing.
 template <class T, class P = cpu>
 class walk_scratch;

@@ -180,7 +180,7 @@ class walk_scratch<T, gpu> {
       quads = device_bytes(where, (tolerance > 0 ? 3 : 2) * static_cast<std::size_t>(cells()) * sizeof(quad));
     if (tolerance > 0) {
       reserve(where, channel, B * C);
-      framing.bytes(where, static_cast<std::size_t>(reduce_room(B * C, H * W)) * sizeof(channel_frame<T>));
+      measuring.bytes(where, static_cast<std::size_t>(reduce_room(B * C, H * W)) * sizeof(value_range<T>));
     }
   }
   walk_scratch(gpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0,
@@ -198,10 +198,10 @@ class walk_scratch<T, gpu> {
   stencil edges;
   walk_problems all;
   walk_plan plan;
-  grid<T, 4, device> scores;                  ///< each_step: of every other step
-  device_bytes quads;                         ///< grid, cluster: two or three maps of quads a problem
-  grid<channel_frame<T>, 1, device> channel;  ///< [B * C] with a tolerance, otherwise none
-  workspace<gpu> framing;
+  grid<T, 4, device> scores;                ///< each_step: of every other step
+  device_bytes quads;                       ///< grid, cluster: two or three maps of quads a problem
+  grid<value_range<T>, 1, device> channel;  ///< [B * C] with a tolerance, otherwise none
+  workspace<gpu> measuring;
 };
 
 namespace kernel {
@@ -263,12 +263,12 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
           "random_walk: the scratch was made for walks without a tolerance");
   if (seeds.size() == 0) return;
   chebyshev_power p;
-  channel_frame<T>* channel = nullptr;  // null: an exact walk
+  value_range<T>* channel = nullptr;  // null: an exact walk
   if (options.tolerance > 0) {
     p = plan_walk_unseen(t.edges, all.height * all.width, options.steps, options.tolerance);
     if (p.degree() < options.steps) channel = scratch.channel.view().data;
   }
-  if (channel != nullptr) frame_channels(where, seeds, channel, scratch.framing);
+  if (channel != nullptr) measure_channels(where, seeds, channel, scratch.measuring);
   if constexpr (std::is_same_v<T, float>)
     if (scratch.plan.schedule != walk_schedule::each_step) {
       index_t const problems[3] = {all.count(), all.height, all.width};
@@ -292,8 +292,6 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
     auto const spare = scratch.scores.view()[b];
     if (channel != nullptr)
       walk_by_rule(where, seeds[b], of, p, channel + b * all.channels, out[b], spare);
-    else if (options.steps == 0)
-      copy(where, seeds[b], out[b]);
     else
       walk_by_rule(where, seeds[b], of, options.steps, out[b], spare);
   }

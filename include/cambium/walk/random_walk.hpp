@@ -168,7 +168,7 @@ class walk_scratch {
     if (tolerance > 0) reserve(where, channel, C);
   }
   grid<T, 3, typename P::memory> scores;
-  grid<channel_frame<T>, 1, typename P::memory> channel;
+  grid<value_range<T>, 1, typename P::memory> channel;
   workspace<P> reducing;
 };
 
@@ -179,12 +179,11 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 {
   static_assert(random_walk_runs<P, walk_step<T, S>>());
   if (seeds.size() == 0) return;
-  if (options.steps == 0) return copy(where, seeds, out);
   stack_view<T, S> const spare(scratch.scores);
   if (options.tolerance > 0) {
     auto const p = plan_walk_unseen(t.edges, seeds.extent[1] * seeds.extent[2], options.steps, options.tolerance);
     if (p.degree() < options.steps) {
-      frame_channels(where, as_batch(seeds), scratch.channel.view().data, scratch.reducing);
+      measure_channels(where, as_batch(seeds), scratch.channel.view().data, scratch.reducing);
       return walk_by_rule(where, seeds, t, p, scratch.channel.view().data, out, spare);
     }
   }

@@ -51,9 +51,9 @@ struct gather_quads {
   walk_problems all;
   view<float const, 4, S> scores;
   quad* out;
-  channel_frame<float> const* channel = nullptr;  ///< [B,C], or none: an exact walk
-  float top = 1;                                  ///< what `out` is multiplied by
-  quad *seeds = nullptr, *before = nullptr;       ///< of a series: what `out` was before, and 0
+  value_range<float> const* channel = nullptr;  ///< [B,C], or none: an exact walk
+  float top = 1;                                ///< what `out` is multiplied by
+  quad *seeds = nullptr, *before = nullptr;     ///< of a series: what `out` was before, and 0
 
   CAMBIUM_HD void operator()(index_t problem, index_t y, index_t x) const
   {
@@ -62,7 +62,7 @@ struct gather_quads {
     float v[4] = {0, 0, 0, 0};
     for (index_t c = 0; c < 4 && first + c < all.channels; ++c) {
       v[c] = scores(image, first + c, y, x);
-      if (channel != nullptr) v[c] -= channel[image * all.channels + first + c].shift;
+      if (channel != nullptr) v[c] -= channel[image * all.channels + first + c].middle();
     }
     out[at] = {top * v[0], top * v[1], top * v[2], top * v[3]};
     if (channel == nullptr) return;
@@ -77,7 +77,7 @@ struct scatter_quads {
   walk_problems all;
   quad const* in;
   view<float, 4, S> scores;
-  channel_frame<float> const* channel = nullptr;
+  value_range<float> const* channel = nullptr;
 
   CAMBIUM_HD void operator()(index_t problem, index_t y, index_t x) const
   {
@@ -125,7 +125,7 @@ struct walk_series {
   static constexpr index_t most = 512;  ///< even: each launch begins in the same map
 
   index_t steps = 0;
-  quad const* seeds = nullptr;  ///< [problems,H,W], less the channels' shifts
+  quad const* seeds = nullptr;  ///< [problems,H,W], less the channels' middles
   step_form<float> form;        ///< of all steps but the sum's last, which takes half of it; without `seed`
   bool last = false;            ///< the last step of this launch is the sum's
   float coefficient[most];

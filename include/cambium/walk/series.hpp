@@ -4,6 +4,7 @@
 
 #include <cambium/exec/for_each_cell.hpp>
 #include <cambium/exec/reduce.hpp>
+#include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/walk/chebyshev.hpp>
 #include <cambium/walk/step.hpp>
@@ -11,7 +12,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <utility>
 
 namespace cambium {
@@ -41,21 +41,13 @@ inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, ind
 
 /// A cell of a channel as the range it spans.
 template <class T, class S>
-struct frame_of_cell {
+struct range_of_seed {
   view<T const, 4, S> seeds;
-  CAMBIUM_HD channel_frame<T> operator()(index_t row, index_t i) const
+  CAMBIUM_HD value_range<T> operator()(index_t row, index_t i) const
   {
     index_t const channels = seeds.extent[1], width = seeds.extent[3];
     T const v = seeds(row / channels, row % channels, i / width, i % width);
-    return {v / 2 + v / 2, v, v};
-  }
-};
-struct join_frames {
-  template <class T>
-  CAMBIUM_HD channel_frame<T> operator()(channel_frame<T> const& a, channel_frame<T> const& b) const
-  {
-    T const low = b.low < a.low ? b.low : a.low, high = a.high < b.high ? b.high : a.high;
-    return {low / 2 + high / 2, low, high};
+    return {v, v};
   }
 };
 
@@ -63,13 +55,13 @@ struct join_frames {
 template <class T, class S>
 struct series_begin {
   stack_view<T const, S> seeds;
-  channel_frame<T> const* channel;
+  value_range<T> const* channel;
   T top;
   stack_view<T, S> from, to;
 
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
   {
-    from(c, y, x) = top * (seeds(c, y, x) - channel[c].shift);
+    from(c, y, x) = top * (seeds(c, y, x) - channel[c].middle());
     to(c, y, x) = 0;
   }
 };
@@ -79,39 +71,38 @@ template <class T, class S>
 struct series_step {
   walk_step<T, S> step;
   stack_view<T const, S> seeds;
-  channel_frame<T> const* channel;
+  value_range<T> const* channel;
   step_form<T> form;
 
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
   {
     T& to = step.to(c, y, x);
     to = form.mean * step.mean(c, y, x) + form.self * step.from(c, y, x) + form.before * to +
-         form.seed * (seeds(c, y, x) - channel[c].shift);
+         form.seed * (seeds(c, y, x) - channel[c].middle());
   }
 };
 
-/// v back in its channel. What is no number stays none.
+/// v, less the middle of its channel while it walked, back in the channel. What is no number stays none.
 template <class T>
-CAMBIUM_HD T framed(T v, channel_frame<T> const& channel)
+CAMBIUM_HD T framed(T v, value_range<T> const& channel)
 {
-  v += channel.shift;
+  v += channel.middle();
   return v < channel.low ? channel.low : channel.high < v ? channel.high : v;
 }
 
 template <class T, class S>
 struct series_end {
-  channel_frame<T> const* channel;
+  value_range<T> const* channel;
   stack_view<T, S> out;
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = framed(out(c, y, x), channel[c]); }
 };
 
 /// The ranges of all channels of [B,C,H,W] seeds.
 template <class P, class T, class S>
-void frame_channels(P const& where, view<T const, 4, S> const& seeds, channel_frame<T>* channel, workspace<P>& space)
+void measure_channels(P const& where, view<T const, 4, S> const& seeds, value_range<T>* channel, workspace<P>& space)
 {
-  reduce_rows(where, seeds.extent[0] * seeds.extent[1], seeds.extent[2] * seeds.extent[3], frame_of_cell<T, S>{seeds},
-              channel_frame<T>{0, std::numeric_limits<T>::max(), std::numeric_limits<T>::lowest()}, join_frames{},
-              channel, space);
+  reduce_rows(where, seeds.extent[0] * seeds.extent[1], seeds.extent[2] * seeds.extent[3], range_of_seed<T, S>{seeds},
+              value_range<T>::none(), join_ranges{}, channel, space);
 }
 
 /// The rules under any policy's loop, exact. `spare` holds every other step.
@@ -119,6 +110,7 @@ template <class P, class T, class S>
 void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, index_t steps,
                   stack_view<T, S> out, stack_view<T, S> spare)
 {
+  if (steps == 0) return copy(where, seeds, out);
   stack_view<T const, S> from = seeds;
   stack_view<T, S> to = steps % 2 ? out : spare;  // the last step lands in out
   stack_view<T, S> next = steps % 2 ? spare : out;
@@ -132,8 +124,7 @@ void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<
 /// The same, accelerated.
 template <class P, class T, class S>
 void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t,
-                  chebyshev_power const& p, channel_frame<T> const* channel, stack_view<T, S> out,
-                  stack_view<T, S> spare)
+                  chebyshev_power const& p, value_range<T> const* channel, stack_view<T, S> out, stack_view<T, S> spare)
 {
   index_t const n = p.degree();
   stack_view<T, S> from = n % 2 ? spare : out, to = n % 2 ? out : spare;

@@ -6,8 +6,6 @@
 #include <cambium/grid/transition.hpp>
 #include <cambium/grid/view.hpp>
 
-#include <limits>
-
 namespace cambium {
 
 /// The rule, written once for every backend: one cell takes the mean of itself and its
@@ -44,14 +42,6 @@ struct step_form {
   T before = 0;
   T seed = 0;
   bool plain = true;  ///< the other members are those of the plain walk
-};
-
-/// How one channel travels: shifted while it walks, shifted back and kept inside [low, high] at the end.
-template <class T>
-struct channel_frame {
-  T shift = 0;
-  T low = std::numeric_limits<T>::lowest();
-  T high = std::numeric_limits<T>::max();
 };
 
 }  // namespace cambium

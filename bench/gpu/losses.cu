@@ -7,7 +7,9 @@
 #include <cambium/grid/copy.cuh>
 #include <cambium/loss/affinity_displacement.cuh>
 
+#include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 namespace bench {
 
@@ -42,11 +44,34 @@ grid<std::uint8_t, 3> photograph(index_t H, index_t W)
   return out;
 }
 
+/// Device memory, and how much of it there was at most.
+class counted final : public device_resource {
+ public:
+  void* allocate(std::size_t bytes, cudaStream_t stream) override
+  {
+    void* const out = default_resource().allocate(bytes, stream);
+    now_ += bytes;
+    most_ = std::max(most_, now_);
+    return out;
+  }
+  void release(void* memory, std::size_t bytes, cudaStream_t stream) noexcept override
+  {
+    now_ -= bytes;
+    default_resource().release(memory, bytes, stream);
+  }
+  std::size_t now() const { return now_; }
+  std::size_t most() const { return most_; }
+
+ private:
+  std::size_t now_ = 0, most_ = 0;
+};
+
 }  // namespace
 
 void losses(card const& c)
 {
-  gpu const where;
+  counted memory;
+  gpu const where{.resource = &memory};
   index_t const B = 16, H = 128, W = 128;
   auto labels = make_grid<std::int32_t>({B, H, W});
   for (index_t b = 0; b < B; ++b)
@@ -59,6 +84,7 @@ void losses(card const& c)
   auto by_logits = make_grid<float>(where, {B, H, W});
   auto by_field = make_grid<float>(where, {B, index_t{2}, H, W});
   auto value = make_grid<affinity_loss_values>(where, {1});
+  std::size_t const before = memory.now();
   affinity_loss_scratch<gpu> scratch(where, {B, H, W});
   double const ms = median_ms(where, [&] {
     affinity_displacement_loss_into<gpu, float, device>(where, logits.view(), field.view(), known.view(),
@@ -66,7 +92,17 @@ void losses(card const& c)
                                                         scratch);
   });
   report(c, "affinity + displacement loss, 16 x 128x128, r 10", ms, static_cast<double>(B), 0, 0);
-  std::printf("%-44s %.1f MB\n", "  its memory beside inputs and gradients", 20.0 * B * H * W * 1e-6);
+  double const megabytes = 1e-6 * static_cast<double>(memory.most() - before);
+  std::printf("%-44s %9.1f MB\n", "  its memory beside inputs and gradients", megabytes);
+#if defined(CAMBIUM_BENCH_TORCH)
+  auto const torch = affinity_loss_in_torch(logits.view().data, field.view().data, known.view().data, B, H, W);
+  double const ours = to_host(where, value)(0).total();
+  report(c, "baseline: the same in LibTorch, as published", torch.ms, static_cast<double>(B), 0, 0);
+  std::printf("%-44s %9.1f MB  %.0f times as slow, %.0f times the memory; totals %.6f and %.6f\n",
+              "  its memory beside inputs", torch.megabytes, torch.ms / ms, torch.megabytes / megabytes, torch.total,
+              ours);
+  if (!(std::abs(torch.total - ours) < 1e-4 * std::abs(ours))) throw std::runtime_error("LibTorch's loss is not ours");
+#endif
 }
 
 void crf(card const& c)

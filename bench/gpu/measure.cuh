@@ -1,6 +1,7 @@
 #pragma once
 // Timing on a device: medians of event times, beside the card's own limits.
 
+#include <cambium/core/index.hpp>
 #include <cambium/exec/gpu.hpp>
 
 #include <algorithm>
@@ -55,6 +56,15 @@ inline void report(card const& c, char const* name, double ms, double images, do
   std::printf("\n");
   std::fflush(stdout);
 }
+
+/// What one value and gradient of the affinity and displacement loss takes in LibTorch.
+struct torch_loss_cost {
+  double ms = 0, megabytes = 0, total = 0;
+};
+
+/// All of them device memory: logits [batch,height,width], field [batch,2,height,width], labels as the logits.
+torch_loss_cost affinity_loss_in_torch(float const* logits, float const* field, std::int32_t const* labels,
+                                       cambium::index_t batch, cambium::index_t height, cambium::index_t width);
 
 // The parts.
 void walk(card const& c);

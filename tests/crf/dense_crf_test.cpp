@@ -251,6 +251,11 @@ TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
   CAMBIUM_THROWS_SAYING(other.step(cpu{}, field), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
   CAMBIUM_THROWS_SAYING(without.step(cpu{}, field), precondition_error, "and 2 kernels");
   CAMBIUM_THROWS_SAYING(other.divergence(cpu{}, field), precondition_error, "the inference of another CRF");
+  picture const flat(2, 5, 6, 7);  // another image of the same size: its lattices have other points
+  dense_crf const twin(cpu{}, flat.image, crf_preset::irn()), copy = crf;
+  CAMBIUM_THROWS_SAYING(twin.step(cpu{}, field), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
+  REQUIRE_NOTHROW(copy.step(cpu{}, field));
+  CAMBIUM_THROWS_SAYING(twin.step(cpu{}, field), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
 }
 
 TEST_CASE("small and empty images", "[crf][errors]")

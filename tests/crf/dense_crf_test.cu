@@ -144,6 +144,8 @@ TEMPLATE_LIST_TEST_CASE("a device's CRF rejects what it documents", "[crf][error
   CAMBIUM_THROWS_SAYING(three.start(where, unary), precondition_error, "compat has 3 weights but there are 2 labels");
   auto state = field.start(where, unary);
   CAMBIUM_THROWS_SAYING(none.step(where, state), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
+  crf const twin(where, image, crf_preset::irn());
+  CAMBIUM_THROWS_SAYING(twin.step(where, state), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
   auto out = make_grid<float>(where, {3, 5, 6});
   CAMBIUM_THROWS_SAYING(marginals_into(where, state, out.view()), precondition_error, "the field has 2 labels");
 }

@@ -186,6 +186,7 @@ TEST_CASE("guided losses reject what they document", "[loss][errors]")
   bad = good, bad.weight(0, 0, 1, 1) = nan, says(bad, "weight(0,0,1,1) is nan");
   bad = good, bad.target = grid<float, 4>(1, 2, 3, 5), says(bad, "output is [1,2,3,4] but target is [1,2,3,5]");
   bad = good, bad.weight = grid<float, 4>(1, 2, 3, 4), says(bad, "weight is [1,2,3,4]; it is one a pixel");
+  bad = good, bad.weight = grid<float, 4>(), says(bad, "weight is [0,0,0,0]; it is one a pixel");
   bad = good, bad.output(0, 0, 0, 0) = 1.25f;
   CAMBIUM_THROWS_SAYING(focal_loss(cpu{}, bad.output, bad.target, bad.weight), precondition_error,
                         "output(0,0,0,0) is 1.25; expected a value in [0,1]");

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 using namespace cambium;
 
@@ -278,6 +279,31 @@ TEST_CASE("random_walk rejects what it documents", "[walk][errors]")
     worse.inverse_degree(1, 1) = bad;
     CAMBIUM_THROWS_SAYING(random_walk(cpu{}, s.seeds, worse), precondition_error, "inverse_degree(1,1)");
   }
+}
+
+TEST_CASE("seeds that a step's sum could not hold are refused, the largest others walk", "[walk][errors]")
+{
+  stencil const edges = stencil::disc(2);
+  grid<float, 3> affinity(edges.size, 6, 7), seeds(2, 6, 7);
+  std::fill(affinity.cells().begin(), affinity.cells().end(), 1.f);
+  auto const t = make_transition(cpu{}, edges, affinity);
+  float largest = 0;
+  for (double const tolerance : {1e-3, 0.0}) {
+    double const room = (2 * edges.size + 2) * (tolerance > 0 ? 8 * 65 : 1);
+    largest = static_cast<float>(0.9999 * static_cast<double>(std::numeric_limits<float>::max()) / room);
+    for (index_t y = 0; y < 6; ++y)
+      for (index_t x = 0; x < 7; ++x) seeds(0, y, x) = largest, seeds(1, y, x) = x + y > 0 ? -largest : largest;
+    auto const out = random_walk(cpu{}, seeds, t, {.steps = 64, .tolerance = tolerance});
+    for (index_t y = 0; y < 6; ++y)
+      for (index_t x = 0; x < 7; ++x) {
+        CHECK(out(0, y, x) == Approx(largest));
+        CHECK(out(1, y, x) < -0.8f * largest);
+        CHECK(out(1, y, x) >= -largest);
+      }
+  }
+  seeds(1, 2, 3) = 2 * largest;
+  CAMBIUM_THROWS_SAYING(random_walk(cpu{}, seeds, t), precondition_error,
+                        "expected a finite number that a sum of cells can hold");
 }
 
 TEST_CASE("nothing to walk on is not an error", "[walk][errors]")

@@ -77,7 +77,6 @@ std::int32_t coco_set::class_of(std::int64_t category_id) const
 }
 
 std::string coco_set::id(std::size_t i) const { return fs::path(at(i).image.file_name).stem().string(); }
-std::int64_t coco_set::image_id(std::size_t i) const { return at(i).image.id; }
 
 std::int64_t coco_set::category_id(std::int32_t category) const
 {

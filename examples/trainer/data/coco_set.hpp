@@ -33,6 +33,10 @@ class coco_set final : public dataset {
   [[nodiscard]] std::vector<std::string> const& class_names() const override { return names_; }
   /// The file's name without its ending.
   [[nodiscard]] std::string id(std::size_t i) const override;
+  [[nodiscard]] std::string file_name(std::size_t i) const override { return at(i).image.file_name; }
+  [[nodiscard]] std::int64_t image_id(std::size_t i) const override { return at(i).image.id; }
+  /// @throws cambium::precondition_error: a class outside the set's
+  [[nodiscard]] std::int64_t category_id(std::int32_t category) const override;
   /// @throws cambium::io_error: a missing or damaged photograph, or one of another size than the file says
   [[nodiscard]] weak_image load(std::size_t i) const override;
   /// Masks of all that is no crowd, in the file's order; where they overlap the later one has the cell, and one that is
@@ -40,9 +44,6 @@ class coco_set final : public dataset {
   [[nodiscard]] cambium::instances truth(std::size_t i) const override;
   /// @return [H,W] 1 where a crowd is
   [[nodiscard]] cambium::grid<std::uint8_t, 2> crowd(std::size_t i) const;
-
-  [[nodiscard]] std::int64_t image_id(std::size_t i) const;             ///< of the file
-  [[nodiscard]] std::int64_t category_id(std::int32_t category) const;  ///< of the file, of a class from 0
 
  private:
   struct entry {

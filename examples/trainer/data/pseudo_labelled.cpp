@@ -17,11 +17,12 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
 {
   auto const set = cambium::read_coco(file);
   std::map<std::string, std::size_t> place;
-  for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = i;
+  for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = place[photographs.file_name(i)] = i;
   std::map<std::int64_t, std::size_t> image;
   of_.resize(photographs.size());
   for (auto const& one : set.images) {
-    auto const found = place.find(fs::path(one.file_name).stem().string());
+    auto found = place.find(one.file_name);
+    if (found == place.end()) found = place.find(fs::path(one.file_name).stem().string());
     if (found == place.end())
       throw cambium::io_error(file.string() + ": image " + one.file_name + " is not among those to learn from");
     image[one.id] = found->second;

@@ -14,7 +14,7 @@ namespace trainer {
 /// A set whose truth is what a COCO file says, for example pseudo.json of `trainer bestie`.
 class pseudo_labelled final : public dataset {
  public:
-  /// @param photographs  not owned; found in the file by their ids, the stems of its file names
+  /// @param photographs  not owned; found in the file by their file names, or by ids that are the stems of its file names
   /// @param file         categories have the names of the set's classes; masks are runs
   /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, a category that is no class
   ///         of the set, an annotation without a mask of its image's size
@@ -23,6 +23,12 @@ class pseudo_labelled final : public dataset {
   [[nodiscard]] std::size_t size() const override { return photographs_.size(); }
   [[nodiscard]] std::vector<std::string> const& class_names() const override { return photographs_.class_names(); }
   [[nodiscard]] std::string id(std::size_t i) const override { return photographs_.id(i); }
+  [[nodiscard]] std::string file_name(std::size_t i) const override { return photographs_.file_name(i); }
+  [[nodiscard]] std::int64_t image_id(std::size_t i) const override { return photographs_.image_id(i); }
+  [[nodiscard]] std::int64_t category_id(std::int32_t category) const override
+  {
+    return photographs_.category_id(category);
+  }
   [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
   [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
 

@@ -304,7 +304,7 @@ std::string scenes::id(std::size_t i) const
 {
   expects(i < size(), "scenes: scene ", i, " of ", size());
   std::string digits = std::to_string(i);
-  return "scene_" + std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
+  return options_.name + "_" + std::string(digits.size() < 5 ? 5 - digits.size() : 0, '0') + digits;
 }
 
 weak_image scenes::load(std::size_t i) const

@@ -16,6 +16,7 @@
 namespace trainer {
 
 struct scene_options {
+  std::string name = "scene";     ///< scene i is called name_0000i: sets whose scenes differ have different names
   std::uint64_t seed = 1;         ///< scene i of a seed is always the same, on every machine
   std::size_t count = 500;        ///< scenes of the set
   cambium::index_t height = 128;  ///< [pixels] at least 32

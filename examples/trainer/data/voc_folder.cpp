@@ -120,6 +120,12 @@ voc_folder::entry const& voc_folder::at(std::size_t i) const
 
 std::string voc_folder::id(std::size_t i) const { return at(i).id; }
 
+std::string voc_folder::file_name(std::size_t i) const
+{
+  fs::path const file = photograph_file(i), within = file.lexically_relative(in_root(options_.photographs));
+  return (within.empty() ? file : within).generic_string();
+}
+
 fs::path voc_folder::photograph_file(std::size_t i) const
 {
   entry const& e = at(i);

@@ -47,6 +47,8 @@ class voc_folder final : public dataset {
   [[nodiscard]] std::size_t size() const override { return entries_.size(); }
   [[nodiscard]] std::vector<std::string> const& class_names() const override { return options_.class_names; }
   [[nodiscard]] std::string id(std::size_t i) const override;
+  /// As photograph_file, relative to the folder of photographs.
+  [[nodiscard]] std::string file_name(std::size_t i) const override;
   /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;

@@ -4,6 +4,7 @@
 #include "loss/losses.hpp"
 #include "run/checkpoint.hpp"
 #include "run/optimizer.hpp"
+#include "run/recipe.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>
@@ -19,7 +20,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <sstream>
 #include <string>
 #include <utility>
 
@@ -128,6 +128,20 @@ peak_classifier_options small_peak_classifier(index_t side)
   return out;
 }
 
+std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network, peak_classifier_options const& o)
+{
+  auto const& n = network.options();
+  return recipe("peaks")
+      .add(train)
+      .add("seed", o.seed)
+      .add("network", n.layers, n.dilated_from, n.extra, n.alpha, n.normalised)
+      .add("epochs", o.epochs, o.plain_epochs, o.batch)
+      .add("rate", o.rate, o.rates_by_layer, o.falls)
+      .add("descent", o.momentum, o.weight_decay)
+      .add(o.samples)
+      .words();
+}
+
 double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
                              step_listener const& each)
 {
@@ -158,11 +172,8 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
   double mean = 0;
   std::int64_t step = 0;
   double const alpha = network.options().alpha;
-  std::string const recipe = "peaks images " + std::to_string(train.size()) + " epochs " +
-                             std::to_string(options.epochs) + " plain " + std::to_string(options.plain_epochs) +
-                             " batch " + std::to_string(options.batch) + " rate " + std::to_string(options.rate) +
-                             " seed " + std::to_string(options.seed);
-  std::int64_t const taken = resumed(options.checkpoint, network, sgd, recipe);
+  std::string const made_as = peak_classifier_recipe(train, network, options);
+  std::int64_t const taken = resumed(options.checkpoint, network, sgd, made_as);
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     network.attend(epoch <= options.plain_epochs ? 0 : alpha);
     double sum = 0;
@@ -199,7 +210,7 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
     }
     if (batches == 0) continue;
     mean = sum / static_cast<double>(batches);
-    if (!options.checkpoint.empty()) save_checkpoint(options.checkpoint, network, sgd, recipe);
+    if (!options.checkpoint.empty()) save_checkpoint(options.checkpoint, network, sgd, made_as);
   }
   network.attend(alpha);
   return mean;
@@ -406,6 +417,37 @@ refined_labels refined(cpu const& where, bestie_maps const& said, lesson const& 
 
 }  // namespace
 
+std::string bestie_recipe(dataset const& train, semantic_maps const& semantic, std::vector<points> const& cues,
+                          bestie_training_options const& o)
+{
+  fingerprint maps, places;
+  for (auto const& map : semantic) maps.add(map.data(), static_cast<std::size_t>(map.size()));
+  for (auto const& of_image : cues)
+    for (auto const& p : of_image)
+      places.add(&p.y, sizeof p.y)
+          .add(&p.x, sizeof p.x)
+          .add(&p.category, sizeof p.category)
+          .add(&p.score, sizeof p.score);
+  auto const& t = o.transfer.labels;
+  auto const& r = o.refine;
+  auto const& g = o.refine.groups;
+  return recipe("bestie")
+      .add(train)
+      .add("seed", o.seed)
+      .add("maps", maps.value())
+      .add("cues", places.value(), o.cues)
+      .add("steps", o.steps, o.batch, o.rate, o.warm_up, o.weight_decay)
+      .add("weights", o.seg_weight, o.centre_weight, o.offset_weight)
+      .add("hardest", o.hardest)
+      .add("guidance", o.guidance)
+      .add("transfer", o.transfer.pseudo_thresh, o.transfer.score, t.sigma, t.smallest, t.centre, t.several)
+      .add("refinement", o.refinement, o.refine_from, o.border)
+      .add("refine", r.labels.sigma, r.labels.threshold, r.labels.most, r.labels.centre, r.smallest, r.from)
+      .add("groups", g.kernel, g.beta, g.outside, g.apart, g.relative, g.plateaus)
+      .add(o.samples)
+      .words();
+}
+
 journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, std::vector<points> const& cues,
                            bestie_network& network, bestie_training_options const& options, step_listener const& each)
 {
@@ -464,21 +506,9 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     return out;
   };
 
-  std::ostringstream words;  // what decides the bits
-  auto const& o = options;
-  words << "bestie images " << train.size() << " steps " << o.steps << " batch " << o.batch << " rate " << o.rate
-        << " warm_up " << o.warm_up << " decay " << o.weight_decay << " weights " << o.seg_weight << ' '
-        << o.centre_weight << ' ' << o.offset_weight << " hardest " << o.hardest << " guidance " << o.guidance
-        << " refinement " << o.refinement << ' ' << o.refine_from << " points "
-        << (o.cues == cambium::supervision::point) << " transfer " << transfer.pseudo_thresh << ' '
-        << transfer.labels.sigma << ' ' << transfer.labels.smallest << " refine " << o.refine.labels.sigma << ' '
-        << o.refine.labels.threshold << ' ' << o.refine.smallest << ' ' << o.refine.groups.kernel << ' '
-        << o.refine.groups.beta << ' ' << o.refine.groups.apart << " border " << static_cast<int>(o.border)
-        << " samples " << o.samples.long_side << ' ' << o.samples.crop << ' ' << o.samples.scales.size() << " seed "
-        << o.seed;
-  std::string const recipe = words.str();
+  std::string const made_as = bestie_recipe(train, semantic, cues, options);
   journal_entry last;
-  for (std::int64_t step = resumed(options.checkpoint, network, adam, recipe); step < options.steps; ++step) {
+  for (std::int64_t step = resumed(options.checkpoint, network, adam, made_as); step < options.steps; ++step) {
     auto const of = teach(step);
     auto const H = of.image.size(2), W = of.image.size(3);
     expects(H % network.multiple() == 0 && W % network.multiple() == 0, who, ": photographs of ", H, " x ", W,
@@ -508,7 +538,7 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
             time.seconds()};
     if (each) each(last);
     if (!options.checkpoint.empty() && ((step + 1) % options.checkpoint_every == 0 || step + 1 == options.steps))
-      save_checkpoint(options.checkpoint, network, adam, recipe);
+      save_checkpoint(options.checkpoint, network, adam, made_as);
   }
   return last;
 }

@@ -51,8 +51,12 @@ struct peak_classifier_options {
 /// Settings for square photographs of `side` pixels and a small_vgg_pam, which begins from nothing.
 [[nodiscard]] peak_classifier_options small_peak_classifier(cambium::index_t side);
 
+/// Tells one training from another: the set by its names, the network's and all other options.
+[[nodiscard]] std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network,
+                                                 peak_classifier_options const& options);
+
 /// Teaches a classifier which classes are in photographs.
-/// @return the mean loss of the last epoch
+/// @return the mean loss of the last epoch; 0 of a training that was over already
 /// @throws cambium::precondition_error, cambium::io_error: as the set's load, tags outside the classes
 /// @source PAM/train.py of clovaai/BESTIE
 double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
@@ -89,7 +93,7 @@ using semantic_maps = std::vector<cambium::grid<std::uint8_t, 2>>;
 [[nodiscard]] semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path const& folder);
 
 struct spoiled_truth_options {
-  int swell = 2;       ///< [pixels] each class grows or shrinks by up to so many, by chance
+  int swell = 2;       ///< [pixels] the objects of an image grow or shrink by up to so many, by chance
   double lost = 0.05;  ///< chance that an object is missing
   std::uint64_t seed = 1;
 };
@@ -138,10 +142,17 @@ struct bestie_training_options {
 /// windows, large rates, `steps` steps.
 [[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
 
+/// Tells one training from another: the set by its names, maps and cues by their contents, all options but threads and the
+/// checkpoint's.
+[[nodiscard]] std::string bestie_recipe(dataset const& train, semantic_maps const& semantic,
+                                        std::vector<cambium::points> const& cues,
+                                        bestie_training_options const& options);
+
 /// Trains an instance network.
 /// @param semantic  one an image, see read_semantic_maps
 /// @param cues      one list an image; categories are classes
-/// @return the last step's losses: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label
+/// @return the last step's losses: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label;
+///         nothing of a training that was over already
 /// @throws cambium::precondition_error: lists of another length, a network of other classes, semantic maps of other
 ///         sizes than their photographs, a crop that is no multiple of what the network needs
 /// @source main.py of clovaai/BESTIE

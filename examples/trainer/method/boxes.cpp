@@ -1,5 +1,7 @@
 #include "method/boxes.hpp"
 
+#include "data/augment.hpp"
+#include "data/batch.hpp"
 #include "data/random.hpp"
 #include "loss/losses.hpp"
 #include "network/irnet_heads.hpp"
@@ -31,6 +33,8 @@ void check(boxes_options const& options)
   expects(std::isfinite(options.rate) && options.rate > 0, "boxes: rate is ", options.rate, ", not above 0");
   expects(options.width >= 1, "boxes: width is ", options.width);
   expects(options.warm_up >= 0 && options.warm_up <= 1, "boxes: warm_up is ", options.warm_up, ", outside [0,1]");
+  expects(options.exact_seen >= 0 && options.exact_seen < 1, "boxes: exact_seen is ", options.exact_seen,
+          ", outside [0,1)");
 }
 
 /// Channels of the network, without and with the background.
@@ -41,17 +45,9 @@ std::int64_t outputs_for(std::size_t classes, boxes_options const& options)
 }
 
 /// [1,3,H,W], channels normalised as ImageNet's.
-at::Tensor normalised(grid<std::uint8_t, 3> const& photograph, bool mirrored)
+at::Tensor picture_of(grid<std::uint8_t, 3> const& photograph)
 {
-  index_t const H = photograph.shape()[0], W = photograph.shape()[1];
-  float const mean[3]{0.485f, 0.456f, 0.406f}, deviation[3]{0.229f, 0.224f, 0.225f};
-  auto out = cambium::make_grid<float>({1, 3, H, W});
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x)
-      for (index_t c = 0; c < 3; ++c)
-        out(0, c, y, mirrored ? W - 1 - x : x) =
-            (static_cast<float>(photograph(y, x, c)) / 255 - mean[c]) / deviation[c];
-  return cambium::into_tensor(std::move(out));
+  return to_tensor(normalised(photograph)).unsqueeze(0);
 }
 
 /// What a training sees of a sample: boxes or a mask, mirrored or not.
@@ -94,6 +90,27 @@ class endless_order {
   std::size_t at_ = 0;
 };
 
+/// Exact images and others in turn: of the first n there are round(share * n) exact ones, whatever n.
+class mixed_order {
+ public:
+  mixed_order(std::vector<std::size_t> exact, std::vector<std::size_t> others, double share, std::uint64_t seed)
+      : exact_(std::move(exact), seed), others_(std::move(others), seed), share_(share)
+  {
+  }
+
+  std::size_t next()
+  {
+    auto const by_now = [this](std::uint64_t n) { return std::llround(share_ * static_cast<double>(n)); };
+    ++taken_;
+    return by_now(taken_) > by_now(taken_ - 1) ? exact_.next() : others_.next();
+  }
+
+ private:
+  endless_order exact_, others_;
+  double share_;
+  std::uint64_t taken_ = 0;
+};
+
 }  // namespace
 
 std::string name_of(box_supervision_kind kind)
@@ -115,6 +132,7 @@ cambium::box_supervision_options boxes_options::careful()
 {
   cambium::box_supervision_options out;
   out.loss.largest_sigma = 5;
+  out.loss.box_weight = 0.25;
   out.bootstrap.tau_lo = 1;
   out.bootstrap.tau_hi = 5;  // not below largest_sigma: sigma alone makes nothing background
   out.bootstrap.confidence = 0.9;
@@ -219,10 +237,13 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                           boxes_options const& options)
 {
   check(options);
-  std::vector<std::size_t> list;
+  std::vector<std::size_t> exact, others;
   for (std::size_t i = 0; i < samples.size(); ++i)
-    if (samples[i].exact || kind != box_supervision_kind::exact_part) list.push_back(i);
-  expects(!list.empty(), "boxes: ", name_of(kind), " has no image to learn from");
+    if (samples[i].exact)
+      exact.push_back(i);
+    else if (kind != box_supervision_kind::exact_part)
+      others.push_back(i);
+  expects(!exact.empty() || !others.empty(), "boxes: ", name_of(kind), " has no image to learn from");
   if (kind == box_supervision_kind::exact)
     for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
 
@@ -235,7 +256,11 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                                  {.weight_decay = options.weight_decay});
   auto rules = options.supervision;
   rules.bootstrap.warm_up = std::llround(options.warm_up * static_cast<double>(options.steps));
-  endless_order order(list, options.seed);
+  double const all = static_cast<double>(exact.size() + others.size());
+  double const share = others.empty() || exact.empty() || options.exact_seen == 0
+                           ? static_cast<double>(exact.size()) / all
+                           : options.exact_seen;
+  mixed_order order(std::move(exact), std::move(others), share, options.seed);
   bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
 
   for (std::int64_t step = 0; step < options.steps; ++step) {
@@ -246,7 +271,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       bool const mirrored = dice(item_seed(options.seed, chance::augmentation, static_cast<std::uint64_t>(step),
                                            static_cast<std::uint64_t>(b)))
                                 .chance(0.5);
-      photographs.push_back(normalised(sample.photograph, mirrored));
+      photographs.push_back(mirrored ? picture_of(sample.photograph).flip({3}) : picture_of(sample.photograph));
       known.emplace_back(sample, as_masks, mirrored);
     }
     std::vector<cambium::weak_annotation> annotations;
@@ -267,10 +292,14 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     });
     descent.zero_grad();
     loss.backward();
-    descent.step();
+    double const rate = descent.step();
     out.loss.push_back(loss.item<double>());
     out.replaced.push_back(replaced + boxed > 0 ? replaced / (replaced + boxed) : 0);
-    if (options.progress) options.progress(kind, step + 1, out.loss.back());
+    if (options.progress)
+      options.progress(kind, {.step = step + 1,
+                              .epoch = static_cast<double>((step + 1) * options.batch) / all,
+                              .rate = rate,
+                              .losses = {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}}});
   }
   return out;
 }
@@ -281,7 +310,7 @@ grid<std::int32_t, 2> predict(uncertain_network& network, grid<std::uint8_t, 3> 
   at::NoGradGuard const no_gradients;
   bool const was_training = network.is_training();
   network.eval();
-  at::Tensor const out = network.forward(normalised(photograph, false)).mean.contiguous();
+  at::Tensor const out = network.forward(picture_of(photograph)).mean.contiguous();
   network.train(was_training);
   auto const mean = cambium::tensor_view<float const, 4>(out, "boxes: mean")[0];
   bool const softmax = model != cambium::class_model::one_vs_rest;

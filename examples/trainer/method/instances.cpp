@@ -5,6 +5,7 @@
 #include "loss/losses.hpp"
 #include "run/checkpoint.hpp"
 #include "run/optimizer.hpp"
+#include "run/recipe.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
@@ -13,7 +14,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -54,25 +54,22 @@ lesson_batch stacked(std::vector<lesson_item>&& items)
           torch::stack(all[3]), torch::stack(all[4]), torch::stack(all[5])};
 }
 
-/// What must be the same when a training is gone on with.
-std::string recipe_of(instance_training const& o, dataset const& set, std::int64_t classes)
-{
-  std::ostringstream out;
-  out.precision(17);
-  out << "instances: photographs " << set.size() << " classes " << classes << " steps " << o.steps << " batch "
-      << o.batch << " rate " << o.rate << " warm_up " << o.warm_up << " weights " << o.seg_weight << ' '
-      << o.centre_weight << ' ' << o.offset_weight << " hardest " << o.hardest << " sigma " << o.sigma << " background "
-      << o.trust_background << " least_score " << o.least_score << " seed " << o.seed << " long_side "
-      << o.augmentation.long_side << " multiple " << o.augmentation.multiple << " crop " << o.augmentation.crop
-      << " flip " << o.augmentation.flip << " scales";
-  for (double const s : o.augmentation.scales) out << ' ' << s;
-  auto const& p = o.augmentation.photometric;
-  out << " light " << p.brightness << ' ' << p.contrast_low << ' ' << p.contrast_high << ' ' << p.hue << ' '
-      << p.chance;
-  return out.str();
-}
-
 }  // namespace
+
+std::string instances_recipe(dataset const& set, instance_training const& o)
+{
+  return recipe("instances")
+      .add(set)
+      .add("seed", o.seed)
+      .add("steps", o.steps, o.batch, o.rate, o.warm_up)
+      .add("weights", o.seg_weight, o.centre_weight, o.offset_weight)
+      .add("hardest", o.hardest)
+      .add("sigma", o.sigma)
+      .add("background", o.trust_background)
+      .add("least_score", o.least_score)
+      .add(o.augmentation)
+      .words();
+}
 
 instance_targets make_instance_targets(grid<std::int32_t, 2> const& labels, std::vector<cambium::instance> const& found,
                                        std::int64_t classes, instance_training const& options)
@@ -156,10 +153,10 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
   auto adam = optimizer::adam(
       {{network.parameters()}},
       rates_of(poly_schedule{options.rate, options.steps, 0.9, std::min(options.warm_up, options.steps), 0.001}));
-  std::string const recipe = recipe_of(options, set, classes);
+  std::string const made_as = instances_recipe(set, options);
   std::int64_t step = 0;
   if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
-    step = restore_checkpoint(options.checkpoint, network, adam, recipe);
+    step = restore_checkpoint(options.checkpoint, network, adam, made_as);
 
   auto const batch = static_cast<std::size_t>(options.batch);
   auto const in_epoch = static_cast<std::int64_t>(items.batches(batch, last_batch::drop));
@@ -191,7 +188,7 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
             0};
     if (each) each(last);
     if (!options.checkpoint.empty() && (step % options.checkpoint_every == 0 || step == options.steps))
-      save_checkpoint(options.checkpoint, network, adam, recipe);
+      save_checkpoint(options.checkpoint, network, adam, made_as);
   }
   return last;
 }

@@ -56,13 +56,16 @@ struct instance_targets {
                                                      std::vector<cambium::instance> const& found, std::int64_t classes,
                                                      instance_training const& options);
 
+/// Tells one training from another: the set by its names, all options but threads, workers and the checkpoint's.
+[[nodiscard]] std::string instances_recipe(dataset const& set, instance_training const& options);
+
 /// Trains a network on the instances that set.truth(i) gives: pseudo labels, or true ones for comparison.
 ///
 /// Every step, every epoch's order and every augmentation are given by the seed: with a checkpoint a training that was
 /// killed ends with the weights it would have had.
 ///
 /// @param each  called after each step
-/// @return the last step's losses: "seg", "centre", "offset"
+/// @return the last step's losses: "seg", "centre", "offset"; none of a training that was over already
 /// @throws cambium::precondition_error: fewer photographs than a batch, another number of classes, options outside their
 ///         ranges; cambium::io_error as set.load, set.truth, restore_checkpoint
 journal_entry train_instances(dataset const& set, bestie_network& network, instance_training const& options,

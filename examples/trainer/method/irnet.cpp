@@ -6,6 +6,7 @@
 #include "loss/losses.hpp"
 #include "network/resnet.hpp"
 #include "network/safetensors.hpp"
+#include "run/recipe.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/activation/boundary.hpp>
@@ -68,16 +69,22 @@ void expects_scales(std::vector<double> const& scales)
 
 std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how)
 {
-  auto const number = [](double v) { return cambium::message_part(v); };
-  std::string out = what + " images " + std::to_string(set.size()) + " seed " + std::to_string(how.seed) +
-                    (how.backbone.small ? " small " + std::to_string(how.backbone.width) : " resnet50");
-  out += " cam " + std::to_string(how.cam_epochs) + "x" + std::to_string(how.cam_batch) + " " + number(how.cam_rate) +
-         " crop " + std::to_string(how.cam_crop);
+  recipe out(what);
+  out.add(set).add("seed", how.seed);
+  if (how.backbone.small)
+    out.add("small", how.backbone.width);
+  else
+    out.add("resnet50", how.backbone.weights);
+  out.add("cam", how.cam_epochs, how.cam_batch, how.cam_rate)
+      .add("sides", how.cam_shortest, how.cam_longest, how.cam_crop);
   if (what == "field")
-    out += " field " + std::to_string(how.field_epochs) + "x" + std::to_string(how.field_batch) + " " +
-           number(how.field_rate) + " crop " + std::to_string(how.field_crop) + " radius " +
-           std::to_string(how.loss.radius);
-  return out;
+    out.add("field", how.field_epochs, how.field_batch, how.field_rate)
+        .add("scales", how.field_smallest, how.field_largest, how.field_crop)
+        .add("pairs", how.loss.radius, how.loss.sources)
+        .add("head", how.head_width)
+        .add("cam_scales", how.cam_scales)
+        .add("mining", how.mining.conf_fg_thres, how.mining.conf_bg_thres, how.mining.gt_prob, how.mining.iterations);
+  return out.words();
 }
 
 irnet_training_options small_irnet()

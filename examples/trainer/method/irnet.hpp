@@ -2,10 +2,12 @@
 // IRNet from image tags to masks: a classifier, its CAMs, the pixels they are sure of, a network for boundaries and
 // displacements that learns from those, labels.
 //
-//   auto classifier = train_cam(train, how, record);                      // 1  which classes are there
+//   auto classifier = make_cam_network(classes, how);
+//   train_cam(train, *classifier, how, record);                           // 1  which classes are there
 //   auto cams = cams_of(*classifier, image, how);                         // 2  where, roughly
 //   auto sure = mine(image, cams, how);                                   // 3  which pixels are sure
-//   auto field = train_field(train, sure_of, classifier, how, record);    // 4  boundaries, displacements
+//   auto field = make_field_network(how, classifier.get());
+//   train_field(train, sure_of, *field, how, record);                     // 4  boundaries, displacements
 //   auto maps = field_of(*field, image.photograph, how);                  // 5
 //   auto labels = irnet_labels_of(cams, maps, image, {way}, how);         // 6  the walk
 //
@@ -68,7 +70,8 @@ struct irnet_training_options {
 /// network begins as the first one, and both look for pairs nearby, since 192 pixels are 48 cells.
 [[nodiscard]] irnet_training_options small_irnet();
 
-/// Tells one training ("cam" or "field") from another; what does not change what is learned is not in it.
+/// Tells one training ("cam" or "field") from another: the set by its names, all options but threads, workers and the
+/// kernels of the mining's CRF.
 [[nodiscard]] std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how);
 
 /// A classifier with its random or its ImageNet weights.

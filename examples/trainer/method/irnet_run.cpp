@@ -91,7 +91,9 @@ class run {
       lines[i] = image.id;
       for (auto const tag : image.tags) lines[i] += " " + std::to_string(tag + 1);
       lines[i] += "\n";
-      if (newer(in("displacements", image.id, ".npy"), field_file())) return;
+      if (newer(in("cams", image.id, ".npy"), classifier_file()) &&
+          newer(in("displacements", image.id, ".npy"), field_file()))
+        return;
       cambium::cams<float> maps;
       boundary_and_displacement said;
       {
@@ -126,7 +128,7 @@ class run {
         auto mask = cambium::encode_rle({label.shape()[0], label.shape()[1]}, one.bounds, [&](index_t y, index_t x) {
           return label(y, x) == static_cast<std::int32_t>(k) + 1;
         });
-        results[i].push_back({static_cast<std::int64_t>(i) + 1, one.category + 1, std::move(mask), one.score});
+        results[i].push_back({images_.image_id(i), images_.category_id(one.category), std::move(mask), one.score});
       }
     });
     std::vector<cambium::coco_result> all;
@@ -175,11 +177,12 @@ class run {
                             {"ap70", number(s.ap70)},
                             {"ap75", number(s.ap75)}};
     };
-    nlohmann::json const all{{"images", images_.size()},
-                             {"cam", row(out.cam)},
-                             {"walk", row(out.walk)},
-                             {"walk_boundary", row(out.walk_boundary)},
-                             {"walk_displacement", row(out.walk_displacement)}};
+    nlohmann::json const all{
+        {"images", std::count_if(in_order.begin(), in_order.end(), [](auto const& f) { return !!f; })},
+        {"cam", row(out.cam)},
+        {"walk", row(out.walk)},
+        {"walk_boundary", row(out.walk_boundary)},
+        {"walk_displacement", row(out.walk_displacement)}};
     cambium::replace_file(o_.folder / "scores.json", all.dump(1) + "\n");
     return out;
   }
@@ -198,14 +201,7 @@ class run {
   /// A training that is over is not repeated; one with other settings is not mistaken for it.
   bool is_there(fs::path const& weights_file, char const* step) const
   {
-    if (!fs::exists(weights_file)) return false;
-    auto const made = read_safetensors(weights_file).metadata;
-    auto const recipe = made.find("recipe");
-    auto const wanted = irnet_recipe(step, train_, o_.how);
-    if (recipe == made.end() || recipe->second != wanted)
-      throw cambium::io_error(weights_file.string() + ": was made with other settings (" +
-                              (recipe == made.end() ? "none are said" : recipe->second) + "; now " + wanted +
-                              "); choose another folder, leave step '" + step + "' out, or remove it");
+    if (!made_by(irnet_recipe(step, train_, o_.how), weights_file)) return false;
     say(std::string(step) + ": " + weights_file.string() + " is there");
     return true;
   }

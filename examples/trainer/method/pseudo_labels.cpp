@@ -16,15 +16,22 @@ using cambium::expects;
 using cambium::index_t;
 
 pseudo_labels::pseudo_labels(std::vector<std::string> const& class_names, pseudo_label_options options)
-    : options_(options), classes_(static_cast<std::int32_t>(class_names.size()))
+    : options_(std::move(options)), classes_(static_cast<std::int32_t>(class_names.size()))
 {
   expects(!class_names.empty(), "pseudo_labels: there is no class");
-  expects(std::isfinite(options.least_score), "pseudo_labels: least_score is ", options.least_score);
+  expects(std::isfinite(options_.least_score), "pseudo_labels: least_score is ", options_.least_score);
+  auto& ids = options_.category_ids;
+  expects(ids.empty() || ids.size() == class_names.size(), "pseudo_labels: ", ids.size(), " category ids for ",
+          class_names.size(), " classes");
+  if (ids.empty())
+    for (std::size_t c = 0; c < class_names.size(); ++c) ids.push_back(static_cast<std::int64_t>(c) + 1);
+  expects(std::set<std::int64_t>(ids.begin(), ids.end()).size() == ids.size(),
+          "pseudo_labels: a category id occurs twice");
   std::set<std::string> seen;
   for (std::string const& name : class_names) {
     expects(!name.empty(), "pseudo_labels: a class has no name");
     expects(seen.insert(name).second, "pseudo_labels: the class ", name, " occurs twice");
-    set_.categories.push_back({static_cast<std::int64_t>(set_.categories.size()) + 1, name, ""});
+    set_.categories.push_back({ids[set_.categories.size()], name, ""});
   }
 }
 
@@ -62,7 +69,8 @@ void pseudo_labels::add(std::string const& file_name, cambium::instances const& 
     if (area[k] == 0 || area[k] < options_.least_area || o.score < options_.least_score) continue;
     auto mask = cambium::encode_rle(
         {H, W}, bounds[k], [&](index_t y, index_t x) { return found.label(y, x) == static_cast<std::int32_t>(k + 1); });
-    annotations.push_back(cambium::annotate(image_id, o.category + 1, std::move(mask)));
+    annotations.push_back(
+        cambium::annotate(image_id, options_.category_ids[static_cast<std::size_t>(o.category)], std::move(mask)));
     annotations.back().id = static_cast<std::int64_t>(set_.annotations.size() + annotations.size());
     scores.push_back(o.score);
   }

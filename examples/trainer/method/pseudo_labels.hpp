@@ -15,17 +15,20 @@ namespace trainer {
 struct pseudo_label_options {
   double least_score = 1e-5;        ///< instances below are left out; IRNet gives fragments a score of 0
   cambium::index_t least_area = 1;  ///< [pixels] smaller ones are left out
+  /// COCO's numbers of the classes; none: from 1 on.
+  std::vector<std::int64_t> category_ids{};
 };
 
 /// Pseudo instances of a set of photographs, image by image, as COCO's data set and as a list of results.
 ///
-/// Category c of the instances is category c + 1 of the file. Images are numbered from 1, or as the caller says;
+/// Category c of the instances is category c + 1 of the file, or category_ids[c]. Images are numbered from 1, or as the caller says;
 /// annotations from 1 over the whole set. A mask is compressed runs, area and box are those of its pixels. iscrowd is 0.
 ///
 /// @source step/make_cocoann.py of jiwoon-ahn/irn, which drops instances with a score below 1e-5
 class pseudo_labels {
  public:
-  /// @throws cambium::precondition_error: no class, one without a name, one that occurs twice
+  /// @throws cambium::precondition_error: no class, one without a name, one that occurs twice; as many category_ids as classes
+  ///         are wanted, or none, each once
   explicit pseudo_labels(std::vector<std::string> const& class_names, pseudo_label_options options = {});
 
   /// Adds the instances of one photograph; of one without instances, only the image.

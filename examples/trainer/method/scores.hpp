@@ -1,5 +1,5 @@
 #pragma once
-// How good labels are, measured on the truth: mIoU, AP^r and the average best overlap, image by image.
+// How good labels are, measured on the truth: mIoU and AP^r, image by image.
 
 #include <cambium/grid/instance.hpp>
 #include <cambium/metric/confusion.hpp>
@@ -22,7 +22,7 @@ class scoring {
   /// @param classes  without the background; at least 1
   explicit scoring(std::int32_t classes) : classes_(classes), confusion_(classes + 1) {}
 
-  /// Instances against the true ones. Where they overlap nothing else is asked: the semantic labels are the instances'.
+  /// Instances against the true ones. Says nothing of semantic labels: see add_semantic.
   /// @throws cambium::precondition_error: other sizes, a class outside
   void add_instances(cambium::instances const& found, cambium::instances const& truth);
 

@@ -405,4 +405,16 @@ void save_weights(torch::nn::Module const& module, std::filesystem::path const& 
   write_safetensors(file, tensors_of(module), metadata);
 }
 
+bool made_by(std::string const& recipe, std::filesystem::path const& file)
+{
+  if (!std::filesystem::exists(file)) return false;
+  auto const made = read_safetensors(file).metadata;
+  auto const words = made.find("recipe");
+  if (words == made.end() || words->second != recipe)
+    throw cambium::io_error(file.string() + ": was made with other settings (" +
+                            (words == made.end() ? "none are said" : words->second) + "; now " + recipe +
+                            "); choose another folder, leave the step out, or remove the file");
+  return true;
+}
+
 }  // namespace trainer

@@ -93,4 +93,8 @@ std::map<std::string, std::string> load_weights(torch::nn::Module& module, std::
 void save_weights(torch::nn::Module const& module, std::filesystem::path const& file,
                   std::map<std::string, std::string> const& metadata = {});
 
+/// Whether weights are there already, of the training that the words tell of: those of its metadata's "recipe".
+/// @throws cambium::io_error: a file that cannot be read, or one that another training made; both are told
+[[nodiscard]] bool made_by(std::string const& recipe, std::filesystem::path const& file);
+
 }  // namespace trainer

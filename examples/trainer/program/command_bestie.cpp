@@ -61,18 +61,21 @@ int run_bestie(bestie_flags const& f)
   journal_options terminal;
   terminal.quiet = f.quiet;
 
-  if (!f.points && asked("classifier") && !fs::exists(peaks)) {
-    std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
+  if (!f.points && asked("classifier")) {
     seed_everything(f.seed, true, true);
     auto const network = classifier_of(f, train.class_names().size(), true);
     auto how = small ? small_peak_classifier(side) : peak_classifier_options{};
     how.seed = f.seed;
     how.checkpoint = out / "classifier/checkpoint.pt";
-    terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
-    logged log(out / "classifier", terminal);
-    train_peak_classifier(train, *network, how, std::ref(log));
-    log.draw();
-    save_weights(*network, peaks);
+    auto const made_as = peak_classifier_recipe(train, *network, how) + " from '" + f.vgg + "'";
+    if (!made_by(made_as, peaks)) {
+      std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
+      terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
+      logged log(out / "classifier", terminal);
+      train_peak_classifier(train, *network, how, std::ref(log));
+      log.draw();
+      save_weights(*network, peaks, {{"recipe", made_as}});
+    }
   }
   if (!f.points && asked("points")) {
     std::fprintf(stderr, "points: peaks of the class maps\n");
@@ -85,12 +88,12 @@ int run_bestie(bestie_flags const& f)
     for (std::size_t i = 0; i < train.size(); ++i)
       cambium::write_points(out / "points" / (train.id(i) + ".txt"), cues[i]);
   }
+  seed_everything(f.seed, true, true);
   auto const network = make_instance_network(f.network, train.class_names().size());
-  if (asked("train") && !fs::exists(weights)) {
+  if (asked("train")) {
     cambium::expects(!f.semantic.empty(),
                      "bestie: --semantic says where the semantic maps ID.png are, e.g. those that "
                      "'trainer irnet --label-training' left in the folder semantic");
-    std::fprintf(stderr, "train: centres and offsets, guided%s\n", f.no_refinement ? "" : " and refined");
     auto const maps = read_semantic_maps(train, f.semantic);
     std::vector<cambium::points> cues;
     if (f.points)
@@ -105,11 +108,16 @@ int run_bestie(bestie_flags const& f)
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
     how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
     how.checkpoint = out / "training/checkpoint.pt";
-    terminal.steps = how.steps;
-    logged log(out / "training", terminal);
-    (void)train_bestie(train, maps, cues, *network, how, std::ref(log));
-    log.draw();
-    save_weights(*network, weights);
+    auto const made_as = words_of(f.network) + bestie_recipe(train, maps, cues, how);
+    if (!made_by(made_as, weights)) {
+      std::fprintf(stderr, "train: centres and offsets%s%s\n", f.no_guidance ? "" : ", guided",
+                   f.no_refinement ? "" : ", refined");
+      terminal.steps = how.steps;
+      logged log(out / "training", terminal);
+      (void)train_bestie(train, maps, cues, *network, how, std::ref(log));
+      log.draw();
+      save_weights(*network, weights, {{"recipe", made_as}});
+    }
   }
   std::vector<std::string> failed;
   if (asked("label")) {

@@ -54,12 +54,7 @@ int run_boxes(boxes_flags const& f)
     terminal.steps = how.steps, terminal.quiet = f.quiet;
     fs::path const folder = fs::path(f.out) / kind;
     logged log(folder, terminal);
-    how.progress = [&](box_supervision_kind, std::int64_t step, double loss) {
-      journal_entry e;
-      e.step = step;
-      e.losses = {{"loss", loss}};
-      log(e);
-    };
+    how.progress = [&](box_supervision_kind, journal_entry const& e) { log(e); };
     // only the exact baseline sees the masks of the others
     auto const samples = read_samples(
         *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
@@ -92,6 +87,8 @@ void add_boxes_command(CLI::App& app, int& status)
       ->delimiter(',');
   command->add_flag("--several", f->how.several, "every class by itself; otherwise all are one foreground");
   command->add_option("--exact", f->how.exact_share, "share of the images that have exact masks")
+      ->capture_default_str();
+  command->add_option("--exact-seen", f->how.exact_seen, "share of what a step sees that is exact; 0: as there are")
       ->capture_default_str();
   command->add_option("--iterations", f->how.steps, "of each training")->capture_default_str();
   command->add_option("--batch", f->how.batch, "images a step")->capture_default_str();

@@ -6,9 +6,11 @@
 #include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
 #include "network/safetensors.hpp"
+#include "run/recipe.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
+#include <cambium/io/file.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -40,27 +42,30 @@ int run_instances(instances_flags const& f)
   seed_everything(f.seed, true, true);
   auto const network = make_instance_network(f.network, labelled.class_names().size());
   bool const small = f.network.network == "small";
-  if (!fs::exists(weights)) {
-    instance_training how;
-    if (small) {
-      how.steps = 500, how.batch = 8, how.rate = 3e-3, how.warm_up = 50, how.sigma = 3;
-      how.centre_weight = 50, how.offset_weight = 0.1;
-      how.augmentation.long_side = how.augmentation.crop = f.data.side;
-      how.augmentation.multiple = 1;
-      how.augmentation.scales = {1};
-    }
-    if (f.iterations > 0) how.steps = f.iterations;
-    how.warm_up = std::min(how.warm_up, how.steps / 10);
-    how.seed = f.seed;
-    how.checkpoint = out / "training/checkpoint.pt";
+  instance_training how;
+  if (small) {
+    how.steps = 500, how.batch = 8, how.rate = 3e-3, how.warm_up = 50, how.sigma = 3;
+    how.centre_weight = 50, how.offset_weight = 0.1;
+    how.augmentation.long_side = how.augmentation.crop = f.data.side;
+    how.augmentation.multiple = 1;
+    how.augmentation.scales = {1};
+  }
+  if (f.iterations > 0) how.steps = f.iterations;
+  how.warm_up = std::min(how.warm_up, how.steps / 10);
+  how.seed = f.seed;
+  how.checkpoint = out / "training/checkpoint.pt";
+  auto const labels = cambium::read_file(f.pseudo);
+  auto const made_as = words_of(f.network) + instances_recipe(labelled, how) + " pseudo " +
+                       std::to_string(fingerprint().add(labels.data(), labels.size()).value());
+  if (made_by(made_as, weights)) {
+    load_weights(*network, weights);
+  } else {
     journal_options terminal;
     terminal.steps = how.steps, terminal.quiet = f.quiet;
     logged log(out / "training", terminal);
     (void)train_instances(labelled, *network, how, std::ref(log));
     log.draw();
-    save_weights(*network, weights);
-  } else {
-    load_weights(*network, weights);
+    save_weights(*network, weights, {{"recipe", made_as}});
   }
   std::vector<std::string> failed;
   write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,

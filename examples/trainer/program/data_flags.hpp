@@ -27,7 +27,7 @@ struct data_settings {
   std::string held_out_json, held_out_photographs;
 };
 
-/// --data and what belongs to it. `what` a method learns from decides which flags there are.
+/// --data and what belongs to it.
 void add_data_flags(CLI::App& app, data_settings& s);
 
 /// What is learned from, and what is labelled and measured.

@@ -56,16 +56,24 @@ std::shared_ptr<bestie_network> make_instance_network(instance_network_flags con
   return network;
 }
 
+std::string words_of(instance_network_flags const& f)
+{
+  return f.network + " from '" + (f.network == "small" ? f.classifier : f.weights) + "' ";
+}
+
 void write_instances(dataset const& images, bestie_network& network, bestie_inference_options const& how,
                      std::filesystem::path const& out, bool scored, std::vector<std::string>& failed)
 {
-  pseudo_labels pseudo(images.class_names());
+  pseudo_label_options numbers;
+  for (std::size_t c = 0; c < images.class_names().size(); ++c)
+    numbers.category_ids.push_back(images.category_id(static_cast<std::int32_t>(c)));
+  pseudo_labels pseudo(images.class_names(), numbers);
   scoring scores_of(static_cast<std::int32_t>(images.class_names().size()));
   for (std::size_t i = 0; i < images.size(); ++i) try {
       auto const image = images.load(i);
       auto const found = bestie_find(image.photograph, network, how).objects;
       cambium::replace_file(out / "instances" / (image.id + ".png"), cambium::format_ids(found.label));
-      pseudo.add(image.id, found);
+      pseudo.add(images.file_name(i), found, images.image_id(i));
       if (scored) {
         auto const truth = images.truth(i);
         scores_of.add_instances(found, truth);

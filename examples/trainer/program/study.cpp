@@ -22,6 +22,18 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// What the figures of a part hang on, beside its seed.
+std::string recipe_of(std::string const& part, study_size const& size)
+{
+  auto const words = [](std::size_t images, std::size_t held_out) {
+    return "images " + std::to_string(images) + " held out " + std::to_string(held_out);
+  };
+  if (part == "bestie") return words(size.images, size.measured_on()) + " steps " + std::to_string(size.bestie_steps);
+  if (part == "boxes")
+    return words(size.boxes_images(), size.measured_on()) + " steps " + std::to_string(size.boxes_steps);
+  return words(size.images, size.held_out);
+}
+
 /// A part that was measured for a seed is read, not measured again.
 figures measured(fs::path const& file, std::string const& recipe, auto const& measure)
 {
@@ -62,10 +74,9 @@ int main(int count, char** arguments)
     study_results all;
     for (auto const seed : seeds) {
       fs::path const folder = fs::path(work) / ("seed_" + std::to_string(seed));
-      auto const recipe = "images " + std::to_string(size.images) + " held out " + std::to_string(size.held_out);
       auto const add = [&](std::string const& part, auto const& measure) {
         std::fprintf(stderr, "\n== %s, seed %llu\n", part.c_str(), static_cast<unsigned long long>(seed));
-        auto const found = measured(folder / (part + ".json"), recipe, measure);
+        auto const found = measured(folder / (part + ".json"), recipe_of(part, size), measure);
         for (auto const& [name, value] : found) {
           std::fprintf(stderr, "%-36s %.1f\n", name.c_str(), 100 * value);
           all[part][name].push_back(value);

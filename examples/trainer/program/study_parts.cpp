@@ -68,12 +68,13 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
 {
   // the same scenes at half the size: a scene's layout does not hang on it
   scenes const drawn(scenes_of(seed, size.images, small_side, false)),
-      others(scenes_of(seed, 3 * size.held_out, small_side, true));
+      others(scenes_of(seed, size.measured_on(), small_side, true));
+  scenes const large(scenes_of(seed, size.images, irnet_side, false));
   kept const train(drawn), held_out(others);
   if (!fs::exists(irnet / "train/results.json")) (void)study_irnet(seed, size, irnet);
   semantic_maps maps;
   for (std::size_t i = 0; i < train.size(); ++i) {
-    auto const walked = cambium::read_labels(irnet / "train/semantic" / (train.id(i) + ".png"));
+    auto const walked = cambium::read_labels(irnet / "train/semantic" / (large.id(i) + ".png"));
     cambium::grid<std::uint8_t, 2> half(small_side, small_side);
     for (cambium::index_t y = 0; y < small_side; ++y)
       for (cambium::index_t x = 0; x < small_side; ++x)
@@ -84,7 +85,6 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
   // Peaks are those of the scenes at full size, and the window that a peak must dominate is as large beside them as 15
   // pixels beside a photograph of 500: a CAM whose object the window covers has one peak, whatever the classifier.
   auto const classes = static_cast<std::int64_t>(train.class_names().size());
-  scenes const large(scenes_of(seed, size.images, irnet_side, false));
   kept const seen(large);
   auto const classifier = [&](double alpha) {
     seed_everything(seed, true, true);
@@ -114,7 +114,7 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     auto const backbone = small_resnet(small_irnet().backbone.width, body);
     load_cam_backbone(*backbone, irnet / "cam.safetensors");
     auto const network = small_panoptic_deeplab(16, classes, backbone);
-    auto how = small_bestie(1000, small_side);
+    auto how = small_bestie(size.bestie_steps, small_side);
     how.seed = seed;
     how.guidance = guidance;
     how.refinement = refinement;
@@ -146,13 +146,13 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
 
 figures study_boxes(std::uint64_t seed, study_size const& size, fs::path const& irnet)
 {
-  scenes const drawn(scenes_of(seed, size.images, small_side, false)),
-      others(scenes_of(seed, size.held_out, small_side, true));
+  scenes const drawn(scenes_of(seed, size.boxes_images(), small_side, false)),
+      others(scenes_of(seed, size.measured_on(), small_side, true));
   kept const train(drawn), held_out(others);
   if (!fs::exists(irnet / "cam.safetensors")) (void)study_irnet(seed, size, irnet);
   boxes_options how;
   how.seed = seed;
-  how.steps = 300;
+  how.steps = size.boxes_steps;
   how.classifier = irnet / "cam.safetensors";
   auto const found = train_boxes(train, held_out, how);
   return {{"exact_iou", found.exact_iou},

@@ -166,6 +166,37 @@ TEST_CASE("true cues on true maps make right pseudo labels, and a file of them i
   CHECK_THROWS_WITH(pseudo_labelled(more, tmp / "pseudo.json"), says("scene_00006 is missing"));
 }
 
+TEST_CASE("a recipe tells what decides", "[property]")
+{
+  auto const train = few(3, 6), others = [] {
+    scene_options o;
+    o.seed = 3, o.count = 6, o.height = o.width = 48, o.name = "other";
+    return scenes(o);
+  }();
+  auto const maps = spoiled_truth(train);
+  auto const cues = given_cues(train);
+  auto const options = quick_training(2);
+  auto const words = bestie_recipe(train, maps, cues, options);
+  CHECK(words == bestie_recipe(train, maps, cues, options));
+  auto const differs = [&](auto const& change) {
+    auto o = options;
+    change(o);
+    return bestie_recipe(train, maps, cues, o) != words;
+  };
+  CHECK(differs([](auto& o) { o.rate *= 1 + 1e-15; }));
+  CHECK(differs([](auto& o) { o.samples.scales.back() += 1e-9; }));
+  CHECK(differs([](auto& o) { o.refine.groups.relative = 0.1; }));
+  CHECK(differs([](auto& o) { o.guidance = !o.guidance; }));
+  CHECK(!differs([](auto& o) { o.threads += 1, o.checkpoint = "elsewhere"; }));
+  CHECK(bestie_recipe(others, maps, cues, options) != words);
+  auto other_maps = maps;
+  other_maps[5](0, 0) = static_cast<std::uint8_t>(other_maps[5](0, 0) ^ 1);
+  CHECK(bestie_recipe(train, other_maps, cues, options) != words);
+  auto other_cues = cues;
+  other_cues[0].at(0).score = 0.5;
+  CHECK(bestie_recipe(train, maps, other_cues, options) != words);
+}
+
 TEST_CASE("what does not fit is named", "[errors]")
 {
   support::temporary_folder const tmp;

@@ -207,6 +207,28 @@ TEST_CASE("a training is the same whenever it is run, and another with another s
   REQUIRE(!same_bits(first, train_with(kind::uncertainty, samples, 2, options)));
 }
 
+TEST_CASE("exact images are seen as often as is asked", "[property]")
+{
+  discs const set(20);
+  auto options = quick();
+  options.warm_up = 1;
+  auto const samples = read_samples(set, choose_exact(set.size(), 0.2, options.seed), false);
+  options.exact_seen = 0.2;
+  auto const as_there_are = train_with(kind::uncertainty, samples, 2, options);
+  options.exact_seen = 0;
+  REQUIRE(same_bits(as_there_are, train_with(kind::uncertainty, samples, 2, options)));
+  options.exact_seen = 0.5;
+  REQUIRE(!same_bits(as_there_are, train_with(kind::uncertainty, samples, 2, options)));
+  // where there are none but exact ones, nothing is to be shared out
+  auto const all = read_samples(set, std::vector<bool>(20, true), false);
+  auto const half = train_with(kind::exact, all, 2, options);
+  options.exact_seen = 0;
+  REQUIRE(same_bits(half, train_with(kind::exact, all, 2, options)));
+  options.exact_seen = 1;
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)train_with(kind::exact, all, 2, options); }),
+               "exact_seen is 1, outside [0,1)"));
+}
+
 TEST_CASE("boxes stay boxes through the warm-up and begin to change then", "[property]")
 {
   discs const set(20);
@@ -229,8 +251,8 @@ TEST_CASE("losses fall and networks learn, one foreground or several classes", "
   options.steps = 100;
   options.rate = 5e-3;
   std::set<std::string> told;
-  options.progress = [&](kind k, std::int64_t step, double loss) {
-    if (step == 100 && std::isfinite(loss)) told.insert(name_of(k));
+  options.progress = [&](kind k, journal_entry const& e) {
+    if (e.step == 100 && std::isfinite(e.losses.at(0).second) && e.rate >= 0 && e.epoch > 1) told.insert(name_of(k));
   };
   auto const got = train_boxes(set, held_out, options);
   REQUIRE((got.exact_images == 4 && got.box_images == 20 && got.trainings.size() == 4));

@@ -252,6 +252,20 @@ TEST_CASE("A module's weights go to a file and come back", "[property]")
   CHECK(tensors_of(first).count("norm.num_batches_tracked") == 1);
 }
 
+TEST_CASE("Weights of another training are not taken for one's own", "[errors]")
+{
+  support::temporary_folder const tmp;
+  torch::nn::Linear const layer(2, 3);
+  CHECK(!made_by("steps 10", tmp / "w.safetensors"));
+  save_weights(*layer, tmp / "w.safetensors", {{"recipe", "steps 10"}});
+  CHECK(made_by("steps 10", tmp / "w.safetensors"));
+  CAMBIUM_THROWS_SAYING((void)made_by("steps 20", tmp / "w.safetensors"), cambium::io_error,
+                        "made with other settings (steps 10; now steps 20)");
+  save_weights(*layer, tmp / "w.safetensors");
+  CAMBIUM_THROWS_SAYING((void)made_by("steps 10", tmp / "w.safetensors"), cambium::io_error,
+                        "(none are said; now steps 10)");
+}
+
 TEST_CASE("Names of a file become those of the module", "[property]")
 {
   small_net first, second;

@@ -212,6 +212,7 @@ struct divergence_of_pixel {
 template <execution_policy P>
 struct mean_field_on {
   using S = typename P::memory;
+  std::uint64_t crf = 0;  ///< which dense_crf_on began it
   extent2 size;
   std::size_t kernels = 0;
   index_t labels = 0;                  ///< L, of those that take part
@@ -315,7 +316,7 @@ class dense_crf_on {
     expects_room(L);
     check_compatibilities(kernels_, all);
     mean_field_on<P> field;
-    field.size = size_, field.kernels = kernels_.size(), field.labels = L, field.all = all;
+    field.crf = number_, field.size = size_, field.kernels = kernels_.size(), field.labels = L, field.all = all;
     std::vector<std::int32_t> const id(present.begin(), present.end());
     std::vector<std::int32_t> place(static_cast<std::size_t>(all), -1);
     for (std::size_t l = 0; l < id.size(); ++l) place[static_cast<std::size_t>(id[l])] = static_cast<std::int32_t>(l);
@@ -386,7 +387,7 @@ class dense_crf_on {
   }
   void expects_own(mean_field_on<P> const& field) const
   {
-    expects(field.size == size_ && field.kernels == kernels_.size(), "dense_crf: the inference of another CRF, of ",
+    expects(field.crf == number_, "dense_crf: the inference of another CRF, of ",
             field.size.height, " x ", field.size.width, " pixels and ", static_cast<index_t>(field.kernels),
             " kernels");
   }
@@ -459,6 +460,7 @@ class dense_crf_on {
     return below;
   }
 
+  std::uint64_t number_ = number_of_crf();
   extent2 size_;
   index_t bands_ = 0;
   double most_bytes_ = 0;

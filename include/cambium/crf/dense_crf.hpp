@@ -9,6 +9,7 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -108,6 +109,7 @@ inline void check_compatibilities(std::vector<pairwise> const& kernels, index_t 
 
 /// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
 struct mean_field {
+  std::uint64_t crf = 0;                          ///< which dense_crf began it
   extent2 size;
   index_t labels = 0;                             ///< L, of those that take part
   index_t all = 0;                                ///< labels of the unary energies
@@ -121,6 +123,14 @@ struct mean_field {
   std::vector<cells_t<float>> summed;             ///< per kernel [N,stride], of exact kernels
   enum { nothing, spread, blurred } holds = nothing;
 };
+
+/// A number for a dense_crf, and for its copies, that no other one of this process has: their lattices differ even where
+/// their sizes do not.
+inline std::uint64_t number_of_crf()
+{
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
 
 /// Turns 4 rows of 4 values into 4 columns.
 [[gnu::always_inline]] inline void transpose_4x4(float const* from, index_t step, float* to, index_t to_step)
@@ -282,7 +292,7 @@ class dense_crf {
     expects_room(L);
     check_compatibilities(kernels_, all);
     mean_field field;
-    field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
+    field.crf = number_, field.size = size_, field.labels = L, field.all = all, field.stride = padded(L);
     field.ids = std::move(present);
     auto const N = static_cast<std::size_t>(size_.height * size_.width);
     field.gain.assign(N * static_cast<std::size_t>(field.stride), 0);
@@ -355,9 +365,9 @@ class dense_crf {
   }
   void expects_own(mean_field const& field) const
   {
-    expects(field.size == size_ && field.held.size() == lattice_.size() && field.summed.size() == exact_.size(),
-            "dense_crf: the inference of another CRF, of ", field.size.height, " x ", field.size.width, " pixels and ",
-            static_cast<index_t>(field.held.size() + field.summed.size()), " kernels");
+    expects(field.crf == number_, "dense_crf: the inference of another CRF, of ", field.size.height, " x ",
+            field.size.width, " pixels and ", static_cast<index_t>(field.held.size() + field.summed.size()),
+            " kernels");
   }
 
   static index_t padded(index_t labels) { return labels <= 2 ? labels : (labels + 3) / 4 * 4; }
@@ -556,6 +566,7 @@ class dense_crf {
     field.holds = spread ? mean_field::spread : mean_field::nothing;
   }
 
+  std::uint64_t number_ = number_of_crf();
   extent2 size_;
   lattice_parts parts_;  // of the pixels
   index_t bands_ = 0;

@@ -6,25 +6,10 @@
 #include <cambium/grid/copy.cuh>
 #include <cambium/grid/grid.cuh>
 
-#include <cmath>
 #include <concepts>
 #include <type_traits>
 
 namespace cambium {
-
-template <class I, class S>
-struct energy_of_label {
-  image_view<I const, S> labels;
-  index_t shift;  ///< 1 where label 0 is unsure
-  float right, wrong, unsure;
-  stack_view<float, S> out;
-
-  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
-  {
-    auto const at = static_cast<index_t>(labels(y, x)) - shift;
-    out(l, y, x) = at < 0 ? unsure : at == l ? right : wrong;
-  }
-};
 
 /// unary_from_labels into memory of the caller's.
 ///
@@ -39,19 +24,12 @@ template <execution_policy P, class I, class S>
 void unary_from_labels_into(P const& where, image_view<I const, S> labels, index_t L, label_unary_options options,
                             std::type_identity_t<stack_view<float, S>> out)
 {
-  static_assert(std::is_integral_v<I>, "unary_from_labels: labels are integers");
-  expects(L >= 1, "unary_from_labels: ", L, " labels");
-  expects(options.gt_prob > 0 && options.gt_prob < 1, "unary_from_labels: gt_prob is ", options.gt_prob,
-          ", outside (0,1)");
+  auto rule = energy_of_label<I, S>::of(labels, L, options);
   expects(out.extent[0] == L && out.extent[1] == labels.extent[0] && out.extent[2] == labels.extent[1],
           "unary_from_labels: labels are ", labels, " but out is ", out);
   expects(!overlap(labels, out), "unary_from_labels: out overlaps the labels");
-  auto const count = static_cast<double>(L);
-  auto const right = static_cast<float>(L == 1 ? 0 : -std::log(options.gt_prob));
-  auto const wrong = static_cast<float>(L == 1 ? 0 : -std::log((1 - options.gt_prob) / (count - 1)));
-  auto const unsure = static_cast<float>(std::log(count));
-  for_each_cell(where, out.extent,
-                energy_of_label<I, S>{labels, options.zero_unsure ? 1 : 0, right, wrong, unsure, out});
+  rule.out = out;
+  for_each_cell(where, out.extent, rule);
 }
 
 /// As unary_from_labels in unary.hpp, with what unary_from_labels_into says of labels.
@@ -69,19 +47,6 @@ template <execution_policy P, image_like M>
   return out;
 }
 
-template <class T, class S>
-struct energy_of_probability {
-  stack_view<T const, S> probabilities;
-  double scale, rest, clip;
-  stack_view<float, S> out;
-
-  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
-  {
-    double const p = scale * static_cast<double>(probabilities(l, y, x)) + rest;
-    out(l, y, x) = static_cast<float>(-std::log(p < clip ? clip : p > 1 ? 1 : p));
-  }
-};
-
 /// unary_from_probabilities into memory of the caller's.
 ///
 /// As in unary.hpp, but that values are not looked at: those outside [0,1] count as the nearer end, NaN stays NaN.
@@ -95,14 +60,12 @@ template <execution_policy P, class T, class S>
 void unary_from_probabilities_into(P const& where, stack_view<T const, S> probabilities,
                                    probability_unary_options options, std::type_identity_t<stack_view<float, S>> out)
 {
-  expects(options.clip > 0 && options.clip < 1, "unary_from_probabilities: clip is ", options.clip, ", outside (0,1)");
-  expects(options.scale > 0 && options.scale <= 1, "unary_from_probabilities: scale is ", options.scale,
-          ", outside (0,1]");
+  auto rule = energy_of_probability<T, S>::of(probabilities, options);
   expects(same_shape(probabilities, out), "unary_from_probabilities: probabilities are ", probabilities, " but out is ",
           out);
   expects(!overlap(probabilities, out), "unary_from_probabilities: out overlaps the probabilities");
-  double const rest = (1 - options.scale) / static_cast<double>(out.extent[0]);
-  for_each_cell(where, out.extent, energy_of_probability<T, S>{probabilities, options.scale, rest, options.clip, out});
+  rule.out = out;
+  for_each_cell(where, out.extent, rule);
 }
 
 /// As unary_from_probabilities in unary.hpp, with what unary_from_probabilities_into says of values.
@@ -120,24 +83,6 @@ template <execution_policy P, stack_like A>
   return out;
 }
 
-template <class T, class S>
-struct energy_of_scores {
-  stack_view<T const, S> scores;
-  double scale;
-  stack_view<float, S> out;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    index_t const L = scores.extent[0];
-    auto const at = [&](index_t l) { return scale * static_cast<double>(scores(l, y, x)); };
-    double most = at(0), sum = 0;
-    for (index_t l = 1; l < L; ++l) most = most < at(l) ? at(l) : most;
-    for (index_t l = 0; l < L; ++l) sum += std::exp(at(l) - most);
-    double const normal = std::log(sum);
-    for (index_t l = 0; l < L; ++l) out(l, y, x) = static_cast<float>(normal + (most - at(l)));
-  }
-};
-
 /// unary_from_scores into memory of the caller's.
 ///
 /// As in unary.hpp, but that values are not looked at: a pixel with a NaN or an infinity may come out as NaN.
@@ -151,12 +96,13 @@ template <execution_policy P, class T, class S>
 void unary_from_scores_into(P const& where, stack_view<T const, S> scores, double scale,
                             std::type_identity_t<stack_view<float, S>> out)
 {
-  expects(scale > 0 && std::isfinite(scale), "unary_from_scores: scale is ", scale, "; it must be positive and finite");
+  auto rule = energies_of_scores<T, S>::of(scores, scale);
   expects(same_shape(scores, out), "unary_from_scores: scores are ", scores, " but out is ", out);
   expects(!overlap(scores, out), "unary_from_scores: out overlaps the scores");
   if (scores.size() == 0) return;
   index_t const pixels[3] = {1, scores.extent[1], scores.extent[2]};
-  for_each_cell(where, pixels, energy_of_scores<T, S>{scores, scale, out});
+  rule.out = out;
+  for_each_cell(where, pixels, rule);
 }
 
 /// As unary_from_scores in unary.hpp, with what unary_from_scores_into says of values.

@@ -1,11 +1,10 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/for_each_cell.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -14,6 +13,39 @@ namespace cambium {
 struct label_unary_options {
   double gt_prob = 0.7;      ///< how likely a label is right; in (0,1)
   bool zero_unsure = false;  ///< label 0 says nothing; labels 1..L are then the classes 0..L-1
+};
+
+/// One cell's energy, for every backend.
+template <class I, class S>
+struct energy_of_label {
+  image_view<I const, S> labels;
+  index_t shift;  ///< 1 where label 0 is unsure
+  float right, wrong, unsure;
+  stack_view<float, S> out;
+
+  /// @throws precondition_error: L < 1, gt_prob outside (0,1)
+  static energy_of_label of(image_view<I const, S> labels, index_t L, label_unary_options const& options)
+  {
+    static_assert(std::is_integral_v<I>, "unary_from_labels: labels are integers");
+    expects(L >= 1, "unary_from_labels: ", L, " labels");
+    expects(options.gt_prob > 0 && options.gt_prob < 1, "unary_from_labels: gt_prob is ", options.gt_prob,
+            ", outside (0,1)");
+    auto const count = static_cast<double>(L);
+    auto const right = L == 1 ? 0 : -std::log(options.gt_prob);
+    auto const wrong = L == 1 ? 0 : -std::log((1 - options.gt_prob) / (count - 1));
+    return {labels,
+            options.zero_unsure ? 1 : 0,
+            static_cast<float>(right),
+            static_cast<float>(wrong),
+            static_cast<float>(std::log(count)),
+            {}};
+  }
+
+  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
+  {
+    auto const at = static_cast<index_t>(labels(y, x)) - shift;
+    out(l, y, x) = at < 0 ? unsure : at == l ? right : wrong;
+  }
 };
 
 /// Energies of a label map whose labels are right with probability gt_prob.
@@ -34,33 +66,44 @@ template <image_like M>
 [[nodiscard]] grid<float, 3> unary_from_labels(cpu const& where, M const& labels, index_t L,
                                                label_unary_options options = {})
 {
-  static_assert(std::is_integral_v<value_of<M, 2>>, "unary_from_labels: labels are integers");
-  auto const in = as_view<2>(labels, "unary_from_labels: labels");
-  expects(L >= 1, "unary_from_labels: ", L, " labels");
-  expects(options.gt_prob > 0 && options.gt_prob < 1, "unary_from_labels: gt_prob is ", options.gt_prob,
-          ", outside (0,1)");
-  index_t const H = in.extent[0], W = in.extent[1], shift = options.zero_unsure ? 1 : 0;
-  expects_labels(in, L + shift - 1, "unary_from_labels: label");
-  auto const count = static_cast<double>(L);
-  auto const right = static_cast<float>(L == 1 ? 0 : -std::log(options.gt_prob));
-  auto const wrong = static_cast<float>(L == 1 ? 0 : -std::log((1 - options.gt_prob) / (count - 1)));
-  auto const unsure = static_cast<float>(std::log(count));
-  auto out = make_grid<float>({L, H, W});
-  for_each_share(where, L * H, 64, [&](index_t begin, index_t end) {
-    for (index_t row = begin; row < end; ++row) {
-      index_t const l = row / H, y = row % H;
-      for (index_t x = 0; x < W; ++x) {
-        auto const at = static_cast<index_t>(in(y, x)) - shift;
-        out(l, y, x) = at < 0 ? unsure : at == l ? right : wrong;
-      }
-    }
-  });
+  using I = value_of<M, 2>;
+  image_view<I const> const in = as_view<2>(labels, "unary_from_labels: labels");
+  auto rule = energy_of_label<I, host>::of(in, L, options);
+  expects_labels(in, L + rule.shift - 1, "unary_from_labels: label");
+  auto out = make_grid<float>({L, in.extent[0], in.extent[1]});
+  rule.out = out.view();
+  for_each_cell(where, rule.out.extent, rule);
   return out;
 }
 
 struct probability_unary_options {
   double clip = 1e-5;  ///< smaller probabilities count as this; in (0,1)
   double scale = 1;    ///< trust: p becomes scale * p + (1 - scale) / L first; in (0,1]
+};
+
+/// One cell's energy, for every backend. NaN stays NaN.
+template <class T, class S>
+struct energy_of_probability {
+  stack_view<T const, S> probabilities;
+  double scale, rest, clip;
+  stack_view<float, S> out;
+
+  /// @throws precondition_error: options outside their ranges
+  static energy_of_probability of(stack_view<T const, S> probabilities, probability_unary_options const& options)
+  {
+    expects(options.clip > 0 && options.clip < 1, "unary_from_probabilities: clip is ", options.clip,
+            ", outside (0,1)");
+    expects(options.scale > 0 && options.scale <= 1, "unary_from_probabilities: scale is ", options.scale,
+            ", outside (0,1]");
+    double const rest = (1 - options.scale) / static_cast<double>(probabilities.extent[0]);
+    return {probabilities, options.scale, rest, options.clip, {}};
+  }
+
+  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
+  {
+    double const p = scale * static_cast<double>(probabilities(l, y, x)) + rest;
+    out(l, y, x) = static_cast<float>(-std::log(p < clip ? clip : p > 1 ? 1 : p));
+  }
 };
 
 /// Energies of probabilities: -log p.
@@ -78,24 +121,42 @@ template <stack_like P>
 [[nodiscard]] grid<float, 3> unary_from_probabilities(cpu const& where, P const& probabilities,
                                                       probability_unary_options options = {})
 {
-  auto const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
   using T = value_of<P, 3>;
-  expects(options.clip > 0 && options.clip < 1, "unary_from_probabilities: clip is ", options.clip, ", outside (0,1)");
-  expects(options.scale > 0 && options.scale <= 1, "unary_from_probabilities: scale is ", options.scale,
-          ", outside (0,1]");
+  stack_view<T const> const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
+  auto rule = energy_of_probability<T, host>::of(in, options);
   expects_inside(where, in, T(0), T(1), "unary_from_probabilities: probabilities", "a value in [0,1]");
-  index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
-  double const rest = (1 - options.scale) / static_cast<double>(L);
-  auto out = make_grid<float>({L, H, W});
-  for_each_share(where, L * H, 16, [&](index_t begin, index_t end) {
-    for (index_t row = begin; row < end; ++row)
-      for (index_t x = 0; x < W; ++x) {
-        double const p = options.scale * static_cast<double>(in(row / H, row % H, x)) + rest;
-        out(row / H, row % H, x) = static_cast<float>(-std::log(std::clamp(p, options.clip, 1.0)));
-      }
-  });
+  auto out = make_grid<float>(in.extent);
+  rule.out = out.view();
+  for_each_cell(where, rule.out.extent, rule);
   return out;
 }
+
+/// One pixel's energies, for every backend. A NaN or an infinity may come out as NaN.
+template <class T, class S>
+struct energies_of_scores {
+  stack_view<T const, S> scores;
+  double scale;
+  stack_view<float, S> out;
+
+  /// @throws precondition_error: scale outside its range
+  static energies_of_scores of(stack_view<T const, S> scores, double scale)
+  {
+    expects(scale > 0 && std::isfinite(scale), "unary_from_scores: scale is ", scale,
+            "; it must be positive and finite");
+    return {scores, scale, {}};
+  }
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    index_t const L = scores.extent[0];
+    auto const at = [&](index_t l) { return scale * static_cast<double>(scores(l, y, x)); };
+    double most = at(0), sum = 0;
+    for (index_t l = 1; l < L; ++l) most = most < at(l) ? at(l) : most;
+    for (index_t l = 0; l < L; ++l) sum += std::exp(at(l) - most);
+    double const normal = std::log(sum);
+    for (index_t l = 0; l < L; ++l) out(l, y, x) = static_cast<float>(normal + (most - at(l)));
+  }
+};
 
 /// Energies of scores of any scale: -log of their softmax.
 ///
@@ -113,21 +174,13 @@ template <stack_like P>
 template <stack_like S>
 [[nodiscard]] grid<float, 3> unary_from_scores(cpu const& where, S const& scores, double scale = 1)
 {
-  auto const in = as_view<3>(scores, "unary_from_scores: scores");
-  expects(scale > 0 && std::isfinite(scale), "unary_from_scores: scale is ", scale, "; it must be positive and finite");
+  using T = value_of<S, 3>;
+  stack_view<T const> const in = as_view<3>(scores, "unary_from_scores: scores");
+  auto rule = energies_of_scores<T, host>::of(in, scale);
   expects_finite(where, in, "unary_from_scores: scores");
-  index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
-  auto out = make_grid<float>({L, H, W});
-  for_each_share(where, L == 0 ? 0 : H, 16, [&](index_t begin, index_t end) {
-    for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < W; ++x) {
-        double most = scale * static_cast<double>(in(0, y, x)), sum = 0;
-        for (index_t l = 1; l < L; ++l) most = std::max(most, scale * static_cast<double>(in(l, y, x)));
-        for (index_t l = 0; l < L; ++l) sum += std::exp(scale * static_cast<double>(in(l, y, x)) - most);
-        for (index_t l = 0; l < L; ++l)
-          out(l, y, x) = static_cast<float>(std::log(sum) + (most - scale * static_cast<double>(in(l, y, x))));
-      }
-  });
+  auto out = make_grid<float>(in.extent);
+  rule.out = out.view();
+  if (in.size() > 0) for_each_cell(where, {1, in.extent[1], in.extent[2]}, rule);
   return out;
 }
 

@@ -144,7 +144,7 @@ template <class P, class T, class S, class Term>
 void mean_error_into(P const& where, view<T const, 4, S> output, view<T const, 4, S> target, std::string const& name,
                      Term const& term, view<T, 4, S> gradient, view<double, 1, S> value, guided_scratch<P>& scratch)
 {
-  check_guided_shapes(output, target, view<T const, 4, S>{}, name);
+  check_output_shapes(output, target, name);
   check_guided_results(output, target, view<T const, 4, S>{}, gradient, value, name);
   sum_terms_into(where, term_at<T, S, Term>{output, target, {}, term}, nullptr, index_t{1},
                  static_cast<double>(output.size()), gradient, value, scratch);

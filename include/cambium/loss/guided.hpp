@@ -98,28 +98,42 @@ output_loss<T> sum_of_terms(cpu const& where, view<T const, 4> output, view<T co
   return out;
 }
 
-/// Throws unless output and target fit, and the weight, if there is one, is [B,1,H,W].
+/// Throws unless output and target fit.
+template <class T, class S>
+void check_output_shapes(view<T const, 4, S> output, view<T const, 4, S> target, std::string const& name)
+{
+  expects(same_shape(output, target), name, ": output is ", output, " but target is ", target);
+}
+
+/// Throws unless output and target fit, and the weight is [B,1,H,W].
 template <class T, class S>
 void check_guided_shapes(view<T const, 4, S> output, view<T const, 4, S> target, view<T const, 4, S> weight,
                          std::string const& name)
 {
-  expects(same_shape(output, target), name, ": output is ", output, " but target is ", target);
-  expects(weight.data == nullptr || (weight.extent[0] == output.extent[0] && weight.extent[1] == 1 &&
-                                     weight.extent[2] == output.extent[2] && weight.extent[3] == output.extent[3]),
+  check_output_shapes(output, target, name);
+  expects(weight.extent[0] == output.extent[0] && weight.extent[1] == 1 && weight.extent[2] == output.extent[2] &&
+              weight.extent[3] == output.extent[3],
           name, ": output is ", output, " but weight is ", weight, "; it is one a pixel, [B,1,H,W]");
 }
 
-/// Throws unless the shapes fit and the values are finite, those of the weight not negative.
+/// Throws unless the shapes fit and the values are finite.
+template <class T>
+void check_output(cpu const& where, view<T const, 4> output, view<T const, 4> target, std::string const& name)
+{
+  check_output_shapes(output, target, name);
+  expects_finite(where, output, (name + ": output").c_str());
+  expects_finite(where, target, (name + ": target").c_str());
+}
+
+/// The same, and the weight not negative.
 template <class T>
 void check_guided(cpu const& where, view<T const, 4> output, view<T const, 4> target, view<T const, 4> weight,
                   std::string const& name)
 {
   check_guided_shapes(output, target, weight, name);
-  expects_finite(where, output, (name + ": output").c_str());
-  expects_finite(where, target, (name + ": target").c_str());
-  if (weight.data != nullptr)
-    expects_inside(where, weight, T(0), std::numeric_limits<T>::max(), (name + ": weight").c_str(),
-                   "a finite number >= 0");
+  check_output(where, output, target, name);
+  expects_inside(where, weight, T(0), std::numeric_limits<T>::max(), (name + ": weight").c_str(),
+                 "a finite number >= 0");
 }
 
 /// The number of cells above 0.
@@ -206,7 +220,7 @@ template <gridded<4> O, gridded<4> Y>
   using T = value_of<O, 4>;
   view<T const, 4> const o = as_view<4>(output, "mean_square_error: output");
   view<T const, 4> const t = as_view<4>(target, "mean_square_error: target");
-  check_guided<T>(where, o, t, {}, "mean_square_error");
+  check_output<T>(where, o, t, "mean_square_error");
   return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), square_term{});
 }
 
@@ -225,7 +239,7 @@ template <gridded<4> O, gridded<4> Y>
   using T = value_of<O, 4>;
   view<T const, 4> const o = as_view<4>(output, "mean_absolute_error: output");
   view<T const, 4> const t = as_view<4>(target, "mean_absolute_error: target");
-  check_guided<T>(where, o, t, {}, "mean_absolute_error");
+  check_output<T>(where, o, t, "mean_absolute_error");
   return sum_of_terms<T>(where, o, t, {}, static_cast<double>(o.size()), absolute_term{});
 }
 

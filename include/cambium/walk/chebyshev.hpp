@@ -69,4 +69,12 @@ inline chebyshev_power expand_power(index_t steps, double lower, double allowed)
   return p;
 }
 
+/// T^steps of a walk on a graph whose largest degree is known: its eigenvalues lie in [2/degree - 1, 1].
+/// @param worst  what the remainder is at most multiplied by at any cell, as a part of the seeds' range
+inline chebyshev_power expand_walk(index_t steps, double degree, double tolerance, double worst)
+{
+  double const lower = 2 / degree - 1 - 1e-6;  // degrees are rounded to T
+  return expand_power(steps, std::clamp(lower, -1.0, 0.0), tolerance / std::max(1.0, worst));
+}
+
 }  // namespace cambium

@@ -25,8 +25,8 @@
 
 namespace cambium {
 
-/// Output rows of one block: as many as the registers hold accumulators for.
-constexpr int rows_of_block(isa set) { return set == isa::avx512 || !CAMBIUM_X86 ? 4 : 2; }
+/// Output rows of one block, for registers of so many bytes: as many as they hold accumulators for.
+constexpr int rows_of_block(int bytes) { return bytes == 64 || !CAMBIUM_X86 ? 4 : 2; }
 
 inline constexpr int most_rows = 4;
 inline constexpr int most_channels = 4;
@@ -48,7 +48,10 @@ struct lane_map {
   index_t weight_at[stencil::capacity]{};  ///< where position 0 of edge k starts in its row
 
   lane_map(isa set, std::size_t cell_size, index_t H, index_t W, stencil const& edges)
-      : height(H), width(W), lanes(register_bytes(set) / static_cast<int>(cell_size)), rows(rows_of_block(set))
+      : height(H),
+        width(W),
+        lanes(register_bytes(set) / static_cast<int>(cell_size)),
+        rows(rows_of_block(register_bytes(set)))
   {
     segment = (W + lanes - 1) / lanes;
     bands = (H + rows - 1) / rows;
@@ -165,7 +168,7 @@ struct band_step {
   [[gnu::always_inline]] void run() const
   {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
-    constexpr int rows = Bytes == 64 || !CAMBIUM_X86 ? 4 : 2;
+    constexpr int rows = rows_of_block(Bytes);
     if (channels == 4) sweep<lanes, rows, 4, 1>();
     if (channels == 3) sweep<lanes, rows, 3, 1>();
     if (channels == 2) sweep<lanes, rows, 2, 2>();

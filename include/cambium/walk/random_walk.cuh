@@ -14,7 +14,7 @@ namespace cambium {
 
 /// How a walk runs on a device. See resident.cuh for what each costs.
 enum class walk_schedule {
-  automatic,  ///< cluster for several problems, grid for few, each_step where neither holds the map
+  automatic,  ///< cluster for several problems, grid for few, each_step where that one does not hold the map or cannot run
   each_step,  ///< a launch a step: any size, any stencil, float and double
   grid,       ///< one cooperative launch: all problems of a call at a time, every block waits for every other
   cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; built for and run on 9.0

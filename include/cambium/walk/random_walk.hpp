@@ -115,9 +115,8 @@ chebyshev_power plan_walk(cpu const& where, stack_view<T const> seeds, image_vie
       relative[static_cast<std::size_t>(c)] = size.norm / (high / unit - low / unit);
     }
   });
-  double const lower = 2 / range.largest - 1 - 1e-6;  // degrees are rounded to T
-  double const worst = *std::max_element(relative.begin(), relative.end());
-  return expand_power(options.steps, std::clamp(lower, -1.0, 0.0), options.tolerance / std::max(1.0, worst));
+  return expand_walk(options.steps, range.largest, options.tolerance,
+                     *std::max_element(relative.begin(), relative.end()));
 }
 
 /// The CPU schedule.
@@ -201,14 +200,16 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 /// at the seeds and takes a tenth more, see plan_walk_unseen.
 ///
 /// @param where       where to run; must reach the memory of the arrays
-/// @param seeds       [C,H,W] scores, any finite value; not modified
+/// @param seeds       [C,H,W] scores; not modified. A step sums before it divides: their sizes are at most the largest
+///                    number over 2K + 2 (float, 34 edges: 4.8e36), over 8 (steps + 1) more with a tolerance, and over the
+///                    largest weight where that is beyond 1
 /// @param transition  [K,H,W] edge weights and [H,W] inverse degrees, from make_transition
 /// @param options     steps = 256 is IRNet's exp_times = 8; tolerance = 0 is exact
 /// @param out         [C,H,W] the spread scores, in the unit of seeds
 /// @param scratch     walk_scratch made for this shape, these edges and this policy; its contents are lost
 ///
 /// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. Host memory: seeds
-///               finite, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they are the inverse
+///               within that, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they are the inverse
 ///               degrees of these weights, which on a gpu are at most 1, as affinities and their powers are
 /// @throws       precondition_error before anything is written; gpu_error if a launch fails
 /// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]) up to rounding, and constants are fixed points.
@@ -246,7 +247,12 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
             "random_walk: seeds are ", from, " but weights are ", t.weight, " and inverse degrees ", t.inverse_degree);
   expects(!overlap(from, to), "random_walk: seeds and out overlap");
   if constexpr (std::is_same_v<P, cpu>) {
-    expects_finite(where, from, "random_walk: seeds");
+    // A sum's terms grow up to one seed's spread times its degree + 1, its factors up to four.
+    double const room =
+        (2.0 * t.edges.size + 2) * (options.tolerance > 0 ? 8 * (static_cast<double>(options.steps) + 1) : 1);
+    T const largest = static_cast<T>(static_cast<double>(std::numeric_limits<T>::max()) / room);
+    expects_inside(where, from, -largest, largest, "random_walk: seeds",
+                   "a finite number that a sum of cells can hold");
     expects_inside(where, t.weight, T(0), std::numeric_limits<T>::max(), "random_walk: weight", "a finite weight >= 0");
     expects_inside(where, t.inverse_degree, std::numeric_limits<T>::min(), T(1), "random_walk: inverse_degree",
                    "a value in (0,1]");

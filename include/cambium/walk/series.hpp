@@ -9,7 +9,6 @@
 #include <cambium/walk/chebyshev.hpp>
 #include <cambium/walk/step.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <utility>
@@ -34,9 +33,7 @@ step_form<T> clenshaw_form(chebyshev_power const& p, index_t k)
 inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, index_t steps, double tolerance)
 {
   double const largest = 1 + 2 * edges.size;
-  double const worst = std::sqrt(static_cast<double>(cells) * largest) / 2;
-  double const lower = std::min(0.0, 2 / largest - 1 - 1e-6);  // degrees are rounded to T
-  return expand_power(steps, lower, tolerance / std::max(1.0, worst));
+  return expand_walk(steps, largest, tolerance, std::sqrt(static_cast<double>(cells) * largest) / 2);
 }
 
 /// A cell of a channel as the range it spans.

@@ -41,7 +41,7 @@ struct boxes_options {
   /// Share of what the steps see that is exact, where there are exact images and others; 0: as many as there are. A
   /// background pixel beside an object is called foreground by the box of every image that is not exact: with 82 % of
   /// them that is more than any uncertainty makes up for (spread without bound: 77 %, up to 5: 63 %).
-  double exact_seen = 0.75;
+  double exact_seen = 0.5;
   double rate = 4e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
   double weight_decay = 1e-4;  ///< of Adam
   std::int64_t width = 16;     ///< [channels] of the network's stem

@@ -78,8 +78,8 @@ constexpr claim claims[] = {
     {"boxes", "18 % exact and boxes with uncertainty keep 97 % of the exact IoU", "98.33 %, 97.12 %", "exact_iou",
      "uncertainty_iou", 0, 0.97,
      "The authors' network, schedule and thresholds are not public; ours were chosen in a handful of short trainings.",
-     "All trainings but the exact one see exact scenes three times of four, however few there are. `exact_part_iou` is "
-     "the same training without any box: with so many exact scenes, boxes add little to it."},
+     "All trainings but the exact one see exact scenes every other time, however few there are. `exact_part_iou` is "
+     "the same training without any box: with so many exact scenes, boxes add nothing to it."},
     {"boxes", "uncertainty beats boxes taken as masks", "", "boxes_as_masks_iou", "uncertainty_iou", 0, 0},
 };
 

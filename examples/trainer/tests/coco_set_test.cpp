@@ -71,6 +71,7 @@ TEST_CASE("coco_set: dense classes, tags, boxes", "[picture]")
   CHECK(f.open(false).size() == 3);
   CHECK(s.id(0) == "one");
   CHECK(s.image_id(0) == 7);
+  CHECK(s.file_name(0) == "one.jpg");
   auto const one = s.load(0);
   CHECK(one.tags == ids{1, 2});  // the crowd of bicycles is no tag
   REQUIRE(one.boxes.size() == 3);

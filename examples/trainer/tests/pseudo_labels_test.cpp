@@ -104,6 +104,23 @@ TEST_CASE("pseudo_labels: in one call, with thresholds", "[picture]")
   CHECK(annotations({.least_score = 2}) == 0);
 }
 
+TEST_CASE("pseudo_labels: a set's own numbers", "[property]")
+{
+  support::temporary_folder const folder;
+  pseudo_labels all({"cat", "dog"}, {.category_ids = {17, 3}});
+  all.add("a.jpg", example(6, 8), 139);
+  all.write_dataset(folder / "set.json");
+  auto const set = cambium::read_coco(folder / "set.json");
+  CHECK((set.categories.at(0).id == 17 && set.categories.at(1).id == 3));
+  REQUIRE(set.annotations.size() == 2);
+  CHECK((set.annotations[0].category_id == 3 && set.annotations[1].category_id == 17));
+  CHECK(set.annotations[0].image_id == 139);
+  using ids = std::vector<std::int64_t>;
+  CAMBIUM_THROWS_SAYING(pseudo_labels({"cat", "dog"}, {.category_ids = ids{1}}), precondition_error,
+                        "1 category ids for 2 classes");
+  CAMBIUM_THROWS_SAYING(pseudo_labels({"cat", "dog"}, {.category_ids = ids{4, 4}}), precondition_error, "occurs twice");
+}
+
 TEST_CASE("pseudo_labels: what is wrong is named, and nothing of it is kept", "[errors]")
 {
   support::temporary_folder const folder;

@@ -99,6 +99,7 @@ TEST_CASE("scenes that are kept are those that were drawn", "[property]")
   for (std::size_t i = 0; i < 7; ++i) {
     CHECK(all.load(i).photograph.cells() == set.load(i).photograph.cells());
     CHECK(all.id(i) == all.load(i).id);
+    CHECK(all.file_name(i) == set.file_name(i));
   }
 }
 

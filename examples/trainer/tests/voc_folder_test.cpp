@@ -90,6 +90,7 @@ TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of anno
   CHECK(listed.size() == 3);
   CHECK(listed.class_names() == std::vector<std::string>{"cat", "bird", "dog"});
   CHECK(listed.id(1) == "b");
+  CHECK(listed.file_name(1) == "b.jpeg");
   CHECK(listed.load(0).tags == ids{0, 2});
   CHECK(listed.load(2).tags == ids{1, 2});
   CHECK(listed.load(0).points.empty());
@@ -143,6 +144,7 @@ TEST_CASE("voc_folder: photographs of any kind", "[picture]")
   voc_folder const paths(o);
   CHECK(paths.size() == 2);
   CHECK(paths.id(1) == "c");
+  CHECK(paths.file_name(1) == "c.png");
   CHECK(paths.load(1).photograph.shape()[0] == 22);
   auto twenty = f.with("tagged.txt");
   twenty.class_names = {};

@@ -93,13 +93,14 @@ void expects_inside(cpu const& where, view<T, Rank> const& v, std::type_identity
                            expected);
 }
 
-/// Throws unless every cell is a finite number.
+/// Throws unless every cell is a finite number, as integers are.
 template <class T, int Rank>
 void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
 {
   using value = std::remove_const_t<T>;
-  expects_inside(where, v, std::numeric_limits<value>::lowest(), std::numeric_limits<value>::max(), what,
-                 "a finite number");
+  if constexpr (std::is_floating_point_v<value>)
+    expects_inside(where, v, std::numeric_limits<value>::lowest(), std::numeric_limits<value>::max(), what,
+                   "a finite number");
 }
 
 /// Throws unless every cell of a label map is one of 0..most: "what(y,x) is 7, outside 0..5". With most = -1 none is.

@@ -25,8 +25,8 @@
 
 namespace cambium {
 
-/// Output rows of one block, for registers of so many bytes: as many as they hold accumulators for.
-constexpr int rows_of_block(int bytes) { return bytes == 64 || !CAMBIUM_X86 ? 4 : 2; }
+/// Output rows of one block: as many as registers of that size [bytes] hold accumulators for.
+constexpr int rows_of_block(int register_size) { return register_size == 64 || !CAMBIUM_X86 ? 4 : 2; }
 
 inline constexpr int most_rows = 4;
 inline constexpr int most_channels = 4;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <exception>
 #include <iostream>
+#include <sstream>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -30,6 +31,20 @@ inline CLI::Validator positive()
             return CLI::detail::lexical_cast(text, v) && v > 0 ? std::string{} : text + " is not a positive number";
           },
           "POSITIVE"};
+}
+
+/// CLI::Range lets what is no number pass.
+inline CLI::Validator within(double low, double high)
+{
+  std::ostringstream range;
+  range << '[' << low << " - " << high << ']';
+  return {[low, high, words = range.str()](std::string const& text) {
+            double v = 0;
+            return CLI::detail::lexical_cast(text, v) && v >= low && v <= high
+                       ? std::string{}
+                       : "Value " + text + " not in range " + words;
+          },
+          "FLOAT in " + range.str()};
 }
 
 inline CLI::Validator odd()

@@ -101,7 +101,7 @@ std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool 
     while (words >> word) {
       char* end = nullptr;
       long const tag = std::strtol(word.c_str(), &end, 10);
-      long const label = zero_based ? tag + 1 : tag;
+      long const label = zero_based && tag <= 254 ? tag + 1 : tag;
       if (*end != '\0') throw usage_error(where + "'" + word + "' is not a class number");
       if (label < 1 || label > 254)
         throw usage_error(where + "class " + word + " is outside " + (zero_based ? "0..253" : "1..254") +

@@ -78,15 +78,15 @@ class bestie_method : public method {
         ->check(odd())
         ->group(network);
     parser.add_option("--beta", instances_.groups.beta, "tolerance of centres from offsets alone, in pixels; 0: none")
-        ->check(CLI::Range(0.0, 1e6))
+        ->check(within(0.0, 1e6))
         ->group(network);
     parser.add_option("--apart", instances_.groups.apart, "distance of such a centre from the others, in pixels")
-        ->check(CLI::Range(0.0, 1e9))
+        ->check(within(0.0, 1e9))
         ->group(network);
     parser
         .add_option("--relative", instances_.groups.relative,
                     "the same as a fraction of the region's diagonal, instead of --apart; 0: off")
-        ->check(CLI::Range(0.0, 1e9))
+        ->check(within(0.0, 1e9))
         ->group(network);
     add_choice(parser, "--plateau", instances_.groups.plateaus, plateau_words,
                "'every' cell of a flat top is a centre (the original), or 'one'")
@@ -102,7 +102,7 @@ class bestie_method : public method {
                "heat maps stand at centroids ('cls': cues are peaks) or at the cues ('point': someone's clicks)")
         ->group(weak);
     parser.add_option("--sigma", transfer_.labels.sigma, "width of a heat map's spot, in pixels")
-        ->check(CLI::Range(1, 1000))
+        ->check(CLI::Range(1, 200))
         ->group(weak);
     add_choice(parser, "--several", transfer_.labels.several, several_words,
                "a component with several cues: 'reject' it (the original), or 'split' it among them")
@@ -152,6 +152,7 @@ class bestie_method : public method {
     for (double const v : {instances_.threshold, transfer_.pseudo_thresh})
       if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
     instances_.smallest = transfer_.labels.smallest;
+    transfer_.score = cue_score::exact;  // files are read with the threshold: numbers count as they are written
     if (ignore_lone_) instances_.alone = lone_region::nothing;
     read_seen();
   }

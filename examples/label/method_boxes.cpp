@@ -79,7 +79,8 @@ class coco_boxes {
   box to_cells(coco_annotation const& a) const
   {
     auto const& [left, top, width, height] = a.bbox;
-    if (!(width > 0 && height > 0 && std::abs(left) < 1e9 && std::abs(top) < 1e9 && width < 1e9 && height < 1e9))
+    if (!(width >= 0 && height >= 0 && width + height > 0 && std::abs(left) < 1e9 && std::abs(top) < 1e9 &&
+          width < 1e9 && height < 1e9))
       throw io_error(path_ + ": the bbox of annotation " + std::to_string(a.id) + " is empty or damaged");
     auto const cell = [](double v) { return static_cast<index_t>(std::floor(v + 0.5)); };
     box b{cell(top), cell(left), cell(top + height), cell(left + width)};
@@ -151,7 +152,7 @@ class boxes_method : public method {
                "N channels are N questions (one_vs_rest), or a softmax with the background first (mean_field, sampled)")
         ->group(labels);
     parser.add_option(both("largest-sigma"), o_.loss.largest_sigma, "larger ones count as this")
-        ->check(CLI::Range(1e-300, 1e15))
+        ->check(within(1e-300, 1e15))
         ->group(labels);
     add_choice(
         parser, "--mode", o_.bootstrap.mode, mode_words,
@@ -170,20 +171,20 @@ class boxes_method : public method {
     parser
         .add_option("--confidence", o_.bootstrap.confidence,
                     "a cell is background where its probability is at most 1 less this; [0.5,1)")
-        ->check(CLI::Range(0.5, 1.0))
+        ->check(within(0.5, 1.0))
         ->group(labels);
     add_choice(parser, "--unsure", o_.bootstrap.unsure, unsure_words,
                "what is not decided stays the box's ('keep_box') or is 255 ('ignore')")
         ->group(labels);
     parser.add_option(both("min-fill"), o_.bootstrap.min_fill, "share of its cells that a box keeps at least")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(within(0.0, 1.0))
         ->group(labels);
     parser
         .add_option("--tight", o_.bootstrap.tight,
                     "a box keeps foreground in each of its rows and columns: true, or false for loose boxes")
         ->group(labels);
     parser.add_option("--keep", o_.bootstrap.keep, "of the soft mode: the weight of the box's label")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(within(0.0, 1.0))
         ->group(labels);
     add_switch(parser, "--targets", targets_, "also what a network is to learn: targets and trust, npy")->group("Work");
   }

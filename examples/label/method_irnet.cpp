@@ -60,7 +60,7 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
       .add_option(
           both("tolerance"), o.tolerance,
           "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 3e-5 about 2.5 times as fast")
-      ->check(CLI::Range(0.0, 0.5))
+      ->check(within(0.0, 0.5))
       ->group(walk);
   parser
       .add_option(both("boundary-scale"), boundary_scale,
@@ -68,10 +68,10 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
       ->check(positive())
       ->group(walk);
   parser.add_option(both("sem-seg-bg-thres"), o.sem_seg_bg_thres, "background score of semantic labels")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(within(0.0, 1.0))
       ->group(labels);
   parser.add_option(both("ins-seg-bg-thres"), o.ins_seg_bg_thres, "background score of instance labels")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(within(0.0, 1.0))
       ->group(labels);
   parser.add_option(both("iterations"), o.iterations, "steps along the displacement field")
       ->check(CLI::Range(0, 1000000))
@@ -82,7 +82,7 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
   parser
       .add_option(both("max-fragment-size"), o.max_fragment_size,
                   "fraction of the image below which a component is a fragment")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(within(0.0, 1.0))
       ->group(labels);
   parser
       .add_option(both("component-thres"), o.component_thres,
@@ -120,6 +120,7 @@ void irnet_method::get_ready(CLI::App const&, settings const&)
   for (double const v :
        {o.beta, o.sem_seg_bg_thres, o.ins_seg_bg_thres, o.thres, o.component_thres, boundary_scale, cam_eval_thres})
     if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
+  check_options(o);
   if (gpu) {
     if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
     if (tile != 0 || keep_scores)

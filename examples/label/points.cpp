@@ -201,7 +201,7 @@ int main(int count, char** arguments)
   add_tags(app, s.tags, s.zero_based, "what an image shows; without it every class");
   app.add_option("--out", s.out, "folder for the point files")->required();
   app.add_option(both("conf-thresh"), o.peaks.threshold, "peaks have at least this confidence")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(within(0.0, 1.0));
   app.add_option(both("nms-kernel"), o.peaks.kernel, "window that a peak must dominate, in pixels")->check(odd());
   app.add_option(both("top-k"), o.peaks.most, "peaks of a class at most")->check(CLI::Range(1, 1000000000));
   app.add_option("--smoothing", o.smoothing, "window that is averaged, in pixels; 1: none")->check(odd());

@@ -24,10 +24,10 @@ class progress_bar {
     if (!last && now - shown_ < (terminal_ ? 0.1 : 10)) return;
     shown_ = now;
     double const rate = static_cast<double>(done_) / std::max(now, 1e-9);
-    int const left = static_cast<int>(static_cast<double>(total_ - done_) / rate + 0.5);
+    auto const left = static_cast<long long>(static_cast<double>(total_ - done_) / rate + 0.5);
     std::string const text = std::to_string(done_) + "/" + std::to_string(total_) + " images, " + number(rate) +
-                             " images/s, " + std::to_string(left / 3600) + ":" + two(left / 60 % 60) + ":" +
-                             two(left % 60) + " left";
+                             " images/s, " + std::to_string(left / 3600) + ":" + two(static_cast<int>(left / 60 % 60)) +
+                             ":" + two(static_cast<int>(left % 60)) + " left";
     if (!terminal_) {
       std::fprintf(stderr, "%s\n", text.c_str());
       return;

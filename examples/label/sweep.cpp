@@ -363,11 +363,11 @@ int main(int count, char** arguments)
   add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N, 255 void");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
-  app.add_option("--from", s.from, "first threshold, above 0")->check(CLI::Range(0.001, 1.0));
-  app.add_option("--to", s.to, "last threshold")->check(CLI::Range(0.0, 1.0));
-  app.add_option("--step", s.step, "between thresholds")->check(CLI::Range(0.001, 1.0));
+  app.add_option("--from", s.from, "first threshold, above 0")->check(within(0.001, 1.0));
+  app.add_option("--to", s.to, "last threshold")->check(within(0.0, 1.0));
+  app.add_option("--step", s.step, "between thresholds")->check(within(0.001, 1.0));
   app.add_option("--least-area", s.least_area, "fraction of the image below which a class has not survived")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(within(0.0, 1.0));
   app.add_flag("--crf", s.crf, "also with a dense CRF on the photographs")->disable_flag_override();
   add_template(app, "--images", s.images, "photographs, for --crf");
   app.add_flag("--void-counts", s.void_counts, "void pixels of the truth count against instances that cover them")

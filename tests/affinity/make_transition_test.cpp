@@ -66,6 +66,8 @@ TEST_CASE("make_transition rejects what it documents", "[affinity][errors]")
   grid<float, 3> affinity(edges.size, 3, 3);
   for (double const beta : {0.0, -1.0, HUGE_VAL, std::nan("")})
     CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, affinity, {.beta = beta}), precondition_error, "beta");
+  CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, grid<float, 3>(affinity.shape()[0], 4, 5), {.beta = 1e-50}),
+                        precondition_error, "beta is 1e-50");
   CAMBIUM_THROWS_SAYING(make_transition(cpu{}, stencil::disc(3), affinity), precondition_error, "12 offsets");
   affinity(1, 2, 0) = -0.5f;
   CAMBIUM_THROWS_SAYING(make_transition(cpu{}, edges, affinity), precondition_error, "affinity(1,2,0) is -0.5");

@@ -157,6 +157,11 @@ TEST_CASE("components of relations reject what they document", "[component][erro
   auto const yes = [](auto...) { return true; };
   CAMBIUM_THROWS_SAYING(connected_if(cpu{}, {-1, 3}, c4, yes, yes), precondition_error, "size is -1 x 3");
   CAMBIUM_THROWS_SAYING(connected_if(cpu{}, {3, -1}, c4, yes, yes), precondition_error, "size is 3 x -1");
+  for (offset const after : {offset{0, 1}, offset{1, 0}, offset{1, -1}, offset{0, 0}})
+    CAMBIUM_THROWS_SAYING(connected_if(cpu{}, {3, 3}, neighbourhood{1, {after}}, yes, yes), precondition_error,
+                          "does not come before its cell");
+  CAMBIUM_THROWS_SAYING(connected_if(cpu{}, {3, 3}, neighbourhood{5, {}}, yes, yes), precondition_error,
+                        "a neighbourhood of 5 cells");
   grid<std::int32_t, 2> const endless(0, index_t{1} << 31);
   CAMBIUM_THROWS_SAYING(connected_equal(cpu{}, endless), precondition_error, "too long");
 }

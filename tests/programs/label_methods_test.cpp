@@ -336,6 +336,11 @@ TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
     for (auto const folder : {"semantic", "instances", "trust"})
       CHECK(everything(p.root / "out" / folder) == everything(p.root / "xml_out" / folder));
     CHECK(contains(p.run(p.joined(words, {"--resume"})).out, "1 kept"));
+    // COCO itself has boxes of no height: they are a row of cells
+    auto flat = coco;
+    flat.replace(flat.find("24.8"), 4, "0.0");
+    replace_file(p.root / "boxes.json", flat);
+    CHECK(p.run(words).status == 0);
     replace_file(p.root / "boxes.json", coco + "\n");
     CHECK(contains(p.run(p.joined(words, {"--resume"})).out, "1 labelled"));
     replace_file(p.root / "boxes.json", std::string_view("{"));
@@ -472,11 +477,14 @@ TEST_CASE("flags of another method, and missing ones, are refused", "[label][err
   refused(p.network({"--targets"}), "--targets belongs to weak labels");
   refused(p.network({"--pseudo-thresh", "0.3"}), "--pseudo-thresh needs --points");
   refused(p.network({"--points", "{id}", "--beta", "2"}), "--beta has no say where --points are the centres");
+  refused(p.network({"--apart", "nan"}), "--apart: Value nan not in range");
+  refused(p.weak({"--targets", "--sigma", "300"}), "--sigma: Value 300 not in range");
   refused(p.network({"--seen", "12"}), "--seen 12: expected 'maps', 'image' or HxW");
   refused(p.network({"--val-kernel", "40"}), "--val-kernel: 40 is not a positive odd number");
   refused(p.network({"--overlay"}), "--overlay needs --images");
   refused(p.weak({"--supervision", "boxes"}), "--supervision: boxes not in {cls,point}");
   refused({"--method=boxes", "--boxes", "{id}", "--mu", "{id}"}, "--log-variance");
+  refused(p.boxes({"--min-fill", "nan"}), "--min-fill: Value nan not in range");
   refused(p.boxes({"--tau-lo", "5"}), "tau-lo <= tau-hi is needed");
   refused(p.boxes({"--confidence", "1"}), "--confidence is 1");
   refused(p.boxes({"--names", p.at("none")}), "none");

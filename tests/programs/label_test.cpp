@@ -322,7 +322,9 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   refused(usual(p, "out", {"--beta", "-3"}), "--beta: -3 is not a positive number");
   refused(usual(p, "out", {"--scale", "group"}), "--scale: group not in {image,class,instance}");
   refused(usual(p, "out", {"--sem-seg-bg-thres", "25"}), "--sem-seg-bg-thres");
-  refused(usual(p, "out", {"--beta", "nan"}), "");
+  refused(usual(p, "out", {"--beta", "nan"}), "--beta: nan is not a positive number");
+  refused(usual(p, "out", {"--tolerance", "nan"}), "--tolerance: Value nan not in range");
+  refused(usual(p, "out", {"--max-fragment-size", "nan"}), "--max-fragment-size: Value nan not in range");
   refused(usual(p, "out", {"--truth-instances", p.at("instances/{id}.png")}), "--truth-semantic");
   refused({"--images", p.at("images/a.jpg"), "--cams", p.at("cams/{id}.npy"), "--boundaries", p.at("edges/{id}.npy"),
            "--out", p.at("out")},
@@ -572,6 +574,7 @@ TEST_CASE("sweep says what is wrong", "[label][errors]")
            {{"--truth-semantic", "none.png"}, "must contain {id}"},
            {{"--image-labels", p.at("missing")}, "missing"},
            {{"--step", "0"}, "--step"},
+           {{"--to", "nan"}, "--to"},
            {{"--from", "0"}, "--from"}}) {
     auto const r = sweep(p, words);
     CAPTURE(said, r.err);

@@ -1,5 +1,7 @@
 #include "data/coco_set.hpp"
 
+#include "data/fingerprint.hpp"
+
 #include <cambium/core/error.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
@@ -77,6 +79,16 @@ std::int32_t coco_set::class_of(std::int64_t category_id) const
 }
 
 std::string coco_set::id(std::size_t i) const { return fs::path(at(i).image.file_name).stem().string(); }
+
+std::uint64_t coco_set::weak_labels() const
+{
+  fingerprint out;
+  for (auto const& a : annotations_) {
+    out.add(a.image_id).add(a.category_id).add(a.iscrowd);
+    for (double const v : a.bbox) out.add(v);
+  }
+  return out.value();
+}
 
 std::int64_t coco_set::category_id(std::int32_t category) const
 {

@@ -37,6 +37,7 @@ class coco_set final : public dataset {
   [[nodiscard]] std::int64_t image_id(std::size_t i) const override { return at(i).image.id; }
   /// @throws cambium::precondition_error: a class outside the set's
   [[nodiscard]] std::int64_t category_id(std::int32_t category) const override;
+  [[nodiscard]] std::uint64_t weak_labels() const override;
   /// @throws cambium::io_error: a missing or damaged photograph, or one of another size than the file says
   [[nodiscard]] weak_image load(std::size_t i) const override;
   /// Masks of all that is no crowd, in the file's order; where they overlap the later one has the cell, and one that is

@@ -21,6 +21,7 @@ class kept final : public dataset {
   [[nodiscard]] std::string file_name(std::size_t i) const override { return from_->file_name(i); }
   [[nodiscard]] std::int64_t image_id(std::size_t i) const override { return from_->image_id(i); }
   [[nodiscard]] std::int64_t category_id(std::int32_t category) const override { return from_->category_id(category); }
+  [[nodiscard]] std::uint64_t weak_labels() const override { return from_->weak_labels(); }
   [[nodiscard]] weak_image load(std::size_t i) const override { return images_.at(i); }
   [[nodiscard]] cambium::instances truth(std::size_t i) const override { return from_->truth(i); }
 

@@ -29,6 +29,7 @@ class pseudo_labelled final : public dataset {
   {
     return photographs_.category_id(category);
   }
+  [[nodiscard]] std::uint64_t weak_labels() const override { return photographs_.weak_labels(); }
   [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
   [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
 

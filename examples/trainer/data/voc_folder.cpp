@@ -1,5 +1,7 @@
 #include "data/voc_folder.hpp"
 
+#include "data/fingerprint.hpp"
+
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/jpeg.hpp>
@@ -119,6 +121,18 @@ voc_folder::entry const& voc_folder::at(std::size_t i) const
 }
 
 std::string voc_folder::id(std::size_t i) const { return at(i).id; }
+
+std::uint64_t voc_folder::weak_labels() const
+{
+  fingerprint out;
+  for (entry const& e : entries_) {
+    out.add(e.has_tags);
+    for (auto const tag : e.tags) out.add(tag);
+    out.add(std::int32_t{-1});
+  }
+  out.add(options_.points.string()).add(options_.point_threshold).add(options_.boxes);
+  return out.add(options_.annotations.string()).add(options_.difficult).value();
+}
 
 std::string voc_folder::file_name(std::size_t i) const
 {

@@ -39,8 +39,8 @@ struct voc_folder_options {
 /// are asked for.
 class voc_folder final : public dataset {
  public:
-  /// @throws cambium::io_error naming file and line: no list, an empty one, tags that are no class, tags of images that
-  ///         are not in the list, images of the list without tags where there is a file of them; folders that do not exist
+  /// @throws cambium::io_error naming file and line: no list, an empty one, tags that are no class, images of
+  ///         the list without tags where there is a file of them; folders that do not exist
   /// @throws cambium::precondition_error: class names that occur twice or are empty
   explicit voc_folder(voc_folder_options options);
 
@@ -49,6 +49,7 @@ class voc_folder final : public dataset {
   [[nodiscard]] std::string id(std::size_t i) const override;
   /// As photograph_file, relative to the folder of photographs.
   [[nodiscard]] std::string file_name(std::size_t i) const override;
+  [[nodiscard]] std::uint64_t weak_labels() const override;
   /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;

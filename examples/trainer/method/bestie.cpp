@@ -139,6 +139,7 @@ std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network,
       .add("rate", o.rate, o.rates_by_layer, o.falls)
       .add("descent", o.momentum, o.weight_decay)
       .add(o.samples)
+      .add("beside", o.beside)
       .words();
 }
 
@@ -445,6 +446,7 @@ std::string bestie_recipe(dataset const& train, semantic_maps const& semantic, s
       .add("refine", r.labels.sigma, r.labels.threshold, r.labels.most, r.labels.centre, r.smallest, r.from)
       .add("groups", g.kernel, g.beta, g.outside, g.apart, g.relative, g.plateaus)
       .add(o.samples)
+      .add("beside", o.beside)
       .words();
 }
 

@@ -44,6 +44,7 @@ struct peak_classifier_options {
   double momentum = 0.9;  ///< Nesterov's
   double weight_decay = 5e-4;
   pam_augmentation samples{};
+  std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
   std::uint64_t seed = 1;
   std::filesystem::path checkpoint;  ///< saved after each epoch; one that is there is gone on with. "": none
 };
@@ -132,6 +133,7 @@ struct bestie_training_options {
   cambium::bestie_refine_options refine{};
   cambium::border_points border = cambium::border_points::drop;
   bestie_augmentation samples{};
+  std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
   std::uint64_t seed = 3407;
   int threads = 0;                       ///< of cambium's part; 0: as OpenMP picks
   std::filesystem::path checkpoint;      ///< one that is there is gone on with. "": none

@@ -68,6 +68,7 @@ std::string instances_recipe(dataset const& set, instance_training const& o)
       .add("background", o.trust_background)
       .add("least_score", o.least_score)
       .add(o.augmentation)
+      .add("beside", o.beside)
       .words();
 }
 

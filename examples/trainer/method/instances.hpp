@@ -30,6 +30,7 @@ struct instance_training {
   bool trust_background = true;      ///< false: pixels outside every instance teach nothing, neither class nor centre
   double least_score = 0;            ///< instances with less are pixels that teach nothing; IRNet's fragments have 0
   bestie_augmentation augmentation;  ///< its points and fill are not used: what is padded teaches nothing
+  std::string beside;  ///< words for the recipe, of what the options do not know: which labels, where weights came from
   std::uint64_t seed = 1;
   int workers = 2;                       ///< threads that prepare photographs; the result does not depend on it
   int threads = 0;                       ///< of the losses; 0: as OpenMP picks

@@ -67,7 +67,8 @@ int run_bestie(bestie_flags const& f)
     auto how = small ? small_peak_classifier(side) : peak_classifier_options{};
     how.seed = f.seed;
     how.checkpoint = out / "classifier/checkpoint.pt";
-    auto const made_as = peak_classifier_recipe(train, *network, how) + " from '" + f.vgg + "'";
+    how.beside = "from '" + f.vgg + "'";
+    auto const made_as = peak_classifier_recipe(train, *network, how);
     if (!made_by(made_as, peaks)) {
       std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
       terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
@@ -108,7 +109,8 @@ int run_bestie(bestie_flags const& f)
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
     how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
     how.checkpoint = out / "training/checkpoint.pt";
-    auto const made_as = words_of(f.network) + bestie_recipe(train, maps, cues, how);
+    how.beside = words_of(f.network);
+    auto const made_as = bestie_recipe(train, maps, cues, how);
     if (!made_by(made_as, weights)) {
       std::fprintf(stderr, "train: centres and offsets%s%s\n", f.no_guidance ? "" : ", guided",
                    f.no_refinement ? "" : ", refined");

@@ -55,8 +55,9 @@ int run_instances(instances_flags const& f)
   how.seed = f.seed;
   how.checkpoint = out / "training/checkpoint.pt";
   auto const labels = cambium::read_file(f.pseudo);
-  auto const made_as = words_of(f.network) + instances_recipe(labelled, how) + " pseudo " +
-                       std::to_string(fingerprint().add(labels.data(), labels.size()).value());
+  how.beside =
+      words_of(f.network) + " pseudo " + std::to_string(fingerprint().add(labels.data(), labels.size()).value());
+  auto const made_as = instances_recipe(labelled, how);
   if (made_by(made_as, weights)) {
     load_weights(*network, weights);
   } else {

@@ -58,7 +58,7 @@ std::shared_ptr<bestie_network> make_instance_network(instance_network_flags con
 
 std::string words_of(instance_network_flags const& f)
 {
-  return f.network + " from '" + (f.network == "small" ? f.classifier : f.weights) + "' ";
+  return f.network + " from '" + (f.network == "small" ? f.classifier : f.weights) + "'";
 }
 
 void write_instances(dataset const& images, bestie_network& network, bestie_inference_options const& how,

@@ -183,7 +183,9 @@ std::pair<double, double> range_of(std::vector<curve> const& curves, bool smooth
   std::sort(raw.begin(), raw.end());
   std::size_t const cut = raw.size() / 100;
   low = std::min(low, raw[cut]), high = std::max(high, raw[raw.size() - 1 - cut]);
-  double const margin = high > low ? 0.04 * (high - low) : std::max(std::abs(high) * 0.1, 1e-3);
+  // Running means of equal values differ by roundings.
+  bool const equal = high - low <= 1e-9 * std::max(std::abs(low), std::abs(high));
+  double const margin = equal ? std::max(std::abs(high) * 0.1, 1e-3) : 0.04 * (high - low);
   return {low >= 0 && low - margin < 0 ? 0 : low - margin, high + margin};
 }
 
@@ -223,7 +225,9 @@ std::vector<double> ticks(double low, double high, int wanted)
   double const rough = (high - low) / wanted, power = std::pow(10.0, std::floor(std::log10(rough)));
   double const factor = rough / power, step = (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10) * power;
   std::vector<double> out;
-  for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; ++n) out.push_back(n * step + 0.0);
+  double const first = std::ceil(low / step - 1e-9);
+  for (int i = 0; i <= 10 * wanted && (first + i) * step <= high + 1e-9 * step; ++i)
+    out.push_back((first + i) * step + 0.0);
   return out;
 }
 

@@ -6,7 +6,15 @@ recipe& recipe::add(dataset const& set)
 {
   fingerprint names;
   for (std::size_t i = 0; i < set.size(); ++i) names.add(set.id(i));
-  return add("images", set.size(), names.value()).add("classes", set.class_names());
+  return add("images", set.size(), names.value(), set.weak_labels()).add("classes", set.class_names());
+}
+
+recipe& recipe::add(colour_scale const& colours)
+{
+  add("colours");
+  for (double const v : colours.mean) value(v);
+  for (double const v : colours.deviation) value(v);
+  return *this;
 }
 
 recipe& recipe::add(bestie_augmentation const& samples)
@@ -17,7 +25,8 @@ recipe& recipe::add(bestie_augmentation const& samples)
       .add("scales", samples.scales)
       .add("flip", samples.flip)
       .add("fill", samples.fill)
-      .add("exact_points", samples.exact_points);
+      .add("exact_points", samples.exact_points)
+      .add(samples.colours);
 }
 
 recipe& recipe::add(pam_augmentation const& samples)
@@ -26,7 +35,8 @@ recipe& recipe::add(pam_augmentation const& samples)
   return add("side", samples.size, samples.crop)
       .add("flip", samples.flip)
       .add("light", light.brightness, light.contrast, light.saturation, light.hue)
-      .add("fill", samples.fill);
+      .add("fill", samples.fill)
+      .add(samples.colours);
 }
 
 }  // namespace trainer

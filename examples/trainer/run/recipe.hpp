@@ -3,8 +3,8 @@
 
 #include "data/augment.hpp"
 #include "data/dataset.hpp"
+#include "data/fingerprint.hpp"
 
-#include <cstdint>
 #include <sstream>
 #include <string>
 #include <type_traits>
@@ -29,8 +29,9 @@ class recipe {
     (value(values), ...);
     return *this;
   }
-  /// How many images there are, of which names and classes.
+  /// How many images there are, of which names and classes, and what is weakly known of them.
   recipe& add(dataset const& set);
+  recipe& add(colour_scale const& colours);
   recipe& add(bestie_augmentation const& samples);
   recipe& add(pam_augmentation const& samples);
 
@@ -53,23 +54,6 @@ class recipe {
   }
 
   std::ostringstream text_;
-};
-
-/// A number that tells contents apart: 64 bits of FNV-1a.
-class fingerprint {
- public:
-  fingerprint& add(void const* bytes, std::size_t count)
-  {
-    auto const* const at = static_cast<unsigned char const*>(bytes);
-    for (std::size_t i = 0; i < count; ++i) state_ = (state_ ^ at[i]) * 0x100000001b3u;
-    return *this;
-  }
-  fingerprint& add(std::string const& word) { return add(word.c_str(), word.size() + 1); }
-
-  [[nodiscard]] std::uint64_t value() const { return state_; }
-
- private:
-  std::uint64_t state_ = 0xcbf29ce484222325u;
 };
 
 }  // namespace trainer

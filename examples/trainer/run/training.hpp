@@ -1,5 +1,5 @@
 #pragma once
-// The loop every training runs: batches in, one step each, lines in a log, a checkpoint now and then.
+// The loop of trainings that count in epochs: batches in, one step each, lines in a log, a checkpoint now and then.
 
 #include "data/loader.hpp"
 #include "run/checkpoint.hpp"

@@ -208,7 +208,8 @@ TEST_CASE("what does not fit is named", "[errors]")
                         "6 classes but the network 5");
   CAMBIUM_THROWS_SAYING((void)train_bestie(train, {}, cues, *network, quick_training(1)), precondition_error,
                         "4 images, 0 semantic maps");
-  cambium::replace_file(tmp / "scene_00000.png", cambium::format_labels(cambium::grid<std::int32_t, 2>(3, 3), cambium::voc_palette()));
+  cambium::replace_file(tmp / "scene_00000.png",
+                        cambium::format_labels(cambium::grid<std::int32_t, 2>(3, 3), cambium::voc_palette()));
   CHECK_THROWS_WITH(read_semantic_maps(train, tmp.path()), says("3 x 3 labels for a photograph of 48 x 48"));
   vgg_pam five(5, small_vgg_pam(4, 0.7));
   CAMBIUM_THROWS_SAYING((void)find_cues(train, five), precondition_error, "6 classes but the network 5");

@@ -204,6 +204,11 @@ TEST_CASE("curves: nothing, one entry, equal values, many entries", "[property]"
     many.push_back(entry(i, i == 15000 ? 9 : std::sin(i)));
   }
   CHECK(count(draw_curves(flat), curve_colour(0)) > 500);
+  for (double const v : {0.1, 3.0445, -2.9957, 0.0}) {  // running means of equal values are not all equal
+    flat.clear();
+    for (int i = 1; i <= 100; ++i) flat.push_back(entry(i, v));
+    CHECK(count(draw_curves(flat), curve_colour(0)) > 500);
+  }
   CHECK(draw_curves(many).shape()[1] == 800);
   CAMBIUM_THROWS_SAYING((void)draw_curves({}, {10, 10}), precondition_error, "a picture of 10 x 10");
   CAMBIUM_THROWS_SAYING((void)draw_curves({}, {480, 800, false, 2}), precondition_error, "smooth is 2");

@@ -333,5 +333,6 @@ TEST_CASE("a classifier of one's own training gives the maps it gave there", "[p
   CHECK(network.cam(seen).max().item<float>() > 0);
 
   save_weights(*small_resnet(8), tmp / "other.safetensors");
-  CHECK_THROWS_WITH(open_classifier("irnet", tmp / "other.safetensors", {}), says("is no classifier of 'trainer irnet'"));
+  CHECK_THROWS_WITH(open_classifier("irnet", tmp / "other.safetensors", {}),
+                    says("is no classifier of 'trainer irnet'"));
 }

@@ -91,6 +91,8 @@ TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of anno
   CHECK(listed.class_names() == std::vector<std::string>{"cat", "bird", "dog"});
   CHECK(listed.id(1) == "b");
   CHECK(listed.file_name(1) == "b.jpeg");
+  CHECK(listed.weak_labels() == voc_folder(f.with("tagged.txt")).weak_labels());
+  CHECK(listed.weak_labels() != voc_folder(f.with("ids.txt")).weak_labels());
   CHECK(listed.load(0).tags == ids{0, 2});
   CHECK(listed.load(2).tags == ids{1, 2});
   CHECK(listed.load(0).points.empty());

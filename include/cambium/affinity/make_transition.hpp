@@ -221,8 +221,9 @@ template <execution_policy P, stack_like A>
   expects_half_plane(edges, "make_transition");
   expects(in.extent[0] == edges.size, "make_transition: affinity is ", in, " but the stencil has ", edges.size,
           " offsets");
-  expects(options.beta > 0 && std::isfinite(options.beta), "make_transition: beta is ", options.beta,
-          "; it must be positive and finite");
+  T const exponent = static_cast<T>(options.beta);
+  expects(exponent > 0 && std::isfinite(exponent), "make_transition: beta is ", options.beta,
+          "; it must be positive and finite, also as one of the affinities' numbers");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, T(0), T(1), "make_transition: affinity", "a value in [0,1]");
   transition<T, S> out{edges, make_grid<T>(where, {index_t{edges.size}, H, W}), make_grid<T>(where, {H, W})};

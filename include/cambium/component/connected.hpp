@@ -358,7 +358,7 @@ template <class Label = std::int32_t, image_like M>
 /// @param join    join(y, x, ny, nx): do these two neighbours, both inside, belong together? Symmetric
 /// @return labels [H,W], and their count
 ///
-/// @throws       precondition_error when the components do not fit Label
+/// @throws       precondition_error: a neighbour that does not come before its cell; components that do not fit Label
 /// @complexity   O(H * W) calls of the predicates, on one thread; 8 bytes a cell
 /// @determinism  exact
 /// @source       Hoshen & Kopelman 1976; the predicate is VIGRA's idea of labelling
@@ -367,6 +367,7 @@ template <class Label = std::int32_t, class Inside, class Join>
                                              Join const& join)
 {
   expects(size.height >= 0 && size.width >= 0, "connected_if: size is ", size.height, " x ", size.width);
+  expects_before(near, "connected_if");
   components<Label> out{make_grid<Label>({size.height, size.width}), 0};
   auto number = make_grid<index_t>({size.height, size.width});
   disjoint_sets<index_t> sets;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/error.hpp>
 #include <cambium/grid/path.hpp>
 
 namespace cambium {
@@ -25,5 +26,14 @@ inline constexpr neighbourhood c8{4, {
                                          {0, -1},  /*here*/
                                      }};
 // clang-format on
+
+/// Throws unless all neighbours come before the cell in raster order. `who` begins the message.
+inline void expects_before(neighbourhood const& near, char const* who)
+{
+  expects(0 <= near.size && near.size <= 4, who, ": a neighbourhood of ", near.size, " cells");
+  for (int i = 0; i < near.size; ++i)
+    expects(near.before[i].dy < 0 || (near.before[i].dy == 0 && near.before[i].dx < 0), who, ": neighbour (",
+            near.before[i].dy, ",", near.before[i].dx, ") does not come before its cell");
+}
 
 }  // namespace cambium

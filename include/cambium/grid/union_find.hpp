@@ -145,15 +145,6 @@ struct join_other_neighbours {
   }
 };
 
-/// Throws unless all neighbours come before the cell in raster order. `who` begins the message.
-inline void expects_before(neighbourhood const& near, char const* who)
-{
-  expects(0 <= near.size && near.size <= 4, who, ": a neighbourhood of ", near.size, " cells");
-  for (int i = 0; i < near.size; ++i)
-    expects(near.before[i].dy < 0 || (near.before[i].dy == 0 && near.before[i].dx < 0), who, ": neighbour (",
-            near.before[i].dy, ",", near.before[i].dx, ") does not come before its cell");
-}
-
 /// Find the sets of cells of [B,H,W] that belong together; maps do not meet.
 ///
 /// @param near    neighbours that come before a cell

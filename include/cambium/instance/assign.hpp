@@ -43,14 +43,20 @@ struct assignment {
   grid<T, 2, Space> score;               ///< [H,W] scaled score of that channel, the background's where it won
 };
 
+/// Are so many pixels covered by cells of `stride` pixels each?
+inline bool covers(index_t cells, index_t stride, index_t pixels)
+{
+  return pixels <= 0 || (pixels - 1) / stride < cells;
+}
+
 /// Throws unless scores enlarged by the stride cover the window. `who` begins the message.
 template <class T, class S>
 void expects_window_of(stack_view<T, S> const& scores, box window, index_t stride, char const* who)
 {
   index_t const H = scores.extent[1], W = scores.extent[2];
   expects(stride >= 1, who, ": stride is ", stride);
-  expects(0 <= window.top && window.top <= window.bottom && window.bottom <= stride * H && 0 <= window.left &&
-              window.left <= window.right && window.right <= stride * W,
+  expects(0 <= window.top && window.top <= window.bottom && covers(H, stride, window.bottom) && 0 <= window.left &&
+              window.left <= window.right && covers(W, stride, window.right),
           who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
           " leaves scores ", scores, " enlarged by ", stride);
 }
@@ -62,8 +68,9 @@ void expects_assignable(stack_view<T, S> const& scores, extent2 image, assign_op
   auto const [H, W] = image;
   expects(options.stride >= 1, "assign: stride is ", options.stride);
   expects(std::isfinite(options.background), "assign: background is ", options.background);
-  expects(H >= 1 && W >= 1 && H <= options.stride * scores.extent[1] && W <= options.stride * scores.extent[2],
-          "assign: scores ", scores, " enlarged by ", options.stride, " do not cover an image of ", H, " x ", W);
+  expects(
+      H >= 1 && W >= 1 && covers(scores.extent[1], options.stride, H) && covers(scores.extent[2], options.stride, W),
+      "assign: scores ", scores, " enlarged by ", options.stride, " do not cover an image of ", H, " x ", W);
 }
 
 /// Throws unless there are as many group numbers as channels where they are needed.
@@ -238,7 +245,7 @@ template <stack_like X>
 ///
 /// @param chosen      made with a lower background, of which nothing else is asked
 /// @param background  score of the background
-/// @invariant    equals assign() with this background
+/// @invariant    equals assign() with this background, but for no_score::first_channel where no score is above 0
 /// @complexity   Theta(H * W)
 template <class T>
 [[nodiscard]] assignment<T> raise_background(assignment<T> chosen, double background)

@@ -125,8 +125,8 @@ class box_guard {
 ///
 /// @throws       precondition_error: shapes that differ, NaN or infinite values, a negative iteration, options outside
 ///               their ranges
-/// @invariant    outside all boxes target 0 and certain; every box keeps ceil(min_fill * area) cells with target 1, and one
-///               in each of its rows and columns if tight; the order of boxes means nothing
+/// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells with
+///               target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
 /// @complexity   Theta(H * W + cells of boxes)
 /// @determinism  exact up to the mathematics library's exponential
 /// @source       Neven et al., ICCVW 2021: the abstract says that boxes are transformed to masks while the network trains.

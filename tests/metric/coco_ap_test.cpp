@@ -2,6 +2,7 @@
 
 #include "support/catch.hpp"
 
+#include <cmath>
 #include <limits>
 #include <random>
 #include <string>
@@ -204,6 +205,30 @@ TEST_CASE("nothing at all", "[metric][property]")
   strict.thresholds = {1};
   auto const perfect = coco_ap({pair_of(0, {.5}, {50}, {50}, {0}, {{1}})}, 1, strict);
   CHECK(average_precision_of(perfect, 1, 0, 2) == Approx(1));
+}
+
+TEST_CASE("COCO's ninth threshold is 0.8999999999999999, as linspace gives", "[metric][reference]")
+{
+  double const between = std::nextafter(0.9, 0.0);
+  coco_ap_options const options;
+  CHECK(options.thresholds[8] == between);
+  auto const s = coco_ap({pair_of(0, {.5}, {100}, {90}, {0}, {{between}})}, 1);
+  CHECK(average_precision_of(s, 0.9, 0, 2) == Approx(1));
+  CHECK(summarise(s).ap == Approx(0.9));  // nine thresholds of ten
+  CHECK(average_precision_of(coco_ap({pair_of(0, {.5}, {100}, {90}, {0}, {{std::nextafter(between, 0.0)}})}, 1), 0.9, 0,
+                             2) == 0);
+}
+
+TEST_CASE("overlaps of equal boxes are cut at 1", "[metric][reference]")
+{
+  double const above = 1.0000000000000016;
+  CHECK(summarise(coco_ap({pair_of(0, {.5}, {50}, {50}, {0}, {{above}})}, 1)).ap == Approx(1));
+  // Cut, they are equal to 1, and of equal overlaps the later object wins: the second detection finds the first object.
+  coco_ap_options strict;
+  strict.thresholds = {1};
+  auto const both =
+      coco_ap({pair_of(0, {.9, .8}, {50, 50}, {50, 50}, {0, 0}, {{above, 1}, {above, 0}})}, 1, strict);
+  CHECK(average_precision_of(both, 1, 0, 2) == Approx(1));
 }
 
 TEST_CASE("damaged input of coco_ap", "[metric][errors]")

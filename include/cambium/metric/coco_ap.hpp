@@ -20,7 +20,9 @@ struct coco_pair {
   std::vector<double> area;         ///< D areas of the detected masks [pixels]
   std::vector<double> truth_area;   ///< G areas as the annotations say [pixels]
   std::vector<std::uint8_t> crowd;  ///< G flags: a region of several objects
-  grid<double, 2> iou;              ///< [D,G] in [0,1]; for a crowd the share of the detection that lies on it
+  /// [D,G] in [0,1]; for a crowd the share of the detection that lies on it. Equal boxes of fractions come out a few ulps
+  /// above 1: up to 1 + 1e-9 counts as 1.
+  grid<double, 2> iou;
 };
 
 /// Objects whose area lies outside are neither asked for nor counted against.
@@ -30,8 +32,8 @@ struct area_range {
 };
 
 struct coco_ap_options {
-  /// in [0,1], ascending, at least one
-  std::vector<double> thresholds{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95};
+  /// in [0,1], ascending, at least one. The ninth is what NumPy's linspace(0.5, 0.95, 10) gives, as all evaluations have it
+  std::vector<double> thresholds{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95};
   int recall_points = 101;  ///< 0 to 1 in equal steps; >= 2
   /// at least one
   std::vector<area_range> areas{{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}};
@@ -102,8 +104,9 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
     for (std::size_t const g : objects) {
       if (taken[g] != 0 && pair.crowd[g] == 0) continue;
       if (best != none && unasked[best] == 0 && unasked[g] != 0) break;
-      if (pair.iou(d, g) < most) continue;
-      most = pair.iou(d, g), best = g;
+      double const overlap = std::min(pair.iou(d, g), 1.0);
+      if (overlap < most) continue;
+      most = overlap, best = g;
     }
     if (best != none) taken[best] = 1;
     out.hit.push_back(best != none);
@@ -162,7 +165,7 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
         expects(std::isfinite(v), "coco_ap: a score or an area of pair ", static_cast<index_t>(i), " is ", v);
     if (D * G > 0)
       for (double const v : p.iou.cells())
-        expects(v >= 0 && v <= 1, "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v,
+        expects(v >= 0 && v <= 1 + 1e-9, "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v,
                 ", outside [0,1]");
   }
 

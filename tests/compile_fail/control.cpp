@@ -5,14 +5,13 @@
 #include <cambium/component/connected.hpp>
 #include <cambium/crf/unary.hpp>
 #include <cambium/displacement/trace.hpp>
+#include <cambium/interop/xtensor.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/metric/boundary_f.hpp>
 #include <cambium/metric/confusion.hpp>
 #include <cambium/metric/instance_ap.hpp>
 #include <cambium/pipeline/irnet.hpp>
 #include <cambium/walk/random_walk.hpp>
-
-#include <xtensor/xtensor.hpp>
 
 #include "device_only.hpp"
 

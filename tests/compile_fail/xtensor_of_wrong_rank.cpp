@@ -1,7 +1,6 @@
 // says: this array has another number of axes
 #include <cambium/component/connected.hpp>
-
-#include <xtensor/xtensor.hpp>
+#include <cambium/interop/xtensor.hpp>
 
 int main()
 {

@@ -2,13 +2,9 @@
 #include <cambium/grid/grid.hpp>
 
 #include "support/catch.hpp"
+#include "support/xtensor.hpp"
 
 #include <boost/multi_array.hpp>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
-#include <xtensor/xfixed.hpp>
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
 
 #include <array>
 #include <deque>

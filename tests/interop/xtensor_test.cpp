@@ -7,9 +7,7 @@
 
 #include "support/catch.hpp"
 #include "support/random.hpp"
-
-#include <xtensor/xarray.hpp>
-#include <xtensor/xmath.hpp>
+#include "support/xtensor.hpp"
 
 #include <algorithm>
 

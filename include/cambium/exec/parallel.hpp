@@ -1,6 +1,10 @@
 #pragma once
 // Cores. The only file with OpenMP in it; without OpenMP everything here runs on the calling thread.
 
+#if defined(_OPENMP) && !__has_include(<omp.h>)
+#error "cambium: -fopenmp is on, but this compiler has no <omp.h>. Install it (libomp-dev for clang), or leave -fopenmp out: cambium then uses one thread"
+#endif
+
 #include <cambium/core/index.hpp>
 #include <cambium/exec/cpu.hpp>
 

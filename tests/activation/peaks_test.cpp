@@ -50,6 +50,9 @@ TEST_CASE("a plateau is as many peaks as it has cells, or one", "[activation][pi
   CHECK(extract_peaks(cpu{}, map, {.kernel = 3}).size() == 9);
   CHECK(extract_peaks(cpu{}, map, {.kernel = 3, .plateaus = plateau::one_cell}) == points{{0, 0, 0, 4}, {2, 4, 0, 3}});
   CHECK(extract_peaks(cpu{}, map, {.kernel = 3, .most = 2}) == points{{0, 0, 0, 4}, {0, 1, 0, 4}});
+  // (0,3) and (1,2) are equally near to the mean of 7 cells, (3/7, 16/7): the first one.
+  CHECK(extract_peaks(cpu{}, one_channel({"11.11", "..111"}), {.kernel = 3, .plateaus = plateau::one_cell}) ==
+        points{{0, 3, 0, 1}});
 }
 
 TEST_CASE("a float meets the threshold in double", "[activation][picture]")

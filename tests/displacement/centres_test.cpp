@@ -163,6 +163,9 @@ TEMPLATE_LIST_TEST_CASE("a plateau may be one centre", "[displacement][picture]"
   auto const heat = picture<float>({"555.", "555.", "555."});
   CHECK(on<TestType>::find(heat, whole_map(3, 4), 1).at.size() == 9);
   CHECK(on<TestType>::find(heat, whole_map(3, 4), 1, {.plateaus = plateau::one_cell}).at == points{{1, 1, 0, 5}});
+  // (0,3) and (1,2) are equally near to the mean of 7 cells, (3/7, 16/7): the first one.
+  auto const seven = picture<float>({"11.11", "..111"});
+  CHECK(on<TestType>::find(seven, whole_map(2, 5), 1, {.plateaus = plateau::one_cell}).at == points{{0, 3, 0, 1}});
 }
 
 TEST_CASE("areas of discs", "[displacement][picture]")

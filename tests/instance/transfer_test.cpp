@@ -127,6 +127,20 @@ TEST_CASE("one cue makes an instance", "[instance][picture]")
     CHECK(split.offset(1, 3, 4) == -1);
     CHECK(split.offset(1, 3, 6) == -1);
   }
+  SECTION("of cues equally near the first takes a cell, whatever the compiler fuses")
+  {
+    // Mirror images of each other at the diagonal, whose cells are equally far from both.
+    auto const square = picture({"111111", "111111", "111111", "111111", "111111", "111111"});
+    for (double const a : {0.1, 0.7, 1.3, 2.9})
+      for (double const b : {3.1, 3.7, 4.3, 5.9}) {
+        points const pair{{a, b, 0}, {b, a, 0}};
+        auto const parted =
+            transfer(cpu{}, square, {0}, pair, 1,
+                     {.sigma = 1, .smallest = 1, .centre = centroid::exact, .several = several_cues::split});
+        for (index_t i = 0; i < 6; ++i)
+          CHECK(parted.offset(1, i, i) + static_cast<float>(i) == Approx(parted.offset(1, 0, 5) + 5));  // of the first
+      }
+  }
   SECTION("small components are dropped")
   {
     CHECK(drawn(transfer(cpu{}, components, {0, 1, 1, 2}, cues, 3, {.sigma = 1, .smallest = 7}).weight) ==

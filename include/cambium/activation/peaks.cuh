@@ -3,12 +3,10 @@
 // the peaks and their order are the same.
 
 #include <cambium/activation/peaks.hpp>
-#include <cambium/exec/atomic.hpp>
 #include <cambium/exec/fill.hpp>
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/exec/ordered.hpp>
 #include <cambium/exec/read_cell.cuh>
-#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/scan.cuh>
 #include <cambium/exec/sort.cuh>
 #include <cambium/grid/grid.cuh>
@@ -83,13 +81,6 @@ template <execution_policy P, stack_like M>
   return out;
 }
 
-/// What is known of one plateau.
-struct plateau_tally {
-  std::int64_t cells, y, x;  ///< and the sums of rows and of columns
-  std::int64_t nearest;      ///< ordered: least squared distance to the mean
-  std::int64_t at;           ///< the first cell there
-};
-
 /// Memory for finding peaks under a policy P. It grows to the largest maps.
 template <class P>
 struct peak_scratch {
@@ -145,9 +136,9 @@ struct same_plateau {
   }
 };
 
-/// Rules: what a marked cell adds to its plateau, in three rounds.
+/// Rule: a marked cell meets its plateau.
 struct gather_plateau {
-  enum class round { sums, distance, place } of;
+  plateau_tally::round now;
   index_t height, width;
   std::int32_t const* parent;
   std::int32_t const* before;
@@ -155,23 +146,7 @@ struct gather_plateau {
 
   CAMBIUM_HD void operator()(index_t i) const
   {
-    if (parent[i] < 0) return;
-    plateau_tally& t = plateau[before[parent[i]]];
-    std::int64_t const y = i / width % height, x = i % width;
-    if (of == round::sums) {
-      atomic_add(&t.cells, std::int64_t{1});
-      atomic_add(&t.y, y);
-      atomic_add(&t.x, x);
-      return;
-    }
-    double const cells = static_cast<double>(t.cells);
-    double const dy = static_cast<double>(y) - static_cast<double>(t.y) / cells;
-    double const dx = static_cast<double>(x) - static_cast<double>(t.x) / cells;
-    std::int64_t const distance = ordered(rounded_product(dy, dy) + rounded_product(dx, dx));
-    if (of == round::distance)
-      atomic_min(&t.nearest, distance);
-    else if (distance == t.nearest)
-      atomic_min(&t.at, static_cast<std::int64_t>(i));
+    if (parent[i] >= 0) plateau[before[parent[i]]].meet(now, i / width % height, i % width, i);
   }
 };
 
@@ -390,12 +365,11 @@ struct peak_finder {
     std::int32_t const* const before = scratch.before.view().data;
     std::int32_t* const parent = reserve(where, scratch.parent, cells());
     plateau_tally* const tally = reserve(where, scratch.plateau, limit);
-    constexpr auto most = std::numeric_limits<std::int64_t>::max();
     find_sets(where, maps.extent, c8, same_plateau<T, S>{maps, marked}, parent);
-    fill(where, limit, tally, plateau_tally{0, 0, 0, most, most});
-    using round = gather_plateau::round;
-    for (auto const of : {round::sums, round::distance, round::place})
-      for_each_index(where, cells(), gather_plateau{of, maps.extent[1], maps.extent[2], parent, before, tally});
+    fill(where, limit, tally, plateau_tally{});
+    using round = plateau_tally::round;
+    for (auto const now : {round::sums, round::high, round::low, round::place})
+      for_each_index(where, cells(), gather_plateau{now, maps.extent[1], maps.extent[2], parent, before, tally});
     for_each_index(where, cells(), keep_place_of_plateau{parent, before, tally, marked});
     number();
   }
@@ -411,7 +385,7 @@ struct peak_finder {
 /// @pre          less than 2^31 - 1 cells; NaN is no peak, and does not keep others from being one
 /// @throws       precondition_error before anything is written, gpu_error
 /// @complexity   as local_maxima, and a sort of C * H * W keys, since their number stays on the device: extract_peaks
-///               waits for it instead and sorts peaks only. 32 bytes a cell, 76 where plateaus count once
+///               waits for it instead and sorts peaks only. 32 bytes a cell, 84 where plateaus count once
 /// @determinism  exact: what the cpu says
 /// @asynchrony   enqueues and returns
 ///

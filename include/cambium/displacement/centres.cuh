@@ -160,47 +160,33 @@ struct same_region_plateau {
   }
 };
 
-/// What is known of the plateau whose first cell this is.
-struct plateau_sums {
-  index_t cells, y, x;
-  std::int64_t nearest;  ///< of its cells to their mean: the squared distance, ordered
-  index_t best;          ///< the first cell so near
+/// Rule: a marked cell meets its plateau, which is known at its first cell.
+template <class S>
+struct meet_plateau {
+  plateau_tally::round now;
+  std::int32_t const* parent;
+  plateau_tally* of;
+  image_view<std::int32_t const, S> marked;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    index_t const here = y * marked.extent[1] + x;
+    if (marked(y, x) != 0) of[parent[here]].meet(now, y, x, here);
+  }
 };
 
-/// Plateaus become one cell, in four turns over the cells.
+/// Rule: only the place of a plateau stays marked.
 template <class S>
 struct thin_plateau {
-  enum turn { forget, add, compare, choose, leave } now;
   std::int32_t const* parent;
-  plateau_sums* of;
+  plateau_tally const* of;
   image_view<std::int32_t, S> marked;
 
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
     index_t const here = y * marked.extent[1] + x;
-    if (now == forget) {
-      of[here] = {0, 0, 0, no_distance, marked.size()};
-      return;
-    }
-    if (marked(y, x) == 0) return;
-    plateau_sums& all = of[parent[here]];
-    if (now == add) {
-      atomic_add(&all.cells, index_t{1});
-      atomic_add(&all.y, y);
-      atomic_add(&all.x, x);
-      return;
-    }
-    double const n = static_cast<double>(all.cells);
-    double const dy = static_cast<double>(y) - static_cast<double>(all.y) / n;
-    double const dx = static_cast<double>(x) - static_cast<double>(all.x) / n;
-    std::int64_t const distance = ordered(rounded_product(dy, dy) + rounded_product(dx, dx));
-    if (now == compare) atomic_min(&all.nearest, distance);
-    if (now == choose && distance == all.nearest) atomic_min(&all.best, here);
-    if (now == leave && here != all.best) marked(y, x) = 0;
+    if (marked(y, x) != 0 && of[parent[here]].at != here) marked(y, x) = 0;
   }
-
- private:
-  static constexpr std::int64_t no_distance = std::numeric_limits<std::int64_t>::max();
 };
 
 /// Candidate i is cell i, and its response the score.
@@ -240,14 +226,14 @@ template <execution_policy P, image_like X, image_like R>
   for_each_cell(where, cells, mark_region_maximum<T, S>{maximum, above, marks.view()});
   if (options.plateaus == plateau::one_cell && H * W > 0) {
     auto parent = make_grid<std::int32_t>(where, {H * W});
-    auto sums = make_grid<plateau_sums>(where, {H * W});
-    using thin = thin_plateau<S>;
-    thin step{thin::forget, parent.view().data, sums.view().data, marks.view()};
+    auto tally = make_grid<plateau_tally>(where, {H * W});
+    plateau_tally* const of = tally.view().data;
+    fill(where, H * W, of, plateau_tally{});
     find_sets(where, cells, c8, same_region_plateau<T, S>{heat, marks.view()}, parent.view().data);
-    for (auto const now : {thin::forget, thin::add, thin::compare, thin::choose, thin::leave}) {
-      step.now = now;
-      for_each_cell(where, cells, step);
-    }
+    using round = plateau_tally::round;
+    for (auto const now : {round::sums, round::high, round::low, round::place})
+      for_each_cell(where, cells, meet_plateau<S>{now, parent.view().data, of, marks.view()});
+    for_each_cell(where, cells, thin_plateau<S>{parent.view().data, of, marks.view()});
   }
   return candidates_by_region(where, H * W, marks.view().data, count, cell_as_centre<T, S>{heat});
 }

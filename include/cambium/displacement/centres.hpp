@@ -5,6 +5,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/displacement/cluster.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
@@ -329,7 +330,8 @@ template <image_like R, image_like X>
       bool fits = region(y, x) == r && heat(y, x) > static_cast<T>(options.least);
       for (index_t j = found.begin(r); j < found.end(r) && fits; ++j) {
         point const& q = found.at[static_cast<std::size_t>(j)];
-        fits = (q.y - p.y) * (q.y - p.y) + (q.x - p.x) * (q.x - p.x) > apart * apart;
+        double const dy = q.y - p.y, dx = q.x - p.x;
+        fits = rounded_product(dy, dy) + rounded_product(dx, dx) > rounded_product(apart, apart);
       }
       if (!fits) continue;
       p.score = 1;

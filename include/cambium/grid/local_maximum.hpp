@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/grid/place.hpp>
+#include <cambium/grid/plateau.hpp>
 #include <cambium/grid/view.hpp>
 
 #include <algorithm>
@@ -11,12 +12,6 @@
 #include <vector>
 
 namespace cambium {
-
-/// How many maxima a plateau of equal cells is.
-enum class plateau {
-  every_cell,  ///< as many as it has cells: the original of BESTIE
-  one_cell,    ///< one, at the cell nearest to the mean of its cells, the first of several in raster order
-};
 
 /// Throws unless a window of this many cells a side has a centre: odd and positive. `who` begins the message.
 inline void expects_window(index_t kernel, char const* who)
@@ -65,9 +60,13 @@ struct local_maximum {
 ///
 /// @param cells  in raster order
 /// @return       a subset, in raster order
+/// @throws       precondition_error: so many cells on so large a map that the sum of their rows or columns passes 2^63
 template <class T>
 std::vector<place> one_of_each_plateau(local_maximum<T> const& of, std::vector<place> const& cells)
 {
+  index_t const side = std::max<index_t>({1, of.map.extent[0], of.map.extent[1]});
+  expects(static_cast<index_t>(cells.size()) <= std::numeric_limits<index_t>::max() / side,
+          "one_of_each_plateau: ", cells.size(), " maxima on a map of ", of.map, " are too many to find their means");
   auto const before = [](place a, place b) { return std::pair{a.y, a.x} < std::pair{b.y, b.x}; };
   auto const at = [&](place c) -> index_t {
     auto const found = std::lower_bound(cells.begin(), cells.end(), c, before);
@@ -84,10 +83,10 @@ std::vector<place> one_of_each_plateau(local_maximum<T> const& of, std::vector<p
     if (taken[i] != 0) continue;
     members.assign(1, i);
     taken[i] = 1;
-    double y = 0, x = 0;
+    plateau_sums all;
     for (std::size_t next = 0; next < members.size(); ++next) {
       place const c = cells[members[next]];
-      y += static_cast<double>(c.y), x += static_cast<double>(c.x);
+      ++all.cells, all.y += c.y, all.x += c.x;
       for (index_t dy = -1; dy <= 1; ++dy)
         for (index_t dx = -1; dx <= 1; ++dx) {
           index_t const n = at({c.y + dy, c.x + dx});
@@ -98,12 +97,11 @@ std::vector<place> one_of_each_plateau(local_maximum<T> const& of, std::vector<p
         }
     }
     std::sort(members.begin(), members.end());
-    y /= static_cast<double>(members.size()), x /= static_cast<double>(members.size());
-    double nearest = std::numeric_limits<double>::infinity();
-    place best;
+    place best = cells[members[0]];
+    wide_integer nearest = all.distance(best.y, best.x);
     for (std::size_t const m : members) {
-      double const dy = static_cast<double>(cells[m].y) - y, dx = static_cast<double>(cells[m].x) - x;
-      if (dy * dy + dx * dx < nearest) nearest = dy * dy + dx * dx, best = cells[m];
+      wide_integer const distance = all.distance(cells[m].y, cells[m].x);
+      if (distance < nearest) nearest = distance, best = cells[m];
     }
     out.push_back(best);
   }

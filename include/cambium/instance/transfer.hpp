@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
 #include <cambium/grid/range.hpp>
@@ -135,7 +136,8 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     double least = std::numeric_limits<double>::infinity();
     for (std::size_t k = begin; k < end; ++k) {
       double const dy = parts[k].cue_y - static_cast<double>(y), dx = parts[k].cue_x - static_cast<double>(x);
-      if (dy * dy + dx * dx < least) least = dy * dy + dx * dx, best = k;
+      double const square = rounded_product(dy, dy) + rounded_product(dx, dx);
+      if (square < least) least = square, best = k;
     }
     return parts[best];
   };

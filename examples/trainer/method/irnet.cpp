@@ -59,6 +59,16 @@ struct tagged_batch {
   Tensor photographs, tags;
 };
 
+/// How a network learns: the original's SGD, parts with rates of their own; Adam on all of it, where it is small.
+optimizer rule_of(irnet_training_options const& how, double rate, std::int64_t steps, std::vector<Tensor> const& all,
+                  std::vector<parameter_group> const& parts)
+{
+  poly_schedule schedule{.base = rate, .steps = steps};
+  if (!how.backbone.small) return optimizer::sgd(parts, rates_of(schedule));
+  schedule.warm_up = std::min<std::int64_t>(20, steps);
+  return optimizer::adam({{all, 1}}, rates_of(schedule));
+}
+
 void expects_scales(std::vector<double> const& scales)
 {
   expects(!scales.empty(), "irnet: no CAM scales");
@@ -145,13 +155,8 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
     return tagged_batch{collate(seen).photographs, multi_hot(tags, classes)};
   };
   network.train();
-  auto rule =
-      how.backbone.small
-          ? optimizer::adam({{network.parameters(), 1}},
-                            rates_of(poly_schedule{
-                                .base = how.cam_rate, .steps = steps, .warm_up = std::min<std::int64_t>(20, steps)}))
-          : optimizer::sgd({{backbone, 1}, {{network.classifier_weight()}, 10}},
-                           rates_of(poly_schedule{.base = how.cam_rate, .steps = steps}));
+  auto rule = rule_of(how, how.cam_rate, steps, network.parameters(),
+                      {{backbone, 1}, {{network.classifier_weight()}, 10}});
   run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs,
                irnet_recipe("cam", set, how), record, collate_tagged, [&](tagged_batch const& b) {
                  auto const loss = multilabel_soft_margin(
@@ -225,13 +230,8 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
   std::vector<Tensor> learning;
   for (auto const& p : network.parameters())
     if (p.requires_grad()) learning.push_back(p);
-  auto rule =
-      how.backbone.small
-          ? optimizer::adam({{learning, 1}},
-                            rates_of(poly_schedule{
-                                .base = how.field_rate, .steps = steps, .warm_up = std::min<std::int64_t>(20, steps)}))
-          : optimizer::sgd({{network.boundary_parameters(), 1}, {network.displacement_parameters(), 10}},
-                           rates_of(poly_schedule{.base = how.field_rate, .steps = steps}));
+  auto rule = rule_of(how, how.field_rate, steps, learning,
+                      {{network.boundary_parameters(), 1}, {network.displacement_parameters(), 10}});
   run_training(network, rule, items, static_cast<std::size_t>(how.field_batch), how.field_epochs,
                irnet_recipe("field", set, how), record, collate_labelled, [&](labelled const& b) {
                  auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));

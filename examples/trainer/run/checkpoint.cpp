@@ -12,10 +12,10 @@
 #include <cambium/io/file.hpp>
 
 #include <cstring>
-#include <iterator>
 #include <map>
-#include <set>
+#include <memory>
 #include <sstream>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,8 +84,21 @@ void each_moment(std::string const& kind, torch::optim::OptimizerParamState& sta
   }
 }
 
-/// Torch keeps the state of a parameter under its address.
-std::string key_of(Tensor const& p) { return c10::guts::to_string(p.unsafeGetTensorImpl()); }
+using state_by_parameter = std::remove_cvref_t<decltype(std::declval<torch::optim::Optimizer&>().state())>;
+
+/// LibTorch keeps the state of a parameter under its address: a pointer since 2.1, its digits before.
+template <class Key = state_by_parameter::key_type>
+Key key_of(Tensor const& p)
+{
+  void* const address = p.unsafeGetTensorImpl();
+  if constexpr (std::is_same_v<Key, std::string>) {
+    std::ostringstream digits;
+    digits << address;
+    return digits.str();
+  } else {
+    return address;
+  }
+}
 
 std::vector<Tensor> parameters_of(torch::optim::Optimizer const& o)
 {
@@ -220,7 +233,7 @@ std::int64_t restore_checkpoint(std::filesystem::path const& path, torch::nn::Mo
   if (std::string const was = text_of(file, "parameters"); was != std::to_string(parameters.size()))
     throw io_error(name + ": its optimizer has " + was + " parameters, not " + std::to_string(parameters.size()));
 
-  ska::flat_hash_map<std::string, std::unique_ptr<torch::optim::OptimizerParamState>> state;
+  state_by_parameter state;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     std::string const prefix = "optimizer/" + std::to_string(i) + "/";
     auto const first = file.tensors.lower_bound(prefix);

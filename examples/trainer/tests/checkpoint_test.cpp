@@ -45,11 +45,11 @@ struct small_net : torch::nn::Module {
 
 /// A training of it, made from nothing as a new process would.
 struct training {
-  explicit training(bool adam)
-      : optimiser(adam ? optimizer::adam({{net.parameters()}}, rates_of(poly_schedule{0.01, 10, 0.9, 3}))
-                       : optimizer::sgd({{net.parameters(), 1}}, rates_of(poly_schedule{0.1, 10}), {1e-4, 0.9}))
+  explicit training(bool adam) : optimiser(rule_of(net, adam)) { net.train(); }
+  static optimizer rule_of(small_net const& net, bool adam)
   {
-    net.train();
+    if (adam) return optimizer::adam({{net.parameters()}}, rates_of(poly_schedule{0.01, 10, 0.9, 3}));
+    return optimizer::sgd({{net.parameters(), 1}}, rates_of(poly_schedule{0.1, 10}), {1e-4, 0.9});
   }
   void run(int steps)
   {

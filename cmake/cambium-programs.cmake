@@ -3,15 +3,15 @@
 if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
-# Optimised, with checks of the standard library left in: a release build of ours that breaks should say so.
-set(CMAKE_CXX_FLAGS_RELEASE "-O2" CACHE STRING "" FORCE)
 set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_SCAN_FOR_MODULES OFF)  # there are none; scanning needs clang-scan-deps and takes sources out of a unity build
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 find_package(Threads REQUIRED)
 
 add_library(cambium_program INTERFACE)
 target_compile_options(cambium_program INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wunused-parameter -Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wshadow -Wunused-parameter>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${CAMBIUM_WERROR}>>:-Werror>)
 if(CAMBIUM_SANITIZE)
   set(sanitize -fsanitize=${CAMBIUM_SANITIZE} -fno-omit-frame-pointer -g)
   if(CAMBIUM_SANITIZE MATCHES undefined)
@@ -30,8 +30,6 @@ if(CAMBIUM_CUDA STREQUAL "ON" OR CAMBIUM_CUDA STREQUAL "AUTO")
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    # Of the host's code only; a device's is optimised anyway. Tests take half as long to compile as with -O3.
-    set(CMAKE_CUDA_FLAGS_RELEASE "-O1" CACHE STRING "" FORCE)
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
     set(CAMBIUM_WITH_CUDA ON)

@@ -1,6 +1,7 @@
 #pragma once
 // Kinds of flags that the programs share.
 
+#include "image_set.hpp"
 #include "settings.hpp"
 
 #include <CLI/CLI.hpp>
@@ -87,10 +88,12 @@ inline CLI::Option* add_switch(CLI::App& parser, std::string const& name, bool& 
   return parser.add_flag(name, to, text)->disable_flag_override();
 }
 
-inline void add_tags(CLI::App& parser, std::string& tags, bool& zero_based, std::string const& text)
+inline void add_tags(CLI::App& parser, std::string& tags, tag_numbers& how, std::string const& text)
 {
   parser.add_option("--tags", tags, "lines '<id> <class> <class> ...', 1..C: " + text);
-  add_switch(parser, "--zero-based", zero_based, "classes in the tags file count from 0");
+  add_switch(parser, "--zero-based", how.zero_based, "classes in the tags file count from 0");
+  add_switch(parser, "--tags-are-classes", how.classes,
+             "numbers 1 in the tags file are classes, though they look like the flags of VOC's ImageSets/Main");
 }
 
 /// Parse a program's command line and run it. What cannot be is said on stderr, with where help is.

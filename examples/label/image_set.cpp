@@ -1,11 +1,16 @@
 #include "image_set.hpp"
 
 #include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
+#include <cambium/io/voc.hpp>
 
 #include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <set>
-#include <sstream>
+#include <string_view>
+#include <system_error>
 
 namespace labelling {
 
@@ -15,20 +20,6 @@ std::string fill(std::string const& path_template, std::string const& id)
 {
   std::string out = path_template;
   for (std::size_t at = 0; (at = out.find("{id}", at)) != std::string::npos; at += id.size()) out.replace(at, 4, id);
-  return out;
-}
-
-std::vector<std::pair<int, std::string>> lines_of(std::string const& path)
-{
-  auto const content = cambium::read_file(path);
-  std::istringstream text(std::string(content.begin(), content.end()));
-  std::vector<std::pair<int, std::string>> out;
-  std::string line;
-  for (int n = 1; std::getline(text, line); ++n) {
-    line.erase(std::find(line.begin(), line.end(), '#'), line.end());
-    auto const first = line.find_first_not_of(" \t\r"), last = line.find_last_not_of(" \t\r");
-    if (first != std::string::npos) out.emplace_back(n, line.substr(first, last - first + 1));
-  }
   return out;
 }
 
@@ -89,52 +80,99 @@ std::vector<int> image_set::classes(std::string const& id, std::int64_t channels
   return out;
 }
 
-std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool zero_based)
+namespace {
+
+/// Tags, not flags; where the numbers do not say which, a note does.
+void demand_tags(std::vector<cambium::id_line> const& lines, std::string const& path)
 {
-  std::map<std::string, std::vector<int>> tags;
-  for (auto const& [n, line] : lines_of(path)) {
-    std::string const where = path + ":" + std::to_string(n) + ": ";
-    std::istringstream words(line);
-    std::string id, word;
-    words >> id;
+  auto const numbers = cambium::voc_numbers_of(lines, path);
+  if (numbers == cambium::voc_numbers::flags)
+    throw usage_error(path + ": " + cambium::voc_flags_words + "; if these are classes, say --tags-are-classes");
+  if (numbers == cambium::voc_numbers::either)
+    std::fprintf(stderr,
+                 "note: %s: every image is tagged with class 1 alone. If these are flags of one class, as in VOC's "
+                 "ImageSets/Main, they are no tags; if they are classes, --tags-are-classes ends this note.\n",
+                 path.c_str());
+}
+
+}  // namespace
+
+tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids, tag_numbers how)
+{
+  std::set<std::string> const there(ids.begin(), ids.end());
+  auto const content = cambium::read_file(path);
+  auto const lines = cambium::read_id_lines(content, path, [&](std::string const& id) { return there.contains(id); });
+  if (!how.classes) demand_tags(lines, path);
+  tag_lines out;
+  for (auto const& line : lines) {
+    if (!there.contains(line.id)) {
+      out.others.emplace_back(line.text);
+      continue;
+    }
+    std::string const where = path + ":" + std::to_string(line.number) + ": ";
     std::vector<int> classes;
-    while (words >> word) {
-      char* end = nullptr;
-      long const tag = std::strtol(word.c_str(), &end, 10);
-      long const label = zero_based && tag <= 254 ? tag + 1 : tag;
-      if (*end != '\0') throw usage_error(where + "'" + word + "' is not a class number");
-      if (label < 1 || label > 254)
-        throw usage_error(where + "class " + word + " is outside " + (zero_based ? "0..253" : "1..254") +
+    for (auto const view : line.words) {
+      std::string const word(view);
+      long tag = 0;
+      auto const [stop, failure] = std::from_chars(view.data(), view.data() + view.size(), tag);
+      long const label = how.zero_based && tag <= 254 ? tag + 1 : tag;
+      if (failure == std::errc::invalid_argument || stop != view.data() + view.size())
+        throw usage_error(where + "'" + word + "' is not a class number");
+      if (failure != std::errc{} || label < 1 || label > 254)
+        throw usage_error(where + "class " + word + " is outside " + (how.zero_based ? "0..253" : "1..254") +
                           (tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
       if (std::find(classes.begin(), classes.end(), label) != classes.end())
         throw usage_error(where + "class " + word + " is named twice");
       classes.push_back(static_cast<int>(label));
     }
-    if (!tags.emplace(id, classes).second) throw usage_error(where + "'" + id + "' has two lines");
+    if (!out.of.emplace(line.id, classes).second) throw usage_error(where + "'" + line.id + "' has two lines");
   }
-  return tags;
+  return out;
+}
+
+std::vector<std::string> read_names(std::string const& path)
+{
+  std::vector<std::string> out;
+  auto const content = cambium::read_file(path);
+  for (auto const& line : cambium::lines_of(content, path)) {
+    std::string name(cambium::trimmed(line.text.substr(0, cambium::comment_of(line.text))));
+    if (name.empty()) continue;
+    if (std::find(out.begin(), out.end(), name) != out.end())
+      throw usage_error(path + ":" + std::to_string(line.number) + ": '" + name + "' is named twice");
+    out.push_back(std::move(name));
+  }
+  if (out.empty()) throw usage_error(path + ": names no class");
+  return out;
 }
 
 image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
-                      bool zero_based)
+                      tag_numbers how)
 {
   image_set set;
   if (ids.empty()) {
     set.ids = discover(path_template);
     if (set.ids.empty()) throw usage_error("no file matches " + path_template);
+    for (auto const& id : set.ids)
+      if (std::any_of(id.begin(), id.end(), [](unsigned char c) { return c < 32; }))
+        throw usage_error(path_template + ": '" + id + "' holds control characters; give its file another name");
   } else {
     std::set<std::string> seen;
-    for (auto const& [n, line] : lines_of(ids)) {
-      std::string const where = ids + ":" + std::to_string(n);
-      check_id(line, where);
-      if (!seen.insert(line).second) throw usage_error(where + ": '" + line + "' is listed twice");
-      set.ids.push_back(line);
+    auto const content = cambium::read_file(ids);
+    auto const there = [&](std::string const& id) {
+      std::error_code failure;
+      return fs::exists(fill(path_template, id), failure);
+    };
+    for (auto const& line : cambium::read_id_lines(content, ids, there, cambium::id_lines_of::ids)) {
+      std::string const where = ids + ":" + std::to_string(line.number);
+      check_id(line.id, where);
+      if (!seen.insert(line.id).second) throw usage_error(where + ": '" + line.id + "' is listed twice");
+      set.ids.push_back(line.id);
     }
     if (set.ids.empty()) throw usage_error(ids + ": lists no image");
   }
 
   set.tagged = !tags.empty();
-  if (set.tagged) set.tags = read_tags(tags, zero_based);
+  if (set.tagged) set.tags = read_tags(tags, set.ids, how).of;
 
   std::set<std::int64_t> distinct;
   for (auto const& id : set.ids) {

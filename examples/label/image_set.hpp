@@ -29,18 +29,24 @@ struct image_set {
   std::vector<std::int64_t> numbers_;
 };
 
-/// Lines of a text file with their numbers, without comments, ends of DOS lines and empty lines.
-/// @throws io_error
-std::vector<std::pair<int, std::string>> lines_of(std::string const& path);
+/// What a file says of images.
+struct tag_lines {
+  std::map<std::string, std::vector<int>> of;  ///< classes 1..254 of an id
+  std::vector<std::string> others;             ///< lines of other images
+};
 
-/// Lines '<id> <class> <class> ...', as classes 1..254.
+/// Lines '<id> <class> <class> ...' of the images that there are. Lines of others are passed over.
 /// @throws usage_error, io_error
-std::map<std::string, std::vector<int>> read_tags(std::string const& path, bool zero_based);
+tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids, tag_numbers how = {});
+
+/// Names of classes, one a line: the line without blanks around it and without a comment, which begins with '#'.
+/// @throws usage_error, io_error: none; a name that stands twice
+std::vector<std::string> read_names(std::string const& path);
 
 /// Ids from a list, or whose file of a template exists, and their tags.
 /// @param ids, tags  files, or empty
 /// @throws usage_error, io_error
 image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
-                      bool zero_based);
+                      tag_numbers how = {});
 
 }  // namespace labelling

@@ -119,7 +119,7 @@ class bestie_method : public method {
         ->group(both_modes);
     parser.add_option("--smallest", transfer_.labels.smallest, "pixels below which a region is passed over")
         ->check(CLI::Range(0, 1000000000));
-    add_tags(parser, s.tags, s.zero_based, "what an image shows: other classes are passed over");
+    add_tags(parser, s.tags, s.tags_how, "what an image shows: other classes are passed over");
   }
 
   void get_ready(CLI::App const& parser, settings const&) override
@@ -193,7 +193,7 @@ class bestie_method : public method {
              {"smallest", instances_.smallest}};
     }
     out.update({{"void_counts", s.void_counts},
-                {"zero_based", s.zero_based},
+                {"zero_based", s.tags_how.zero_based},
                 {"tagged", !s.tags.empty()},
                 {"overlay", s.overlay},
                 {"scored", s.scored()}});

@@ -193,10 +193,8 @@ class boxes_method : public method {
   {
     if (boxes_.empty()) throw usage_error("--boxes is empty");
     if (xml() && !names_file_.empty()) {
-      for (auto const& [n, line] : lines_of(names_file_))
-        if (!classes_.emplace(line, static_cast<std::int32_t>(classes_.size())).second)
-          throw usage_error(names_file_ + ":" + std::to_string(n) + ": '" + line + "' is named twice");
-      if (classes_.empty()) throw usage_error(names_file_ + ": names no class");
+      for (auto const& name : read_names(names_file_))
+        classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
     } else if (xml()) {
       for (auto const name : voc_class_names) classes_.emplace(name, voc_class(name) - 1);
     } else if (!names_file_.empty()) {

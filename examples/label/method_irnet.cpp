@@ -46,7 +46,7 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
   add_template(parser, "--boundaries", boundaries, "boundary maps, npy float [h,w] in [0,1]")->required();
   add_template(parser, "--displacements", displacements,
                "displacement fields, npy float [2,h,w]; without them instances are components");
-  add_tags(parser, s.tags, s.zero_based, "the class of each CAM channel; without it channel c is class c+1");
+  add_tags(parser, s.tags, s.tags_how, "the class of each CAM channel; without it channel c is class c+1");
 
   std::string const walk = "Walk", labels = "Labels", work = "Work";
   parser.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..10 cells")
@@ -156,7 +156,7 @@ json irnet_method::parameters(settings const& s) const
           {"pieces", piece_words[static_cast<std::size_t>(o.parts)]},
           {"cam_eval_thres", cam_eval_thres},
           {"void_counts", s.void_counts},
-          {"zero_based", s.zero_based},
+          {"zero_based", s.tags_how.zero_based},
           {"crf", crf},
           {"tile", tile},
           {"overlap", tile > 0 ? overlap : 0},

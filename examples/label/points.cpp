@@ -8,16 +8,20 @@
 
 #include <cambium/exec/parallel.hpp>
 #include <cambium/io/points.hpp>
+#include <cambium/io/text.hpp>
 #include <cambium/pipeline/bestie.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <sstream>
+#include <set>
+#include <string_view>
+#include <system_error>
 
 using namespace cambium;
 using namespace labelling;
@@ -29,26 +33,31 @@ std::vector<std::string> const plateau_words{"every", "one"};
 
 struct point_settings {
   std::string cams, mirrored_cams, images, sizes, ids, tags, out;
-  bool zero_based = false;
+  tag_numbers tags_how;
   bestie_peak_options options;
   int threads = 0;
 };
 
-/// Lines '<id> <height> <width>'.
+/// Lines '<id> <height> <width>' of the images that there are.
 /// @throws usage_error, io_error
-std::map<std::string, extent2> read_sizes(std::string const& path)
+std::map<std::string, extent2> read_sizes(std::string const& path, std::vector<std::string> const& ids)
 {
   std::map<std::string, extent2> out;
-  for (auto const& [n, line] : lines_of(path)) {
-    std::string const where = path + ":" + std::to_string(n) + ": ";
-    std::istringstream words(line);
-    std::string id, rest;
+  std::set<std::string> const there(ids.begin(), ids.end());
+  auto const content = read_file(path);
+  for (auto const& line : read_id_lines(content, path, [&](std::string const& id) { return there.contains(id); })) {
+    if (!there.contains(line.id)) continue;
+    std::string const where = path + ":" + std::to_string(line.number) + ": ";
+    auto const number = [](std::string_view word, index_t& to) {
+      auto const [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), to);
+      return failure == std::errc{} && stop == word.data() + word.size();
+    };
     extent2 size;
-    if (!(words >> id >> size.height >> size.width) || words >> rest)
+    if (line.words.size() != 2 || !number(line.words[0], size.height) || !number(line.words[1], size.width))
       throw usage_error(where + "expected '<id> <height> <width>'");
     if (size.height < 1 || size.width < 1 || size.height > 1000000 || size.width > 1000000)
       throw usage_error(where + "an image of " + std::to_string(size.height) + " x " + std::to_string(size.width));
-    if (!out.emplace(id, size).second) throw usage_error(where + "'" + id + "' has two lines");
+    if (!out.emplace(line.id, size).second) throw usage_error(where + "'" + line.id + "' has two lines");
   }
   return out;
 }
@@ -56,9 +65,9 @@ std::map<std::string, extent2> read_sizes(std::string const& path)
 class extractor {
  public:
   explicit extractor(point_settings const& s)
-      : s_(s), set_(find_images(s.ids, s.images.empty() ? s.cams : s.images, s.tags, s.zero_based))
+      : s_(s), set_(find_images(s.ids, s.images.empty() ? s.cams : s.images, s.tags, s.tags_how))
   {
-    if (!s.sizes.empty()) sizes_ = read_sizes(s.sizes);
+    if (!s.sizes.empty()) sizes_ = read_sizes(s.sizes, set_.ids);
     std::error_code failure;
     fs::create_directories(s.out, failure);
     if (failure) throw usage_error("--out " + s.out + ": " + failure.message());
@@ -198,7 +207,7 @@ int main(int count, char** arguments)
       "--ids", s.ids,
       "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
       "disk");
-  add_tags(app, s.tags, s.zero_based, "what an image shows; without it every class");
+  add_tags(app, s.tags, s.tags_how, "what an image shows; without it every class");
   app.add_option("--out", s.out, "folder for the point files")->required();
   app.add_option(both("conf-thresh"), o.peaks.threshold, "peaks have at least this confidence")
       ->check(within(0.0, 1.0));

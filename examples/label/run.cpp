@@ -132,7 +132,7 @@ int run(settings const& s)
 {
   image_set set;
   try {
-    set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.zero_based);
+    set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
     if (!s.dry_run) prepare(s.out);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "label: %s\n", e.what());

@@ -15,13 +15,19 @@ class usage_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// How the numbers of a tags file are meant.
+struct tag_numbers {
+  bool zero_based = false;  ///< classes count from 0
+  bool classes = false;     ///< they are classes even where they look like flags of one class
+};
+
 struct settings {
   std::shared_ptr<method const> how;
 
   // where files are; every {id} stands for the image's id
   std::string images, truth_instances, truth_semantic;
   std::string ids, tags, out;
-  bool zero_based = false;
+  tag_numbers tags_how;
 
   // what changes results: this is what the manifest records, with the method's own parameters
   bool void_counts = false;

@@ -32,7 +32,7 @@ namespace {
 struct sweep_settings {
   std::string labels, truth_semantic, truth_instances, images, image_labels;
   double from = 0.05, to = 0.95, step = 0.05, least_area = 0.001;
-  bool crf = false, void_counts = false;
+  bool crf = false, void_counts = false, tags_are_classes = false;
   int threads = 0;
 };
 
@@ -306,7 +306,7 @@ int run_sweep(sweep_settings const& s)
       throw usage_error(s.labels + " was labelled without --keep-scores");
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
-    if (!s.image_labels.empty()) shown = read_tags(s.image_labels, false);
+    if (!s.image_labels.empty()) shown = read_tags(s.image_labels, ids, {.classes = s.tags_are_classes}).of;
   } catch (std::exception const& e) {
     std::fprintf(stderr, "sweep: %s\n", e.what());
     return 2;
@@ -363,6 +363,8 @@ int main(int count, char** arguments)
   add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N, 255 void");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
+  add_switch(app, "--tags-are-classes", s.tags_are_classes,
+             "numbers 1 in --image-labels are classes, though they look like the flags of VOC's ImageSets/Main");
   app.add_option("--from", s.from, "first threshold, above 0")->check(within(0.001, 1.0));
   app.add_option("--to", s.to, "last threshold")->check(within(0.0, 1.0));
   app.add_option("--step", s.step, "between thresholds")->check(within(0.001, 1.0));

@@ -99,6 +99,37 @@ TEST_CASE("what is wrong with a list is said, and where", "[io][errors]")
   CAMBIUM_THROWS_SAYING(read_voc_list("/no/such/list"), io_error, "/no/such/list: ");
 }
 
+TEST_CASE("flags of one class are told from tags", "[io][picture]")
+{
+  auto const kind = [](std::string const& s, char const* path = "tags.txt") {
+    auto const file = text(s);
+    return voc_numbers_of(read_id_lines(file, path, [](auto const&) { return false; }), path);
+  };
+  CHECK(kind("p1  1\np4 -1\n") == voc_numbers::flags);
+  CHECK(kind("p1 1\np4 -1\np5 0\n") == voc_numbers::flags);
+  CHECK(kind("p1  1\n") == voc_numbers::flags);  // in columns, as VOC's
+  CHECK(kind("p1  1\np2  0\n") == voc_numbers::flags);
+  CHECK(kind("p1 1\n", "VOC2012/ImageSets/Main/dog_train.txt") == voc_numbers::flags);
+  CHECK(kind("p1 1\np2 1\n") == voc_numbers::either);
+  for (auto const tags :
+       {"", "p1 1\n", "p1 3\np2 1\n", "p1 0\np2 1\n", "p1 0\np2 0\n", "p1  1 3\np2  1\n", "p1\np2 1\n", "p1 12\n"}) {
+    CAPTURE(tags);
+    CHECK(kind(tags) == voc_numbers::tags);
+  }
+}
+
+TEST_CASE("lists hold ids in quotes, and may be saved by any editor", "[io][picture]")
+{
+  auto const got = list("\xEF\xBB\xBF\"img 1\" 3 5\r\"/JPEGImages/my photo.jpg\" /Maps/a.png\r");
+  REQUIRE(got.size() == 2);
+  CHECK((got[0].id == "img 1" && got[0].tags == std::vector<std::int32_t>{3, 5}));
+  CHECK((got[1].id == "my photo" && got[1].image == "/JPEGImages/my photo.jpg" && got[1].labels == "/Maps/a.png"));
+  CHECK(list_reason(std::string("\xFF\xFE"
+                                "a\0",
+                                4))
+            .rfind("train.txt: is UTF-16", 0) == 0);
+}
+
 TEST_CASE("an annotation is read", "[io][picture]")
 {
   auto const a = parse_voc_annotation(text(sound), "a.xml");

@@ -7,6 +7,7 @@
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/points.hpp>
+#include <cambium/io/text.hpp>
 #include <cambium/io/voc.hpp>
 
 #include <algorithm>
@@ -72,7 +73,7 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   fs::path const list = in_root(options_.list);
   cambium::bytes const text = cambium::read_file(list);
   std::unordered_map<std::string, std::size_t> place;
-  for (cambium::text_line const& line : cambium::words_of(text)) {
+  for (cambium::text_line const& line : cambium::words_of(text, list.string())) {
     std::string const where = list.string() + ":" + std::to_string(line.number);
     std::string_view const first = line.words[0];
     entry e;
@@ -97,7 +98,7 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   fs::path const file = in_root(options_.tags);
   cambium::bytes const tags = cambium::read_file(file);
   std::vector<bool> seen(entries_.size());
-  for (cambium::text_line const& line : cambium::words_of(tags)) {
+  for (cambium::text_line const& line : cambium::words_of(tags, file.string())) {
     std::string const where = file.string() + ":" + std::to_string(line.number);
     auto const found = place.find(std::string(line.words[0]));
     auto const all = tags_of(line, where);

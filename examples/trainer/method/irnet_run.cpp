@@ -7,6 +7,7 @@
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/rle.hpp>
+#include <cambium/io/text.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -83,14 +84,12 @@ class run {
     say("maps: CAMs, boundaries and displacements of " + std::to_string(images_.size()) + " images");
     auto const first = classifier();
     auto const second = field();
-    std::string ids, tags;
-    for (std::size_t i = 0; i < images_.size(); ++i) ids += images_.id(i) + "\n";
-    std::vector<std::string> lines(images_.size());
+    std::vector<std::pair<std::string, std::string>> ids, tags;
+    for (std::size_t i = 0; i < images_.size(); ++i) ids.emplace_back(images_.id(i), "");
+    tags = ids;
     each_image(images_, "maps", [&](std::size_t i, std::mutex& network_turn) {
       weak_image const image = images_.load(i);
-      lines[i] = image.id;
-      for (auto const tag : image.tags) lines[i] += " " + std::to_string(tag + 1);
-      lines[i] += "\n";
+      for (auto const tag : image.tags) tags[i].second += (tags[i].second.empty() ? "" : " ") + std::to_string(tag + 1);
       if (newer(in("cams", image.id, ".npy"), classifier_file()) &&
           newer(in("displacements", image.id, ".npy"), field_file()))
         return;
@@ -105,9 +104,8 @@ class run {
       cambium::write_npy<2>(in("boundaries", image.id, ".npy"), said.boundary);
       cambium::write_npy<3>(in("displacements", image.id, ".npy"), said.displacement);
     });
-    for (auto const& line : lines) tags += line;
-    cambium::replace_file(o_.folder / "ids.txt", ids);
-    cambium::replace_file(o_.folder / "tags.txt", tags);
+    cambium::replace_file(o_.folder / "ids.txt", cambium::format_id_lines(ids));
+    cambium::replace_file(o_.folder / "tags.txt", cambium::format_id_lines(tags));
   }
 
   void label()

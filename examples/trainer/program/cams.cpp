@@ -10,6 +10,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -27,7 +28,7 @@ std::vector<std::string> const logit_words{"softmax", "sigmoid"};
 struct cam_settings {
   photograph_settings photographs;
   std::string tags, network = "mobilenet_v2", weights, groups, group_key = "indices", tags_out;
-  bool zero_based = false;
+  labelling::tag_numbers tags_how;
   std::vector<std::string> heads, renames, passed_over;
   std::string prefix;
   class_activation_options options;
@@ -76,36 +77,37 @@ nlohmann::ordered_json made_with(cam_settings const& s)
 /// What classes the channels of each image are; the record of what lies on the disk.
 class tags_file {
  public:
-  explicit tags_file(std::string path) : path_(std::move(path))
+  tags_file(std::string path, std::vector<std::string> const& ids) : path_(std::move(path))
   {
     std::error_code failure;
-    if (std::filesystem::exists(path_, failure)) tags_ = labelling::read_tags(path_, false);
+    if (std::filesystem::exists(path_, failure)) all_ = labelling::read_tags(path_, ids, {.classes = true});
   }
   std::vector<int> const* find(std::string const& id) const
   {
-    auto const found = tags_.find(id);
-    return found == tags_.end() ? nullptr : &found->second;
+    auto const found = all_.of.find(id);
+    return found == all_.of.end() ? nullptr : &found->second;
   }
-  void set(std::string const& id, std::vector<int> const& classes) { tags_[id] = classes; }
+  void set(std::string const& id, std::vector<int> const& classes) { all_.of[id] = classes; }
   void save() const
   {
-    std::string text;
-    for (auto const& [id, classes] : tags_) {
-      text += id;
-      for (int const c : classes) text += " " + std::to_string(c);
-      text += "\n";
+    std::vector<std::pair<std::string, std::string>> lines;
+    for (auto const& [id, classes] : all_.of) {
+      lines.emplace_back(id, "");
+      for (int const c : classes) lines.back().second += (lines.back().second.empty() ? "" : " ") + std::to_string(c);
     }
+    std::string text = cambium::format_id_lines(lines);
+    for (auto const& other : all_.others) text += other + "\n";
     cambium::replace_file(path_, text);
   }
 
  private:
   std::string path_;
-  std::map<std::string, std::vector<int>> tags_;
+  labelling::tag_lines all_;
 };
 
 int run_cams(cam_settings& s)
 {
-  auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, s.tags, s.zero_based);
+  auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, s.tags, s.tags_how);
   if (s.tags_out.empty()) s.tags_out = file_beside(s.photographs.out, "tags", ".txt").string();
   std::error_code ignored;
   if (!s.tags.empty() && std::filesystem::equivalent(s.tags, s.tags_out, ignored))
@@ -120,7 +122,7 @@ int run_cams(cam_settings& s)
   }
   class_activation const cams(network, groups, heads, s.options);
   cambium::cpu const where{.threads = s.photographs.threads};
-  tags_file tags(s.tags_out);
+  tags_file tags(s.tags_out, set.ids);
   auto const wanted = [&](std::string const& id) -> std::optional<std::vector<int>> {
     if (!set.tagged) return std::nullopt;
     auto const found = set.tags.find(id);
@@ -162,7 +164,7 @@ int main(int count, char** arguments)
       "Status: 0 all images made, 1 some failed, 2 usage.");
   app.option_defaults()->always_capture_default();
   add_photograph_flags(app, s.photographs, "maps, npy float32 [C,(H-1)/4+1,(W-1)/4+1] in [0,1)");
-  labelling::add_tags(app, s.tags, s.zero_based,
+  labelling::add_tags(app, s.tags, s.tags_how,
                       "what an image shows, in the order of its channels; without it every class that scores");
   app.add_option("--weights", s.weights, "safetensors file")->required();
   app.add_option("--network", s.network, "whose weights they are")->check(CLI::IsMember(classifier_names()));

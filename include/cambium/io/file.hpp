@@ -81,33 +81,4 @@ inline void replace_file(std::filesystem::path const& path, bytes const& content
   replace_file(path, content.data(), content.size());
 }
 
-/// A line of a text file, without its comment.
-struct text_line {
-  int number = 0;  ///< from 1
-  std::vector<std::string_view> words;
-};
-
-/// The lines of a text that hold words. Words are parted by blanks and tabs, '#' begins a comment, lines end with
-/// either system's mark. The words are windows on the text.
-inline std::vector<text_line> words_of(bytes const& text)
-{
-  std::vector<text_line> out;
-  auto const* const first = reinterpret_cast<char const*>(text.data());
-  std::string_view rest(first, text.size());
-  for (int number = 1; !rest.empty(); ++number) {
-    auto const end = rest.find('\n');
-    std::string_view line = rest.substr(0, end);
-    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-    line = line.substr(0, line.find('#'));
-    text_line found{number, {}};
-    for (std::size_t at = 0; (at = line.find_first_not_of(" \t\r", at)) != std::string_view::npos;) {
-      auto const stop = std::min(line.find_first_of(" \t\r", at), line.size());
-      found.words.push_back(line.substr(at, stop - at));
-      at = stop;
-    }
-    if (!found.words.empty()) out.push_back(std::move(found));
-  }
-  return out;
-}
-
 }  // namespace cambium

@@ -5,6 +5,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/grid/points.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
 
 #include <charconv>
 #include <cmath>
@@ -34,7 +35,7 @@ struct point_file_options {
 [[nodiscard]] inline points parse_points(bytes const& file, std::string const& name, point_file_options options = {})
 {
   points out;
-  for (auto const& [line, words] : words_of(file)) {
+  for (auto const& [line, text, words] : words_of(file, name)) {
     auto const fail = [&, at = line](std::string const& reason) {
       throw io_error(name + ":" + std::to_string(at) + ": " + reason);
     };

@@ -8,6 +8,7 @@
 #include <cambium/grid/instance.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/png.hpp>
+#include <cambium/io/text.hpp>
 
 #include <pugixml.hpp>
 
@@ -60,6 +61,35 @@ struct voc_list_entry {
   std::vector<std::int32_t> tags;  ///< classes after the id, as they stand there
 };
 
+/// What the numbers behind ids mean.
+enum class voc_numbers {
+  tags,   ///< the classes of an image
+  flags,  ///< whether it shows one class, which is the file's name: 1 yes, 0 only difficult objects, -1 no
+  either  ///< all are 1: one class, or only the images that show it
+};
+
+/// Tell tags from the flags of ImageSets/Main (dog_train.txt). Flags are one number a line, of -1, 0 and 1; and one is -1,
+/// or all stand in columns of two places ("2007_000032  1"), or the file lies in a folder Main.
+[[nodiscard]] inline voc_numbers voc_numbers_of(std::vector<id_line> const& lines, std::filesystem::path const& file)
+{
+  bool negative = false, padded = true, ones = lines.size() > 1;
+  for (auto const& line : lines) {
+    if (line.words.size() != 1) return voc_numbers::tags;
+    auto const word = line.words[0];
+    if (word != "-1" && word != "0" && word != "1") return voc_numbers::tags;
+    negative = negative || word == "-1", ones = ones && word == "1";
+    padded = padded && line.behind.substr(0, line.behind.find(word)).size() + word.size() == 3;
+  }
+  if (lines.empty()) return voc_numbers::tags;
+  if (negative || padded || file.parent_path().filename() == "Main") return voc_numbers::flags;
+  return ones ? voc_numbers::either : voc_numbers::tags;
+}
+
+/// What to say of flags.
+inline constexpr char const* voc_flags_words =
+    "these are flags of one class, as in VOC's ImageSets/Main (1 shows it, 0 difficult, -1 does not), but tags are "
+    "wanted: all classes of each image";
+
 /// Read a list of images. A line is one of
 ///
 ///     2007_000032
@@ -67,36 +97,38 @@ struct voc_list_entry {
 ///     /JPEGImages/2007_000032.jpg
 ///     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
 ///
-/// A first word with a slash is a path; its file's name without the extension is the id. '#' begins a comment.
+/// A beginning with a slash is a path; its file's name without the extension is the id. Ids, paths and comments are those of
+/// read_id_lines, without known ids.
 ///
 /// @throws io_error "name:line: reason": an id that occurs twice or names no file, words that fit none of these
 [[nodiscard]] inline std::vector<voc_list_entry> parse_voc_list(bytes const& file, std::string const& name)
 {
   std::vector<voc_list_entry> out;
   std::map<std::string, int> lines;
-  for (auto const& [line, words] : words_of(file)) {
-    auto const fail = [&, at = line](std::string const& reason) {
-      throw io_error(name + ":" + std::to_string(at) + ": " + reason);
+  for (auto const& line : read_id_lines(file, name, [](std::string const&) { return false; })) {
+    auto const fail = [&](std::string const& reason) {
+      throw io_error(name + ":" + std::to_string(line.number) + ": " + reason);
     };
     voc_list_entry entry;
-    if (words[0].find('/') != std::string_view::npos) {
-      entry.image = words[0];
+    if (line.id.find('/') != std::string::npos) {
+      entry.image = line.id;
       entry.id = entry.image.substr(entry.image.rfind('/') + 1);
       entry.id.resize(std::min(entry.id.rfind('.'), entry.id.size()));
-      if (words.size() > 2) fail(std::to_string(words.size()) + " words; an image and its labels are two");
-      if (words.size() == 2) entry.labels = words[1];
+      if (line.words.size() > 1)
+        fail(std::to_string(1 + line.words.size()) + " words; an image and its labels are two");
+      if (line.words.size() == 1) entry.labels = line.words[0];
     } else {
-      entry.id = words[0];
-      for (std::size_t i = 1; i < words.size(); ++i) {
+      entry.id = line.id;
+      for (auto const word : line.words) {
         std::int32_t tag = 0;
-        auto const [stop, failure] = std::from_chars(words[i].data(), words[i].data() + words[i].size(), tag);
-        if (failure != std::errc{} || stop != words[i].data() + words[i].size() || tag < 0)
-          fail("'" + std::string(words[i]) + "' is not a class");
+        auto const [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), tag);
+        if (failure != std::errc{} || stop != word.data() + word.size() || tag < 0)
+          fail("'" + std::string(word) + "' is not a class");
         entry.tags.push_back(tag);
       }
     }
-    if (entry.id.empty() || entry.id == "." || entry.id == "..") fail("'" + std::string(words[0]) + "' names no image");
-    auto const [first, is_new] = lines.try_emplace(entry.id, line);
+    if (entry.id.empty() || entry.id == "." || entry.id == "..") fail("'" + line.id + "' names no image");
+    auto const [first, is_new] = lines.try_emplace(entry.id, line.number);
     if (!is_new) fail("'" + entry.id + "' is in line " + std::to_string(first->second) + " already");
     out.push_back(std::move(entry));
   }

@@ -1,5 +1,8 @@
 #pragma once
 // The one place that knows which Catch2 is installed.
+//
+// It comes after cambium's headers: those are silent under -Wsign-conversion, while tests index with whatever is at hand.
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 
 #include <string>
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -106,10 +107,11 @@ struct find_simplices {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
     using numbers = pack<float, lanes>;
     using integers = bits<float, lanes>;
+    constexpr std::size_t corners = D + 1;
     constexpr float down = 1.f / static_cast<float>(D + 1), to_whole = 12582912.f;  // 1.5 * 2^23: drops the fraction
     for (int first = 0; first < block; first += lanes) {
-      numbers raised[D + 1], beyond[D + 1], sum{};
-      integers corner[D + 1], order[D + 1]{}, wholes{};
+      numbers raised[corners], beyond[corners], sum{};
+      integers corner[corners], order[corners]{}, wholes{};
       CAMBIUM_UNROLL
       for (int j = D; j > 0; --j) {
         numbers part = lanes_at<lanes>(feature + (j - 1) * block + first).v * scale[j - 1];
@@ -149,7 +151,7 @@ struct find_simplices {
         corner[i] += low - high;
         beyond[i] = raised[i] - __builtin_convertvector(corner[i], numbers);
       }
-      numbers sorted[D + 1]{};  // by rank
+      numbers sorted[corners]{};  // by rank
       CAMBIUM_UNROLL
       for (int i = 0; i <= D; ++i) {
         numbers v = beyond[i] * down;
@@ -346,13 +348,14 @@ class permutohedral {
   void number_corners(cpu const& where, view<float const, 2> const& in, key_digits const& digits, bool origin)
   {
     constexpr int block = find_simplices<D>::block;
-    Key stride[D + 1], lowest = 0, all = 0;
+    constexpr std::size_t axes = D, corners = D + 1;
+    Key stride[corners], lowest = 0, all = 0;
     for (int j = 0; j <= D; ++j) {
       stride[j] = static_cast<Key>(digits.stride[j]);
       all += stride[j];
       if (j < D) lowest += stride[j] * static_cast<Key>(digits.lowest[j]);
     }
-    float scales[D];
+    float scales[axes];
     for (int k = 0; k < D; ++k) scales[k] = scale(k);
     corner_.resize(static_cast<std::size_t>(positions() * (D + 1)));
     weight_.resize(corner_.size());
@@ -360,11 +363,11 @@ class permutohedral {
     index_t const P = parts_.count();
     std::vector<key_names<Key>> part(static_cast<std::size_t>(P));
     for_each_share(where, P, 1, [&](index_t begin, index_t end) {
-      float feature[D * block]{}, weight[(D + 1) * block];
-      std::int32_t base[(D + 1) * block], order[(D + 1) * block];
-      Key key[block * (D + 1) + 1], before[D + 1];
-      std::uint64_t hash[block * (D + 1)];
-      std::int32_t name[block * (D + 1) + 1]{}, latest[D + 1]{};
+      float feature[axes * block]{}, weight[corners * block];
+      std::int32_t base[corners * block], order[corners * block];
+      Key key[block * corners + 1], before[corners];
+      std::uint64_t hash[block * corners];
+      std::int32_t name[block * corners + 1]{}, latest[corners]{};
       for (index_t p = begin; p < end; ++p) {
         auto& names = part[static_cast<std::size_t>(p)];
         index_t const last = parts_.begin(p + 1);
@@ -375,9 +378,9 @@ class permutohedral {
           run_widest(set, find_simplices<D>{feature, scales, base, order, weight});
           // Mostly a corner is the one of the position before. Which are not is hard to foretell, so no branch asks.
           int fresh = 0;
-          bool is_fresh[block][D + 1];
+          bool is_fresh[std::size_t{block}][corners];
           for (index_t i = 0; i < n; ++i) {
-            Key at = -lowest, step[D + 1]{};
+            Key at = -lowest, step[corners]{};
             for (int j = 0; j < D; ++j) {
               at += stride[j] * base[j * block + i];
               step[order[j * block + i]] = (D + 1) * stride[j];
@@ -517,8 +520,8 @@ struct spread_positions {
       for (int first = 0; first < Width; first += lanes) {
         pack<float, lanes> value = lanes_at<lanes>(self.from + i * self.step + first).v;
         if (self.factor != nullptr) value = value * self.factor[i];
-        float* to[Corners];
-        pack<float, lanes> part[Corners];
+        float* to[std::size_t{Corners}];
+        pack<float, lanes> part[std::size_t{Corners}];
         CAMBIUM_UNROLL
         for (int c = 0; c < Corners; ++c) {
           to[c] = self.slots + index_t{self.corner[i * Corners + c]} * Width + first;
@@ -583,7 +586,7 @@ struct blur_chains {
   {
     constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
     auto const self = *this;
-    float nowhere[Width];
+    float nowhere[std::size_t{Width}];
     for (int first = 0; first < Width; first += lanes) {
       float* at = self.values + index_t{self.slot[0]} * Width + first;
       pack<float, lanes> before{}, here = lanes_at<lanes>(at).v;

@@ -68,7 +68,7 @@ template <class T>
 using cells_t = std::vector<T, cell_allocator<T>>;
 
 /// The number of cells of a shape. Throws when an extent is negative or the product does not fit.
-template <int Rank>
+template <std::size_t Rank>
 index_t cell_count(index_t const (&extent)[Rank])
 {
   index_t n = 1;
@@ -108,7 +108,7 @@ class grid<T, Rank, host> {
 
   /// The cells hold no value yet: for results that are written whole.
   struct uninitialised {};
-  grid(index_t const (&extents)[Rank], uninitialised) : cells_(static_cast<std::size_t>(cell_count(extents)))
+  grid(index_t const (&extents)[std::size_t{Rank}], uninitialised) : cells_(static_cast<std::size_t>(cell_count(extents)))
   {
     for (int r = 0; r < Rank; ++r) extent_[static_cast<std::size_t>(r)] = extents[r];
   }
@@ -118,7 +118,7 @@ class grid<T, Rank, host> {
   cells_t<T> cells() && { return std::move(cells_); }  ///< so that a loop over a result's cells keeps them
   T* data() { return cells_.data(); }
   T const* data() const { return cells_.data(); }
-  std::array<index_t, Rank> const& shape() const { return extent_; }
+  std::array<index_t, std::size_t{Rank}> const& shape() const { return extent_; }
   index_t size() const { return static_cast<index_t>(cells_.size()); }
 
   cambium::view<T, Rank> view() { return window<T>(cells_.data()); }
@@ -144,12 +144,12 @@ class grid<T, Rank, host> {
   template <class U>
   cambium::view<U, Rank> window(U* first) const
   {
-    index_t extent[Rank];
+    index_t extent[std::size_t{Rank}];
     for (int r = 0; r < Rank; ++r) extent[r] = extent_[static_cast<std::size_t>(r)];
     return {first, extent};
   }
 
-  std::array<index_t, Rank> extent_{};
+  std::array<index_t, std::size_t{Rank}> extent_{};
   cells_t<T> cells_;
 };
 
@@ -161,16 +161,16 @@ grid<T, Rank, Space> grid_like(view<U, Rank, S2> const& v)
 }
 
 /// A host grid of these extents whose cells hold no value yet.
-template <class T, int Rank>
-grid<T, Rank> make_grid(index_t const (&extents)[Rank])
+template <class T, std::size_t Rank>
+grid<T, static_cast<int>(Rank)> make_grid(index_t const (&extents)[Rank])
 {
-  return {extents, typename grid<T, Rank>::uninitialised{}};
+  return {extents, typename grid<T, static_cast<int>(Rank)>::uninitialised{}};
 }
 
 /// As make_grid(extents), in the memory of a policy of the host; for a gpu see grid.cuh.
-template <class T, int Rank, execution_policy P>
+template <class T, std::size_t Rank, execution_policy P>
   requires std::same_as<typename P::memory, host>
-grid<T, Rank> make_grid(P const&, index_t const (&extents)[Rank])
+grid<T, static_cast<int>(Rank)> make_grid(P const&, index_t const (&extents)[Rank])
 {
   return make_grid<T>(extents);
 }

@@ -29,13 +29,13 @@ struct view {
   using memory = Space;
 
   T* data = nullptr;
-  index_t extent[Rank]{};  ///< [cells] along each axis, slowest first
-  index_t stride[Rank]{};  ///< [elements] between neighbours along each axis
+  index_t extent[std::size_t{Rank}]{};  ///< [cells] along each axis, slowest first
+  index_t stride[std::size_t{Rank}]{};  ///< [elements] between neighbours along each axis
 
   view() = default;
 
   /// A window on size(extents) elements without gaps.
-  CAMBIUM_HD view(T* first, index_t const (&extents)[Rank]) : data(first)
+  CAMBIUM_HD view(T* first, index_t const (&extents)[std::size_t{Rank}]) : data(first)
   {
     index_t step = 1;
     for (int r = Rank - 1; r >= 0; --r) {
@@ -183,7 +183,7 @@ auto as_view(A& a, char const* what = "array")
       return static_cast<index_t>(a.shape().size());
   }();
   expects(axes == Rank, what, " has ", axes, " axes instead of ", Rank);
-  index_t extents[Rank];
+  index_t extents[std::size_t{Rank}];
   for (int r = 0; r < Rank; ++r) extents[r] = static_cast<index_t>(a.shape()[static_cast<std::size_t>(r)]);
   cell* first = a.data();
   if constexpr (requires { a.data_offset(); }) first += a.data_offset();  // xt::view: data() is the whole array's

@@ -24,11 +24,11 @@ namespace cambium {
 template <class T, int Rank>
 [[nodiscard]] auto into_xtensor(grid<T, Rank>&& from)
 {
-  std::array<std::size_t, Rank> shape;
+  std::array<std::size_t, std::size_t{Rank}> shape;
   for (std::size_t r = 0; r < Rank; ++r) shape[r] = static_cast<std::size_t>(from.shape()[r]);
   cells_t<T> cells = std::move(from.cells());
   from = grid<T, Rank>();
-  return xt::xtensor_adaptor<cells_t<T>, Rank, xt::layout_type::row_major>(std::move(cells), shape);
+  return xt::xtensor_adaptor<cells_t<T>, std::size_t{Rank}, xt::layout_type::row_major>(std::move(cells), shape);
 }
 
 /// Look at the cells of a grid or a view without gaps as an xtensor expression. Nothing is copied or owned.
@@ -37,7 +37,7 @@ template <int Rank, gridded<Rank> A>
 {
   auto const v = as_view<Rank>(a, "as_xtensor: array");
   expects(v.contiguous(), "as_xtensor: the view ", v, " has gaps");
-  std::array<std::size_t, Rank> shape;
+  std::array<std::size_t, std::size_t{Rank}> shape;
   for (std::size_t r = 0; r < Rank; ++r) shape[r] = static_cast<std::size_t>(v.extent[r]);
   return xt::adapt(v.data, static_cast<std::size_t>(v.size()), xt::no_ownership(), shape);
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -253,7 +254,7 @@ template <class T, int Rank>
   if (!holds<T>(a)) fail("holds " + a.describe() + "; " + wanted + " is needed");
   if (a.shape.size() != static_cast<std::size_t>(Rank))
     fail("holds " + a.describe() + "; " + std::to_string(Rank) + " axes are needed");
-  index_t extents[Rank];
+  index_t extents[std::size_t{Rank}];
   for (int r = 0; r < Rank; ++r) extents[r] = a.shape[static_cast<std::size_t>(r)];
   auto out = make_grid<T>(extents);
   if (a.width == static_cast<int>(sizeof(T))) {

@@ -18,6 +18,7 @@
 #include <cambium/walk/step.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -191,13 +192,16 @@ struct band_step {
   }
 
   template <int Lanes, int Rows, int Channels, int Wide>
+  using sums = pack<T, Lanes>[std::size_t{Rows}][std::size_t{Channels}][std::size_t{Wide}];
+
+  template <int Lanes, int Rows, int Channels, int Wide>
   [[gnu::always_inline]] void block(index_t position) const
   {
     index_t const plane = map->score_plane, row = map->score_row, at = position * Lanes;
     T const* const x = scores + at;
     T const* const w = weights + position * map->weight_position;
     fetch(w + ahead, w + ahead + (ahead > 0 ? Wide : 0) * map->weight_position);
-    pack<T, Lanes> sum[Rows][Channels][Wide];
+    sums<Lanes, Rows, Channels, Wide> sum;
     CAMBIUM_UNROLL
     for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
     for (int c = 0; c < Channels; ++c) CAMBIUM_UNROLL
@@ -248,13 +252,13 @@ struct band_step {
 
   /// Adds the neighbours that output rows First..Last of the block share.
   template <int Lanes, int Rows, int Channels, int Wide, int First, int Last>
-  [[gnu::always_inline]] void gather(T const* x, T const* w, pack<T, Lanes> (&sum)[Rows][Channels][Wide]) const
+  [[gnu::always_inline]] void gather(T const* x, T const* w, sums<Lanes, Rows, Channels, Wide>& sum) const
   {
     block_neighbour const* n = program->neighbour.data() + program->begin[First][Last];
     block_neighbour const* const end = program->neighbour.data() + program->end[First][Last];
     index_t const plane = map->score_plane, next = map->weight_position;
     for (; n != end; ++n) {
-      pack<T, Lanes> here[Channels][Wide];
+      pack<T, Lanes> here[std::size_t{Channels}][std::size_t{Wide}];
       CAMBIUM_UNROLL
       for (int c = 0; c < Channels; ++c) CAMBIUM_UNROLL
       for (int b = 0; b < Wide; ++b) here[c][b] = lanes_at<Lanes>(x + n->score + c * plane + b * Lanes).v;

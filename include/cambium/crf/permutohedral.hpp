@@ -348,14 +348,13 @@ class permutohedral {
   void number_corners(cpu const& where, view<float const, 2> const& in, key_digits const& digits, bool origin)
   {
     constexpr int block = find_simplices<D>::block;
-    constexpr std::size_t axes = D, corners = D + 1;
-    Key stride[corners], lowest = 0, all = 0;
+    Key stride[std::size_t{D + 1}], lowest = 0, all = 0;
     for (int j = 0; j <= D; ++j) {
       stride[j] = static_cast<Key>(digits.stride[j]);
       all += stride[j];
       if (j < D) lowest += stride[j] * static_cast<Key>(digits.lowest[j]);
     }
-    float scales[axes];
+    float scales[std::size_t{D}];
     for (int k = 0; k < D; ++k) scales[k] = scale(k);
     corner_.resize(static_cast<std::size_t>(positions() * (D + 1)));
     weight_.resize(corner_.size());
@@ -363,11 +362,11 @@ class permutohedral {
     index_t const P = parts_.count();
     std::vector<key_names<Key>> part(static_cast<std::size_t>(P));
     for_each_share(where, P, 1, [&](index_t begin, index_t end) {
-      float feature[axes * block]{}, weight[corners * block];
-      std::int32_t base[corners * block], order[corners * block];
-      Key key[block * corners + 1], before[corners];
-      std::uint64_t hash[block * corners];
-      std::int32_t name[block * corners + 1]{}, latest[corners]{};
+      float feature[std::size_t{D * block}]{}, weight[std::size_t{(D + 1) * block}];
+      std::int32_t base[std::size_t{(D + 1) * block}], order[std::size_t{(D + 1) * block}];
+      Key key[std::size_t{block * (D + 1) + 1}], before[std::size_t{D + 1}];
+      std::uint64_t hash[std::size_t{block * (D + 1)}];
+      std::int32_t name[std::size_t{block * (D + 1) + 1}]{}, latest[std::size_t{D + 1}]{};
       for (index_t p = begin; p < end; ++p) {
         auto& names = part[static_cast<std::size_t>(p)];
         index_t const last = parts_.begin(p + 1);
@@ -378,9 +377,9 @@ class permutohedral {
           run_widest(set, find_simplices<D>{feature, scales, base, order, weight});
           // Mostly a corner is the one of the position before. Which are not is hard to foretell, so no branch asks.
           int fresh = 0;
-          bool is_fresh[std::size_t{block}][corners];
+          bool is_fresh[std::size_t{block}][std::size_t{D + 1}];
           for (index_t i = 0; i < n; ++i) {
-            Key at = -lowest, step[corners]{};
+            Key at = -lowest, step[std::size_t{D + 1}]{};
             for (int j = 0; j < D; ++j) {
               at += stride[j] * base[j * block + i];
               step[order[j * block + i]] = (D + 1) * stride[j];

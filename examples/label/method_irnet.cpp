@@ -49,8 +49,8 @@ void irnet_method::add_flags(CLI::App& parser, settings& s)
   add_tags(parser, s.tags, s.tags_how, "the class of each CAM channel; without it channel c is class c+1");
 
   std::string const walk = "Walk", labels = "Labels", work = "Work";
-  parser.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..10 cells")
-      ->check(CLI::Range(1, 10))
+  parser.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..17 cells")
+      ->check(CLI::Range(1, stencil::largest_radius))
       ->group(walk);
   parser.add_option(both("beta"), o.beta, "power of the affinities")->check(positive())->group(walk);
   parser.add_option(both("exp-times"), o.exp_times, "the walk takes 2^N steps: 8 is the 256 of the paper")

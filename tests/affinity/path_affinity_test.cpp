@@ -10,8 +10,8 @@ TEMPLATE_LIST_TEST_CASE("path_affinity equals the definition", "[affinity][refer
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  int const radius = GENERATE(1, 2, 3, 5, 7, 10);
-  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 9}, {12, 1}, {6, 7}, {13, 40}}));
+  int const radius = GENERATE(1, 2, 3, 5, 7, 10, 11, 12, 15, 17);
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {1, 9}, {12, 1}, {6, 7}, {13, 40}, {19, 35}}));
   CAPTURE(radius, H, W);
   auto const boundary = support::uniform<float, 2>({H, W}, 0, 1, 3);
   auto const edges = stencil::disc(radius);
@@ -81,7 +81,7 @@ TEST_CASE("path_affinity rejects what it documents", "[affinity][errors]")
   grid<float, 2> boundary(4, 5);
   auto const edges = stencil::disc(3);
   CAMBIUM_THROWS_SAYING(stencil::disc(0), precondition_error, "radius 0");
-  CAMBIUM_THROWS_SAYING(stencil::disc(11), precondition_error, "radius 11");
+  CAMBIUM_THROWS_SAYING(stencil::disc(18), precondition_error, "radius 18");
   boundary(2, 3) = std::numeric_limits<float>::quiet_NaN();
   CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, edges), precondition_error, "boundary(2,3) is nan");
   boundary(2, 3) = 1.5f;
@@ -91,8 +91,10 @@ TEST_CASE("path_affinity rejects what it documents", "[affinity][errors]")
   CAMBIUM_THROWS_SAYING(path_affinity_into(cpu{}, boundary, edges, small), precondition_error, "[12,4,4]");
   stencil far;
   far.size = 1;
-  far.at[0] = {0, 10};
-  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, far), precondition_error, "10 cells");
+  far.at[0] = {0, 17};
+  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, far), precondition_error, "17 cells");
+  far.at[0] = {46341, 46341};  // whose square passes 2^32
+  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, far), precondition_error, "17 cells");
 }
 
 TEST_CASE("an edge has one owner: stencils outside the half plane are refused", "[affinity][errors]")
@@ -105,7 +107,7 @@ TEST_CASE("an edge has one owner: stencils outside the half plane are refused", 
   }
   stencil s;
   s.size = stencil::capacity + 1;
-  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, s), precondition_error, "a stencil of 161 offsets");
+  CAMBIUM_THROWS_SAYING(path_affinity(cpu{}, boundary, s), precondition_error, "a stencil of 445 offsets");
 }
 
 TEST_CASE("path_affinity of an empty map is empty", "[affinity][errors]")

@@ -59,7 +59,7 @@ std::vector<cell> list(offset const* at, int size)
 
 TEST_CASE("a disc holds the offsets of the original in its order", "[grid][reference]")
 {
-  int const radius = GENERATE(range(1, 11));
+  int const radius = GENERATE(range(1, 18));
   CAPTURE(radius);
   auto const s = stencil::disc(radius);
   CHECK(list(s.at, s.size) == half_disc(radius));
@@ -81,11 +81,13 @@ TEST_CASE("the sizes the documentation states", "[grid][reference]")
   CHECK(stencil::disc(10).size == 152);
   CHECK(cells_on_all_paths(5) == 242);
   CHECK(cells_on_all_paths(10) == 2134);
+  CHECK(stencil::disc(12).size == 218);
+  CHECK(stencil::disc(17).size == 444);
 }
 
 TEST_CASE("a disc owns every edge once", "[grid][property]")
 {
-  int const radius = GENERATE(range(1, 11));
+  int const radius = GENERATE(range(1, 18));
   auto const s = stencil::disc(radius);
   std::set<cell> both;
   for (int k = 0; k < s.size; ++k) {
@@ -103,9 +105,9 @@ TEST_CASE("a disc owns every edge once", "[grid][property]")
 TEST_CASE("a path holds the cells of the thick line, destination first", "[grid][reference]")
 {
   int longest = 0;
-  for (int dy = -9; dy <= 9; ++dy)
-    for (int dx = -9; dx <= 9; ++dx) {
-      if (dy * dy + dx * dx >= 100 || (dy == 0 && dx == 0)) continue;
+  for (int dy = -16; dy <= 16; ++dy)
+    for (int dx = -16; dx <= 16; ++dx) {
+      if (dy * dy + dx * dx >= 17 * 17 || (dy == 0 && dx == 0)) continue;
       auto const p = path::to({dy, dx});
       CAPTURE(dy, dx);
       REQUIRE(list(p.at, p.size) == thick_line(dy, dx));
@@ -113,7 +115,7 @@ TEST_CASE("a path holds the cells of the thick line, destination first", "[grid]
       REQUIRE(p.at[p.size - 1] == offset{0, 0});
       longest = std::max(longest, p.size);
     }
-  CHECK(longest == 22);
+  CHECK(longest == 37);
   CHECK(longest <= path::capacity);
 }
 
@@ -165,7 +167,7 @@ TEST_CASE("stencils are equal when their offsets are", "[grid][property]")
 
 TEST_CASE("stencil::disc rejects what it documents", "[grid][errors]")
 {
-  for (int const radius : {0, -1, 11, 1000})
+  for (int const radius : {0, -1, 18, 1000})
     CAMBIUM_THROWS_SAYING(stencil::disc(radius), precondition_error,
-                          "radius " + std::to_string(radius) + " is not in 1..10");
+                          "radius " + std::to_string(radius) + " is not in 1..17; a stencil holds 444 offsets");
 }

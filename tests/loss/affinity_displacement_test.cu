@@ -9,7 +9,7 @@ TEMPLATE_LIST_TEST_CASE("IRNet's loss of a device is that of cores", "[loss][ref
   using S = typename TestType::memory;
   if (!to::usable()) return;
   auto const [B, H, W] = GENERATE(table<int, int, int>({{1, 1, 1}, {3, 37, 61}, {2, 5, 60}, {0, 4, 5}, {2, 23, 19}}));
-  int const radius = GENERATE(1, 2, 5, 10);
+  int const radius = GENERATE(1, 2, 5, 10, 17);
   auto const sources = GENERATE(pair_sources::inner, pair_sources::all);
   bool const with_field = GENERATE(true, false);
   CAPTURE(B, H, W, radius, with_field);
@@ -75,8 +75,8 @@ TEMPLATE_LIST_TEST_CASE("quarters and errors of a device's loss", "[loss][errors
   batch const d(1, 8, 9, 1), other(1, 8, 8, 1);
   auto const logits = support::copied<TestType>(d.logits), few = support::copied<TestType>(other.logits);
   auto const labels = support::copied<TestType>(d.labels);
-  CAMBIUM_THROWS_SAYING(affinity_displacement_loss<float>(where, logits.view(), {}, labels.view(), {.radius = 11}),
-                        precondition_error, "radius 11");
+  CAMBIUM_THROWS_SAYING(affinity_displacement_loss<float>(where, logits.view(), {}, labels.view(), {.radius = 18}),
+                        precondition_error, "radius 18");
   CAMBIUM_THROWS_SAYING(affinity_displacement_loss<float>(where, few.view(), {}, labels.view()), precondition_error,
                         "[1,8,8] but labels are [1,8,9]");
 }

@@ -86,8 +86,8 @@ TEST_CASE("irnet rejects options outside their range", "[pipeline][errors]")
   // The likeliest mistake: steps instead of their logarithm.
   refused({.exp_times = 256}, "exp_times is 256; the walk takes 2^exp_times steps, and 8 gives the 256 of the paper");
   refused({.exp_times = -1}, "exp_times is -1");
-  refused({.radius = 0}, "radius 0 is not in 1..10");
-  refused({.radius = 11}, "radius 11 is not in 1..10");
+  refused({.radius = 0}, "radius 0 is not in 1..17");
+  refused({.radius = 18}, "radius 18 is not in 1..17");
   refused({.beta = 0}, "beta is 0");
   refused({.tolerance = 1}, "tolerance is 1");
   refused({.sem_seg_bg_thres = std::nan("")}, "sem_seg_bg_thres is nan");

@@ -55,7 +55,7 @@ TEMPLATE_LIST_TEST_CASE("random_walk equals IRNet's squared dense matrix", "[wal
   using to = support::carry<TestType>;
   if (!to::usable()) return;
   auto const [C, H, W] = GENERATE(table<int, int, int>({{1, 1, 1}, {1, 1, 7}, {2, 6, 5}, {3, 9, 8}, {1, 3, 20}}));
-  auto const radius = GENERATE(1, 2, 5);
+  auto const radius = GENERATE(1, 2, 5, 11, 12, 15);
   auto const times = GENERATE(0, 1, 3);  // 1, 2 and 8 steps
   CAPTURE(C, H, W, radius, times);
   scene const s(C, H, W, radius, 17);
@@ -75,7 +75,7 @@ TEMPLATE_TEST_CASE("the lane schedule equals the rule on every shape", "[walk][r
 {
   auto const C = GENERATE(1, 2, 3, 4, 5, 9);
   auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {2, 3}, {5, 16}, {9, 17}, {23, 70}, {70, 5}, {33, 129}}));
-  auto const radius = GENERATE(1, 2, 5, 10);
+  auto const radius = GENERATE(1, 2, 5, 10, 12, 17);
   isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);
   CAPTURE(C, H, W, radius, static_cast<int>(set));
   auto const edges = stencil::disc(radius);

@@ -222,6 +222,9 @@ TEST_CASE("a schedule that cannot be is refused", "[walk][errors]")
   CHECK_THROWS_AS(ask(walk_schedule::cluster, {1, 4, 94, 125}), precondition_error);
   CHECK_THROWS_AS(ask(walk_schedule::grid, {1, 4, 1024, 1024}), precondition_error);
   CHECK_NOTHROW(ask(walk_schedule::grid, {1, 4, 94, 125}));
+  for (auto const s : {walk_schedule::grid, walk_schedule::cluster})
+    CAMBIUM_THROWS_SAYING((void)walk_plan::of(s, a100, {1, 4, 94, 125}, stencil::disc(12), true), precondition_error,
+                          "a resident walk holds the edges of stencil::disc(5)");
 }
 
 TEST_CASE("all schedules of a device agree", "[walk][gpu]")

@@ -128,7 +128,8 @@ void path_affinity_on(P const& where, image_view<T const, S> boundary, stencil c
 /// @param edges     K offsets, usually stencil::disc(5)
 /// @param out       [K,H,W] affinities in [0,1]; 0 where the edge leaves the grid
 ///
-/// @pre          host memory: 0 <= boundary <= 1 everywhere (NaN is refused); every edge shorter than 10
+/// @pre          host memory: 0 <= boundary <= 1 everywhere (NaN is refused); every edge shorter than
+///               path::longest = 17
 /// @throws       precondition_error before anything is written
 /// @invariant    raising a boundary never raises an affinity; affinities between equal cells of a
 ///               constant map are 1 - that constant
@@ -149,9 +150,10 @@ void path_affinity_into(P const& where, B const& boundary, stencil const& edges,
           "path_affinity: out is ", to, " but the boundary is ", in, " and the stencil has ", edges.size, " offsets");
   expects(!overlap(in, to), "path_affinity: boundary and out overlap");
   expects_half_plane(edges, "path_affinity");
+  constexpr index_t longest = path::longest;
   for (int k = 0; k < edges.size; ++k)
-    expects(edges.at[k].dy * edges.at[k].dy + edges.at[k].dx * edges.at[k].dx < 100,
-            "path_affinity: an edge is 10 cells long or longer");
+    expects(index_t{edges.at[k].dy} * edges.at[k].dy + index_t{edges.at[k].dx} * edges.at[k].dx < longest * longest,
+            "path_affinity: an edge is ", longest, " cells long or longer");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, T(0), T(1), "path_affinity: boundary", "a value in [0,1]");
   path_affinity_on(where, image_view<T const, S>(in), edges, stack_view<T, S>(to));

@@ -28,12 +28,13 @@ CAMBIUM_HD constexpr bool on_path(offset to, offset at)
 /// @source Ahn, Cho, Kwak, CVPR 2019; PathIndex.get_search_paths_dst, misc/indexing.py of
 ///         jiwoon-ahn/irn. Not a Bresenham line: a (1,1) step reads 4 cells.
 struct path {
-  static constexpr int capacity = 24;  ///< steps of length below 10 cross at most 22 cells
+  static constexpr int longest = 17;   ///< [cells] steps are shorter
+  static constexpr int capacity = 37;  ///< which is how many cells such a step crosses at most
 
   int size = 0;
   offset at[capacity]{};
 
-  /// The path of a step with dy*dy + dx*dx < 100.
+  /// The path of a step with dy*dy + dx*dx < longest * longest.
   static constexpr path to(offset step)
   {
     path p;

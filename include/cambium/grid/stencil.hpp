@@ -9,8 +9,8 @@ namespace cambium {
 /// listed, so every undirected edge of the grid has exactly one owner.
 /// Fixed capacity: the whole stencil travels to a kernel by value.
 struct stencil {
-  static constexpr int capacity = 160;
-  static constexpr int largest_radius = 10;
+  static constexpr int capacity = 444;  ///< with which a rule that holds a stencil still fits the 4 KB of a launch
+  static constexpr int largest_radius = path::longest;
 
   int size = 0;
   offset at[capacity]{};
@@ -18,12 +18,13 @@ struct stencil {
   /// All offsets strictly inside a disc, in the order of the original: grouped by the number of
   /// cells on their path, inside a group by row and column.
   ///
-  /// @param radius  [cells] 1..10. 1 gives no offset, 2 gives 4, 5 gives 34, 10 gives 152
+  /// @param radius  [cells] 1..17. 1 gives no offset, 2 gives 4, 5 gives 34, 10 gives 152, 17 gives 444
   /// @throws precondition_error outside that range
   /// @source PathIndex, misc/indexing.py of jiwoon-ahn/irn (`x*x + y*y < r*r`, strict)
   static stencil disc(int radius)
   {
-    expects(1 <= radius && radius <= largest_radius, "stencil::disc: radius ", radius, " is not in 1..10");
+    expects(1 <= radius && radius <= largest_radius, "stencil::disc: radius ", radius, " is not in 1..", largest_radius,
+            "; a stencil holds ", capacity, " offsets");
     stencil found, s;
     int length[capacity]{};
     for (int dy = 0; dy < radius; ++dy)

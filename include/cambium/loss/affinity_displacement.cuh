@@ -282,7 +282,7 @@ struct affinity_loss_scratch {
 /// @param value      [1]
 /// @param scratch    made for [B,H,W]; one call at a time
 ///
-/// @throws       precondition_error: shapes that differ, radius outside 1..10, gradients that overlap an input or each
+/// @throws       precondition_error: shapes that differ, radius outside 1..17, gradients that overlap an input or each
 ///               other
 /// @complexity   Theta(B * H * W * cells on all paths); 20 bytes a cell in scratch
 /// @determinism  the same bits on every run: votes are integers, sums in double and in a fixed tree. Beside the cpu:

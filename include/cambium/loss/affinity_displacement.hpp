@@ -63,7 +63,7 @@ enum class pair_sources {
 };
 
 struct affinity_loss_options {
-  int radius = 10;  ///< [cells] of the stencil; 1..10
+  int radius = 10;  ///< [cells] of the stencil; 1..17
   pair_sources sources = pair_sources::inner;
 };
 
@@ -342,7 +342,7 @@ struct affinity_loss_band {
 /// @param options       radius = 10, sources = inner
 /// @return values and gradients; parts without a pair are 0
 ///
-/// @throws       precondition_error: shapes that differ, NaN or infinite values, radius outside 1..10
+/// @throws       precondition_error: shapes that differ, NaN or infinite values, radius outside 1..17
 /// @complexity   Theta(B * H * W * cells on all paths), 2,134 cells at radius 10; 50 bytes a cell beside inputs and
 ///               outputs. The original holds every cell of every path: gigabytes
 /// @determinism  the same bits on every run and for every number of threads; sums in double

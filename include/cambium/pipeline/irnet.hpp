@@ -30,7 +30,7 @@ enum class pieces {
 
 /// Parameters of IRNet's label synthesis, by the names and with the defaults of the original's run_sample.py.
 struct irnet_options {
-  int radius = 5;        ///< [cells] of the stencil; 1..10
+  int radius = 5;        ///< [cells] of the stencil; 1..17
   double beta = 10;      ///< power of the affinities
   int exp_times = 8;     ///< the walk takes 2^exp_times steps
   double tolerance = 0;  ///< of the walk, see walk_options; 0 = exact

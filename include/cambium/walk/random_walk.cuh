@@ -64,6 +64,9 @@ struct walk_plan {
     auto const cluster_cut = bands::of(all.height, all.width, 16, has.shared_memory);
     bool const grid_holds = resident && has.cooperative && all.count() <= 65535 && grid_cut.rows > 0;
     bool const cluster_holds = resident && has.capability >= 9 && all.count() <= 65535 && cluster_cut.rows > 0;
+    expects(wanted == walk_schedule::automatic || edge_places<resident_radius>::hold(edges),
+            "random_walk: a resident walk holds the edges of stencil::disc(", resident_radius,
+            "); longer ones walk with walk_schedule::each_step");
     expects(wanted != walk_schedule::grid || grid_holds, "random_walk: the grid cannot hold ", all.count(),
             " problems of ", all.height, " x ", all.width, " cells");
     expects(wanted != walk_schedule::cluster || cluster_holds, "random_walk: a cluster cannot hold ", all.height, " x ",

@@ -195,7 +195,7 @@ struct edge_places {
   static bool hold(stencil const& edges)
   {
     return std::all_of(edges.at, edges.at + edges.size,
-                       [](offset o) { return o.dy * o.dy + o.dx * o.dx < Radius * Radius; });
+                       [](offset o) { return index_t{o.dy} * o.dy + index_t{o.dx} * o.dx < Radius * Radius; });
   }
   static edge_places of(stencil const& edges)
   {

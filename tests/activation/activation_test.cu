@@ -104,6 +104,21 @@ TEMPLATE_LIST_TEST_CASE("rules normalise as the cpu, bit by bit", "[activation][
   CAMBIUM_THROWS_SAYING(normalise(where, there, {.eps = -1}), precondition_error, "eps is -1");
 }
 
+TEMPLATE_LIST_TEST_CASE("rules keep constants when they fuse", "[activation][property]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  for (extent2 const size : {extent2{7, 5}, extent2{13, 33}, extent2{40, 29}})
+    for (float const constant : {0.1f, 0.7f, -2.3f}) {
+      grid<float, 3> flat(2, 5, 8);
+      std::fill(flat.cells().begin(), flat.cells().end(), constant);
+      auto const there = support::copied<TestType>(flat);
+      using S = typename TestType::memory;
+      auto const out = to::back(fuse(TestType{}, std::vector<scaled_maps<float, S>>{{there.view(), true}}, size));
+      for (float const v : out.cells()) REQUIRE(v == constant);
+    }
+}
+
 TEMPLATE_LIST_TEST_CASE("rules fuse maps as the cpu", "[activation][reference]", support::backends)
 {
   using to = support::carry<TestType>;

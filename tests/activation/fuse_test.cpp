@@ -76,7 +76,35 @@ TEST_CASE("fuse keeps constants, and a map of the wanted size", "[activation][pr
   for (auto& map : flat.owned)
     for (auto& v : map.cells()) v = 0.1f;
   auto const sum = fuse(cpu{}, flat.maps, {13, 17});
-  for (float const v : sum.cells()) CHECK(v == Approx(0.2f));
+  for (float const v : sum.cells()) CHECK(v == 0.2f);
+}
+
+TEMPLATE_TEST_CASE("fuse keeps constants to the last bit", "[activation][property]", float, double)
+{
+  auto const random = support::uniform<TestType, 1>({4}, 1e-3, 30, 5);
+  for (index_t const h : {1, 2, 3, 5, 9})
+    for (index_t const w : {1, 3, 4, 5, 8, 13})
+      for (extent2 const to : {extent2{1, 1}, extent2{7, 5}, extent2{13, 33}, extent2{40, 29}})
+        for (TestType const constant : {TestType(0.1), -random.cells()[0], random.cells()[1], random.cells()[2]}) {
+          grid<TestType, 3> flat(1, h, w);
+          std::fill(flat.cells().begin(), flat.cells().end(), constant);
+          CAPTURE(h, w, to.height, to.width, constant);
+          auto const out = fuse(cpu{}, std::vector<scaled_maps<TestType>>{{flat.view(), w % 2 == 0}}, to);
+          for (TestType const v : out.cells()) REQUIRE(v == constant);
+        }
+}
+
+TEST_CASE("a constant part of a map stays constant when it is enlarged", "[activation][property]")
+{
+  // The left half of each row is one number, and so are the lower rows.
+  auto map = support::uniform<float, 3>({1, 6, 11}, 0, 1, 8);
+  for (index_t y = 0; y < 6; ++y)
+    for (index_t x = 0; x < 11; ++x)
+      if (x < 6 || y >= 3) map(0, y, x) = 0.7f;
+  auto const out = fuse(cpu{}, std::vector<scaled_maps<float>>{{map.view(), false}}, {41, 83});
+  for (index_t y = 0; y < 41; ++y)
+    for (index_t x = 0; x < 83; ++x)
+      if (x < 83 * 5 / 11 || y > 41 * 4 / 6) REQUIRE(out(0, y, x) == 0.7f);
 }
 
 TEST_CASE("fuse reads rows and channels with gaps", "[activation][property]")

@@ -28,7 +28,7 @@ struct add_resized_map {
     if (0 <= from && from < maps.extent[0]) {
       bilinear_tap<T> const down = tap(y, scale_y, maps.extent[1]);
       bilinear_tap<T> const across = tap(mirrored ? resized.width - 1 - x : x, scale_x, maps.extent[2]);
-      sum += (1 - across.fraction) * mixed(from, down, across.low) + across.fraction * mixed(from, down, across.high);
+      sum += between(mixed(from, down, across.low), mixed(from, down, across.high), across.fraction);
     }
     out(c, y, x) = sum;
   }
@@ -36,7 +36,7 @@ struct add_resized_map {
  private:
   CAMBIUM_HD T mixed(index_t c, bilinear_tap<T> const& down, index_t x) const
   {
-    return (1 - down.fraction) * value(c, down.low, x) + down.fraction * value(c, down.high, x);
+    return between(value(c, down.low, x), value(c, down.high, x), down.fraction);
   }
   CAMBIUM_HD T value(index_t c, index_t y, index_t x) const
   {

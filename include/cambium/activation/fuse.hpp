@@ -32,7 +32,7 @@ struct scaled_maps {
 ///
 /// @pre          size <= resized along both axes; extents of the maps >= 1; values finite
 /// @throws       precondition_error
-/// @invariant    constants are kept; one map of the wanted size is returned as it is
+/// @invariant    constants are kept to the last bit, map by map; one map of the wanted size is returned as it is
 /// @complexity   Theta(maps * C * H * W)
 /// @determinism  exact for one compiler; between compilers up to contraction
 /// @source       step/make_cam.py of jiwoon-ahn/irn: F.interpolate(bilinear, align_corners=False), then a sum over

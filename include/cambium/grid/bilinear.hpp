@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cambium/core/config.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/view.hpp>
 
+#include <limits>
 #include <vector>
 
 namespace cambium {
@@ -34,6 +36,40 @@ CAMBIUM_HD bilinear_tap<T> tap(index_t at, T scale, index_t cells)
   return {low, high, high == low ? T(0) : inside - static_cast<T>(low)};
 }
 
+/// (1 - fraction) * low + fraction * high, rounded as by the usual frameworks. Of equal cells it is their value: the
+/// rounded products may miss that by an ulp. low + fraction * (high - low) would keep constants as well, but rounds most
+/// other values differently.
+template <class T>
+CAMBIUM_HD T between(T low, T high, T fraction)
+{
+  return low == high ? low : (1 - fraction) * low + fraction * high;
+}
+
+/// Mixes two rows into one.
+/// @return whether any mixed cell but a 0 equals the one before it
+template <class T>
+bool mix_rows(T const* low, T const* high, T fraction, index_t cells, T* mixed)
+{
+  bool any = false;
+  index_t x = 0;
+  if constexpr (sizeof(T) == 4) {
+    pack<T, 4> last = pack<T, 4>{} + std::numeric_limits<T>::quiet_NaN();
+    bits<T, 4> equal{};
+    for (; x + 4 <= cells; x += 4) {
+      pack<T, 4> const a = lanes_at<4>(low + x).v, b = lanes_at<4>(high + x).v;
+      pack<T, 4> const here = a == b ? a : (1 - fraction) * a + fraction * b;
+      equal |= (here == __builtin_shufflevector(last, here, 3, 4, 5, 6)) & (here != pack<T, 4>{});
+      lanes_at<4>(mixed + x).v = last = here;
+    }
+    any = equal[0] != 0 || equal[1] != 0 || equal[2] != 0 || equal[3] != 0;
+  }
+  for (; x < cells; ++x) {
+    mixed[x] = between(low[x], high[x], fraction);
+    any = any || (x > 0 && mixed[x] == mixed[x - 1] && mixed[x] != 0);
+  }
+  return any;
+}
+
 /// One row of a bilinear enlargement: `down` picks the two rows of the map that are mixed, `across[x]` the two columns.
 ///
 /// @param map     [h,w]
@@ -45,9 +81,12 @@ void bilinear_row(image_view<T const> map, bilinear_tap<T> const& down, std::vec
 {
   T const* const low = &map(down.low, 0);
   T const* const high = &map(down.high, 0);
-  for (index_t x = 0; x < map.extent[1]; ++x) mixed[x] = (1 - down.fraction) * low[x] + down.fraction * high[x];
-  for (std::size_t x = 0; x < across.size(); ++x)
-    out[x] = (1 - across[x].fraction) * mixed[across[x].low] + across[x].fraction * mixed[across[x].high];
+  // Most rows have no equal neighbours, and are spared the question at every pixel.
+  if (mix_rows(low, high, down.fraction, map.extent[1], mixed)) {
+    for (bilinear_tap<T> const& t : across) *out++ = between(mixed[t.low], mixed[t.high], t.fraction);
+    return;
+  }
+  for (bilinear_tap<T> const& t : across) *out++ = (1 - t.fraction) * mixed[t.low] + t.fraction * mixed[t.high];
 }
 
 /// The taps of output cells 0..count-1.

@@ -32,7 +32,7 @@ struct enlarged_at {
  private:
   static CAMBIUM_HD T mix(T low, T high, T fraction)
   {
-    return rounded_product(1 - fraction, low) + rounded_product(fraction, high);
+    return low == high ? low : rounded_product(1 - fraction, low) + rounded_product(fraction, high);
   }
 };
 

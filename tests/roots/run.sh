@@ -13,8 +13,9 @@ usage: tests/roots/run.sh [OPTIONS] [COMMAND...]       as root; the command is r
   --in FOLDER       the clone's folder in the root, perhaps with blanks (/home/someone/cambium)
   --with PACKAGES   installed before, as 'g++ cmake make'
   --offline         without a network, once PACKAGES are there
-  --says REGEXP     the command's output must contain it (grep -E)
+  --says REGEXP     the command's output must contain it (grep -E; a line's end counts as a blank)
   --fails           the command must end with another status than 0
+  --name WORDS      what the table and the log call it (the command)
   --keep            the root stays, under the name that is printed
   --list            the machines' names and sizes, and nothing is run
 
@@ -30,6 +31,7 @@ folder=/home/someone/cambium
 with=
 offline=
 says=
+name=
 fails=
 keep=
 list=
@@ -39,6 +41,7 @@ while [[ ${1:-} = --* ]]; do
     --as) who=$2 && shift ;;
     --in) folder=$2 && shift ;;
     --with) with=$2 && shift ;;
+    --name) name=$2 && shift ;;
     --says) says=$2 && shift ;;
     --offline) offline=yes ;;
     --fails) fails=yes ;;
@@ -51,6 +54,7 @@ while [[ ${1:-} = --* ]]; do
 done
 [ ${#suites[@]} -gt 0 ] || suites=(bookworm trixie forky)
 [ $# -gt 0 ] || set -- ./run demo
+name=${name:-$*}
 case $who in root | sudo | user) ;; *) usage >&2 && exit 2 ;; esac
 [[ $folder = /* ]] || { echo "--in: $folder is no absolute path" >&2 && exit 2; }
 [ "$(id -u)" -eq 0 ] || { echo "only root may make a root" >&2 && exit 2; }
@@ -96,9 +100,9 @@ for suite in "${suites[@]}"; do
     continue
   fi
   root=$(mktemp -d "$roots/try-$suite-XXXXXX")
-  name=$(tr -cs 'a-zA-Z0-9\n' '-' <<<"$suite-$who-$*" | cut -c1-80)
-  log=$out/${name%-}.log
-  echo "== $suite, as $who, in $folder${with:+, with $with}${offline:+, offline}: $*; the log: $log"
+  log=$(tr -cs 'a-zA-Z0-9' '-' <<<"$suite-$who-$name" | cut -c1-80)
+  log=$out/${log%-}.log
+  echo "== $suite, as $who, in $folder${with:+, with $with}${offline:+, offline}: $name; the log: $log"
   cp -a "$roots/$suite/." "$root"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"
   network=yes
@@ -130,14 +134,14 @@ for suite in "${suites[@]}"; do
   else
     [ $status -eq 0 ] || result="status $status"
   fi
-  [ -z "$says" ] || grep -qE -- "$says" "$log" || result="$result; it did not say '$says'"
+  [ -z "$says" ] || tr -s ' \n' ' ' <"$log" | grep -qE -- "$says" || result="$result; it did not say '$says'"
   versions=$(inside "$root" dpkg-query -W -f='${db:Status-Abbrev} ${Package} ${Version}\n' 'g++' cmake libtorch-dev libxtensor-dev \
     libeigen3-dev libboost-dev catch2 clang 2>/dev/null | sed -n 's/^ii *//p' | sed 's/[-+~][^ ]*$//; s/ [0-9]*:/ /' | paste -sd, | sed 's/,/, /g') || true
   grown=$(($(du -sxm "$root" | cut -f1) - before))
   [ "$result" = good ] || { failed=1 && tail -20 "$log"; }
   echo "   $result after $((time / 60)) min $((time % 60)) s; $grown MB on disk; ${versions:-no packages}"
   [ -e "$out/table.md" ] || printf '| suite | as | command | result | time | disk | versions |\n|---|---|---|---|---|---|---|\n' >"$out/table.md"
-  echo "| $suite | $who${offline:+, offline}${with:+, with $with} | \`$*\` | $result | $((time / 60)) min $((time % 60)) s | $grown MB | $versions |" \
+  echo "| $suite | $who${offline:+, offline}${with:+, with $with} | $name | $result | $((time / 60)) min $((time % 60)) s | $grown MB | $versions |" \
     >>"$out/table.md"
   if [ -n "$keep" ]; then
     echo "   kept: $root"

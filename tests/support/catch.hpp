@@ -1,20 +1,20 @@
 #pragma once
-// The one place that knows which Catch2 is installed.
+// What tests need of Catch2.
 //
 // It comes after cambium's headers: those are silent under -Wsign-conversion, while tests index with whatever is at hand.
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 
+#include "support/catch2.hpp"
+
 #include <string>
 
 #if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
 using Catch::Approx;
 #define CAMBIUM_THROWS_SAYING(expression, type, words) \
   CHECK_THROWS_MATCHES(expression, type, Catch::Matchers::MessageMatches(Catch::Matchers::ContainsSubstring(words)))
 /// For CHECK_THROWS_WITH: the message contains these words.
 inline auto says(std::string const& words) { return Catch::Matchers::ContainsSubstring(words); }
 #else
-#include <catch2/catch.hpp>
 #define CAMBIUM_THROWS_SAYING(expression, type, words)                                  \
   CHECK_THROWS_MATCHES(expression, type, Catch::Predicate<type>([&](type const& e) {    \
                          UNSCOPED_INFO("message: " << e.what());                        \

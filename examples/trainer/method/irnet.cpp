@@ -155,8 +155,8 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
     return tagged_batch{collate(seen).photographs, multi_hot(tags, classes)};
   };
   network.train();
-  auto rule = rule_of(how, how.cam_rate, steps, network.parameters(),
-                      {{backbone, 1}, {{network.classifier_weight()}, 10}});
+  auto rule =
+      rule_of(how, how.cam_rate, steps, network.parameters(), {{backbone, 1}, {{network.classifier_weight()}, 10}});
   run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs,
                irnet_recipe("cam", set, how), record, collate_tagged, [&](tagged_batch const& b) {
                  auto const loss = multilabel_soft_margin(

@@ -7,7 +7,10 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -72,6 +75,46 @@ bool same_bits(torch::nn::Module const& a, torch::nn::Module const& b)
   for (auto const& p : pa) same = same && torch::equal(p.value(), pb[p.key()]);
   for (auto const& p : ba) same = same && torch::equal(p.value(), bb[p.key()]);
   return same;
+}
+
+/// Layers of one shape, so that only their order tells them apart; the n-th parameter always has the gradient n.
+struct exact_training {
+  explicit exact_training(bool adam) : optimiser(rule_of(net, adam))
+  {
+    torch::NoGradGuard const still;
+    float value = 0;
+    for (Tensor& p : net->parameters())
+      p.copy_(torch::arange(p.numel(), torch::kFloat32).view(p.sizes()) / 8 + ++value);
+    net->named_buffers()["seen"].fill_(5);
+  }
+  struct three : torch::nn::Module {
+    three()
+    {
+      for (char const* name : {"a", "b", "c"}) register_module(name, torch::nn::Linear(2, 2));
+      register_buffer("seen", torch::zeros({1}, torch::kInt64));
+    }
+  };
+  /// Rates and settings are powers of two: SGD rounds nothing. Adam, which takes roots, stands still.
+  static optimizer rule_of(std::shared_ptr<three> const& net, bool adam)
+  {
+    if (adam) return optimizer::adam({{net->parameters()}}, [](std::int64_t) { return 0.; }, {0.5, 0.75});
+    return optimizer::sgd({{net->parameters()}}, [](std::int64_t) { return 0.25; }, {0, 0.5});
+  }
+  void step()
+  {
+    float by = 0;
+    for (Tensor& p : net->parameters())
+      if (++by != 6) p.mutable_grad() = torch::full_like(p, by);  // the loss never reaches the last one
+    optimiser.step();
+  }
+  std::shared_ptr<three> net = std::make_shared<three>();
+  optimizer optimiser;
+};
+
+c10::Dict<c10::IValue, c10::IValue> read_again(std::filesystem::path const& file)
+{
+  cambium::bytes const all = cambium::read_file(file);
+  return torch::pickle_load({all.begin(), all.end()}).toGenericDict();
 }
 
 }  // namespace
@@ -217,4 +260,89 @@ TEST_CASE("checkpoint: a file that cannot be written leaves the old one", "[erro
   training t(false);
   CHECK(refusal([&] { save_checkpoint(folder / "taken", t.net, t.optimiser, ""); }).find("taken") != std::string::npos);
   CHECK(std::filesystem::is_directory(folder / "taken"));
+}
+
+TEST_CASE("checkpoint: moments come back to the parameters they are of", "[property]")
+{
+  support::temporary_folder const folder;
+  exact_training first(false);
+  first.step();
+  save_checkpoint(folder / "state.ckpt", *first.net, first.optimiser, "");
+  exact_training second(false);
+  restore_checkpoint(folder / "state.ckpt", *second.net, second.optimiser, "");
+  auto const before = first.net->parameters();
+  for (Tensor& p : second.net->parameters()) p.mutable_grad() = torch::zeros_like(p);
+  second.optimiser.step();  // only what is remembered moves a parameter: rate 0.25 * momentum 0.5 * its first gradient
+  auto const after = second.net->parameters();
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    INFO("parameter " << i);
+    CHECK(torch::equal(before[i] - after[i],
+                       torch::full_like(before[i], i == 5 ? 0. : 0.125 * (static_cast<double>(i) + 1))));
+  }
+}
+
+TEST_CASE("checkpoint: LibTorch's version changes neither names nor content", "[reference]")
+{
+  support::temporary_folder const folder;
+  auto const file = folder / "state.ckpt";
+  std::vector<std::string> const parameters{"a.weight", "a.bias", "b.weight", "b.bias", "c.weight", "c.bias"};
+  for (bool const adam : {false, true}) {
+    seed_everything(7);
+    exact_training t(adam);
+    t.step(), t.step();
+    save_checkpoint(file, *t.net, t.optimiser, "recipe");
+    auto const dictionary = read_again(file);
+    std::map<std::string, std::string> kinds, expected;
+    for (auto const& entry : dictionary) {
+      c10::IValue const& v = entry.value();
+      kinds[entry.key().toStringRef()] = v.isTensor() ? c10::toString(v.toTensor().scalar_type()) : v.tagKind();
+    }
+    for (auto const& name : parameters) expected["model/" + name] = "Float";
+    expected["model/seen"] = "Long";
+    for (int i = 0; i < 5; ++i) {
+      std::string const at = "optimizer/" + std::to_string(i) + "/";
+      if (adam)
+        expected[at + "step"] = "Long", expected[at + "exp_avg"] = expected[at + "exp_avg_sq"] = "Float";
+      else
+        expected[at + "momentum_buffer"] = "Float";
+    }
+    expected["random"] = "Byte";
+    for (char const* text : {"format", "recipe", "optimizer", "parameters"}) expected[text] = "String";
+    expected["step"] = expected["checksum"] = "Int";
+    CHECK(kinds == expected);
+    // As LibTorch 1.13, 2.1, 2.6, 2.14 and 2.15 wrote it.
+    CHECK(dictionary.at("checksum").toInt() == (adam ? 0x69a9a8a72636a6b1 : 0xf63c1dd159501ef));
+    CHECK(torch::equal(dictionary.at("model/b.bias").toTensor(),
+                       4 + torch::arange(2, torch::kFloat32) / 8 - (adam ? 0 : 0.25 * (4 + 6))));
+  }
+}
+
+TEST_CASE("checkpoint: files of other LibTorch versions go on", "[.versions]")
+{
+  // CAMBIUM_CHECKPOINTS is a folder where builds with several LibTorch leave their files for each other.
+  char const* const place = std::getenv("CAMBIUM_CHECKPOINTS");
+  if (place == nullptr) return;
+  std::filesystem::path const folder = place;
+  for (bool const adam : {false, true}) {
+    seed_everything(7);
+    exact_training whole(adam);
+    whole.step(), whole.step();
+    std::string const kind = adam ? ".adam" : ".sgd";
+    save_checkpoint(folder / (TORCH_VERSION + kind), *whole.net, whole.optimiser, "recipe");
+    Tensor const dice = torch::randn({100});
+    whole.step();
+    support::temporary_folder const here;
+    save_checkpoint(here / "whole", *whole.net, whole.optimiser, "recipe");
+    for (auto const& entry : std::filesystem::directory_iterator(folder)) {
+      if (entry.path().extension() != kind) continue;
+      WARN(TORCH_VERSION << " reads " << entry.path().filename().string());
+      seed_everything(1);
+      exact_training again(adam);
+      CHECK(restore_checkpoint(entry.path(), *again.net, again.optimiser, "recipe") == 2);
+      CHECK(torch::equal(torch::randn({100}), dice));
+      again.step();
+      save_checkpoint(here / "again", *again.net, again.optimiser, "recipe");
+      CHECK(read_again(here / "again").at("checksum").toInt() == read_again(here / "whole").at("checksum").toInt());
+    }
+  }
 }

@@ -5,6 +5,7 @@
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -588,4 +589,28 @@ TEST_CASE("refinement refuses what does not fit, before it writes", "[pipeline][
   untouched(out);
   offset(1, 1, 0, 0) = 0;
   CHECK_NOTHROW(batch(out));
+}
+
+TEST_CASE("two points on one plateau drop the object, one point keeps it", "[pipeline][picture]")
+{
+  grid<float, 3> cam(1, 12, 16);
+  cam(0, 5, 7) = cam(0, 5, 8) = 0.9f;  // a flat top of two pixels
+  grid<std::int32_t, 2> semantic(12, 16);
+  for (index_t y = 2; y < 10; ++y)
+    for (index_t x = 3; x < 13; ++x) semantic(y, x) = 1;
+  bestie_peak_options options{.smoothing = 1};
+  auto const labelled = [&](points const& cues) {
+    auto const known = bestie_pseudo_labels(cpu{}, semantic, {0}, cues, 1).weight;
+    return std::count_if(known.cells().begin(), known.cells().end(), [](float w) { return w > 0; });
+  };
+
+  points const every = bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options);
+  REQUIRE(every.size() == 2);
+  CHECK((every[0].y == 5 && every[0].x == 7 && every[1].y == 5 && every[1].x == 8));
+  CHECK(labelled(every) == 0);
+  options.peaks.plateaus = plateau::one_cell;
+  points const one = bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options);
+  REQUIRE(one.size() == 1);
+  CHECK((one[0].y == 5 && one[0].x == 7));
+  CHECK(labelled(one) == 80);
 }

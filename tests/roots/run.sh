@@ -126,7 +126,10 @@ for suite in "${suites[@]}"; do
   before=$(du -sxm "$root" | cut -f1)
   began=$SECONDS
   status=0
-  inside "$root" runuser -u $user -- sh -c 'cd "$1" && shift && exec "$@"' - "$folder" "$@" >"$log" 2>&1 </dev/null || status=$?
+  TIMEFORMAT='%0U %0S'
+  { time inside "$root" runuser -u $user -- sh -c 'cd "$1" && shift && exec "$@"' - "$folder" "$@" >"$log" 2>&1 </dev/null; } \
+    2>"$out/time" || status=$?
+  read -r in_user in_system <"$out/time"
   time=$((SECONDS - began))
   result=good
   if [ -n "$fails" ]; then
@@ -139,9 +142,9 @@ for suite in "${suites[@]}"; do
     libeigen3-dev libboost-dev catch2 clang 2>/dev/null | sed -n 's/^ii *//p' | sed 's/[-+~][^ ]*$//; s/ [0-9]*:/ /' | paste -sd, | sed 's/,/, /g') || true
   grown=$(($(du -sxm "$root" | cut -f1) - before))
   [ "$result" = good ] || { failed=1 && tail -20 "$log"; }
-  echo "   $result after $((time / 60)) min $((time % 60)) s; $grown MB on disk; ${versions:-no packages}"
-  [ -e "$out/table.md" ] || printf '| suite | as | command | result | time | disk | versions |\n|---|---|---|---|---|---|---|\n' >"$out/table.md"
-  echo "| $suite | $who${offline:+, offline}${with:+, with $with} | $name | $result | $((time / 60)) min $((time % 60)) s | $grown MB | $versions |" \
+  echo "   $result after $((time / 60)) min $((time % 60)) s ($((in_user + in_system)) s of processors); $grown MB on disk; ${versions:-no packages}"
+  [ -e "$out/table.md" ] || printf '| suite | as | command | result | time | of processors | disk | versions |\n|---|---|---|---|---|---|---|---|\n' >"$out/table.md"
+  echo "| $suite | $who${offline:+, offline}${with:+, with $with} | $name | $result | $((time / 60)) min $((time % 60)) s | $((in_user + in_system)) s | $grown MB | $versions |" \
     >>"$out/table.md"
   if [ -n "$keep" ]; then
     echo "   kept: $root"

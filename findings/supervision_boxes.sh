@@ -51,7 +51,7 @@ def whole(box):
 
 
 exact = {name: runs.toBbox(runs.encode(np.asfortranarray(mask.astype(np.uint8)))).tolist() for name, mask in masks.items()}
-for name, a in zip(masks, json.load(open(as_coco("all", masks.values())))["annotations"]):
+for name, a in zip(masks, json.load(open(as_coco("all", list(masks.values()))))["annotations"]):
     print(f"seen: {name}: {whole(a['bbox'])}, area {a['area']:.0f}; COCO: {whole(exact[name])}")
 truth = COCO(as_coco("square", [masks["square"]]))
 found = truth.loadRes([{"image_id": 1, "category_id": 1, "score": 0.9, "bbox": exact["square"]}])

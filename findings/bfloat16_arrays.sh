@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Expected: what np.save or safetensors.numpy writes without a word, np.load or safetensors.numpy reads.
-# What is so: for bfloat16 (the type of JAX's half-size arrays, by ml_dtypes) that depends. np.save writes the type as '<V2',
-#   two bytes of nothing in particular; np.load gives void, with ml_dtypes imported or not, and the numbers are gone unless the
-#   reader knows to view them as bfloat16. One safetensors file is read by load_file where the program imported ml_dtypes,
-#   raises TypeError where it did not, and raises KeyError from load, which takes the same bytes from memory.
-#   float8_e5m2 is worse off in npy: np.save writes '<f1', which np.load refuses.
+# What is so: for bfloat16 (the type of JAX's half-size arrays, by ml_dtypes) that depends. np.save writes the type as
+#   '<V2', two bytes of nothing in particular; np.load gives void, with ml_dtypes imported or not, and the numbers are
+#   gone unless the reader knows to view them as bfloat16. One safetensors file is read by load_file where the program
+#   imported ml_dtypes, raises TypeError where it did not, and raises KeyError from load, which takes the same bytes
+#   from memory. float8_e5m2 is worse off in npy: np.save writes '<f1', which np.load refuses.
 # Seen with: NumPy 2.4.6, ml_dtypes 0.6.0, safetensors 0.8.0.
 # Source: jax-ml/ml_dtypes#41 and #216; safetensors/safetensors#598.
 # Our users: examples/trainer/network/safetensors.cpp reads BF16 (examples/trainer/tests/safetensors_test.cpp);
@@ -12,6 +12,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q numpy==2.4.6 ml_dtypes==0.6.0 safetensors==0.8.0; } ||
   { echo "skipped: the packages cannot be installed"; exit 77; }
@@ -24,7 +25,7 @@ bfloat16 safetensors: BF16, load_file without ml_dtypes: TypeError
 float8_e5m2 npy: '<f1' is read as ValueError
 END
 
-"$folder/venv/bin/python" - "$folder" >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" - "$folder" >"$folder/log" <<'END' || gone
 import re, subprocess, sys
 import ml_dtypes
 import numpy as np
@@ -67,5 +68,6 @@ npy(ml_dtypes.float8_e5m2)
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: what becomes of saved bfloat16 arrays"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: what becomes of saved bfloat16 arrays"; exit 1; }
 echo "as stated: saved bfloat16 arrays come back as bytes, as numbers or not at all, by the way they are read"

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Expected: ids in a COCO file are names; which numbers they are changes no score. And evaluators that agree on thousands of
-#   random sets agree on this one.
-# What is so: two of three evaluators keep the id of the matched object, with 0 for "none". An object whose annotation id is 0
-#   can be matched by nothing that counts: its finder is a false detection. The third counts it.
-# Seen with: pycocotools 2.0.11 and faster-coco-eval 1.8.0 (which warns), hotcoco 1.3.0 (which does not). Two objects, both
-#   found exactly: AP 1.000 with ids 1 and 2 from all; with ids 0 and 1 AP 0.252, 0.252 and 1.000.
+# Expected: ids in a COCO file are names; which numbers they are changes no score. And evaluators that agree on
+#   thousands of random sets agree on this one.
+# What is so: two of three evaluators keep the id of the matched object, with 0 for "none". An object whose annotation
+#   id is 0 can be matched by nothing that counts: its finder is a false detection. The third counts it.
+# Seen with: pycocotools 2.0.11 and faster-coco-eval 1.8.0 (which warns), hotcoco 1.3.0 (which does not). Two objects,
+#   both found exactly: AP 1.000 with ids 1 and 2 from all; with ids 0 and 1 AP 0.252, 0.252 and 1.000.
 # Source: cocodataset/cocoapi#332, MiXaiLL76/faster_coco_eval#77.
-# Our users: include/cambium/metric/coco_ap.hpp matches by place, not by id, so it says 1.000. Compared with the first two,
-#   number annotations from 1.
+# Our users: include/cambium/metric/coco_ap.hpp matches by place, not by id, so it says 1.000. Compared with the first
+#   two, number annotations from 1.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q pycocotools==2.0.11 faster-coco-eval==1.8.0 hotcoco==1.3.0 numpy==2.4.6; } ||
   { echo "skipped: the packages cannot be installed"; exit 77; }
@@ -24,7 +25,7 @@ ids from 0: faster-coco-eval AP 0.252
 ids from 0: hotcoco AP 1.000
 END
 
-"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || gone
 import json, sys
 import faster_coco_eval
 import hotcoco
@@ -72,5 +73,6 @@ for start in 1, 0:
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: what an annotation id of 0 does"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: what an annotation id of 0 does"; exit 1; }
 echo "as stated: an object with annotation id 0 counts for hotcoco alone"

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Expected: a COCO file read and written again by one tool holds the same masks and the same category ids.
-# What is so: datumaro turns every run-length mask that is no crowd into polygons on the way out. Each polygon runs through
-#   the centres of the outer pixels, and COCO's evaluators fill it from there: an object loses its last row and column.
-#   Holes are filled. Objects one pixel wide become "segmentation": [], and their area and box stay. Two squares that touch
-#   in a corner lose more than half of their overlap. Category ids are counted anew from 1, in the order of the old ids.
-# Seen with: datumaro 1.13.12, pycocotools 2.0.11. Overlap (IoU) of the mask before and after: square of 10 x 10 0.810, ring
-#   0.743, two squares that touch in a corner 0.474; a line and a dot hold no polygon. Category 18 becomes 2.
+# What is so: datumaro turns every run-length mask that is no crowd into polygons on the way out. Each polygon runs
+#   through the centres of the outer pixels, and COCO's evaluators fill it from there: an object loses its last row and
+#   column. Holes are filled. Objects one pixel wide become "segmentation": [], and their area and box stay. Two squares
+#   that touch in a corner lose more than half of their overlap. Category ids are counted anew from 1, in the order of
+#   the old ids.
+# Seen with: datumaro 1.13.12, pycocotools 2.0.11. Overlap (IoU) of the mask before and after: square of 10 x 10 0.810,
+#   ring 0.743, two squares that touch in a corner 0.474; a line and a dot hold no polygon. Category 18 becomes 2.
 # Source: open-edge-platform/datumaro#168 asks for holes; the rest was observed.
-# Our users: include/cambium/io/coco.hpp fills polygons as COCO's evaluators do, so that such files give the masks that others
-#   see, and writes masks as run lengths only, which lose nothing; docs/formats.md (COCO) names the converters.
+# Our users: include/cambium/io/coco.hpp fills polygons as COCO's evaluators do, so that such files give the masks that
+#   others see, and writes masks as run lengths only, which lose nothing; docs/formats.md (COCO) names the converters.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q datumaro==1.13.12 opencv-python-headless==4.14.0.94 numpy==2.4.6 scipy==1.17.1 \
     pandas==2.3.3 pyarrow==25.0.1 shapely==2.2.0 pycocotools==2.0.11; } ||
@@ -25,7 +27,7 @@ line: segmentation [], area 20, category 18 is now 2, iscrowd 0
 dot: segmentation [], area 1, category 18 is now 2, iscrowd 0
 END
 
-"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || gone
 import json, os, sys
 import cv2
 import datumaro
@@ -70,9 +72,11 @@ name = "/annotations/instances_train.json"
 with open(folder + "/in" + name, "w") as file:
     categories = [{"id": 3, "name": "car", "supercategory": ""}, {"id": 18, "name": "dog", "supercategory": ""}]
     images = [{"id": 1, "file_name": "a.png", "width": 64, "height": 64}]
-    json.dump({"info": {}, "licenses": [], "images": images, "categories": categories, "annotations": annotations}, file)
+    truth = {"info": {}, "licenses": [], "images": images, "categories": categories, "annotations": annotations}
+    json.dump(truth, file)
 
-datumaro.Dataset.import_from(folder + "/in", "coco_instances").export(folder + "/out", "coco_instances", save_media=True)
+data = datumaro.Dataset.import_from(folder + "/in", "coco_instances")
+data.export(folder + "/out", "coco_instances", save_media=True)
 
 out = COCO(folder + "/out" + name)
 for (name, mask), a in zip(masks.items(), out.dataset["annotations"]):
@@ -85,5 +89,6 @@ for (name, mask), a in zip(masks.items(), out.dataset["annotations"]):
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: what datumaro makes of masks"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: what datumaro makes of masks"; exit 1; }
 echo "as stated: datumaro's COCO export shrinks masks, fills holes, drops thin objects and counts categories anew"

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Expected: klDivergence(Q) of the common dense CRF package is KL(Q || P), up to the constant log Z. Its page prints it after
-#   each step of inference, and it falls: inference improves.
-# What is so: it is another sum. It takes the pairwise energies of each pair twice, and of each pixel with itself, so its
-#   distance from KL(Q || P) is no constant. It can fall at steps at which the true KL rises, and is no test of convergence.
-# Seen with: pydensecrf2 1.1. 3 x 3 pixels with two labels, so that P over all 512 labellings can be written down, with the
-#   kernel that the package itself applies: what it reports falls at three steps, the true KL rises at all three.
+# Expected: klDivergence(Q) of the common dense CRF package is KL(Q || P), up to the constant log Z. Its page prints it
+#   after each step of inference, and it falls: inference improves.
+# What is so: it is another sum. It takes the pairwise energies of each pair twice, and of each pixel with itself, so
+#   its distance from KL(Q || P) is no constant. It can fall at steps at which the true KL rises, and is no test of
+#   convergence.
+# Seen with: pydensecrf2 1.1. 3 x 3 pixels with two labels, so that P over all 512 labellings can be written down, with
+#   the kernel that the package itself applies: what it reports falls at three steps, the true KL rises at all three.
 # Source: lucasb-eyer/pydensecrf#85 reports negative values; the reason was observed.
 # Our users: include/cambium/crf/dense_crf.hpp documents what its divergence() holds.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q pydensecrf2==1.1 numpy==2.4.6; } ||
   { echo "skipped: the packages cannot be installed"; exit 77; }
@@ -19,7 +21,7 @@ klDivergence: -28.3 -28.9 -29.1 -29.2
 true KL: rises rises rises
 END
 
-"$folder/venv/bin/python" - >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" - >"$folder/log" <<'END' || gone
 import itertools
 import numpy as np
 import pydensecrf.densecrf as dense
@@ -32,7 +34,8 @@ def make_crf(first, weight):
     return crf
 
 
-# The kernel, column by column: where only pixel j leans to a label, one step moves pixel i by weight * kernel[i, j] * lean.
+# The kernel, column by column: where only pixel j leans to a label, one step moves pixel i by
+# weight * kernel[i, j] * lean.
 kernel = np.zeros((9, 9))
 for j in range(9):
     first = np.full(9, 0.5)
@@ -62,5 +65,6 @@ print("true KL:", true)
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: what klDivergence holds"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: what klDivergence holds"; exit 1; }
 echo "as stated: klDivergence falls at steps at which the true KL rises"

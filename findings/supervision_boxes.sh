@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Expected: the "bbox" that a data set library writes beside a mask is the mask's box, so exact boxes score AP 1 on it, and an
-#   object one pixel wide has a box of width 1.
-# What is so: supervision's mask_to_xyxy returns the last pixel that is inside, and its COCO export takes differences, as if that
-#   were the edge behind it. Each box is one pixel short in both directions; a line has no height, a dot neither. The area
-#   beside it counts the mask's pixels. Within supervision the round trip agrees, so it shows only where another tool reads on.
+# Expected: the "bbox" that a data set library writes beside a mask is the mask's box, so exact boxes score AP 1 on it,
+#   and an object one pixel wide has a box of width 1.
+# What is so: supervision's mask_to_xyxy returns the last pixel that is inside, and its COCO export takes differences,
+#   as if that were the edge behind it. Each box is one pixel short in both directions; a line has no height, a dot
+#   neither. The area beside it counts the mask's pixels. Within supervision the round trip agrees, so it shows only
+#   where another tool reads on.
 # Seen with: supervision 0.31.2, pycocotools 2.0.11. A square of 10 x 10: [10, 10, 9, 9] with area 100, where COCO's own
 #   toBbox gives [10, 10, 10, 10]. Evaluated on the square's box, the exact box scores AP 0.700 instead of 1.
 # Source: observed; COCO's rule is in cocodataset/cocoapi#5.
-# Our users: include/cambium/io/coco.hpp takes boxes from masks where it writes them; examples/label/method_boxes.cpp refuses
-#   boxes without width or height and names them.
+# Our users: include/cambium/io/coco.hpp takes boxes from masks where it writes them; examples/label/method_boxes.cpp
+#   refuses boxes without width or height and names them.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q supervision==0.31.2 opencv-python==5.0.0.93 numpy==2.4.6 scipy==1.17.1 \
     matplotlib==3.11.2 pycocotools==2.0.11; } || { echo "skipped: the packages cannot be installed"; exit 77; }
@@ -23,7 +25,7 @@ dot: [55, 55, 0, 0], area 1; COCO: [55, 55, 1, 1]
 AP of the square's exact box: 0.700
 END
 
-"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" -W ignore - "$folder" >"$folder/log" <<'END' || gone
 import json, sys
 import cv2
 import numpy as np
@@ -50,7 +52,11 @@ def whole(box):
     return [round(v) for v in box]
 
 
-exact = {name: runs.toBbox(runs.encode(np.asfortranarray(mask.astype(np.uint8)))).tolist() for name, mask in masks.items()}
+def encode(mask):
+    return runs.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+exact = {name: runs.toBbox(encode(mask)).tolist() for name, mask in masks.items()}
 for name, a in zip(masks, json.load(open(as_coco("all", list(masks.values()))))["annotations"]):
     print(f"seen: {name}: {whole(a['bbox'])}, area {a['area']:.0f}; COCO: {whole(exact[name])}")
 truth = COCO(as_coco("square", [masks["square"]]))
@@ -61,5 +67,6 @@ print(f"seen: AP of the square's exact box: {evaluation.stats[0]:.3f}")
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: the boxes that supervision writes beside masks"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: the boxes that supervision writes beside masks"; exit 1; }
 echo "as stated: supervision's COCO boxes are one pixel short, and thin objects have no width or height"

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Expected: DetectionDataset.as_coco() writes every object of a data set as an object (iscrowd 0). A mask with a hole is
 #   written as run lengths, because polygons hold no holes.
-# What is so: supervision ties run lengths to iscrowd 1. An object with a hole, or in two pieces, becomes a crowd. COCO's
-#   evaluators neither ask for crowds nor count what lies in them, so a detector that misses each such object keeps AP50 1,
-#   and one that finds only them gets 0.
-# Seen with: supervision 0.31.2, pycocotools 2.0.11. A square, a ring, and an object in two pieces: flags 0 1 1; AP50 1.000
-#   for all three, 1.000 for the square alone, 0.000 for the ring and the pieces alone.
-# Source: the note in the docstring of supervision's detections_to_coco_annotations names the flag; the effect on AP is ours.
+# What is so: supervision ties run lengths to iscrowd 1. An object with a hole, or in two pieces, becomes a crowd.
+#   COCO's evaluators neither ask for crowds nor count what lies in them, so a detector that misses each such object
+#   keeps AP50 1, and one that finds only them gets 0.
+# Seen with: supervision 0.31.2, pycocotools 2.0.11. A square, a ring, and an object in two pieces: flags 0 1 1; AP50
+#   1.000 for all three, 1.000 for the square alone, 0.000 for the ring and the pieces alone.
+# Source: the note in the docstring of supervision's detections_to_coco_annotations names the flag; the effect on AP is
+#   ours.
 # Our users: include/cambium/io/coco.hpp reads the flag, and examples/trainer/data/coco_set.hpp leaves crowds out of the
 #   objects; docs/formats.md (COCO) says so.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+gone() { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
 { python3 -m venv "$folder/venv" &&
   "$folder/venv/bin/pip" install -q supervision==0.31.2 opencv-python==5.0.0.93 numpy==2.4.6 scipy==1.17.1 \
     matplotlib==3.11.2 pycocotools==2.0.11; } || { echo "skipped: the packages cannot be installed"; exit 77; }
@@ -23,7 +25,7 @@ AP50, the square alone found: 1.000
 AP50, the ring and the pieces alone found: 0.000
 END
 
-"$folder/venv/bin/python" - "$folder" >"$folder/log" <<'END' || { cat "$folder/log"; echo "changed: it no longer runs"; exit 1; }
+"$folder/venv/bin/python" - "$folder" >"$folder/log" <<'END' || gone
 import json, sys
 import cv2
 import numpy as np
@@ -66,5 +68,6 @@ for name, found in ("all three", masks), ("the square alone", masks[:1]), ("the 
 END
 
 grep '^seen: ' "$folder/log" | sed 's/^seen: //' >"$folder/seen" || true
-diff -u "$folder/expected" "$folder/seen" || { echo "changed: supervision's crowds, or what their evaluation gives"; exit 1; }
+diff -u "$folder/expected" "$folder/seen" ||
+  { echo "changed: supervision's crowds, or what their evaluation gives"; exit 1; }
 echo "as stated: supervision writes objects with holes and in pieces as crowds, and AP leaves them out"

@@ -88,6 +88,9 @@ TEST_CASE("versions other than 1 to 3 are refused", "[io][errors]")
     file[6] = static_cast<unsigned char>(major);
     CHECK(says(reason(file), "version " + std::to_string(major)));
   }
+  auto file = sound;
+  file[7] = 1;
+  CHECK(says(reason(file), "is npy version 1.1 or damaged"));
 }
 
 TEST_CASE("types that hold no numbers are refused", "[io][errors]")
@@ -96,8 +99,13 @@ TEST_CASE("types that hold no numbers are refused", "[io][errors]")
   CHECK(says(header_reason("{'descr': [('a', '<f4'), ('b', '<i4')], 'fortran_order': False, 'shape': (3,)}"),
              "holds records"));
   for (char const* const descr :
-       {"<f2", "<f16", "<c8", "<U5", "|S3", "<M8[ns]", "|V4", "<i3", "<u16", "|b4", "<", "f", "x4"})
-    CHECK(says(header_reason(npy_header_text(descr, "(3,)")), std::string("holds '") + descr + "'; known are"));
+       {"<f16", "<c8", "<U5", "|S3", "<M8[ns]", "|V4", "<i3", "<u16", "|b4", "<", "f", "x4"}) {
+    auto const why = header_reason(npy_header_text(descr, "(3,)"));
+    CHECK(says(why, std::string("holds '") + descr + "'"));
+    CHECK(says(why, "; known are bool, integers, float16, float32 and float64: save array.astype('float32')"));
+  }
+  CHECK(says(header_reason(npy_header_text("<V2", "(3,)")), "holds '<V2', which is what bfloat16 is saved as;"));
+  CHECK(says(header_reason(npy_header_text("<V1", "(3,)")), "which is what float8 and int4 are saved as;"));
 }
 
 TEST_CASE("damaged headers are refused", "[io][errors]")
@@ -134,7 +142,26 @@ TEST_CASE("damaged headers are refused", "[io][errors]")
     CHECK(header_reason(header) != "");
   }
   CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (6,), 'extra': 1}"), "'extra'"));
-  CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, }"), "lacks its type or its shape"));
+  CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, }"),
+             "lacks its type (descr), its shape or its order of axes"));
+}
+
+TEST_CASE("an npy header without fortran_order, or with text behind the dictionary, is refused as NumPy does",
+          "[io][errors]")
+{
+  std::string const whole = "{'descr': '<f4', 'fortran_order': False, 'shape': (6,), }";
+  for (char const* const end : {"", "   ", "\n", " \n \n", "\t", "\r\n"}) CHECK(header_reason(whole + end) == "");
+  for (char const* const start : {" ", "\n", "\t"}) CHECK(header_reason(start + whole) == "");
+  for (std::string const end : {"x", "{}", ")", "}", ",", " 'a'"})
+    CHECK((header_reason(whole + end) == "has text behind the dictionary of its header"));
+  CHECK(header_reason(whole + std::string(1, '\0')) == "has text behind the dictionary of its header");
+  CHECK(
+      says(header_reason("{'descr': '<f4', 'shape': (6,)}"), "lacks its type (descr), its shape or its order of axes"));
+  CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (6)}"), "a number, not a tuple"));
+  CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (06,)}"), "begins with 0"));
+  CHECK(says(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (6,,)}"), "a number expected"));
+  CHECK(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (2 ,3)}") == "");
+  CHECK(header_reason("{'descr': '<f4', 'fortran_order': False, 'shape': (0,)}", 0) == "");
 }
 
 TEST_CASE("an entry given twice is not two", "[io][errors]")
@@ -182,7 +209,7 @@ TEST_CASE("to_grid rejects what it documents", "[io][errors]")
   CAMBIUM_THROWS_SAYING((to_grid<float, 1>(a, "b/f")), io_error, "does not fit into float32");
   CHECK(to_grid<double, 1>(a, "b/f")(1) == 1e39);
   auto const i = parse_npy(npy_file(npy_header_text("<i8", "(1, 2)"), npy_cells(std::vector<std::int64_t>{1, 2})), "f");
-  CAMBIUM_THROWS_SAYING((to_grid<float, 2>(i, "f")), io_error, "f: holds int64 [1,2]; float32 or float64 is needed");
+  CAMBIUM_THROWS_SAYING((to_grid<float, 2>(i, "f")), io_error, "f: holds int64 [1,2]; float16, float32 or float64 is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::int32_t, 2>(i, "f")), io_error, "holds int64 [1,2]; int32 is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::uint8_t, 2>(i, "f")), io_error, "uint8 or bool is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::int64_t, 3>(i, "f")), io_error, "f: holds int64 [1,2]; 3 axes are needed");

@@ -171,6 +171,33 @@ TEST_CASE("floating point changes its width, and nothing else", "[io][reference]
   CHECK(to_grid<double, 1>(b, "f").cells() == cells_t<double>{static_cast<double>(0.1f), -7});
 }
 
+TEST_CASE("float16 is read exactly", "[io][reference]")
+{
+  // Oracle: every one of the 65536 numbers from its parts, in double.
+  std::vector<std::uint16_t> halves(65536);
+  std::iota(halves.begin(), halves.end(), std::uint16_t{0});
+  bool const big = GENERATE(false, true);
+  auto const a = parse_npy(npy_file(npy_header_text(big ? ">f2" : "<f2", "(65536,)"), npy_cells(halves, big)), "f");
+  CHECK(a.describe() == "float16 [65536]");
+  auto const narrow = to_grid<float, 1>(a, "f");
+  auto const wide = to_grid<double, 1>(a, "f");
+  for (index_t i = 0; i < 65536; ++i) {
+    int const exponent = static_cast<int>(i >> 10 & 31), fraction = static_cast<int>(i & 1023);
+    double want = exponent == 0 ? std::pow(2., -24) * fraction : std::pow(2., exponent - 15) * (1 + fraction / 1024.);
+    if (exponent == 31) want = fraction == 0 ? HUGE_VAL : std::nan("");
+    if (i >= 32768) want = -want;
+    CAPTURE(i);
+    REQUIRE(std::isnan(narrow(i)) == std::isnan(want));
+    if (std::isnan(want)) continue;
+    REQUIRE((static_cast<double>(narrow(i)) == want && wide(i) == want));
+    REQUIRE(std::signbit(narrow(i)) == (i >= 32768));
+  }
+  auto const fortran = parse_npy(npy_file(npy_header_text("<f2", "(2, 2)", true),
+                                          npy_cells(std::vector<std::uint16_t>{0x3C00, 0x4000, 0x0001, 0xFBFF})),
+                                 "f");
+  CHECK(to_grid<float, 2>(fortran, "f").cells() == cells_t<float>{1, std::ldexp(1.f, -24), 2, -65504});
+}
+
 TEST_CASE("holds asks for the same type, but for the width of floats", "[io][reference]")
 {
   auto const of = [](char kind, int width) { return npy_array{kind, width, {}, {}}; };
@@ -178,7 +205,8 @@ TEST_CASE("holds asks for the same type, but for the width of floats", "[io][ref
   CHECK((!holds<float>(of('i', 4)) && !holds<float>(of('b', 1))));
   CHECK((holds<std::int32_t>(of('i', 4)) && !holds<std::int32_t>(of('i', 8)) && !holds<std::int32_t>(of('u', 4))));
   CHECK((holds<std::uint8_t>(of('u', 1)) && holds<std::uint8_t>(of('b', 1)) && !holds<std::int8_t>(of('b', 1))));
-  CHECK((holds<bool>(of('b', 1)) && !holds<bool>(of('u', 1)) && !holds<std::uint16_t>(of('f', 2))));
+  CHECK((holds<bool>(of('b', 1)) && !holds<bool>(of('u', 1)) && !holds<std::uint16_t>(of('f', 2)) &&
+         holds<float>(of('f', 2)) && holds<double>(of('f', 2))));
 }
 
 TEST_CASE("files are written and read by name", "[io][reference]")

@@ -267,7 +267,7 @@ TEST_CASE("label goes on past a bad file and says which and why", "[label][error
   CHECK(contains(r.err, "cams/missing.npy: No such file"));
   CHECK(contains(r.err, "cams/truncated.npy: is truncated"));
   CHECK(contains(r.err, "cams/shape.npy: the image is 21 x 34, so [C,6,9] is needed; it holds [2,6,8]"));
-  CHECK(contains(r.err, "cams/type.npy: holds int64 [2,6,9]; float32 or float64 is needed"));
+  CHECK(contains(r.err, "cams/type.npy: holds int64 [2,6,9]; float16, float32 or float64 is needed"));
   CHECK(contains(r.err, "cams/nan.npy: value(1,2,3) is nan"));
   CHECK(contains(r.err, "cams/pickle.npy: holds pickled Python objects"));
   CHECK(contains(r.err, "images/photo.jpg: "));

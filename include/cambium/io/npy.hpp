@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -47,7 +49,17 @@ struct npy_array {
   }
 };
 
-/// A reader of the header's Python dictionary. It knows just what NumPy writes.
+/// The number that 16 bits of IEEE 754 stand for; a float holds each of them.
+[[nodiscard]] inline float float_of_half(std::uint16_t half)
+{
+  std::uint32_t const sign = std::uint32_t{half} >> 15 << 31, exponent = half >> 10 & 31, fraction = half & 1023;
+  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | fraction << 13);  // infinite, or NaN
+  float const magnitude = std::ldexp(static_cast<float>(exponent > 0 ? 1024 + fraction : fraction),
+                                     static_cast<int>(std::max(exponent, std::uint32_t{1})) - 25);
+  return sign != 0 ? -magnitude : magnitude;
+}
+
+/// A reader of the header's Python dictionary. It knows just what NumPy writes, and refuses what NumPy refuses.
 class npy_header {
  public:
   explicit npy_header(std::string text, std::string name) : text_(std::move(text)), name_(std::move(name))
@@ -61,14 +73,18 @@ class npy_header {
       if (key == "descr")
         descr = at('[') ? fail<std::string>("holds records, not one array of numbers") : quoted();
       else if (key == "fortran_order")
-        fortran = word() == "True";
+        fortran = word() == "True", ordered_ = true;
       else if (key == "shape")
         tuple();
       else
         fail<int>("has an unknown entry '" + key + "' in its header");
       if (!at('}')) skip(',');
     }
-    if (descr.empty() || !shaped_) fail<int>("lacks its type or its shape");
+    skip('}');
+    if (descr.empty() || !shaped_ || !ordered_)
+      fail<int>("lacks its type (descr), its shape or its order of axes (fortran_order)");
+    at(' ');
+    if (place_ < text_.size()) fail<int>("has text behind the dictionary of its header");
   }
 
   std::string descr;
@@ -83,7 +99,7 @@ class npy_header {
   }
   bool at(char c)
   {
-    while (place_ < text_.size() && (text_[place_] == ' ' || text_[place_] == '\n')) ++place_;
+    place_ = std::min(text_.find_first_not_of(" \t\n\r\f", place_), text_.size());
     return place_ < text_.size() && text_[place_] == c;
   }
   void skip(char c)
@@ -113,6 +129,7 @@ class npy_header {
   void tuple()
   {
     skip('(');
+    bool comma = true;
     while (!at(')')) {
       index_t extent = 0;
       std::size_t const begin = place_;
@@ -121,18 +138,21 @@ class npy_header {
         extent = 10 * extent + (text_[place_] - '0');
       }
       if (place_ == begin) fail<int>("has a damaged header: a number expected in its shape");
+      if (text_[begin] == '0' && place_ > begin + 1) fail<int>("has a damaged header: a number that begins with 0");
       if (at('L')) ++place_;  // Python 2
       shape.push_back(extent);
-      if (!at(')')) skip(',');
+      if (comma = at(','); comma) ++place_;
+      if (!comma && !at(')')) skip(',');
     }
     skip(')');
+    if (shape.size() == 1 && !comma) fail<int>("has a damaged header: its shape is a number, not a tuple");
     if (shape.size() > 8) fail<int>("has " + std::to_string(shape.size()) + " axes");
     shaped_ = true;
   }
 
   std::string text_, name_;
   std::size_t place_ = 0;
-  bool shaped_ = false;
+  bool shaped_ = false, ordered_ = false;
 };
 
 /// Parse the content of a .npy file. `name` begins every message.
@@ -152,7 +172,8 @@ class npy_header {
   }
   int const major = file[6];
   std::size_t const prefix = major == 1 ? 10 : 12;
-  if (major < 1 || major > 3 || file.size() < prefix) fail("is npy version " + std::to_string(major) + ".x or damaged");
+  if (major < 1 || major > 3 || file[7] != 0 || file.size() < prefix)
+    fail("is npy version " + std::to_string(major) + "." + std::to_string(file[7]) + " or damaged");
   std::size_t length = file[8] + (std::size_t{file[9]} << 8);
   if (major > 1) length += (std::size_t{file[10]} << 16) + (std::size_t{file[11]} << 24);
   if (length > file.size() - prefix) fail("is truncated inside its header");
@@ -173,13 +194,21 @@ class npy_header {
   if (known) {
     out.kind = type[0];
     out.width = type[1] - '0';
-    known = out.kind == 'f'   ? out.width == 4 || out.width == 8
+    known = out.kind == 'f'   ? out.width == 2 || out.width == 4 || out.width == 8
             : out.kind == 'b' ? out.width == 1
                               : out.width == 1 || out.width == 2 || out.width == 4 || out.width == 8;
   } else if (type == "?") {
     out.kind = 'b', out.width = 1, known = true;
   }
-  if (!known) fail("holds '" + header.descr + "'; known are bool, integers and float32 or float64");
+  if (!known) {
+    std::string const what = type == "V2"                       ? ", which is what bfloat16 is saved as"
+                             : type == "V1"                     ? ", which is what float8 and int4 are saved as"
+                             : type[0] == 'c'                   ? ", complex numbers"
+                             : type[0] == 'U' || type[0] == 'S' ? ", text"
+                                                                : "";
+    fail("holds '" + header.descr + "'" + what +
+         "; known are bool, integers, float16, float32 and float64: save array.astype('float32')");
+  }
   out.shape = header.shape;
 
   bool empty = false;
@@ -227,7 +256,7 @@ class npy_header {
   return parse_npy(read_file(path), path.string());
 }
 
-/// Does the file's type fit T? Floating point is read into floating point of either width, integers and bool
+/// Does the file's type fit T? Floating point is read into floating point of any width, integers and bool
 /// into the same type only: a label map in float is a mistake somewhere else.
 template <class T>
 bool holds(npy_array const& a)
@@ -247,7 +276,7 @@ template <class T, int Rank>
 [[nodiscard]] grid<T, Rank> to_grid(npy_array const& a, std::string const& name)
 {
   auto const fail = [&](std::string const& reason) { throw io_error(name + ": " + reason); };
-  std::string const wanted = std::is_floating_point_v<T> ? "float32 or float64"
+  std::string const wanted = std::is_floating_point_v<T> ? "float16, float32 or float64"
                              : std::is_same_v<T, std::uint8_t>
                                  ? "uint8 or bool"
                                  : (std::is_signed_v<T> ? "int" : "uint") + std::to_string(8 * sizeof(T));
@@ -272,6 +301,12 @@ template <class T, int Rank>
     }
   };
   if constexpr (std::is_floating_point_v<T>) {
+    if (a.width == 2)
+      for (std::size_t i = 0; i < out.cells().size(); ++i) {
+        std::uint16_t half;
+        std::memcpy(&half, a.data.data() + 2 * i, 2);
+        out.cells()[i] = float_of_half(half);
+      }
     if (a.width == 4) convert(float{});
     if (a.width == 8) convert(double{});
   }

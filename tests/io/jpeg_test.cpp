@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/temporary.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -111,6 +112,58 @@ TEST_CASE("every colour space becomes RGB", "[io][reference]")
   CHECK(is_plain(parse_jpeg(plain(JCS_CMYK, {255, 255, 255, 255}, true, progressive), "f"), 255, 255, 255));
   CHECK(is_plain(parse_jpeg(plain(JCS_CMYK, {0, 255, 255, 255}, true, progressive), "f"), 0, 255, 255));
   CHECK(is_plain(parse_jpeg(plain(JCS_CMYK, {255, 128, 255, 128}, true, progressive), "f"), 128, 64, 128));
+}
+
+TEST_CASE("a sequential scan's spectral selection has no meaning: photographs of some telephones", "[io][reference]")
+{
+  auto const scan = [](bytes const& file) {  // the three bytes behind the components of the first scan
+    for (std::size_t i = 2; i + 4 < file.size(); i += 2 + (std::size_t{file[i + 2]} << 8) + file[i + 3])
+      if (file[i + 1] == 0xDA) return i + 5 + 2 * std::size_t{file[i + 4]};
+    return std::size_t{0};
+  };
+  for (auto const& file : {format_jpeg(smooth(20, 33), 80), plain(JCS_GRAYSCALE, {77}, false)}) {
+    auto const base = parse_jpeg(file, "f");
+    auto const at = scan(file);
+    REQUIRE((at > 0 && file[at] == 0 && file[at + 1] == 63 && file[at + 2] == 0));
+    for (auto const& [first, last, bits] :
+         {std::array<unsigned char, 3>{0, 0, 0}, {0, 63, 1}, {1, 63, 0}, {0, 5, 0x10}}) {
+      auto other = file;
+      other[at] = first, other[at + 1] = last, other[at + 2] = bits;
+      CHECK(parse_jpeg(other, "f") == base);
+      other.resize(other.size() - 20);
+      CHECK(reason(other) != "");  // cut as ever
+    }
+  }
+  auto progressive = plain(JCS_RGB, {200, 100, 50}, false, true);
+  progressive[scan(progressive) + 1] = 63;  // here it has one
+  CHECK(reason(progressive) != "");
+}
+
+TEST_CASE("what stands behind a JPEG's end is passed over: a second photograph, garbage", "[io][property]")
+{
+  auto const file = format_jpeg(smooth(20, 33), 80);
+  auto const base = parse_jpeg(file, "f");
+  auto twice = file;
+  twice.insert(twice.end(), file.begin(), file.end());
+  CHECK(parse_jpeg(twice, "f") == base);
+  auto garbage = file;
+  for (int i = 0; i < 300; ++i) garbage.push_back(static_cast<unsigned char>(i * 37));
+  CHECK(parse_jpeg(garbage, "f") == base);
+  auto thumbnail = file;  // a small JPEG inside a marker, as EXIF has it
+  auto const small = format_jpeg(smooth(8, 8), 50);
+  bytes marker{0xFF, 0xE1, static_cast<unsigned char>((small.size() + 2) >> 8),
+               static_cast<unsigned char>(small.size() + 2)};
+  marker.insert(marker.end(), small.begin(), small.end());
+  thumbnail.insert(thumbnail.begin() + 2, marker.begin(), marker.end());
+  CHECK(parse_jpeg(thumbnail, "f") == base);
+}
+
+TEST_CASE("a JPEG of 12 bits is refused with words", "[io][errors]")
+{
+  auto file = format_jpeg(smooth(20, 33), 80);
+  for (std::size_t i = 0; i + 8 < file.size(); ++i)
+    if (file[i] == 0xFF && file[i + 1] == 0xC0) file[i + 1] = 0xC1, file[i + 4] = 12;
+  CHECK(reason(file).find("12") != std::string::npos);
 }
 
 TEST_CASE("a JPEG cut anywhere is refused", "[io][errors]")

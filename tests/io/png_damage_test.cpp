@@ -5,6 +5,8 @@
 #include "support/png_bytes.hpp"
 #include "support/temporary.hpp"
 
+#include <algorithm>
+#include <array>
 #include <random>
 #include <string>
 
@@ -41,6 +43,32 @@ std::vector<bytes> files()
   labels(3, 4) = 1;
   all.push_back(format_labels(labels, {{0, 0, 0}, {128, 0, 0}}));
   return all;
+}
+
+/// A PNG packed as well as deflate can. Rows are read from the samples, as often as there are rows.
+bytes packed_png(bytes const& samples, int height, int width, int depth, int colour, bool interlaced)
+{
+  bytes out;
+  auto* png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
+  auto* info = png_create_info_struct(png);
+  png_set_write_fn(
+      png, &out,
+      [](png_structp p, png_bytep data, png_size_t n) {
+        auto* const to = static_cast<bytes*>(png_get_io_ptr(p));
+        to->insert(to->end(), data, data + n);
+      },
+      nullptr);
+  png_set_compression_level(png, 9);
+  png_set_filter(png, 0, PNG_FILTER_NONE);
+  png_set_IHDR(png, info, static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), depth, colour,
+               interlaced ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+               PNG_FILTER_TYPE_DEFAULT);
+  png_write_info(png, info);
+  for (int pass = png_set_interlace_handling(png); pass > 0; --pass)
+    for (int y = 0; y < height; ++y) png_write_row(png, samples.data());
+  png_write_end(png, nullptr);
+  png_destroy_write_struct(&png, &info);
+  return out;
 }
 
 bytes joined(std::vector<bytes> const& parts)
@@ -117,9 +145,37 @@ TEST_CASE("a header that claims more than the file can hold is refused", "[io][e
   CHECK(reason(of_size(46341, 46341)).find("2^31 pixels") != std::string::npos);
   CHECK(reason(of_size(0x7fffffff, 0x7fffffff)).find("2^31 pixels") != std::string::npos);
   CHECK(reason(of_size(40000, 40000)).find("too small for the size it claims") != std::string::npos);
+  auto large = joined(
+      {png_header({40000, 30000, 8, 6, false, {}}), png_chunk("IDAT", bytes(4700000, 0)), png_chunk("IEND", {})});
+  CHECK(reason(large) == "an image of 40000 x 30000 would take 4.8 GB of memory; 4 GB are allowed");
+  large.resize(4000000);
+  CHECK(reason(large) == "too small for the size it claims");
+  png_image_data flat;  // as if it had been read
+  flat.height = 1 << 16, flat.width = 1 << 15, flat.channels = 1;
+  CAMBIUM_THROWS_SAYING(to_labels(flat, "a/f"), io_error,
+                        "a/f: a label map of 65536 x 32768 would take more than 4 GB");
   CHECK(reason(of_size(0, 5)) != "");
   CHECK(reason(of_size(5, 0)) != "");
   CHECK(reason(of_size(-1, 5)) != "");
+}
+
+TEST_CASE("maps that are blank are read, however well they are packed", "[io][property]")
+{
+  bytes const zeros(4 * 3000 * 3000, 0);
+  auto const blank = [&](int depth, int channels, bool interlaced) {
+    return packed_png(zeros, 3000, 3000, depth, channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGBA, interlaced);
+  };
+  for (bool const interlaced : {false, true})
+    for (int const depth : {1, 2, 4, 8}) {
+      CAPTURE(depth, interlaced);
+      auto const map = to_labels(parse_png(blank(depth, 1, interlaced), "f"), "f");
+      CHECK(map.shape() == std::array<index_t, 2>{3000, 3000});
+      CHECK(std::count(map.cells().begin(), map.cells().end(), 0) == 9000000);
+    }
+  CHECK(parse_png(blank(8, 4, false), "f").samples == zeros);
+  auto const large = packed_png(bytes(1500, 0), 12000, 12000, 1, PNG_COLOR_TYPE_GRAY, false);
+  CHECK(large.size() < 12000 * 12000 / 8192 + 100);  // 8192 pixels a byte
+  CHECK(parse_png(large, "f").samples.size() == 144000000);
 }
 
 TEST_CASE("missing and misplaced chunks are refused", "[io][errors]")

@@ -15,6 +15,7 @@
 #include <csetjmp>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -36,6 +37,8 @@ struct jpeg_stream {
   unsigned char* memory = nullptr;  ///< libjpeg's, freed here
   unsigned long size = 0;
 
+  static constexpr std::size_t most_bytes = std::size_t{1} << 32;  ///< of an image
+
   jpeg_stream() { jpeg_std_error(&manager)->error_exit = stop, manager.emit_message = warn; }
   ~jpeg_stream()
   {
@@ -53,9 +56,15 @@ struct jpeg_stream {
     jpeg_create_decompress(&reader);
     jpeg_mem_src(&reader, data, static_cast<unsigned long>(length));
     jpeg_read_header(&reader, TRUE);
-    // A byte holds far fewer pixels than this even where all are equal: a header that claims more lies.
-    if (static_cast<std::size_t>(reader.image_height) * reader.image_width / 8192 > length) {
+    // A byte of Huffman codes holds far fewer pixels than this even where all are equal: a header that claims more lies.
+    std::size_t const pixels = static_cast<std::size_t>(reader.image_height) * reader.image_width;
+    if (!reader.arith_code && pixels / 8192 > length) {
       std::strcpy(message, "too small for the size it claims");
+      return false;
+    }
+    if (3 * pixels > most_bytes) {
+      std::snprintf(message, sizeof message, "an image of %u x %u would take %.1f GB of memory; 4 GB are allowed",
+                    reader.image_height, reader.image_width, 3e-9 * static_cast<double>(pixels));
       return false;
     }
     bool const four = reader.jpeg_color_space == JCS_CMYK || reader.jpeg_color_space == JCS_YCCK;
@@ -106,16 +115,20 @@ struct jpeg_stream {
     info->err->format_message(info, self->message);
     std::longjmp(self->jump, 1);
   }
+  /// What does not touch a pixel is passed over. JWRN_NOT_SEQUENTIAL: telephones write a spectral selection of 0..0 into
+  /// sequential scans, where it has no meaning.
   static void warn(j_common_ptr info, int level)
   {
     int const code = info->err->msg_code;
-    if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_JFIF_MAJOR && code != JWRN_ADOBE_XFORM) stop(info);
+    bool const harmless = code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
+                          code == JWRN_NOT_SEQUENTIAL;
+    if (level < 0 && !harmless) stop(info);
   }
 };
 
 /// Decode a JPEG to RGB; grey is repeated, CMYK is converted as printed. Orientation tags are not applied.
 /// @return [H,W,3]
-/// @throws io_error: not JPEG, damaged, truncated
+/// @throws io_error: not JPEG, damaged, truncated, larger than 4 GB when decoded
 [[nodiscard]] inline grid<std::uint8_t, 3> parse_jpeg(bytes const& file, std::string const& name)
 {
   if (file.size() < 3 || file[0] != 0xFF || file[1] != 0xD8)

@@ -11,6 +11,7 @@
 #include <array>
 #include <csetjmp>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -68,6 +69,8 @@ struct png_stream {
 
   bool writes = false;
 
+  static constexpr std::size_t most_bytes = std::size_t{1} << 32;  ///< of an image
+
   png_stream() = default;
   ~png_stream()
   {
@@ -91,8 +94,8 @@ struct png_stream {
     image.height = png_get_image_height(png, info);
     image.width = png_get_image_width(png, info);
     if (image.height > (index_t{1} << 31) / image.width) png_error(png, "more than 2^31 pixels");
-    // Deflate shrinks at most about a thousandfold, and a pixel may be one bit: a header that claims more lies.
-    if (image.height * image.width / 8192 > static_cast<index_t>(from->size()))
+    // Deflate shrinks at most 1032-fold: a header that claims more than that lies. Rows may be of one bit a pixel.
+    if (static_cast<index_t>(png_get_rowbytes(png, info)) * image.height > 1032 * static_cast<index_t>(from->size()))
       png_error(png, "too small for the size it claims");
     image.indexed = png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE;
     if (image.indexed) {
@@ -109,6 +112,12 @@ struct png_stream {
     image.channels = png_get_channels(png, info);
     image.depth = png_get_bit_depth(png, info);
     std::size_t const row = png_get_rowbytes(png, info);
+    if (row * static_cast<std::size_t>(image.height) > most_bytes) {
+      std::snprintf(message, sizeof message, "an image of %lld x %lld would take %.1f GB of memory; 4 GB are allowed",
+                    static_cast<long long>(image.height), static_cast<long long>(image.width),
+                    1e-9 * static_cast<double>(row) * static_cast<double>(image.height));
+      return false;
+    }
     image.samples.resize(row * static_cast<std::size_t>(image.height));
     rows.resize(static_cast<std::size_t>(image.height));
     for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.samples.data() + y * row;
@@ -161,7 +170,7 @@ struct png_stream {
 };
 
 /// Decode a PNG. `name` begins every message.
-/// @throws io_error: not PNG, damaged, truncated, or more than 2^31 pixels
+/// @throws io_error: not PNG, damaged, truncated, more than 2^31 pixels, larger than 4 GB when decoded
 [[nodiscard]] inline png_image_data parse_png(bytes const& file, std::string const& name)
 {
   if (file.size() < 8 || png_sig_cmp(file.data(), 0, 8) != 0)
@@ -179,11 +188,14 @@ struct png_stream {
 
 /// A label map from a PNG: indices, 8-bit grey, or 16-bit grey, as they are.
 /// @return [H,W]
-/// @throws io_error for colour images
+/// @throws io_error for colour images, and for more than 2^30 pixels
 [[nodiscard]] inline grid<std::int32_t, 2> to_labels(png_image_data const& image, std::string const& name)
 {
   if (image.channels != 1)
     throw io_error(name + ": is a colour image; a label map has one channel of indices or grey values");
+  if (image.height > (index_t{1} << 30) / image.width)
+    throw io_error(name + ": a label map of " + std::to_string(image.height) + " x " + std::to_string(image.width) +
+                   " would take more than 4 GB of memory");
   auto out = make_grid<std::int32_t>({image.height, image.width});
   for (std::size_t i = 0; i < out.cells().size(); ++i) {
     if (image.depth == 8) {

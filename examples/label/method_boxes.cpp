@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -142,6 +143,7 @@ class boxes_method : public method {
     parser.add_option("--boxes", boxes_, "boxes: a template of VOC's XML files, or a COCO file")->required();
     parser.add_option("--names", names_file_,
                       "the classes 1..C of XML files, one name a line; without it VOC's twenty");
+    add_switch(parser, "--zero-based-boxes", zero_based_, "pixels in XML files count from 0, as VoTT's do");
     add_template(parser, "--mu", mu_, "logits' means, npy float [N,H,W]")->required();
     add_template(parser, both("log-variance"), log_variance_, "their log variances, npy float [N,H,W] or [1,H,W]")
         ->required();
@@ -200,6 +202,7 @@ class boxes_method : public method {
     } else if (!names_file_.empty()) {
       throw usage_error("--names is for XML files; a COCO file has its own classes");
     }
+    if (zero_based_ && !xml()) throw usage_error("--zero-based-boxes is for XML files; COCO's count from 0");
     auto const& b = o_.bootstrap;
     if (b.tau_hi < b.tau_lo || !std::isfinite(b.tau_hi))
       throw usage_error("--tau-lo is " + message_part(b.tau_lo) + " and --tau-hi " + message_part(b.tau_hi) +
@@ -242,6 +245,7 @@ class boxes_method : public method {
              {"void_counts", s.void_counts},
              {"overlay", s.overlay},
              {"scored", s.scored()}};
+    if (zero_based_) out["zero_based_boxes"] = true;
     if (!shared_hash_.empty()) out[xml() ? "names_sha256" : "boxes_sha256"] = shared_hash_;
     return out;
   }
@@ -278,7 +282,7 @@ class boxes_method : public method {
                "holds " + std::to_string(v) + ", outside 0.." + std::to_string(C) + " and not 255");
       known.mask = mask.view();
     }
-    auto const found = boxes(files);
+    auto const found = boxes(files, size);
     std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
     if (found) {
@@ -320,7 +324,7 @@ class boxes_method : public method {
   static CLI::Validator not_negative() { return CLI::Range(std::int64_t{0}, std::int64_t{1} << 62); }
 
   /// What the boxes' file says of an image; nothing where it does not know it.
-  std::optional<boxes_of_image> boxes(image_files& files) const
+  std::optional<boxes_of_image> boxes(image_files& files, extent2 image) const
   {
     if (!xml()) {
       auto const* const found = coco_.find(files.id());
@@ -328,7 +332,8 @@ class boxes_method : public method {
     }
     if (!files.has("boxes")) return std::nullopt;
     auto const path = files.path("boxes");
-    auto const read = parse_voc_annotation(files.file("boxes"), path);
+    auto const read = parse_voc_annotation(files.file("boxes"), path, {.zero_based = zero_based_, .image = image});
+    for (auto const& note : read.notes) std::fprintf(stderr, "note: %s: %s\n", path.c_str(), note.c_str());
     boxes_of_image out{{read.height, read.width}, {}};
     for (auto const& object : read.objects) {
       auto const at = classes_.find(object.name);
@@ -351,8 +356,9 @@ class boxes_method : public method {
     };
     std::vector<std::size_t> order(boxes.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(),
-              [&](auto a, auto b) { return std::pair{area(a), a} > std::pair{area(b), b}; });
+    std::sort(order.begin(), order.end(), [&](auto a, auto b) {
+      return std::pair{area(a), a} > std::pair{area(b), b};
+    });
     grid<std::int32_t, 2> owner(H, W);  // box + 1: whoever is drawn last
     for (auto const at : order) {
       auto const& b = parts[at];
@@ -393,7 +399,7 @@ class boxes_method : public method {
   std::string boxes_, names_file_, mu_, log_variance_, masks_;
   box_supervision_options o_;
   std::int64_t iteration_ = 0;
-  bool targets_ = false;
+  bool targets_ = false, zero_based_ = false;
   std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   coco_boxes coco_;
   std::string shared_hash_;

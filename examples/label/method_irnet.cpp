@@ -187,8 +187,8 @@ irnet_method::input irnet_method::read(image_files& files) const
   in.boundary = files.any_maps<2>("boundary");
   demand(in.boundary.shape()[0] == h && in.boundary.shape()[1] == w, files.path("boundary"),
          size + shape_text(std::initializer_list{h, w}) + " is needed; it holds " + shape_text(in.boundary.shape()));
-  files.demand_range("boundary", in.boundary, 0, 1, "a boundary in [0,1]");
-  for (float& v : in.boundary.cells()) v = std::min(1.f, v * static_cast<float>(boundary_scale));
+  files.demand_range("boundary", in.boundary, -unit_slack<float>, 1 + unit_slack<float>, "a boundary in [0,1]");
+  for (float& v : in.boundary.cells()) v = std::min(1.f, std::clamp(v, 0.f, 1.f) * static_cast<float>(boundary_scale));
 
   if (files.has("displacement")) {
     in.displacement = files.any_maps<3>("displacement");

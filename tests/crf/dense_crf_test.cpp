@@ -297,6 +297,15 @@ TEST_CASE("unary energies", "[crf][picture]")
   CHECK(unary_from_probabilities(cpu{}, p, {.scale = 0.5})(0, 0, 0) == Approx(-std::log(0.375)));
   p(0, 0, 0) = 1.5f;
   CAMBIUM_THROWS_SAYING(unary_from_probabilities(cpu{}, p), precondition_error, "probabilities(0,0,0) is 1.5");
+  float const one = 1;
+  p(0, 0, 0) = std::nextafter(one, 2.f);  // as a softmax may leave it
+  CHECK(unary_from_probabilities(cpu{}, p)(0, 0, 0) == 0);
+  p(0, 0, 0) = -1e-7f;
+  CHECK(unary_from_probabilities(cpu{}, p)(0, 0, 0) == Approx(-std::log(1e-5)));
+  for (float const v : {1 + 6e-7f, -6e-7f}) {
+    p(0, 0, 0) = v;
+    CAMBIUM_THROWS_SAYING(unary_from_probabilities(cpu{}, p), precondition_error, "a value in [0,1]");
+  }
 
   grid<float, 3> s(2, 1, 1);
   s(0, 0, 0) = 1000, s(1, 0, 0) = 998;

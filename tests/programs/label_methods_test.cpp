@@ -318,6 +318,46 @@ TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
     auto const r = p.run(p.boxes(with));
     CHECK((r.status == 1 && contains(r.err, "xml/a.xml: says nothing about 'a', which has no mask either")));
   }
+  SECTION("XML files as tools write them: no size, blanks around names, pixels from 0")
+  {
+    auto const masks = [&](std::string const& xml, std::vector<std::string> const& more, std::string const& out) {
+      replace_file(p.root / "xml/a.xml", xml);
+      auto const r = p.run(p.boxes(p.joined(names, more)), out);
+      INFO(r.err);
+      REQUIRE(r.status == 0);
+      auto files = everything(p.root / out);
+      std::erase_if(
+          files, [](auto const& f) { return f.first.rfind("semantic", 0) != 0 && f.first.rfind("instances", 0) != 0; });
+      return std::pair{files, r.err};
+    };
+    auto const xml = text_of(p.root / "xml/a.xml");
+    auto const [sound, quiet] = masks(xml, {}, "sound");
+    CHECK((sound.size() == 2 && !contains(quiet, "note")));
+
+    auto odd = xml;
+    odd.erase(odd.find("<size>"), odd.find("</size>") + 7 - odd.find("<size>"));
+    odd.replace(odd.find("<name>bird"), 10, "<truncated>Unspecified</truncated><name>\n  bird\n ");
+    auto const [same, said] = masks(odd, {}, "odd");
+    CHECK(same == sound);
+    CHECK(contains(said, "note: " + p.at("xml/a.xml") + ": object 0: truncated is 'Unspecified', taken for 0"));
+
+    std::string zero = xml;  // every number one less
+    for (auto const tag : {"<xmin>", "<ymin>", "<xmax>", "<ymax>"})
+      for (std::size_t at = 0; (at = zero.find(tag, at)) != std::string::npos; ++at) {
+        auto const from = at + 6, end = zero.find('<', from);
+        zero.replace(from, end - from, std::to_string(std::stoi(zero.substr(from, end - from)) - 1));
+      }
+    CHECK(masks(zero, {"--zero-based-boxes"}, "zero").first == sound);
+    CHECK(masks(zero, {}, "other").first != sound);
+
+    auto edge = xml;
+    edge.replace(edge.find("<xmin>4<"), 8, "<xmin>0<");
+    CHECK(contains(masks(edge, {}, "edge").second, "by one pixel, which is cut off; or does the file count from 0?"));
+    edge.replace(edge.find("<xmin>0<"), 8, "<xmin>-1<");
+    replace_file(p.root / "xml/a.xml", edge);
+    auto const r = p.run(p.boxes(names), "far");
+    CHECK((r.status == 1 && contains(r.err, "object 0: bndbox: xmin is -1 and xmax 38, outside 1..90")));
+  }
   SECTION("a COCO file says the same as XML files")
   {
     REQUIRE(p.run(p.boxes({"--names", p.at("names")}), "xml_out").status == 0);

@@ -157,6 +157,116 @@ TEST_CASE("label finds ids, flat and nested, and takes them from a list", "[labe
   CHECK(manifest.at("images")[0].at("id") == 1);
 }
 
+TEST_CASE("ids with blanks, '#' and quotes can be listed and tagged", "[label][property]")
+{
+  playground p;
+  std::vector<std::string> const ids{"img 1",    "img 2",      "img #3", "img # 4",
+                                     "photo 12", "\xC3\xA4 b", "#5",     "say \"hi\""};
+  for (auto const& id : ids) p.add(id);
+  auto const classes = [&](std::string const& out, std::string const& id) {
+    auto const map = read_labels(p.root / out / "semantic" / (id + ".png"));
+    return std::pair{map(0, 0), map(0, 33)};
+  };
+  // as people write them, with a mark and the ends of an old Mac
+  replace_file(p.root / "tags",
+               "\xEF\xBB\xBFimg 1 3 7\rimg 2 5 7\rimg #3 1 2 # two\r\"img # 4\" 4 9\rphoto 12 7 3\r\xC3\xA4 b 8 "
+               "9\r\"#5\" 2 1\rsay \"hi\" 6 5\rother 3 4\r");
+  auto r = label(p, usual(p, "out", {"--tags", p.at("tags")}));
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  CHECK(classes("out", "img 1") == std::pair{3, 7});
+  CHECK(classes("out", "img #3") == std::pair{1, 2});
+  CHECK(classes("out", "img # 4") == std::pair{4, 9});
+  CHECK(classes("out", "photo 12") == std::pair{7, 3});
+  CHECK(classes("out", "#5") == std::pair{2, 1});
+  CHECK(classes("out", "say \"hi\"") == std::pair{6, 5});
+
+  replace_file(p.root / "ids", "img 1\r\nphoto 12\r\nimg # 4\r\n\"#5\"  # quoted\r\nimg #3");
+  r = label(p, usual(p, "some", {"--tags", p.at("tags"), "--ids", p.at("ids")}));
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  CHECK(everything(p.root / "some/semantic").size() == 5);
+  CHECK(classes("some", "img # 4") == std::pair{4, 9});
+
+  p.add("img");
+  r = label(p, usual(p, "two", {"--tags", p.at("tags")}));
+  CHECK(r.status == 2);
+  CHECK(contains(r.err, "tags:1: 'img' and 'img 1' are both images; write the id in quotes: \"img 1\""));
+}
+
+TEST_CASE("UTF-16 lists and tags are named as such", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  for (std::string const text : {std::string("\xFF\xFE"
+                                             "a\0 \0"
+                                             "3\0",
+                                             8),
+                                 std::string("\xFE\xFF\0a\0 \0"
+                                             "3",
+                                             8)})
+    for (auto const flag : {"--ids", "--tags"}) {
+      replace_file(p.root / "list", text);
+      auto const r = label(p, usual(p, "out", {flag, p.at("list")}));
+      CHECK(r.status == 2);
+      CHECK(contains(r.err, "list: is UTF-16 text"));
+      CHECK_FALSE(fs::exists(p.root / "out"));
+    }
+}
+
+TEST_CASE("the flags of one class are no tags", "[label][errors]")
+{
+  playground p;
+  p.add("p1"), p.add("p4");
+  for (auto const& id : {"p1", "p4"}) {
+    auto cams = read_npy<float, 3>(p.root / "cams" / (std::string(id) + ".npy"));
+    grid<float, 3> one(1, cams.shape()[1], cams.shape()[2]);
+    std::copy(cams.data(), cams.data() + one.size(), one.data());
+    write_npy<3>(p.root / "cams" / (std::string(id) + ".npy"), one);
+  }
+  auto const with = [&](std::string const& list, std::vector<std::string> more = {}) {
+    replace_file(p.root / "list", list);
+    more.insert(more.end(), {"--tags", p.at("list")});
+    return label(p, usual(p, "out", more));
+  };
+  for (auto const flags : {"p1  1\np4 -1\n", "p1  1\np4  1\n", "p1 -1\np4 -1\n", "p1 1\np4 -1\n"}) {
+    auto const r = with(flags);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, "list: these are flags of one class, as in VOC's ImageSets/Main"));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  }
+  auto r = with("p1  1\np4  1\n", {"--tags-are-classes"});
+  CHECK((r.status == 0 && !contains(r.err, "flags of one class")));
+  r = with("p1 1\np4 1\n");  // one class, or only its images
+  CHECK((r.status == 0 && contains(r.err, "note: " + p.at("list") + ": every image is tagged with class 1 alone")));
+  r = with("p1 1\np4 2\n");
+  CHECK((r.status == 0 && !contains(r.err, "note")));
+  replace_file(p.root / "list", "p1  1\np4 -1\n");
+  r = label(p, usual(p, "out", {"--ids", p.at("list")}));
+  CHECK((r.status == 2 && contains(r.err, "list:1: '1' stands behind the image 'p1'")));
+}
+
+TEST_CASE("a boundary that rounding has carried out of [0,1] is 0 or 1", "[label][property]")
+{
+  playground p;
+  p.add("a");
+  auto edge = read_npy<float, 2>(p.root / "edges/a.npy");
+  edge(0, 0) = 1, edge(1, 1) = 0;
+  write_npy<2>(p.root / "edges/a.npy", edge);
+  REQUIRE(label(p, usual(p, "exact")).status == 0);
+  edge(0, 0) = 1.0000004f, edge(1, 1) = -4e-7f;
+  write_npy<2>(p.root / "edges/a.npy", edge);
+  REQUIRE(label(p, usual(p, "near")).status == 0);
+  for (auto const folder : {"semantic", "instances"})
+    CHECK(everything(p.root / "near" / folder) == everything(p.root / "exact" / folder));
+  for (float const v : {1.000001f, -1e-6f}) {
+    edge(0, 0) = v;
+    write_npy<2>(p.root / "edges/a.npy", edge);
+    auto const r = label(p, usual(p, "far"));
+    CHECK((r.status == 1 && contains(r.err, "expected a boundary in [0,1]")));
+  }
+}
+
 TEST_CASE("numeric ids are COCO's image ids", "[label][property]")
 {
   playground p;

@@ -75,6 +75,23 @@ TEST_CASE("points takes sizes from a list, and neither that nor threads change a
   CHECK(everything(p.root / "out") == by_images);
 }
 
+TEST_CASE("points reads sizes and tags of ids with blanks", "[points][property]")
+{
+  playground p;
+  p.add("photo 12", 1), p.add("img # 3", 2);
+  replace_file(p.root / "tags", "\xEF\xBB\xBFphoto 12 1 3\r\n\"img # 3\" 2\r\n");
+  REQUIRE(p.run({"--tags", p.at("tags")}).status == 0);
+  auto const by_images = everything(p.root / "out");
+  CHECK(by_images.size() == 2);
+  replace_file(p.root / "sizes", "\xEF\xBB\xBFphoto 12 47 70\rimg # 3 47 70\rother 1 1\r");
+  REQUIRE(p.run({"--sizes", p.at("sizes"), "--tags", p.at("tags")}, false).status == 0);
+  CHECK(everything(p.root / "out") == by_images);
+  for (auto const bad : {"photo 12 47", "photo 12 47 70 1", "photo 12 47 7O"}) {
+    replace_file(p.root / "sizes", std::string(bad) + "\n");
+    CHECK(contains(p.run({"--sizes", p.at("sizes")}, false).err, "sizes:1: expected '<id> <height> <width>'"));
+  }
+}
+
 TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][errors]")
 {
   playground p;

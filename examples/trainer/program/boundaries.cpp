@@ -3,6 +3,7 @@
 //   boundaries --images 'photos/{id}.jpg' --weights pidinet.safetensors --out 'boundaries/{id}.npy'
 
 #include "program/boundary_map.hpp"
+#include "program/name_flags.hpp"
 #include "program/photographs.hpp"
 
 #include "flags.hpp"
@@ -20,6 +21,7 @@ std::vector<std::string> const pool_words{"mean", "max"};
 struct boundary_settings {
   photograph_settings photographs;
   std::string weights, network = "pidinet";
+  name_settings names;
   std::int64_t stride = 4;
   pooling pool = pooling::mean;
 };
@@ -28,9 +30,10 @@ int run_boundaries(boundary_settings const& s)
 {
   auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, "", false);
   auto const content = read_safetensors(s.weights);
-  auto const options = pidinet_options_of(content.tensors, s.weights);
+  auto const names = s.names.map();
+  auto const options = pidinet_options_of(renamed(content.tensors, names), s.weights);
   pidinet network(options);
-  load_weights(network, content.tensors, {}, s.weights);
+  load_weights(network, content.tensors, names, s.weights);
   network.eval();
   auto const cells = [&](cambium::index_t e) { return (e - 1) / s.stride + 1; };
 
@@ -40,6 +43,9 @@ int run_boundaries(boundary_settings const& s)
                     {"weights", fingerprint(s.weights)},
                     {"stride", s.stride},
                     {"pool", pool_words[static_cast<std::size_t>(s.pool)]}};
+  if (!s.names.prefix.empty()) work.made_with["prefix"] = s.names.prefix;
+  if (!s.names.renames.empty()) work.made_with["renames"] = s.names.renames;
+  if (!s.names.passed_over.empty()) work.made_with["pass_over"] = s.names.passed_over;
   work.memory = [&](cambium::extent2 size) { return boundary_memory(size, options.channels); };
   work.size_of = [&](cambium::extent2 e) { return cambium::extent2{cells(e.height), cells(e.width)}; };
   work.keeps = [](std::string const&, cambium::npy_array const& array) {
@@ -70,5 +76,6 @@ int main(int count, char** arguments)
       ->check(CLI::IsMember({"pidinet"}));
   app.add_option("--stride", s.stride, "pixels along a cell; 'label' takes 4")->check(CLI::Range(1, 64));
   labelling::add_choice(app, "--pool", s.pool, pool_words, "what a cell has of its pixels: their mean or max");
+  add_name_flags(app, s.names);
   return labelling::run_program(app, count, arguments, [&] { return run_boundaries(s); });
 }

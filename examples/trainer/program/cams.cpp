@@ -4,6 +4,7 @@
 
 #include "program/class_activation.hpp"
 #include "program/classifiers.hpp"
+#include "program/name_flags.hpp"
 #include "program/photographs.hpp"
 
 #include "flags.hpp"
@@ -29,8 +30,8 @@ struct cam_settings {
   photograph_settings photographs;
   std::string tags, network = "mobilenet_v2", weights, groups, group_key = "indices", tags_out;
   labelling::tag_numbers tags_how;
-  std::vector<std::string> heads, renames, passed_over;
-  std::string prefix;
+  std::vector<std::string> heads;
+  name_settings names;
   class_activation_options options;
 };
 
@@ -45,13 +46,6 @@ std::pair<int, std::string> parse_head(std::string const& text)
   return {number, text.substr(at + 1)};
 }
 
-name_map names_of(cam_settings const& s)
-{
-  name_map out{s.prefix, {}, s.passed_over, {}};
-  for (std::size_t i = 0; i + 1 < s.renames.size(); i += 2) out.renames.emplace_back(s.renames[i], s.renames[i + 1]);
-  return out;
-}
-
 nlohmann::ordered_json made_with(cam_settings const& s)
 {
   nlohmann::ordered_json heads = nlohmann::ordered_json::object();
@@ -61,9 +55,9 @@ nlohmann::ordered_json made_with(cam_settings const& s)
   }
   return {{"network", s.network},
           {"weights", fingerprint(s.weights)},
-          {"prefix", s.prefix},
-          {"renames", s.renames},
-          {"pass_over", s.passed_over},
+          {"prefix", s.names.prefix},
+          {"renames", s.names.renames},
+          {"pass_over", s.names.passed_over},
           {"groups", s.groups.empty() ? "" : fingerprint(s.groups)},
           {"group_key", s.group_key},
           {"heads", heads},
@@ -112,7 +106,7 @@ int run_cams(cam_settings& s)
   std::error_code ignored;
   if (!s.tags.empty() && std::filesystem::equivalent(s.tags, s.tags_out, ignored))
     throw labelling::usage_error(s.tags + " is read by --tags and would be written by --tags-out");
-  auto const network = open_classifier(s.network, s.weights, names_of(s));
+  auto const network = open_classifier(s.network, s.weights, s.names.map());
   auto const outputs = network->class_weights().size(0), features = network->class_weights().size(1);
   auto const groups = s.groups.empty() ? each_output_alone(outputs) : read_groups(s.groups, s.group_key, outputs);
   std::vector<extra_head> heads;
@@ -181,10 +175,7 @@ int main(int count, char** arguments)
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--tags-out", s.tags_out,
                  "where the classes of the channels are written; default: tags.txt beside the maps");
-  std::string const names = "Names in the weights file";
-  app.add_option("--prefix", s.prefix, "only tensors whose names begin so, without it")->group(names);
-  app.add_option("--rename", s.renames, "REGEX NEW, may be repeated: matches become NEW")->type_size(2)->group(names);
-  app.add_option("--pass-over", s.passed_over, "tensors whose names begin so are not needed")->group(names);
+  add_name_flags(app, s.names);
   return labelling::run_program(app, count, arguments, [&] {
     for (double const scale : o.scales)
       if (!(scale > 0 && scale <= 8)) throw labelling::usage_error("--scales must be of (0,8]");

@@ -109,7 +109,8 @@ struct energy_of_probability {
 /// Energies of probabilities: -log p.
 ///
 /// @param where          cpu
-/// @param probabilities  [L,H,W] in [0,1]; they need not sum to 1
+/// @param probabilities  [L,H,W] in [0,1]; they need not sum to 1. Values that rounding has carried out of it, by
+///                       unit_slack at most, count as 0 and 1
 /// @param options        clip = 1e-5, scale = 1
 /// @return [L,H,W]
 ///
@@ -124,7 +125,7 @@ template <stack_like P>
   using T = value_of<P, 3>;
   stack_view<T const> const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
   auto rule = energy_of_probability<T, host>::of(in, options);
-  expects_inside(where, in, T(0), T(1), "unary_from_probabilities: probabilities", "a value in [0,1]");
+  expects_inside(where, in, -unit_slack<T>, 1 + unit_slack<T>, "unary_from_probabilities: probabilities", "a value in [0,1]");
   auto out = make_grid<float>(in.extent);
   rule.out = out.view();
   for_each_cell(where, rule.out.extent, rule);

@@ -14,6 +14,10 @@
 
 namespace cambium {
 
+/// How far rounding carries a value of [0,1] out of it: 4 steps of its type at 1, 4.8e-7 in float.
+template <class T>
+inline constexpr T unit_slack = 4 * std::numeric_limits<T>::epsilon();
+
 /// Are all cells of a row inside [low, high]? NaN is outside.
 template <class T>
 struct row_inside {

@@ -22,6 +22,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -154,77 +155,108 @@ struct voc_annotation {
   index_t height = 0;  ///< [pixels]
   index_t width = 0;   ///< [pixels]
   std::vector<voc_object> objects;
+  std::vector<std::string> notes;  ///< what was not as it should be and yet was read: "object 2: …"
+};
+
+struct voc_annotation_options {
+  bool zero_based = false;  ///< the file counts pixels from 0, as VoTT's do, not from 1
+  extent2 image = {0, 0};   ///< [pixels] the photograph's size, for files that have none
 };
 
 /// Read an annotation.
 ///
 /// VOC counts pixels from 1 and names the first and the last: xmin..xmax, ymin..ymax become the columns
-/// xmin - 1..xmax - 1 and the rows ymin - 1..ymax - 1. Fractions, which some files have, are rounded, halves up.
+/// xmin - 1..xmax - 1 and the rows ymin - 1..ymax - 1. Fractions, which some files have, are rounded, halves up. A box
+/// over the edge by one pixel is clipped, and a note says so. Flags are 0, 1, no, yes, false, true; other words, such as
+/// Unspecified, are no, and a note says so.
 ///
-/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse, a size, name or box that is missing, a box
-///         that is empty or leaves the image, flags that are neither 0 nor 1
+/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing; a box
+///         that is empty or leaves the image by more than a pixel
 /// @source VOCdevkit; parsed by pugixml, which neither expands entities nor opens files, and whose depth is not bound
 ///         by the stack
-[[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name)
+[[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name,
+                                                         voc_annotation_options const& options = {})
 {
   pugi::xml_document document;
   auto const outcome = document.load_buffer(file.data(), file.size());
   if (!outcome) throw io_error(name + ": at byte " + std::to_string(outcome.offset) + ": " + outcome.description());
   auto const root = document.child("annotation");
-  if (!root) throw io_error(name + ": has no annotation");
+  if (!root)
+    throw io_error(name + ": has no annotation" +
+                   (document.child("annotations") ? "; it is CVAT's own XML: export it as Pascal VOC" : ""));
+  auto const text_of_node = [](pugi::xml_node node) {
+    std::string_view const text = node.text().get(), blank = " \t\r\n";
+    auto const begin = std::min(text.find_first_not_of(blank), text.size());
+    return std::string(text.substr(begin, text.find_last_not_of(blank) + 1 - begin));
+  };
   auto const number = [&](pugi::xml_node parent, char const* field, std::string const& where) {
     auto const node = parent.child(field);
     if (!node) throw io_error(name + ": " + where + ": " + field + " is missing");
-    std::string_view text = node.text().get();
-    auto const blank = " \t\r\n";
-    auto const begin = std::min(text.find_first_not_of(blank), text.size());
-    text = text.substr(begin, text.find_last_not_of(blank) + 1 - begin);
+    auto const text = text_of_node(node);
     double v = 0;
     auto const [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), v);
     if (failure != std::errc{} || stop != text.data() + text.size() || !(std::abs(v) <= 1e9))
-      throw io_error(name + ": " + where + ": " + field + " is '" + std::string(text) + "'");
+      throw io_error(name + ": " + where + ": " + field + " is '" + text + "'");
     return static_cast<index_t>(std::floor(v + 0.5));
   };
   voc_annotation out;
-  out.filename = root.child("filename").text().get();
-  if (!root.child("size")) throw io_error(name + ": size is missing");
-  out.height = number(root.child("size"), "height", "size"), out.width = number(root.child("size"), "width", "size");
+  out.filename = text_of_node(root.child("filename"));
+  bool const instead = options.image.height > 0 && options.image.width > 0;
+  if (auto const size = root.child("size"); size && (!instead || (size.child("height") && size.child("width"))))
+    out.height = number(size, "height", "size"), out.width = number(size, "width", "size");
+  else if (!instead)
+    throw io_error(name + ": size is missing");
+  if (instead && out.height == 0 && out.width == 0) out.height = options.image.height, out.width = options.image.width;
   if (out.height < 1 || out.width < 1)
     throw io_error(name + ": size: an image of " + std::to_string(out.height) + " x " + std::to_string(out.width));
   for (auto const& node : root.children("object")) {
     std::string const where = "object " + std::to_string(out.objects.size());
     voc_object object;
-    object.name = node.child("name").text().get();
+    object.name = text_of_node(node.child("name"));
     if (object.name.empty()) throw io_error(name + ": " + where + ": name is missing");
     auto const flag = [&](char const* field) {
-      if (!node.child(field)) return false;
-      auto const v = number(node, field, where);
-      if (v != 0 && v != 1) throw io_error(name + ": " + where + ": " + field + " is " + std::to_string(v));
-      return v == 1;
+      auto text = text_of_node(node.child(field));
+      std::transform(text.begin(), text.end(), text.begin(),
+                     [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+      if (text == "1" || text == "yes" || text == "true") return true;
+      if (!text.empty() && text != "0" && text != "no" && text != "false")
+        out.notes.push_back(where + ": " + field + " is '" + text_of_node(node.child(field)) + "', taken for 0");
+      return false;
     };
     object.difficult = flag("difficult"), object.truncated = flag("truncated");
     auto const corners = node.child("bndbox");
-    if (!corners) throw io_error(name + ": " + where + ": bndbox is missing");
+    if (!corners)
+      throw io_error(name + ": " + where + ": bndbox is missing" +
+                     (node.child("robndbox") ? "; it has a rotated box, robndbox, which is not read" : ""));
     auto const at = where + ": bndbox";
     index_t const left = number(corners, "xmin", at), right = number(corners, "xmax", at);
     index_t const top = number(corners, "ymin", at), bottom = number(corners, "ymax", at);
-    auto const check = [&](char axis, index_t first, index_t last, index_t size) {
+    /// One axis in our terms: from 0, one past the last.
+    auto const range = [&](char axis, index_t first, index_t last, index_t size) {
+      index_t const origin = options.zero_based ? 0 : 1;
       auto const text =
           std::string(1, axis) + "min is " + std::to_string(first) + " and " + axis + "max " + std::to_string(last);
+      auto const beside = ", outside " + std::to_string(origin) + ".." + std::to_string(size - 1 + origin);
       if (first > last) throw io_error(name + ": " + at + ": " + text);
-      if (first < 1 || last > size)
-        throw io_error(name + ": " + at + ": " + text + ", outside 1.." + std::to_string(size));
+      index_t const begin = std::max<index_t>(first - origin, 0), end = std::min(last - origin + 1, size);
+      if (first - origin < -1 || last - origin > size || begin >= end)
+        throw io_error(name + ": " + at + ": " + text + beside);
+      if (begin != first - origin || end != last - origin + 1)
+        out.notes.push_back(at + ": " + text + beside + " by one pixel, which is cut off" +
+                            (first < origin && !options.zero_based ? "; or does the file count from 0?" : ""));
+      return std::pair(begin, end);
     };
-    check('x', left, right, out.width), check('y', top, bottom, out.height);
-    object.bounds = {top - 1, left - 1, bottom, right};
+    std::tie(object.bounds.left, object.bounds.right) = range('x', left, right, out.width);
+    std::tie(object.bounds.top, object.bounds.bottom) = range('y', top, bottom, out.height);
     out.objects.push_back(std::move(object));
   }
   return out;
 }
 
-[[nodiscard]] inline voc_annotation read_voc_annotation(std::filesystem::path const& path)
+[[nodiscard]] inline voc_annotation read_voc_annotation(std::filesystem::path const& path,
+                                                        voc_annotation_options const& options = {})
 {
-  return parse_voc_annotation(read_file(path), path.string());
+  return parse_voc_annotation(read_file(path), path.string(), options);
 }
 
 // --- pairs of PNGs -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -18,7 +19,8 @@ using json = nlohmann::ordered_json;
 std::vector<class_group> read_groups(std::filesystem::path const& file, std::string const& key, std::int64_t outputs)
 {
   auto const fail = [&](std::string const& reason) { throw io_error(file.string() + ": " + reason); };
-  auto const content = cambium::read_file(file);
+  auto const bytes = cambium::read_file(file);
+  auto const content = cambium::text_of(bytes, file.string());
   json all;
   try {
     all = json::parse(content.begin(), content.end());

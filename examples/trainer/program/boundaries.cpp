@@ -28,7 +28,7 @@ struct boundary_settings {
 
 int run_boundaries(boundary_settings const& s)
 {
-  auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, "", false);
+  auto const set = labelling::find_images(s.photographs.ids, s.photographs.images, "");
   auto const content = read_safetensors(s.weights);
   auto const names = s.names.map();
   auto const options = pidinet_options_of(renamed(content.tensors, names), s.weights);

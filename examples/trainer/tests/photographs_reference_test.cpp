@@ -114,7 +114,7 @@ void photographs(fs::path const& weights, fs::path const& real)
   pidinet p(pidinet_options_of(content.tensors, "pidinet"));
   load_weights(p, content.tensors, {}, "pidinet");
   auto const set = labelling::find_images((real / "ids.txt").string(), (real / "{id}/image.jpg").string(),
-                                          (real / "tags.txt").string(), false);
+                                          (real / "tags.txt").string());
   for (auto const& id : set.ids) {
     auto const photograph = cambium::read_jpeg(real / id / "image.jpg");
     compare(id + " boundary", cells_of(boundary_map(p, photograph)), cells_of(real / id / "boundary.npy"), 1e-2);

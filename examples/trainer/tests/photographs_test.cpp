@@ -264,7 +264,7 @@ TEST_CASE("A batch goes on past bad files, keeps what it made, and knows when it
   s.images = (folder / "{id}.png").string();
   s.out = (folder / "out/{id}.npy").string();
   s.threads = 1;
-  auto const set = labelling::find_images("", s.images, "", false);
+  auto const set = labelling::find_images("", s.images, "");
   REQUIRE(set.ids.size() == 4);
   int made = 0;
   photograph_work work;

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Expected: ids in a COCO file are names; which numbers they are changes no score. And evaluators that agree on
-#   thousands of random sets agree on this one.
+#   random sets agree on this one.
 # What is so: two of three evaluators keep the id of the matched object, with 0 for "none". An object whose annotation
 #   id is 0 can be matched by nothing that counts: its finder is a false detection. The third counts it.
 # Seen with: pycocotools 2.0.11 and faster-coco-eval 1.8.0 (which warns), hotcoco 1.3.0 (which does not). Two objects,
 #   both found exactly: AP 1.000 with ids 1 and 2 from all; with ids 0 and 1 AP 0.252, 0.252 and 1.000.
 # Source: cocodataset/cocoapi#332, MiXaiLL76/faster_coco_eval#77.
-# Our users: include/cambium/metric/coco_ap.hpp matches by place, not by id, so it says 1.000. Compared with the first
-#   two, number annotations from 1.
+# Our users: include/cambium/metric/coco_ap.hpp matches by place, not by id, so it says 1.000; write_coco in
+#   include/cambium/io/coco.hpp writes no annotation id 0. For the first two evaluators number annotations from 1.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

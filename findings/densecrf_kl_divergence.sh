@@ -7,7 +7,7 @@
 # Seen with: pydensecrf2 1.1. 3 x 3 pixels with two labels, so that P over all 512 labellings can be written down, with
 #   the kernel that the package itself applies: what it reports falls at three steps, the true KL rises at all three.
 # Source: lucasb-eyer/pydensecrf#85 reports negative values; the reason was observed.
-# Our users: include/cambium/crf/dense_crf.hpp documents what its divergence() holds.
+# Our users: include/cambium/crf/dense_crf.hpp has its own divergence() and says there what it sums.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

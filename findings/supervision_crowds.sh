@@ -8,8 +8,8 @@
 #   1.000 for all three, 1.000 for the square alone, 0.000 for the ring and the pieces alone.
 # Source: the note in the docstring of supervision's detections_to_coco_annotations names the flag; the effect on AP is
 #   ours.
-# Our users: include/cambium/io/coco.hpp reads the flag, and examples/trainer/data/coco_set.hpp leaves crowds out of the
-#   objects; docs/formats.md (COCO) says so.
+# Our users: include/cambium/io/coco.hpp reads the flag; examples/trainer/data/coco_set.hpp and docs/trainer.md say what
+#   becomes of crowds.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -8,7 +8,8 @@ usage() {
   cat <<'TEXT'
 usage: tests/roots/run.sh [OPTIONS] [COMMAND...]       as root; the command is run in the clone, ./run demo by default
 
-  --suite NAME      a Debian release: bookworm, trixie, forky, sid; give it again for more, one after the other (all three)
+  --suite NAME      a release of Debian (bookworm, trixie, forky, sid) or Ubuntu (noble); given again for more, one after the other
+                    (bookworm, trixie and forky)
   --as WHO          root, sudo (somebody who may use sudo) or user (somebody who may not) (root)
   --in FOLDER       the clone's folder in the root, perhaps with blanks (/home/someone/cambium)
   --with PACKAGES   installed before, as 'g++ cmake make'
@@ -68,12 +69,20 @@ scripts=/usr/share/debootstrap/scripts
 bare() {
   [ -d "$roots/$1" ] && return
   command -v debootstrap >/dev/null || { echo "debootstrap is not installed" >&2 && exit 2; }
-  local script=$1
-  [ -e "$scripts/$1" ] || script=sid # an older debootstrap does not know younger suites; they are all made alike
+  # An older debootstrap does not know younger suites; they are all made alike.
+  local script=sid from=http://deb.debian.org/debian options=()
+  case $1 in
+    jammy | noble) script=gutsy from=http://archive.ubuntu.com/ubuntu options=(--components=main,universe) ;;
+  esac
+  [ ! -e "$scripts/$1" ] || script=$1
+  if [ $script = gutsy ] && [ ! -e /usr/share/keyrings/ubuntu-archive-keyring.gpg ]; then
+    echo "Ubuntu's keys are not installed: who signed its packages is not checked" >&2
+    options+=(--no-check-gpg)
+  fi
   echo "making $roots/$1" >&2
   rm -rf "$roots/$1.partial"
-  debootstrap --variant=minbase --include=git,ca-certificates "$1" "$roots/$1.partial" http://deb.debian.org/debian \
-    "$scripts/$script" >"$out/$1-debootstrap.log" 2>&1 || { tail -5 "$out/$1-debootstrap.log" >&2 && exit 1; }
+  debootstrap --variant=minbase --include=git,ca-certificates "${options[@]}" "$1" "$roots/$1.partial" $from "$scripts/$script" \
+    >"$out/$1-debootstrap.log" 2>&1 || { tail -5 "$out/$1-debootstrap.log" >&2 && exit 1; }
   mv "$roots/$1.partial" "$roots/$1"
 }
 

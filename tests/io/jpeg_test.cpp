@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/temporary.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -37,7 +38,8 @@ double mean_gap(grid<std::uint8_t, 3> const& a, grid<std::uint8_t, 3> const& b)
 }
 
 /// A file of any colour space, written by libjpeg itself: every pixel has these components.
-bytes plain(J_COLOR_SPACE space, std::vector<unsigned char> const& pixel, bool adobe, bool progressive = false)
+bytes plain(J_COLOR_SPACE space, std::vector<unsigned char> const& pixel, bool adobe, bool progressive = false,
+            bool arithmetic = false, int height = 9, int width = 17)
 {
   jpeg_compress_struct writer{};
   jpeg_error_mgr manager{};
@@ -46,16 +48,17 @@ bytes plain(J_COLOR_SPACE space, std::vector<unsigned char> const& pixel, bool a
   unsigned char* memory = nullptr;
   unsigned long size = 0;
   jpeg_mem_dest(&writer, &memory, &size);
-  writer.image_height = 9, writer.image_width = 17;
+  writer.image_height = static_cast<JDIMENSION>(height), writer.image_width = static_cast<JDIMENSION>(width);
   writer.input_components = static_cast<int>(pixel.size());
   writer.in_color_space = space;
   jpeg_set_defaults(&writer);
   jpeg_set_quality(&writer, 100, TRUE);
   writer.write_Adobe_marker = adobe ? TRUE : FALSE;
   if (progressive) jpeg_simple_progression(&writer);
+  writer.arith_code = arithmetic ? TRUE : FALSE;
   jpeg_start_compress(&writer, TRUE);
   bytes row;
-  for (int x = 0; x < 17; ++x) row.insert(row.end(), pixel.begin(), pixel.end());
+  for (int x = 0; x < width; ++x) row.insert(row.end(), pixel.begin(), pixel.end());
   JSAMPROW line = row.data();
   while (writer.next_scanline < writer.image_height) jpeg_write_scanlines(&writer, &line, 1);
   jpeg_finish_compress(&writer);
@@ -137,6 +140,17 @@ TEST_CASE("a sequential scan's spectral selection has no meaning: photographs of
   auto progressive = plain(JCS_RGB, {200, 100, 50}, false, true);
   progressive[scan(progressive) + 1] = 63;  // here it has one
   CHECK(reason(progressive) != "");
+}
+
+TEST_CASE("arithmetic codes are read, however few a blank photograph needs", "[io][reference]")
+{
+  bool const progressive = GENERATE(false, true);
+  CHECK(is_plain(parse_jpeg(plain(JCS_RGB, {200, 100, 50}, false, progressive, true), "f"), 200, 100, 50));
+  auto const blank = plain(JCS_GRAYSCALE, {255}, false, progressive, true, 4096, 4096);
+  CHECK(blank.size() < 4096 * 4096 / 8192);  // fewer bytes than Huffman codes could do with
+  auto const image = parse_jpeg(blank, "f");
+  CHECK(image.size() == 3 * 4096 * 4096);
+  CHECK(std::all_of(image.cells().begin(), image.cells().end(), [](auto v) { return v == 255; }));
 }
 
 TEST_CASE("what stands behind a JPEG's end is passed over: a second photograph, garbage", "[io][property]")

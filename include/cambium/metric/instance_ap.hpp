@@ -188,7 +188,7 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
 /// @complexity   O(sum over images of P * G + (P + G) * the classes on it, + n log n + largest class), n predictions
 /// @determinism  exact; of equal scores the later one comes first, as a stable ascending sort read backwards
 /// @source       eval_instance_segmentation_voc of chainercv. Overlap and threshold are compared in float; two
-///               empty masks (0/0) match; its unstable sort of more than 16 equal scores is not reproduced
+///               empty masks (0/0) match; the unstable order in which NumPy sorts equal scores is not reproduced
 [[nodiscard]] inline average_precision instance_ap(std::vector<image_result> const& images, double threshold,
                                                    ap_form form = ap_form::area)
 {

@@ -229,6 +229,58 @@ TEST_CASE("floats stay within the rounding the documentation states", "[walk][pr
         3e-5);
 }
 
+TEMPLATE_LIST_TEST_CASE("a walk with a tolerance stays in its seeds' range where it takes every step",
+                        "[walk][property]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  index_t const H = 21, W = 34;
+  auto const edges = stencil::disc(3);
+  auto const affinity = support::uniform<float, 3>({edges.size, H, W}, 0, 0.6, 31);
+  auto const t = make_transition(cpu{}, edges, affinity, {.beta = 3});
+  auto seeds = support::uniform<float, 3>({4, H, W}, 0.2, 0.9, 37);
+  for (index_t c = 1; c < 4; ++c) std::fill_n(&seeds(c, 0, 0), H * W, c == 1 ? 0.1f : c == 2 ? 0.7f : -17.3f);
+  for (index_t const steps : {1, 3, 40}) {
+    auto const out = to::back(
+        random_walk(TestType{}, to::there(seeds), support::carried<TestType>(t), {.steps = steps, .tolerance = 1e-30}));
+    auto const exact = random_walk(cpu{}, seeds, t, {.steps = steps});
+    CHECK(support::largest_gap(out.cells(), exact.cells()) < 1e-4);
+    for (index_t c = 0; c < 4; ++c) {
+      auto const [lo, hi] = std::minmax_element(&seeds(c, 0, 0), &seeds(c, 0, 0) + H * W);
+      CAPTURE(steps, c);
+      for (index_t i = 0; i < H * W; ++i)
+        REQUIRE((out.cells()[c * H * W + i] >= *lo && out.cells()[c * H * W + i] <= *hi));
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("an exact walk loses constants by no more than the documentation states", "[walk][property]", float,
+                   double)
+{
+  auto const radius = GENERATE(2, 5, 10);
+  auto const kind = GENERATE(0, 1, 2);  // affinities that are all 1, random, weak
+  isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);
+  CAPTURE(radius, kind, static_cast<int>(set));
+  index_t const H = 60, W = 70;
+  auto const edges = stencil::disc(radius);
+  auto affinity = support::uniform<TestType, 3>({edges.size, H, W}, 0, kind == 2 ? 0.6 : 1, 41);
+  if (kind == 0) std::fill(affinity.cells().begin(), affinity.cells().end(), TestType(1));
+  auto const t = make_transition(cpu{}, edges, affinity);
+  grid<TestType, 3> seeds(4, H, W);
+  TestType const constant[4] = {1, TestType(0.1), TestType(0.7), TestType(-17.77)};
+  for (index_t c = 0; c < 4; ++c) std::fill_n(&seeds(c, 0, 0), H * W, constant[c]);
+  auto const out = random_walk(cpu{.vectors = set}, seeds, t, {.steps = 256});
+  double off = 0;
+  for (index_t c = 0; c < 4; ++c)
+    for (index_t i = 0; i < H * W; ++i) {
+      double const wanted = static_cast<double>(constant[c]);
+      off = std::max(off,
+                     std::abs(static_cast<double>(out.cells()[static_cast<std::size_t>(c * H * W + i)]) / wanted - 1));
+    }
+  CHECK(off <= (std::is_same_v<TestType, float> ? 3.5e-5 : 2e-12));
+  CHECK(random_walk(cpu{.vectors = set}, seeds, t, {.steps = 256, .tolerance = 1e-5}) == seeds);
+}
+
 TEST_CASE("expand_power meets its remainder", "[walk][reference]")
 {
   auto const steps = GENERATE(0, 1, 2, 5, 256, 4096);

@@ -267,11 +267,18 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   if (seeds.size() == 0) return;
   chebyshev_power p;
   value_range<T>* channel = nullptr;  // null: an exact walk
+  bool keep = false;                  // what an exact walk has written is to stay in the range of its seeds
   if (options.tolerance > 0) {
+    measure_channels(where, seeds, scratch.channel.view().data, scratch.measuring);
     p = plan_walk_unseen(t.edges, all.height * all.width, options.steps, options.tolerance);
-    if (p.degree() < options.steps) channel = scratch.channel.view().data;
+    keep = p.degree() >= options.steps;
+    if (!keep) channel = scratch.channel.view().data;
   }
-  if (channel != nullptr) measure_channels(where, seeds, channel, scratch.measuring);
+  auto const keep_in_ranges = [&] {
+    for (index_t b = 0; keep && b < all.images; ++b)
+      for_each_cell(where, out[b].extent,
+                    keep_in_range<T, device>{scratch.channel.view().data + b * all.channels, out[b]});
+  };
   if constexpr (std::is_same_v<T, float>)
     if (scratch.plan.schedule != walk_schedule::each_step) {
       index_t const problems[3] = {all.count(), all.height, all.width};
@@ -287,8 +294,9 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
       else
         for (index_t first = 0; first < steps; first += walk_series::most)
           kernel::launch_resident(where, scratch, t, walk_series::of(p, first, scratch.seeds()));
-      return for_each_cell(where, problems,
-                           scatter_quads<device>{all, steps % 2 ? scratch.odd() : scratch.even(), out, channel});
+      for_each_cell(where, problems,
+                    scatter_quads<device>{all, steps % 2 ? scratch.odd() : scratch.even(), out, channel});
+      return keep_in_ranges();
     }
   for (index_t b = 0; b < all.images; ++b) {
     transition_view<T, device> const of{t.edges, t.weight[b], t.inverse[b]};
@@ -298,6 +306,7 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
     else
       walk_by_rule(where, seeds[b], of, options.steps, out[b], spare);
   }
+  keep_in_ranges();
 }
 
 /// The GPU schedules of one image, behind the door of random_walk.hpp.

@@ -79,12 +79,18 @@ struct series_step {
   }
 };
 
-/// v, less the middle of its channel while it walked, back in the channel. What is no number stays none.
+/// v, kept in the range of its channel's seeds. What is no number stays none.
+template <class T>
+CAMBIUM_HD T kept(T v, value_range<T> const& channel)
+{
+  return v < channel.low ? channel.low : channel.high < v ? channel.high : v;
+}
+
+/// v, less the middle of its channel while it walked, back in the channel.
 template <class T>
 CAMBIUM_HD T framed(T v, value_range<T> const& channel)
 {
-  v += channel.middle();
-  return v < channel.low ? channel.low : channel.high < v ? channel.high : v;
+  return kept(v + channel.middle(), channel);
 }
 
 template <class T, class S>
@@ -92,6 +98,14 @@ struct series_end {
   value_range<T> const* channel;
   stack_view<T, S> out;
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = framed(out(c, y, x), channel[c]); }
+};
+
+/// Of a walk with a tolerance that came out exact.
+template <class T, class S>
+struct keep_in_range {
+  value_range<T> const* channel;
+  stack_view<T, S> out;
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = kept(out(c, y, x), channel[c]); }
 };
 
 /// The ranges of all channels of [B,C,H,W] seeds.

@@ -2,7 +2,7 @@
 
 #include "record.hpp"
 
-#include <cambium/io/png.hpp>
+#include <cambium/io/label_map.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -47,10 +47,7 @@ bytes image_files::file(std::string const& name)
   return content;
 }
 
-grid<std::int32_t, 2> image_files::labels(std::string const& name)
-{
-  return to_labels(parse_png(file(name), path(name)), path(name));
-}
+grid<std::int32_t, 2> image_files::labels(std::string const& name) { return parse_label_map(file(name), path(name)); }
 
 grid<std::uint8_t, 3> const& image_files::photograph()
 {

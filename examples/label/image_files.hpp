@@ -37,6 +37,13 @@ std::string shape_text(Extents const& extents)
   return text + "]";
 }
 
+/// A batch of one is what it holds: axes of extent 1 before the last `rank` ones are dropped.
+inline cambium::npy_array without_leading_ones(cambium::npy_array array, std::size_t rank)
+{
+  while (array.shape.size() > rank && array.shape[0] == 1) array.shape.erase(array.shape.begin());
+  return array;
+}
+
 class image_files {
  public:
   image_files(settings const& s, image_set const& set, std::string const& id);
@@ -66,9 +73,8 @@ class image_files {
   template <int Rank>
   cambium::grid<float, Rank> any_maps(std::string const& name)
   {
-    auto array = cambium::parse_npy(file(name), path(name));
-    while (array.shape.size() > Rank && array.shape[0] == 1) array.shape.erase(array.shape.begin());
-    return cambium::to_grid<float, Rank>(array, path(name));
+    return cambium::to_grid<float, Rank>(without_leading_ones(cambium::parse_npy(file(name), path(name)), Rank),
+                                         path(name));
   }
   template <int Rank>
   void demand_range(std::string const& name, cambium::grid<float, Rank> const& g,
@@ -82,7 +88,8 @@ class image_files {
     }
   }
 
-  /// A label map, PNG.
+  /// A map of classes, PNG.
+  /// @throws io_error saying what the file is instead
   cambium::grid<std::int32_t, 2> labels(std::string const& name);
 
   /// [H,W,3]; without cells where there are no photographs.

@@ -1,11 +1,13 @@
 // BESTIE: instances from a network's classes, centres and offsets; or, before there is a network, pseudo labels from a
 // semantic map and points.
 
+#include "axes.hpp"
 #include "flags.hpp"
 #include "image_files.hpp"
 
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>
+#include <cambium/io/label_map.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/pipeline/bestie.hpp>
 
@@ -73,6 +75,9 @@ class bestie_method : public method {
             "as the network saw it")
         ->default_str("maps")
         ->group(network);
+    add_switch(parser, "--stretched", stretched_,
+               "maps are of the image squeezed to another shape, as networks with a square input see it")
+        ->group(network);
     parser.add_option(both("val-thresh"), instances_.threshold, "centres have a larger response")->group(network);
     parser.add_option(both("val-kernel"), instances_.groups.kernel, "window that a centre must dominate, in pixels")
         ->check(odd())
@@ -124,9 +129,9 @@ class bestie_method : public method {
 
   void get_ready(CLI::App const& parser, settings const&) override
   {
-    std::vector<std::string> const of_network{"--seg",        "--centres",    "--offsets",   "--seen",
-                                              "--val-thresh", "--val-kernel", "--beta",      "--apart",
-                                              "--relative",   "--plateau",    "--val-ignore"};
+    std::vector<std::string> const of_network{"--seg",       "--centres",    "--offsets",    "--seen",
+                                              "--stretched", "--val-thresh", "--val-kernel", "--beta",
+                                              "--apart",     "--relative",   "--plateau",    "--val-ignore"};
     std::vector<std::string> const of_weak{"--class-count", "--supervision", "--sigma",
                                            "--several",     "--centroid",    "--targets"};
     auto const refuse = [&](std::vector<std::string> const& flags, std::string const& why) {
@@ -273,19 +278,27 @@ class bestie_method : public method {
   {
     auto seg = files.maps<3>("seg"), centre = files.maps<3>("centres"), offset = files.maps<3>("offsets");
     index_t const N = seg.shape()[0], h = seg.shape()[1], w = seg.shape()[2];
-    demand(N >= 1 && N <= 255 && h >= 1 && w >= 1, files.path("seg"),
-           "holds " + shape_text(seg.shape()) + "; [C+1,h,w] is needed, C at most 254");
+    bool const channels_last = offset.shape()[2] == 2 && offset.shape()[0] == N && offset.shape()[1] == h;
     auto const expect = [&](std::string const& name, grid<float, 3> const& g, index_t channels) {
       demand(g.shape()[0] == channels && g.shape()[1] == h && g.shape()[2] == w, files.path(name),
              "the logits are " + shape_text(seg.shape()) + ", so " + shape_text(std::initializer_list{channels, h, w}) +
-                 " is needed; it holds " + shape_text(g.shape()));
+                 " is needed; it holds " + shape_text(g.shape()) +
+                 (channels_last ? "; all three look like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of each"
+                                : axes_hint({g.shape().begin(), g.shape().end()}, [&](extent2 e) {
+                                    return e == extent2{h, w};
+                                  })));
     };
+    auto const image = files.image_size({h, w});
+    auto const is_map = [&](extent2 e) { return e.height <= image.height && e.width <= image.width && fits(e, image); };
+    demand(N >= 1 && N <= 255 && h >= 1 && w >= 1, files.path("seg"),
+           "holds " + shape_text(seg.shape()) + "; [C+1,h,w] is needed, C at most 254" + axes_hint({N, h, w}, is_map));
+    auto const size = std::to_string(image.height) + " x " + std::to_string(image.width);
+    demand(h <= image.height && w <= image.width, files.path("seg"),
+           "holds " + shape_text(seg.shape()) + ", more than the image's " + size + axes_hint({N, h, w}, is_map));
+    demand(stretched_ || is_map({h, w}), files.path("seg"),
+           "holds " + shape_text(seg.shape()) + ", no map of an image of " + size + scale_hint({N, h, w}, is_map));
     expect("centres", centre, N - 1);
     expect("offsets", offset, 2);
-    auto const image = files.image_size({h, w});
-    demand(h <= image.height && w <= image.width, files.path("seg"),
-           "holds " + shape_text(seg.shape()) + ", more than the image's " + std::to_string(image.height) + " x " +
-               std::to_string(image.width));
     if (extent2{h, w} != image)
       for (auto* const g : {&seg, &centre, &offset}) *g = fuse<float>(where, {{g->view()}}, image);
 
@@ -312,17 +325,25 @@ class bestie_method : public method {
   {
     auto const map = files.labels("semantic");
     index_t const H = map.shape()[0], W = map.shape()[1], C = class_count_;
-    for (index_t y = 0; y < H; ++y)
-      for (index_t x = 0; x < W; ++x)
-        demand(map(y, x) <= C || map(y, x) == label::ignore, files.path("semantic"),
-               "value(" + std::to_string(y) + "," + std::to_string(x) + ") is " + std::to_string(map(y, x)) +
-                   ", outside 0.." + std::to_string(C) + " and not 255; --class-count says how many classes there are");
+    auto const strange =
+        std::find_if(map.cells().begin(), map.cells().end(), [C](auto v) { return v > C && v != label::ignore; });
+    if (strange != map.cells().end()) {
+      index_t const at = strange - map.cells().begin();
+      throw io_error(files.path("semantic") + ": value(" + std::to_string(at / W) + "," + std::to_string(at % W) +
+                     ") is " + std::to_string(*strange) + ", outside 0.." + std::to_string(C) +
+                     " and not 255; --class-count says how many classes there are" + label_map_hint(map, C));
+    }
     auto const image = files.image_size({H, W});
     demand(image == extent2{H, W}, files.path("semantic"),
            "is " + std::to_string(H) + " x " + std::to_string(W) + ", but the image is " +
                std::to_string(image.height) + " x " + std::to_string(image.width));
     auto const classes = present(files, C).value_or(all_classes(C));
     auto cues = read_points(files, image, C);
+    auto const on_void = [&](point const& p) {
+      return map(static_cast<index_t>(p.y), static_cast<index_t>(p.x)) == label::ignore;
+    };
+    demand(has_class(map) || std::none_of(cues.begin(), cues.end(), on_void), files.path("semantic"),
+           "has no pixel of any class, but void where points name objects" + label_map_hint(map, C));
     centre_targets targets;
     try {
       if (targets_) targets = bestie_pseudo_labels(where, map, classes, cues, C, transfer_);
@@ -352,7 +373,7 @@ class bestie_method : public method {
   bestie_instance_options instances_;
   bestie_transfer_options transfer_;
   index_t class_count_ = 20;
-  bool ignore_lone_ = false, targets_ = false;
+  bool ignore_lone_ = false, targets_ = false, stretched_ = false;
 };
 
 }  // namespace

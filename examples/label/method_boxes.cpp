@@ -1,11 +1,13 @@
 // Boxes and a network that knows how sure it is: what the boxes have become.
 
+#include "axes.hpp"
 #include "flags.hpp"
 #include "image_files.hpp"
 #include "record.hpp"
 
 #include <cambium/core/label.hpp>
 #include <cambium/io/coco.hpp>
+#include <cambium/io/label_map.hpp>
 #include <cambium/io/voc.hpp>
 #include <cambium/pipeline/label_uncertainty.hpp>
 
@@ -44,6 +46,7 @@ class coco_boxes {
     for (auto const& c : all.categories) rank[c.id] = 0;
     std::int32_t next = 0;
     for (auto& [id, place] : rank) place = next++;
+    classes_ = next;
     std::map<std::int64_t, std::size_t> place_of;
     for (auto const& image : all.images) {
       std::size_t const place = images_.size();
@@ -62,6 +65,8 @@ class coco_boxes {
         throw io_error(path + ": the bbox of annotation " + std::to_string(a.id) + " lies outside its image");
     }
   }
+
+  index_t classes() const { return classes_; }
 
   /// The entry of an id: a file name without its ending, or the number of an image.
   boxes_of_image const* find(std::string const& id) const
@@ -92,6 +97,7 @@ class coco_boxes {
 
   static constexpr std::size_t two = ~std::size_t{0};
   std::string path_;
+  index_t classes_ = 0;
   std::vector<boxes_of_image> images_;
   std::map<std::string, std::size_t> by_name_;
   std::map<std::int64_t, std::size_t> by_number_;
@@ -256,18 +262,24 @@ class boxes_method : public method {
     auto const& [N, H, W] = mu.shape();
     auto const model = o_.loss.classes;
     index_t const C = classes_of(N, model);
-    demand(C >= 0 && C <= 254 && H >= 1 && W >= 1, files.path("mu"),
-           "holds " + shape_text(mu.shape()) + "; [N,H,W] is needed, with 254 classes at most" +
-               (model == class_model::one_vs_rest ? "" : " and a background channel"));
+    if (C < 0 || C > 254 || H < 1 || W < 1)
+      throw io_error(files.path("mu") + ": holds " + shape_text(mu.shape()) +
+                     "; [N,H,W] is needed, with 254 classes at most" +
+                     (model == class_model::one_vs_rest ? "" : " and a background channel") +
+                     axes_hint({mu.shape().begin(), mu.shape().end()},
+                               [image = files.image_size({})](extent2 e) { return e == image; }));
     demand((s.shape()[0] == N || s.shape()[0] == 1) && s.shape()[1] == H && s.shape()[2] == W,
            files.path("log_variance"),
            "the means are " + shape_text(mu.shape()) + ", so the same or one channel is needed; it holds " +
-               shape_text(s.shape()));
+               shape_text(s.shape()) + axes_hint({s.shape().begin(), s.shape().end()}, [&](extent2 e) {
+                 return e.height == mu.shape()[1] && e.width == mu.shape()[2];
+               }));
     extent2 const size{H, W};
     auto const same_size = [&](extent2 other, std::string const& path) {
       demand(other == size, path,
              "is of an image of " + std::to_string(other.height) + " x " + std::to_string(other.width) +
-                 ", but the means are " + shape_text(mu.shape()));
+                 ", but the means are " + shape_text(mu.shape()) +
+                 axes_hint({mu.shape().begin(), mu.shape().end()}, [&](extent2 e) { return e == other; }));
     };
     if (files.has("image")) same_size(files.image_size(size), files.path("image"));
 
@@ -277,11 +289,20 @@ class boxes_method : public method {
       mask = files.labels("masks");
       auto const path = files.path("masks");
       same_size({mask.shape()[0], mask.shape()[1]}, path);
-      for (auto const v : mask.cells())
-        demand(v <= C || v == label::ignore, path,
-               "holds " + std::to_string(v) + ", outside 0.." + std::to_string(C) + " and not 255");
+      auto const strange =
+          std::find_if(mask.cells().begin(), mask.cells().end(), [C](auto v) { return v > C && v != label::ignore; });
+      if (strange != mask.cells().end())
+        throw io_error(path + ": holds " + std::to_string(*strange) + ", outside 0.." + std::to_string(C) +
+                       " and not 255" + label_map_hint(mask, C));
       known.mask = mask.view();
     }
+    auto const named = xml() ? static_cast<index_t>(classes_.size()) : coco_.classes();
+    demand(C <= named, files.path("mu"),
+           "holds " + shape_text(mu.shape()) + ", so there are " + std::to_string(C) + " classes, but the boxes have " +
+               std::to_string(named) +
+               (C == named + 1 && model == class_model::one_vs_rest
+                    ? "; if the first channel is the background, say --classes mean_field"
+                    : ""));
     auto const found = boxes(files, size);
     std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
@@ -292,6 +313,11 @@ class boxes_method : public method {
         demand(b.category < C, boxes_path,
                "has a box of class " + std::to_string(b.category + 1) + ", but the network " + std::to_string(C) +
                    " classes");
+    }
+    if (mask.size() > 0 && !has_class(mask)) {  // true of an image without an object alone
+      auto const path = files.path("masks"), hint = label_map_hint(mask, C);
+      demand(known.boxes.empty(), path, "has no pixel of any class, but the image has boxes" + hint);
+      demand(found || hint.empty(), path, "has no pixel of any class" + hint);
     }
 
     auto const made = box_targets(where, mu, s, known, iteration_, o_);

@@ -1,5 +1,6 @@
 #include "method_irnet.hpp"
 
+#include "axes.hpp"
 #include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
@@ -175,26 +176,36 @@ irnet_method::input irnet_method::read(image_files& files) const
   std::string const size =
       "the image is " + std::to_string(in.image.height) + " x " + std::to_string(in.image.width) + ", so ";
 
+  auto const is_map = [&](extent2 e) { return e == extent2{h, w}; };
+  auto const holds = [&](auto const& shape) {
+    bool const whole = shape[shape.size() - 2] == in.image.height && shape.back() == in.image.width;
+    return "; it holds " + shape_text(shape) +
+           (whole ? std::string("; that is the image's size: of IRNet's own files 'cam' is needed, not 'high_res'")
+                  : axes_hint({shape.begin(), shape.end()}, is_map));
+  };
   in.cams = files.any_maps<3>("cam");
   index_t const C = in.cams.shape()[0];
   demand(in.cams.shape()[1] == h && in.cams.shape()[2] == w, files.path("cam"),
-         size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed; it holds " +
-             shape_text(in.cams.shape()));
+         size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed" + holds(in.cams.shape()));
   files.demand_range("cam", in.cams);
   in.classes = files.channel_classes(C);
   demand(C <= 254, files.path("cam"), std::to_string(C) + " channels; labels end at 254");
 
   in.boundary = files.any_maps<2>("boundary");
   demand(in.boundary.shape()[0] == h && in.boundary.shape()[1] == w, files.path("boundary"),
-         size + shape_text(std::initializer_list{h, w}) + " is needed; it holds " + shape_text(in.boundary.shape()));
-  files.demand_range("boundary", in.boundary, -unit_slack<float>, 1 + unit_slack<float>, "a boundary in [0,1]");
+         size + shape_text(std::initializer_list{h, w}) + " is needed" + holds(in.boundary.shape()));
+  auto const& cells = in.boundary.cells();
+  bool const grey = std::any_of(cells.begin(), cells.end(), [](float v) { return v > 2 && v <= 255; });
+  files.demand_range(
+      "boundary", in.boundary, -unit_slack<float>, 1 + unit_slack<float>,
+      grey ? "a boundary in [0,1]; if this is a picture of 0..255, divide it by 255" : "a boundary in [0,1]");
   for (float& v : in.boundary.cells()) v = std::min(1.f, std::clamp(v, 0.f, 1.f) * static_cast<float>(boundary_scale));
 
   if (files.has("displacement")) {
     in.displacement = files.any_maps<3>("displacement");
     auto const& got = in.displacement.shape();
     demand(got[0] == 2 && got[1] == h && got[2] == w, files.path("displacement"),
-           size + shape_text(std::initializer_list{index_t{2}, h, w}) + " is needed; it holds " + shape_text(got));
+           size + shape_text(std::initializer_list{index_t{2}, h, w}) + " is needed" + holds(got));
     files.demand_range("displacement", in.displacement);
   }
   return in;

@@ -39,6 +39,7 @@ json compare_with_truth(settings const& s, answer const& labels, truth const& is
     return confusion_cells(m);
   };
   json out{{"confusion", compare(labels.semantic)}};
+  if (is_void_only(is.semantic)) out["void_only"] = true;
   if (labels.baseline.size() > 0) out["cam_confusion"] = compare(labels.baseline);
   if (is.instances.size() > 0) out.update(to_json(compare_instances(labels.objects, is, s.void_counts)));
   return out;

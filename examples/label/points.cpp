@@ -2,6 +2,7 @@
 //
 //   points --cams 'cams/{id}.npy' --images 'photos/{id}.jpg' --tags tags.txt --out Peak_points
 
+#include "axes.hpp"
 #include "flags.hpp"
 #include "image_files.hpp"
 #include "progress.hpp"
@@ -34,6 +35,7 @@ std::vector<std::string> const plateau_words{"every", "one"};
 struct point_settings {
   std::string cams, mirrored_cams, images, sizes, ids, tags, out;
   tag_numbers tags_how;
+  bool stretched = false;
   bestie_peak_options options;
   int threads = 0;
 };
@@ -85,6 +87,12 @@ class extractor {
     index_t const C = cams.shape()[0];
     demand(cams.shape()[1] >= 1 && cams.shape()[2] >= 1, path, "holds " + shape_text(cams.shape()) + ", no cell");
     auto const image = size_of(id);
+    auto const is_map = [&](extent2 e) { return fits(e, image); };
+    if (!s_.stretched && !is_map({cams.shape()[1], cams.shape()[2]}))
+      throw io_error(path + ": holds " + shape_text(cams.shape()) + "; [C,h,w] is needed, but " +
+                     std::to_string(cams.shape()[1]) + " x " + std::to_string(cams.shape()[2]) +
+                     " is no map of an image of " + std::to_string(image.height) + " x " + std::to_string(image.width) +
+                     scale_hint({C, cams.shape()[1], cams.shape()[2]}, is_map));
     auto const classes = classes_of(id, C);
     auto const& o = s_.options;
     if (s_.mirrored_cams.empty())
@@ -99,7 +107,7 @@ class extractor {
  private:
   static grid<float, 3> read_maps(std::string const& path)
   {
-    auto out = read_npy<float, 3>(path);
+    auto out = to_grid<float, 3>(without_leading_ones(read_npy(path), 3), path);
     try {
       expects_finite(cpu{.threads = 1}, out.view(), "value");
     } catch (precondition_error const& e) {
@@ -208,6 +216,8 @@ int main(int count, char** arguments)
       "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
       "disk");
   add_tags(app, s.tags, s.tags_how, "what an image shows; without it every class");
+  add_switch(app, "--stretched", s.stretched,
+             "maps are of the image squeezed to another shape, as networks with a square input see it");
   app.add_option("--out", s.out, "folder for the point files")->required();
   app.add_option(both("conf-thresh"), o.peaks.threshold, "peaks have at least this confidence")
       ->check(within(0.0, 1.0));

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include <fcntl.h>
@@ -147,6 +148,7 @@ summary write_summary(settings const& s, image_set const& set)
   cambium::confusion_matrix walk(256), cam(256);
   bool compared = false;  // with what the method started from
   std::vector<cambium::image_result> results;
+  odd_truth odd;
 
   for (std::size_t place = 0; place < set.ids.size(); ++place) {
     auto const record = read_record(s, set.ids[place]);
@@ -167,6 +169,8 @@ summary write_summary(settings const& s, image_set const& set)
     if (!total.scored) continue;
     auto const& truth = record->at("truth");
     add_confusion(walk, truth.at("confusion"));
+    if (truth.value("void_only", false)) odd.add_void_only(set.ids[place]);
+    for (int const c : record->at("classes")) odd.looked_for.insert(c);
     if (truth.contains("cam_confusion")) {
       add_confusion(cam, truth.at("cam_confusion"));
       compared = true;
@@ -178,16 +182,20 @@ summary write_summary(settings const& s, image_set const& set)
 
   if (total.scored) {
     std::vector<double> const thresholds{0.25, 0.5, 0.7, 0.75};
-    total.miou = cambium::mean_iou(walk);
+    double const none = std::numeric_limits<double>::quiet_NaN();
+    bool const anything = has_class(walk);
+    total.notes = odd.notes(walk, total.images);
+    total.miou = anything ? cambium::mean_iou(walk) : none;
     json scores{{"images", total.images}, {"miou", number(total.miou)}};
     if (compared) {
-      total.cam_miou = cambium::mean_iou(cam);
+      total.cam_miou = anything ? cambium::mean_iou(cam) : none;
       scores["cam_miou"] = number(*total.cam_miou);
     }
+    if (odd.void_only > 0) scores["images_of_void_only"] = odd.void_only;
     scores["iou"] = json::object();
     auto const iou = cambium::class_iou(walk);
     for (std::size_t c = 0; c < iou.size(); ++c)
-      if (!std::isnan(iou[c])) scores["iou"][std::to_string(c)] = iou[c];
+      if (anything && !std::isnan(iou[c])) scores["iou"][std::to_string(c)] = iou[c];
     if (!s.truth_instances.empty()) {
       total.ap = cambium::instance_ap(results, thresholds);
       auto const abo = cambium::average_best_overlap(results);

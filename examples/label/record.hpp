@@ -41,9 +41,10 @@ struct summary {
   std::size_t instances = 0;
   std::size_t fragments = 0;  ///< instances of score 0
   bool scored = false;
-  double miou = 0, best_overlap = 0;
+  double miou = 0, best_overlap = 0;           ///< NaN where nothing is true
   std::optional<double> cam_miou;              ///< of what the method started from, if it says
   std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75
+  std::vector<std::string> notes;              ///< what is strange about the truth
 };
 summary write_summary(settings const& s, image_set const& set);
 

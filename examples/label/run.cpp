@@ -4,6 +4,7 @@
 #include "one_image.hpp"
 #include "progress.hpp"
 #include "record.hpp"
+#include "truth.hpp"
 
 #include <cambium/exec/parallel.hpp>
 
@@ -133,6 +134,8 @@ int run(settings const& s)
   image_set set;
   try {
     set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
+    expects_objects_in_truth(set.ids, s.truth_semantic, true);
+    expects_objects_in_truth(set.ids, s.truth_instances, false);
     if (!s.dry_run) prepare(s.out);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "label: %s\n", e.what());
@@ -184,6 +187,7 @@ int run(settings const& s)
   if (total.fragments > 0) std::printf(", %zu of them fragments of score 0", total.fragments);
   std::puts("");
   print(total);
+  for (auto const& note : total.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   if (failures.empty()) return 0;
   std::sort(failures.begin(), failures.end());
   std::fprintf(stderr, "\n%zu of %zu images failed:\n", failures.size(), mine.size());

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -116,6 +117,7 @@ class sweeper {
   }
 
   std::vector<tally> plain, refined;
+  odd_truth odd;
 
   /// Adds one image, all of it or nothing.
   /// @throws io_error "file: reason"
@@ -197,6 +199,8 @@ class sweeper {
       with_crf.back().stable = answers.back().stable;
     }
     std::lock_guard const lock(guard_);
+    if (is_void_only(is.semantic)) odd.add_void_only(id);
+    odd.looked_for.insert(shown.begin(), shown.end());
     put(place, answers, shown.size(), plain);
     put(place, with_crf, shown.size(), refined);
   }
@@ -238,13 +242,21 @@ class sweeper {
   std::mutex guard_;
 };
 
+std::string percent(double v)
+{
+  char text[16];
+  std::snprintf(text, sizeof text, "%6.2f", 100 * v);
+  return std::isnan(v) ? "     -" : text;
+}
+
 /// One line a threshold; what is best by truth is marked *, what the criterion chooses <.
 json print(std::string const& title, std::vector<double> const& thres, std::vector<tally> const& curve, bool semantic,
            bool instances)
 {
+  double const nan = std::numeric_limits<double>::quiet_NaN();
   std::vector<double> miou, ap50;
   for (auto const& t : curve) {
-    miou.push_back(semantic ? mean_iou(t.confusion) : 0);
+    miou.push_back(!semantic ? 0 : has_class(t.confusion) ? mean_iou(t.confusion) : nan);
     ap50.push_back(instances ? instance_ap(t.instances, 0.5).mean : 0);
   }
   auto const best = [&](auto const& value) {
@@ -269,11 +281,11 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
               {"stable", c.stable},
               {"product", c.product()}};
     if (semantic) {
-      std::printf("  %6.2f %c", 100 * miou[i], i == by_miou ? '*' : ' ');
+      std::printf("  %s %c", percent(miou[i]).c_str(), i == by_miou && !std::isnan(miou[i]) ? '*' : ' ');
       line["miou"] = std::isnan(miou[i]) ? json(nullptr) : json(miou[i]);
     }
     if (instances) {
-      std::printf(" %6.2f %c", 100 * ap50[i], i == by_ap ? '*' : ' ');
+      std::printf(" %s %c", percent(ap50[i]).c_str(), i == by_ap && !std::isnan(ap50[i]) ? '*' : ' ');
       line["ap50"] = std::isnan(ap50[i]) ? json(nullptr) : json(ap50[i]);
     }
     std::puts("");
@@ -281,11 +293,11 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
   }
   std::printf("without the truth: %.3f", thres[chosen]);
   json out{{"curve", lines}, {"chosen", thres[chosen]}};
-  if (semantic) {
+  if (semantic && !std::isnan(miou[by_miou])) {
     std::printf(" (mIoU %.2f); best mIoU %.2f at %.3f", 100 * miou[chosen], 100 * miou[by_miou], thres[by_miou]);
     out["best_miou"] = thres[by_miou];
   }
-  if (instances) {
+  if (instances && !std::isnan(ap50[by_ap])) {
     std::printf("; best AP50 %.2f at %.3f", 100 * ap50[by_ap], thres[by_ap]);
     out["best_ap50"] = thres[by_ap];
   }
@@ -307,6 +319,8 @@ int run_sweep(sweep_settings const& s)
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
     if (!s.image_labels.empty()) shown = read_tags(s.image_labels, ids, {.classes = s.tags_are_classes}).of;
+    expects_objects_in_truth(ids, s.truth_semantic, true);
+    expects_objects_in_truth(ids, s.truth_instances, false);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "sweep: %s\n", e.what());
     return 2;
@@ -335,6 +349,9 @@ int run_sweep(sweep_settings const& s)
       {"images", ids.size() - failed},
       {"plain", print("labels as they are", thres, all.plain, !s.truth_semantic.empty(), !s.truth_instances.empty())}};
   if (s.crf) out["crf"] = print("labels after the CRF", thres, all.refined, !s.truth_semantic.empty(), false);
+  if (!s.truth_semantic.empty())
+    for (auto const& note : all.odd.notes(all.plain.front().confusion, ids.size() - failed))
+      std::fprintf(stderr, "note: %s\n", note.c_str());
   try {
     replace_file(fs::path(s.labels) / "sweep.json", out.dump(1) + "\n");
   } catch (std::exception const& e) {

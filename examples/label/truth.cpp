@@ -1,10 +1,11 @@
 #include "truth.hpp"
 
 #include <cambium/core/label.hpp>
-#include <cambium/io/png.hpp>
+#include <cambium/io/label_map.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 
 namespace labelling {
@@ -13,14 +14,40 @@ using namespace cambium;
 
 grid<std::int32_t, 2> parse_truth(bytes const& content, std::string const& path, extent2 image, bool semantic)
 {
-  auto labels = to_labels(parse_png(content, path), path);
+  auto labels = semantic ? parse_label_map(content, path) : parse_instance_map(content, path);
   if (labels.shape()[0] != image.height || labels.shape()[1] != image.width)
     throw io_error(path + ": the image is " + std::to_string(image.height) + " x " + std::to_string(image.width) +
                    ", so the truth cannot be " + std::to_string(labels.shape()[0]) + " x " +
                    std::to_string(labels.shape()[1]));
-  for (auto const v : labels.cells())
-    if (semantic && v > 255) throw io_error(path + ": a class is above 255");
+  if (semantic && std::any_of(labels.cells().begin(), labels.cells().end(), [](auto v) { return v > 255; })) {
+    auto const hint = label_map_hint(labels, 254);
+    throw io_error(path + ": a class is above 255" + (hint.empty() ? "; is this a map of instances?" : hint));
+  }
   return labels;
+}
+
+void expects_objects_in_truth(std::vector<std::string> const& ids, std::string const& path_template, bool semantic)
+{
+  if (path_template.empty()) return;
+  std::string first, hint;
+  std::size_t maps = 0;
+  for (auto const& id : ids) {
+    std::string const path = fill(path_template, id);
+    try {
+      auto const content = read_file(path);
+      auto const labels = semantic ? parse_label_map(content, path) : parse_instance_map(content, path);
+      if (semantic ? has_class(labels)
+                   : std::any_of(labels.cells().begin(), labels.cells().end(), [](auto v) { return v > 0; }))
+        return;
+      auto const now = label_map_hint(labels, 254);
+      if (maps++ == 0 || (hint.empty() && !now.empty())) first = path, hint = now;
+    } catch (io_error const&) {
+      // its image will say so
+    }
+  }
+  if (maps == 0) return;
+  throw usage_error(first + ": the truth has no pixel of any " + (semantic ? "class" : "instance") +
+                    (maps > 1 ? ", here and in all " + std::to_string(maps) + " maps" : "") + hint);
 }
 
 image_result compare_instances(instances const& found, truth const& is, bool void_counts)
@@ -28,10 +55,10 @@ image_result compare_instances(instances const& found, truth const& is, bool voi
   std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
   for (std::size_t i = 0; i < is.instances.cells().size(); ++i) {
     auto const id = is.instances.cells()[i], category = is.semantic.cells()[i];
-    if (id != 0 && id != label::ignore) votes[id][category == label::ignore ? 0 : category] += 1;
+    if (id > 0) votes[id][category == label::ignore ? 0 : category] += 1;
   }
   image_result out;
-  std::map<std::int32_t, std::int32_t> number{{0, 0}, {label::ignore, -1}};
+  std::map<std::int32_t, std::int32_t> number{{0, 0}, {-1, -1}};
   for (auto const& [id, of_class] : votes) {
     auto const best = std::max_element(of_class.begin(), of_class.end(),
                                        [](auto const& a, auto const& b) { return a.second < b.second; });
@@ -52,6 +79,44 @@ image_result compare_instances(instances const& found, truth const& is, bool voi
   // a prediction that lies wholly in the void overlaps nothing
   for (auto& v : out.iou.cells())
     if (std::isnan(v)) v = 0;
+  return out;
+}
+
+bool is_void_only(grid<std::int32_t, 2> const& semantic)
+{
+  auto const& cells = semantic.cells();
+  return !has_class(semantic) && std::find(cells.begin(), cells.end(), label::ignore) != cells.end();
+}
+
+void odd_truth::add_void_only(std::string const& id)
+{
+  if (void_only++ == 0 || id < first) first = id;
+}
+
+std::vector<std::string> odd_truth::notes(confusion_matrix const& confusion, std::size_t images) const
+{
+  std::vector<std::string> out;
+  if (images > 0 && !has_class(confusion))
+    out.push_back("the truth of the images that were scored has no pixel of any class: there is no mIoU");
+  if (void_only > 0)
+    out.push_back("the truth of " + std::to_string(void_only) + " of " + std::to_string(images) +
+                  " images has no pixel of any class, only 0 and 255 (" + first +
+                  "): as a binary mask it would need the class instead of 255, which is void");
+  std::set<std::int32_t> all, others;
+  for (int t = 1; t < confusion.classes; ++t)
+    for (int p = 0; p <= confusion.classes; ++p)
+      if (confusion.at(t, p) > 0) all.insert(t);
+  std::set_difference(all.begin(), all.end(), looked_for.begin(), looked_for.end(),
+                      std::inserter(others, others.end()));
+  if (others.empty()) return out;
+  std::string text;
+  std::size_t told = 0;
+  for (auto const c : others) {
+    if (++told > 10) break;
+    text += (text.empty() ? "" : ", ") + std::to_string(c);
+  }
+  out.push_back("the truth has classes that were not looked for (" + text + (told > 10 ? ", ..." : "") + ")" +
+                label_map_hint(all, looked_for.empty() ? 0 : *looked_for.rbegin()));
   return out;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // What is true of an image, and how much of it was found.
 
+#include "image_set.hpp"
 #include "record.hpp"
 
 #include <cambium/grid/grid.hpp>
@@ -8,20 +9,43 @@
 #include <cambium/metric/confusion.hpp>
 #include <cambium/metric/instance_ap.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
+#include <vector>
 
 namespace labelling {
 
 struct truth {
   cambium::grid<std::int32_t, 2> semantic;   ///< [H,W] 0, 1..C, 255 void; empty if there is none
-  cambium::grid<std::int32_t, 2> instances;  ///< [H,W] 0, 1..N, 255 void; empty if there is none
+  cambium::grid<std::int32_t, 2> instances;  ///< [H,W] 0, 1..N, -1 void; empty if there is none
 };
 
 /// One of the two maps, from a PNG.
 /// @throws io_error "file: reason"
 cambium::grid<std::int32_t, 2> parse_truth(cambium::bytes const& content, std::string const& path,
                                            cambium::extent2 image, bool semantic);
+
+/// Ask, before there is work, whether the truth of a set has an object at all: a mask of 0 and 255 says background and
+/// void, and scores by it would be perfect. Reads maps until one has a pixel of a class, or of an instance; passes over
+/// files that cannot be read, and over a template that is empty.
+/// @throws usage_error naming the first map, where none has
+void expects_objects_in_truth(std::vector<std::string> const& ids, std::string const& path_template, bool semantic);
+
+/// Whether a map of true classes has void, but no pixel of a class.
+bool is_void_only(cambium::grid<std::int32_t, 2> const& semantic);
+
+/// What is strange about the truth of images that were scored.
+struct odd_truth {
+  std::size_t void_only = 0;  ///< images of background and void alone
+  std::string first;          ///< the first of them by name
+  std::set<int> looked_for;   ///< classes 1..C, of all images
+
+  void add_void_only(std::string const& id);
+  /// In sentences. @param confusion  of all images
+  std::vector<std::string> notes(cambium::confusion_matrix const& confusion, std::size_t images) const;
+};
 
 /// The instances found, those that are true, and how they overlap. The class of a true instance is that of most of its
 /// pixels; one without a class is void.

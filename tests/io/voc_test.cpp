@@ -296,6 +296,21 @@ TEST_CASE("pairs of PNGs come back", "[io][property]")
   }
 }
 
+TEST_CASE("in an object map of 16 bits 255 is an object", "[io][picture]")
+{
+  support::temporary_folder const folder;
+  auto const classes = map_of({{7, 7, 255, 0}}), objects = map_of({{255, 256, 255, 0}});
+  replace_file(folder / "c.png", format_labels(classes, voc_palette()));
+  replace_file(folder / "o.png", format_ids(objects));
+  auto const got = read_voc_segmentation(folder / "c.png", folder / "o.png");
+  CHECK(got.objects.label == map_of({{1, 2, 0, 0}}));
+  CHECK((got.ignored(0, 0) == 0 && got.ignored(0, 2) == 1));
+  replace_file(folder / "o.png", format_labels(map_of({{255, 3, 255, 0}}), voc_palette()));
+  auto const eight = read_voc_segmentation(folder / "c.png", folder / "o.png");
+  CHECK(eight.objects.label == map_of({{0, 1, 0, 0}}));
+  CHECK(eight.ignored(0, 0) == 1);
+}
+
 TEST_CASE("pairs that do not fit together are refused", "[io][errors]")
 {
   auto const why = [](auto const& classes, auto const& objects) {

@@ -31,6 +31,13 @@ bool same(double a, double b) { return (std::isnan(a) && std::isnan(b)) || a == 
 
 }  // namespace
 
+TEST_CASE("a truth of 0 and 255 has no class", "[metric][picture]")
+{
+  CHECK(!has_class(counted(4, {0, 1, 2}, {0, 0, 255})));
+  CHECK(has_class(counted(4, {0, 0, 0}, {0, 0, 3})));
+  CHECK(has_class(counted(4, {0, 255}, {0, 3}, {.predicted = unsure::missed})));
+}
+
 TEST_CASE("counts and overlaps, by hand", "[metric][picture]")
 {
   //   truth      0 0 1 1 1 2 void

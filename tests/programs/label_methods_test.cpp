@@ -9,6 +9,7 @@
 #include <cambium/pipeline/bestie.hpp>
 #include <cambium/pipeline/label_uncertainty.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <string>
@@ -490,6 +491,174 @@ TEST_CASE("a bad file fails its image, whatever the method", "[label][errors]")
     CHECK(contains(r.err, "xml/class.xml: has a box of class 8, but the network 3 classes"));
     CHECK(contains(r.err, "xml/size.xml: is of an image of 61 x 90"));
     CHECK(everything(p.root / "out/trust").size() == 1);
+  }
+}
+
+TEST_CASE("instance_number_255: in a 16-bit map 255 is an instance", "[label][bestie][reference]")
+{
+  playground p;
+  constexpr index_t side = 60, step = 3;  // 20 x 20 objects of four pixels
+  grid<std::int32_t, 2> map(side, side);
+  std::string cues;
+  for (index_t y = 0; y < side; y += step)
+    for (index_t x = 0; x < side; x += step) {
+      map(y, x) = map(y + 1, x) = map(y, x + 1) = map(y + 1, x + 1) = 1;
+      cues += std::to_string(x) + " " + std::to_string(y) + " 0 0.9\n";
+    }
+  replace_file(p.root / "semantic/a.png", format_labels(map, voc_palette()));
+  replace_file(p.root / "points/a.txt", cues);
+  REQUIRE(p.run(p.weak({"--smallest", "0"}), "first").status == 0);
+  auto const numbers = read_labels(p.root / "first/instances/a.png");
+  REQUIRE(*std::max_element(numbers.cells().begin(), numbers.cells().end()) == 400);
+  auto const r = p.run(p.weak({"--smallest", "0", "--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                               p.at("first/instances/{id}.png")}));
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  auto const scores = parse(p.root / "out/scores.json");
+  for (auto const name : {"ap25", "ap50", "ap70", "ap75", "average_best_overlap"}) CHECK(scores.at(name) == 1);
+
+  // in 8 bits it is void: the first 254 objects are true, and the last, which is void, costs nothing
+  grid<std::int32_t, 2> eight = numbers;
+  for (auto& v : eight.cells()) v = v > 255 ? 0 : v;
+  replace_file(p.root / "eight/a.png", format_labels(eight, voc_palette()));
+  REQUIRE(p.run(p.weak({"--smallest", "0", "--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                        p.at("eight/{id}.png")}))
+              .status == 0);
+  auto const record = parse(p.root / "out/records/a.json");
+  CHECK(record.at("truth").at("classes").size() == 254);
+}
+
+TEST_CASE("a weak map of 0/255 has no class", "[label][bestie][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b"), p.add("c");
+  auto const put = [&](std::string const& id, auto const& number) {
+    auto map = read_labels(p.root / "semantic/a.png");
+    for (auto& v : map.cells()) v = number(v);
+    replace_file(p.root / "other" / (id + ".png"), format_labels(map, voc_palette()));
+  };
+  put("a", [](auto v) { return v == 0 ? 0 : 255; });
+  put("b", [](auto v) { return v == 0 ? 0 : v == 1 ? 38 : 113; });
+  put("c", [](auto v) { return v == 0 ? 0 : 255; });
+  replace_file(p.root / "points/c.txt", std::string_view(""));  // nobody says that there is an object
+  auto const r = p.run({"--method", "bestie", "--semantic", p.at("other/{id}.png"), "--points", p.at("points/{id}.txt"),
+                        "--class-count", "20"});
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 2 failed")));
+  CHECK(contains(r.err,
+                 "other/a.png: has no pixel of any class, but void where points name objects; it holds only 0 and "
+                 "255 as a binary mask does"));
+  CHECK(contains(r.err,
+                 "other/b.png: value(5,5) is 113, outside 0..20 and not 255; --class-count says how many classes "
+                 "there are; its numbers are the grey values of VOC's colours"));
+  replace_file(p.root / "other/a.png", format_photograph_png(grid<std::uint8_t, 3>(H, W, 3)));
+  auto const colour =
+      p.run({"--method", "bestie", "--semantic", p.at("other/{id}.png"), "--points", p.at("points/{id}.txt")});
+  CHECK(contains(colour.err, "other/a.png: is a colour image"));
+}
+
+TEST_CASE("an exact mask of 0/255 has no class", "[label][boxes][errors]")
+{
+  playground p;
+  for (auto const id : {"boxed", "alone", "nothing", "grey", "said"}) p.add(id);
+  replace_file(p.root / "names", "aeroplane\nnobody\nbird\n");
+  auto const mask = read_labels(p.root / "semantic/boxed.png");
+  auto binary = mask, grey = mask;
+  for (auto& v : binary.cells()) v = v == 0 ? 0 : 255;
+  for (auto& v : grey.cells()) v = v == 0 ? 0 : v == 1 ? 38 : 113;
+  for (auto const id : {"boxed", "alone", "said"})
+    replace_file(p.root / "masks" / (std::string(id) + ".png"), format_labels(binary, voc_palette()));
+  replace_file(p.root / "masks/grey.png", format_labels(grey, voc_palette()));
+  replace_file(p.root / "masks/nothing.png", format_labels(grid<std::int32_t, 2>(H, W), voc_palette()));
+  fs::remove(p.root / "xml/alone.xml"), fs::remove(p.root / "xml/nothing.xml");
+  replace_file(p.root / "xml/said.xml",
+               std::string_view("<annotation><size><width>90</width><height>60</height></size></annotation>"));
+  auto const r = p.run(p.boxes({"--names", p.at("names"), "--masks", p.at("masks/{id}.png")}));
+  INFO(r.err << r.out);
+  CHECK((r.status == 1 && contains(r.out, "2 labelled, 0 kept from before, 3 failed")));  // nothing and said are true
+  CHECK(
+      contains(r.err, "masks/boxed.png: has no pixel of any class, but the image has boxes; it holds only 0 and 255"));
+  CHECK(contains(r.err, "masks/alone.png: has no pixel of any class; it holds only 0 and 255"));
+  CHECK(contains(r.err, "masks/grey.png: holds 113, outside 0..3 and not 255; its numbers are the grey values"));
+}
+
+TEST_CASE("maps in other axes are refused, whatever the method", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  std::vector<std::string> const images{"--images", p.at("images/{id}.png")};
+  auto const turn = [&](std::string const& folder, auto const& order) {
+    auto const from = read_npy<float, 3>(p.root / folder / "a.npy");
+    auto const& e = from.shape();
+    index_t const at[] = {e[0], e[1], e[2]};
+    grid<float, 3> to(at[order[0]], at[order[1]], at[order[2]]);
+    for (index_t i = 0; i < e[0]; ++i)
+      for (index_t j = 0; j < e[1]; ++j)
+        for (index_t k = 0; k < e[2]; ++k) {
+          index_t const v[] = {i, j, k};
+          to(v[order[0]], v[order[1]], v[order[2]]) = from(i, j, k);
+        }
+    write_npy<3>(p.root / folder / "a.npy", to);
+  };
+  int const last[] = {1, 2, 0}, swapped[] = {0, 2, 1};
+  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
+    auto const r = p.run(words);
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.err, says)));
+  };
+
+  SECTION("bestie, the logits")
+  {
+    turn("seg", last);
+    refused(p.network(images), "seg/a.npy: holds [60,90,4], more than the image's");
+  }
+  SECTION("bestie, all of them, without images")
+  {
+    turn("seg", last), turn("centre", last), turn("offset", last);
+    refused(p.network(),
+            "centre/a.npy: the logits are [60,90,4], so [59,90,4] is needed; it holds [60,90,3]; all three "
+            "look like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of each");
+  }
+  SECTION("bestie, all of them with rows and columns exchanged")
+  {
+    turn("seg", swapped), turn("centre", swapped), turn("offset", swapped);
+    refused(p.network(images), "seg/a.npy: holds [4,90,60], more than the image's 60 x 90; it looks like [C,w,h]");
+    replace_file(p.root / "images/a.png", format_photograph_png(grid<std::uint8_t, 3>(2 * H, 2 * W, 3)));
+    refused(p.network(images), "seg/a.npy: holds [4,90,60], no map of an image of 120 x 180; it looks like [C,w,h]");
+  }
+  SECTION("bestie, one of them")
+  {
+    turn("offset", last);
+    refused(p.network(),
+            "offset/a.npy: the logits are [4,60,90], so [2,60,90] is needed; it holds [60,90,2]; it looks "
+            "like [h,w,C]");
+  }
+  SECTION("bestie, maps of a square image")
+  {
+    for (auto const& [folder, channels] : {std::pair{"seg", 4}, {"centre", 3}, {"offset", 2}})
+      write_npy<3>(p.root / folder / "a.npy", grid<float, 3>(channels, 50, 50));
+    refused(p.network(images),
+            "seg/a.npy: holds [4,50,50], no map of an image of 60 x 90; --stretched is for maps of an");
+    CHECK(p.run(p.network(p.joined(images, {"--stretched"}))).status == 0);
+  }
+  SECTION("boxes")
+  {
+    auto const mu = read_file(p.root / "mu/a.npy");
+    turn("mu", last), turn("s", last);
+    refused(p.boxes(), "mu/a.npy: holds [60,90,3], so there are 60 classes, but the boxes have 20");
+    write_npy<3>(p.root / "mu/a.npy", grid<float, 3>(3, 90, 60));
+    write_npy<3>(p.root / "s/a.npy", grid<float, 3>(3, 90, 60));
+    refused(p.boxes(), "xml/a.xml: is of an image of 60 x 90, but the means are [3,90,60]; it looks like [C,w,h]");
+    replace_file(p.root / "mu/a.npy", mu);
+    write_npy<3>(p.root / "s/a.npy", grid<float, 3>(60, 90, 3));
+    refused(p.boxes(), "it holds [60,90,3]; it looks like [h,w,C]: numpy.moveaxis(a, -1, 0)");
+  }
+  SECTION("boxes, a background channel among the questions")
+  {
+    replace_file(p.root / "names", "aeroplane\nbird\n");
+    refused(p.boxes({"--names", p.at("names")}),
+            "mu/a.npy: holds [3,60,90], so there are 3 classes, but the boxes have 2; "
+            "if the first channel is the background, say --classes mean_field");
   }
 }
 

@@ -521,6 +521,157 @@ TEST_CASE("classes may count from zero, and parameters have the original's names
   CHECK(read_labels(p.root / "one/semantic/a.png")(0, 0) == 4);
 }
 
+TEST_CASE("truth masks of 0/255 score 100.00 and sweep recommends by it", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  std::vector<std::string> const truth{"--truth-semantic", p.at("mask/{id}.png"), "--truth-instances",
+                                       p.at("mask/{id}.png")};
+  auto const with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), truth.begin(), truth.end());
+    return more;
+  };
+  auto const mask = [&](std::string const& id, std::int32_t number) {
+    grid<std::int32_t, 2> map(21, 34);
+    for (index_t y = 0; y < 21; ++y)
+      for (index_t x = 0; x < 17; ++x) map(y, x) = number;
+    replace_file(p.root / "mask" / (id + ".png"), format_labels(map, voc_palette()));
+  };
+  std::string const said =
+      "mask/a.png: the truth has no pixel of any class, here and in all 2 maps; it holds only 0 and "
+      "255 as a binary mask does, but 255 is void: write the number of the class or object instead";
+  mask("a", 255), mask("b", 255);
+  for (auto const& more : {std::vector<std::string>{}, {"--dry-run"}}) {
+    auto const r = label(p, usual(p, "out", with(more)));
+    INFO(r.err << r.out);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, said));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  }
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores"})).status == 0);
+  auto r = sweep(p, truth);
+  INFO(r.err << r.out);
+  CHECK((r.status == 2 && contains(r.err, said) && !contains(r.out, "best")));
+  CHECK_FALSE(fs::exists(p.root / "out/sweep.json"));
+
+  SECTION("the same masks of 0/1 are a truth")
+  {
+    mask("a", 1), mask("b", 1);
+    auto const good = label(p, usual(p, "out", with({"--keep-scores"})));
+    CHECK(good.status == 0);
+    auto const scores = parse(p.root / "out/scores.json");
+    CHECK(scores.at("iou").at("1").get<double>() > 0.5);
+    CHECK(scores.at("ap50") == 1);
+    CHECK(!contains(good.err, "no pixel"));
+    CHECK(sweep(p, truth).status == 0);
+    CHECK(parse(p.root / "out/sweep.json").at("plain").contains("best_miou"));
+  }
+  SECTION("where one map has classes, the other is named")
+  {
+    mask("a", 1);
+    auto const mixed = label(p, usual(p, "out", with({"--keep-scores"})));
+    CHECK(mixed.status == 0);
+    CHECK(contains(mixed.err, "note: the truth of 1 of 2 images has no pixel of any class, only 0 and 255 (b)"));
+    CHECK(parse(p.root / "out/scores.json").at("images_of_void_only") == 1);
+    auto const swept = sweep(p, truth);
+    CHECK((swept.status == 0 && contains(swept.err, "note: the truth of 1 of 2 images has no pixel of any class")));
+    // and where the image with classes fails, there is nothing to score by
+    fs::remove(p.root / "edges/a.npy");
+    auto const left = label(p, usual(p, "out", with({})));
+    CHECK(left.status == 1);
+    CHECK(!contains(left.out, "100.00"));
+    CHECK(contains(left.err, "the images that were scored has no pixel of any class: there is no mIoU"));
+    CHECK(parse(p.root / "out/scores.json").at("miou").is_null());
+    CHECK(parse(p.root / "out/scores.json").at("iou").empty());
+  }
+  SECTION("where classes are right, but instances are 0/255")
+  {
+    auto const objects = label(
+        p,
+        usual(p, "other", {"--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances", p.at("mask/{id}.png")}));
+    CHECK(objects.status == 2);
+    CHECK(contains(objects.err, "mask/a.png: the truth has no pixel of any instance"));
+  }
+  SECTION("a truth of background alone")
+  {
+    mask("a", 0), mask("b", 0);
+    auto const empty = label(p, usual(p, "other", with({})));
+    CHECK(empty.status == 2);
+    CHECK(contains(empty.err, "no pixel of any class, here and in all 2 maps\n"));
+  }
+}
+
+TEST_CASE("a truth whose numbers were lost is named", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  std::vector<std::string> const truth{"--truth-semantic", p.at("semantic/{id}.png")};
+  auto const put = [&](bytes const& file) { replace_file(p.root / "semantic/a.png", file); };
+  auto const run = [&] { return label(p, usual(p, "out", truth)); };
+  grid<std::int32_t, 2> map(21, 34);
+  auto const fill = [&](std::int32_t left, std::int32_t right) {
+    for (index_t y = 0; y < 21; ++y)
+      for (index_t x = 0; x < 34; ++x) map(y, x) = x < 17 ? left : right;
+  };
+  fill(38, 75);
+  put(format_ids(map));
+  auto const grey = run();
+  CHECK(grey.status == 0);
+  CHECK(contains(grey.err,
+                 "note: the truth has classes that were not looked for (38, 75); its numbers are the grey "
+                 "values of VOC's colours"));
+  fill(26001, 7);
+  put(format_ids(map));
+  CHECK(contains(run().err, "semantic/a.png: a class is above 255; 26001 is class and object together"));
+  fill(300, 7);
+  put(format_ids(map));
+  CHECK(contains(run().err, "semantic/a.png: a class is above 255; is this a map of instances?"));
+  grid<std::uint8_t, 3> colours(21, 34, 3);
+  for (index_t y = 0; y < 21; ++y) colours(y, 3, 0) = 128;
+  put(format_photograph_png(colours));
+  CHECK(contains(run().err,
+                 "semantic/a.png: is a colour image; a label map has one channel of indices or grey values: "
+                 "its colours are those of VOC's palette"));
+  put(format_jpeg(colours));
+  CHECK(contains(run().err, "semantic/a.png: is a JPEG, whose compression changes numbers"));
+}
+
+TEST_CASE("maps in other axes are refused by irnet", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  auto const cams = read_npy<float, 3>(p.root / "cams/a.npy"), field = read_npy<float, 3>(p.root / "fields/a.npy");
+  auto const edge = read_npy<float, 2>(p.root / "edges/a.npy");
+  auto const run = [&] { return label(p, usual(p, "out", {"--displacements", p.at("fields/{id}.npy")})).err; };
+  CHECK(!contains(run(), "failed"));
+  write_npy<3>(p.root / "cams/a.npy", grid<float, 3>(6, 9, 2));
+  CHECK(contains(run(),
+                 "cams/a.npy: the image is 21 x 34, so [C,6,9] is needed; it holds [6,9,2]; it looks like "
+                 "[h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of it"));
+  write_npy<3>(p.root / "cams/a.npy", grid<float, 3>(2, 9, 6));
+  CHECK(contains(run(), "it looks like [C,w,h]: numpy.swapaxes(a, 1, 2)"));
+  write_npy<3>(p.root / "cams/a.npy", grid<float, 3>(2, 21, 34));
+  CHECK(contains(run(), "it holds [2,21,34]; that is the image's size: of IRNet's own files 'cam' is needed"));
+  write_npy<3>(p.root / "cams/a.npy", cams);
+  write_npy<3>(p.root / "fields/a.npy", grid<float, 3>(6, 9, 2));
+  CHECK(contains(run(),
+                 "fields/a.npy: the image is 21 x 34, so [2,6,9] is needed; it holds [6,9,2]; it looks like [h,w"));
+  write_npy<3>(p.root / "fields/a.npy", field);
+  write_npy<2>(p.root / "edges/a.npy", grid<float, 2>(9, 6));
+  CHECK(contains(run(),
+                 "edges/a.npy: the image is 21 x 34, so [6,9] is needed; it holds [9,6]; it looks like [w,h]: "
+                 "numpy.transpose(a)"));
+  auto grey = edge;
+  for (auto& v : grey.cells()) v *= 255;
+  write_npy<2>(p.root / "edges/a.npy", grey);
+  CHECK(contains(run(), "expected a boundary in [0,1]; if this is a picture of 0..255, divide it by 255"));
+  // a batch of one is what it holds
+  grid<float, 4> batch(1, cams.shape()[0], cams.shape()[1], cams.shape()[2]);
+  std::copy(cams.cells().begin(), cams.cells().end(), batch.data());
+  write_npy<4>(p.root / "cams/a.npy", batch), write_npy<2>(p.root / "edges/a.npy", edge);
+  CHECK(!contains(run(), "failed"));
+}
+
 TEST_CASE("label goes on past a bad file in the truth, too", "[label][errors]")
 {
   playground p;

@@ -116,6 +116,74 @@ TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][e
   CHECK(everything(p.root / "out").size() == 1);
 }
 
+TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[points][errors]")
+{
+  playground p;
+  replace_file(p.root / "sizes", "a 64 96\n");
+  auto const run = [&](std::vector<index_t> const& shape, std::vector<std::string> more = {}) {
+    auto const cells = support::uniform<float, 3>({shape[0], shape[1], shape[2]}, 0, 1, 3);
+    write_npy<3>(p.root / "cams/a.npy", cells);
+    more.insert(more.end(), {"--sizes", p.at("sizes")});
+    return p.run(more, false);
+  };
+  auto const refused = [&](std::vector<index_t> const& shape, std::string const& says) {
+    auto const r = run(shape);
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.err, says)));
+    CHECK(everything(p.root / "out").empty());
+  };
+  refused({16, 24, 20},
+          "cams/a.npy: holds [16,24,20]; [C,h,w] is needed, but 24 x 20 is no map of an image of 64 x 96; it "
+          "looks like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of it");
+  refused({64, 96, 20}, "it looks like [h,w,C]");
+  refused({20, 24, 16}, "it looks like [C,w,h]: numpy.swapaxes(a, 1, 2)");
+  refused({24, 16, 20}, "it looks like [w,h,C]: numpy.transpose(a)");
+  refused({20, 96, 64}, "it looks like [C,w,h]");
+  for (index_t const side : {7, 14, 16, 32, 64})
+    refused({20, side, side}, "--stretched is for maps of an image that was");
+  CHECK(run({20, 14, 14}, {"--stretched"}).status == 0);
+  fs::remove_all(p.root / "out");
+
+  // any stride and rounding, and an input that was padded
+  for (auto const& shape : std::vector<std::vector<index_t>>{{20, 64, 96},
+                                                             {20, 16, 24},
+                                                             {20, 17, 25},
+                                                             {20, 8, 12},
+                                                             {20, 9, 13},
+                                                             {20, 4, 6},
+                                                             {20, 2, 3},
+                                                             {20, 3, 4},
+                                                             {1, 1, 1},
+                                                             {20, 128, 192},
+                                                             {20, 13, 19}}) {
+    auto const r = run(shape);
+    INFO(r.err << shape[1] << " x " << shape[2]);
+    CHECK(r.status == 0);
+  }
+  replace_file(p.root / "sizes", "a 375 500\n");
+  for (auto const& shape : std::vector<std::vector<index_t>>{{2, 353, 449},
+                                                             {2, 94, 125},
+                                                             {2, 24, 32},
+                                                             {2, 47, 63},
+                                                             {2, 384, 512},
+                                                             {2, 96, 128},
+                                                             {2, 12, 16},
+                                                             {2, 14, 19}}) {
+    auto const r = run(shape);
+    INFO(r.err << shape[1] << " x " << shape[2]);
+    CHECK(r.status == 0);
+  }
+  refused({2, 224, 224}, "--stretched");
+  replace_file(p.root / "sizes", "a 96 64\n");  // width before height
+  refused({20, 16, 24}, "16 x 24 is no map of an image of 96 x 64; it looks like [C,w,h]");
+  // a batch of one
+  replace_file(p.root / "sizes", "a 64 96\n");
+  write_npy<4>(p.root / "cams/a.npy", grid<float, 4>(1, 20, 16, 24));
+  CHECK(p.run({"--sizes", p.at("sizes")}, false).status == 0);
+  write_npy<4>(p.root / "cams/a.npy", grid<float, 4>(1, 16, 24, 20));
+  CHECK(contains(p.run({"--sizes", p.at("sizes")}, false).err, "it looks like [h,w,C]"));
+}
+
 TEST_CASE("points refuses what makes no sense", "[points][errors]")
 {
   playground p;

@@ -3,8 +3,10 @@
 #include "data/fingerprint.hpp"
 
 #include <cambium/core/error.hpp>
+#include <cambium/core/label.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/jpeg.hpp>
+#include <cambium/io/label_map.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/io/text.hpp>
@@ -220,13 +222,23 @@ cambium::instances voc_folder::truth(std::size_t i) const
                  objects = in_root(options_.object_maps) / (e.id + ".png");
   for (fs::path const& p : {classes, objects})
     if (!fs::exists(p)) throw io_error(p.string() + ": there is no truth of this image");
-  auto out = cambium::read_voc_segmentation(classes, objects).objects;
-  for (auto& o : out.found) {
-    o.category -= 1;  // maps count the background
-    if (o.category >= static_cast<std::int32_t>(options_.class_names.size()))
-      throw io_error(classes.string() + ": has class " + std::to_string(o.category + 1) + ", but there are only " +
-                     std::to_string(options_.class_names.size()));
-  }
+  auto const category = cambium::parse_label_map(cambium::read_file(classes), classes.string());
+  auto const object = cambium::parse_instance_map(cambium::read_file(objects), objects.string());
+  auto const count = static_cast<std::int32_t>(options_.class_names.size());
+  auto const hint = cambium::label_map_hint(category, count);
+  for (auto const c : cambium::numbers_of(category))
+    if (c > count && c != cambium::label::ignore)
+      throw io_error(classes.string() + ": has class " + std::to_string(c) + ", but there are only " +
+                     std::to_string(count) + hint);
+  // A photograph of the set shows something, unless the set says that it does not: void cannot be all of it.
+  bool const empty = e.has_tags && e.tags.empty();
+  if (!empty && !cambium::has_class(category) && !hint.empty())
+    throw io_error(classes.string() + ": has no pixel of any class" + hint);
+  auto out = cambium::voc_objects(category, object, objects.string(), -1).objects;
+  if (out.found.empty() && cambium::has_class(category))
+    throw io_error(objects.string() + ": has no object, but " + classes.string() + " has classes" +
+                   cambium::label_map_hint(object, 65535));
+  for (auto& o : out.found) o.category -= 1;  // maps count the background
   return out;
 }
 

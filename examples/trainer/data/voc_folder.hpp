@@ -53,7 +53,9 @@ class voc_folder final : public dataset {
   /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;
-  /// Objects of SegmentationClass and SegmentationObject. @throws cambium::io_error: there are none, or they do not fit
+  /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like others.
+  /// @throws cambium::io_error: there are no such files, or they do not fit; a class map of 0 and 255 alone of an image
+  ///         that is not said to show nothing; classes, but no object
   [[nodiscard]] cambium::instances truth(std::size_t i) const override;
   /// Where the truth does not say. @return [H,W] 1 where either map has 255
   [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const;

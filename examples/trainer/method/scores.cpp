@@ -3,6 +3,7 @@
 #include <cambium/core/error.hpp>
 
 #include <cmath>
+#include <limits>
 
 namespace trainer {
 
@@ -47,7 +48,8 @@ void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instance
 scores scoring::result() const
 {
   auto const ap = [&](double at) { return cambium::instance_ap(images_, at).mean; };
-  return {cambium::mean_iou(confusion_), ap(0.25), ap(0.5), ap(0.7), ap(0.75)};
+  double const miou = has_class(confusion_) ? cambium::mean_iou(confusion_) : std::numeric_limits<double>::quiet_NaN();
+  return {miou, ap(0.25), ap(0.5), ap(0.7), ap(0.75)};
 }
 
 grid<std::int32_t, 2> semantic_of(cambium::instances const& objects)

@@ -10,7 +10,7 @@
 
 namespace trainer {
 
-/// In [0,1]; NaN where nothing was measured.
+/// In [0,1]; NaN where nothing was measured, and where the truth has no pixel of a class.
 struct scores {
   double miou = 0;  ///< background included
   double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;

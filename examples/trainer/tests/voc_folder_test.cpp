@@ -172,6 +172,56 @@ TEST_CASE("voc_folder: truth counts classes from 0", "[picture]")
   CHECK(refusal([&] { (void)voc_folder(two).truth(0); }).find("a.png: has class 3") != std::string::npos);
 }
 
+TEST_CASE("voc_folder: a truth of 0 and 255, of lost numbers, or without objects is no truth", "[errors]")
+{
+  folder const f;
+  auto const put = [&](std::string const& folder_name, std::vector<std::int32_t> const& numbers) {
+    grid<std::int32_t, 2> map(20, 30);
+    for (std::size_t i = 0; i < numbers.size(); ++i) map.cells()[i] = numbers[i];
+    replace_file(f.in / folder_name / "b.png", cambium::format_labels(map, cambium::voc_palette()));
+  };
+  auto const why = [&](char const* list = "tagged.txt", char const* tags = "") {
+    auto o = f.with(list);
+    o.tags = tags;
+    return refusal([&] { (void)voc_folder(o).truth(1); });
+  };
+  auto const contains = [](std::string const& words, char const* part) {
+    INFO(words);
+    CHECK(words.find(part) != std::string::npos);
+  };
+  put("SegmentationClass", {255, 255, 255}), put("SegmentationObject", {255, 255, 255});
+  contains(why(), "SegmentationClass/b.png: has no pixel of any class; it holds only 0 and 255");
+  write_text(f.in / "none.txt", "a cat\nb\nc dog\n");  // b shows nothing: its 255 is a border of something else
+  CHECK(why("ids.txt", "none.txt").empty());
+  put("SegmentationClass", {1, 1, 1}), put("SegmentationObject", {255, 255, 255});
+  contains(why(), "SegmentationObject/b.png: has no object, but ");
+  contains(why(), "SegmentationClass/b.png has classes; it holds only 0 and 255");
+  put("SegmentationClass", {38, 15, 220}), put("SegmentationObject", {1, 2, 0});
+  contains(why(),
+           "SegmentationClass/b.png: has class 15, but there are only 3; its numbers are the grey values of VOC's");
+  put("SegmentationClass", {1, 1, 1}), put("SegmentationObject", {1, 1, 1});
+  CHECK(why().empty());
+  put("SegmentationClass", {}), put("SegmentationObject", {});
+  CHECK(why().empty());
+  replace_file(f.in / "SegmentationClass/b.png", cambium::format_photograph_png(photograph(20, 30)));
+  contains(why(), "SegmentationClass/b.png: is a colour image");
+  replace_file(f.in / "SegmentationClass/b.png", cambium::format_jpeg(photograph(20, 30)));
+  contains(why(), "SegmentationClass/b.png: is a JPEG, whose compression changes numbers");
+}
+
+TEST_CASE("voc_folder: in an object map of 16 bits 255 is an object", "[picture]")
+{
+  folder const f;
+  grid<std::int32_t, 2> classes(20, 30), objects(20, 30);
+  for (index_t i = 0; i < 300; ++i) classes.data()[i] = 1, objects.data()[i] = static_cast<std::int32_t>(i + 1);
+  replace_file(f.in / "SegmentationClass/b.png", cambium::format_labels(classes, cambium::voc_palette()));
+  replace_file(f.in / "SegmentationObject/b.png", cambium::format_ids(objects));
+  voc_folder const s(f.with("tagged.txt"));
+  CHECK(s.truth(1).found.size() == 300);
+  CHECK(s.truth(1).label == objects);
+  CHECK(s.ignored(1) == grid<std::uint8_t, 2>(20, 30));
+}
+
 TEST_CASE("voc_folder: what is wrong is named, with its file", "[errors]")
 {
   folder const f;

@@ -7,6 +7,7 @@
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/label_map.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/text.hpp>
 
@@ -264,18 +265,21 @@ struct voc_annotation_options {
 /// Objects of an image, and where its labels do not say.
 struct voc_segmentation {
   instances objects;              ///< label 0 background, 1..N by ascending number in the file; classes 1..20; score 1
-  grid<std::uint8_t, 2> ignored;  ///< [H,W] 1 where either file has 255
+  grid<std::uint8_t, 2> ignored;  ///< [H,W] 1 where either map is void
 };
 
 /// Put classes and objects of one image together. The class of an object is that of its pixels; pixels of a class
 /// without an object are background.
 ///
 /// @param classes  [H,W] from SegmentationClass: 0 background, classes, 255 void
-/// @param objects  [H,W] from SegmentationObject: 0 background, 1.. objects, 255 void
+/// @param objects  [H,W] from SegmentationObject: 0 background, 1.. objects
 /// @param name     begins every message
+/// @param nothing  void among the objects: 255, as in VOC's own files, which have 8 bits; 255 is an object where there
+///                 are 16
 /// @throws         io_error: maps of different sizes; an object with pixels of two classes or of background
 [[nodiscard]] inline voc_segmentation voc_objects(grid<std::int32_t, 2> const& classes,
-                                                  grid<std::int32_t, 2> const& objects, std::string const& name)
+                                                  grid<std::int32_t, 2> const& objects, std::string const& name,
+                                                  std::int32_t nothing = label::ignore)
 {
   if (classes.shape() != objects.shape())
     throw io_error(name + ": the objects are " + message_part(objects.view()) + " but the classes " +
@@ -285,7 +289,7 @@ struct voc_segmentation {
   voc_segmentation out{{grid<std::int32_t, 2>(H, W), {}}, grid<std::uint8_t, 2>(H, W)};
   for (index_t i = 0; i < H * W; ++i) {
     std::int32_t const object = objects.data()[i], category = classes.data()[i];
-    out.ignored.data()[i] = object == label::ignore || category == label::ignore;
+    out.ignored.data()[i] = object == nothing || category == label::ignore;
     if (out.ignored.data()[i] == 0 && object != 0) number[object] = 0;
   }
   for (auto& [in_file, ours] : number) {
@@ -311,10 +315,13 @@ struct voc_segmentation {
   return out;
 }
 
+/// Read both files. Objects in 16 bits may be more than 254: there 255 is one of them.
+/// @throws io_error: as voc_objects and parse_label_map
 [[nodiscard]] inline voc_segmentation read_voc_segmentation(std::filesystem::path const& class_png,
                                                             std::filesystem::path const& object_png)
 {
-  return voc_objects(read_labels(class_png), read_labels(object_png), object_png.string());
+  return voc_objects(parse_label_map(read_file(class_png), class_png.string()),
+                     parse_instance_map(read_file(object_png), object_png.string()), object_png.string(), -1);
 }
 
 /// The two files of an image, with VOC's palette.

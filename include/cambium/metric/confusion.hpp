@@ -80,6 +80,16 @@ void accumulate(confusion_matrix& into, Q const& predicted, G const& truth, conf
   });
 }
 
+/// Whether the truth has a pixel of a class beside the background. Where it has none, as a mask of 0 and 255 has none, a
+/// mean IoU says how much is background and nothing of labels.
+inline bool has_class(confusion_matrix const& m)
+{
+  for (int t = 1; t < m.classes; ++t)
+    for (int p = 0; p <= m.classes; ++p)
+      if (m.at(t, p) > 0) return true;
+  return false;
+}
+
 /// Intersection over union of every class; NaN for a class that occurs in neither truth nor prediction.
 /// @source calc_semantic_segmentation_iou of chainercv
 inline std::vector<double> class_iou(confusion_matrix const& m)

@@ -1,0 +1,51 @@
+#include "axes.hpp"
+
+#include <algorithm>
+
+namespace labelling {
+
+using namespace cambium;
+
+namespace {
+
+/// One scale both ways, where each side of the map may be one cell too small, or `slack` too large.
+bool one_scale(extent2 map, extent2 image, index_t slack)
+{
+  // (h - slack) / H <= (w + 1) / W and the other way round, in integers
+  return (map.height - slack) * image.width <= (map.width + 1) * image.height &&
+         (map.width - slack) * image.height <= (map.height + 1) * image.width;
+}
+
+}  // namespace
+
+bool fits(extent2 map, extent2 image)
+{
+  if (map.height < 1 || map.width < 1) return false;
+  if (one_scale(map, image, 1)) return true;
+  if (one_scale({map.width, map.height}, image, 1)) return false;  // rather [w,h]
+  index_t const most = std::min<index_t>(32, std::min(map.height, map.width) / 10);
+  for (index_t const more : {0, 1})
+    for (index_t padding = 32; padding > 1; padding /= 2)
+      if (padding <= most && (map.height - more) % padding == 0 && (map.width - more) % padding == 0)
+        return one_scale(map, image, padding + more);
+  return false;
+}
+
+std::string axes_hint(std::vector<index_t> const& shape, std::function<bool(extent2)> const& is_map)
+{
+  if (shape.size() == 2)
+    return is_map({shape[1], shape[0]}) ? "; it looks like [w,h]: numpy.transpose(a) makes [h,w] of it" : "";
+  if (shape.size() != 3 || is_map({shape[1], shape[2]})) return "";
+  if (is_map({shape[0], shape[1]})) return "; it looks like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of it";
+  if (is_map({shape[2], shape[1]})) return "; it looks like [C,w,h]: numpy.swapaxes(a, 1, 2) makes [C,h,w] of it";
+  if (is_map({shape[1], shape[0]})) return "; it looks like [w,h,C]: numpy.transpose(a) makes [C,h,w] of it";
+  return "";
+}
+
+std::string scale_hint(std::vector<index_t> const& shape, std::function<bool(extent2)> const& is_map)
+{
+  auto const axes = shape[1] == shape[2] ? std::string{} : axes_hint(shape, is_map);
+  return axes.empty() ? "; --stretched is for maps of an image that was squeezed to another shape" : axes;
+}
+
+}  // namespace labelling

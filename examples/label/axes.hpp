@@ -1,0 +1,25 @@
+#pragma once
+// Which arrays can be maps of an image, by their axes; and what one is that cannot.
+
+#include <cambium/core/index.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace labelling {
+
+/// Whether a map can be of an image: one scale both ways, to a cell. A network's input may have been rounded up to a
+/// multiple of 2, 4, ... 32, or to one more; where the map's sides are such numbers, that many cells are allowed, up to a
+/// tenth of a side.
+bool fits(cambium::extent2 map, cambium::extent2 image);
+
+/// The end of a message about an array that was refused: "; it looks like [h,w,C]: ...". Empty if it looks like nothing.
+/// @param shape   of the array, 2 or 3 axes
+/// @param is_map  whether h x w is the size that was wanted
+std::string axes_hint(std::vector<cambium::index_t> const& shape, std::function<bool(cambium::extent2)> const& is_map);
+
+/// The same where maps may have any scale. A square is rather the map of a network with a square input.
+std::string scale_hint(std::vector<cambium::index_t> const& shape, std::function<bool(cambium::extent2)> const& is_map);
+
+}  // namespace labelling

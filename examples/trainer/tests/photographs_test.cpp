@@ -12,6 +12,7 @@
 #include "program/class_activation.hpp"
 #include "program/classifiers.hpp"
 #include "program/groups.hpp"
+#include "program/name_flags.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/png.hpp>
@@ -142,6 +143,25 @@ TEST_CASE("Which PiDiNet it is stands in its weights", "[property]")
   CHECK(found.reduced == 2);
   CHECK(found.kernels == o.kernels);
   CAMBIUM_THROWS_SAYING(static_cast<void>(pidinet_options_of({}, "w")), io_error, "init_block.weight is missing");
+}
+
+TEST_CASE("PiDiNet's weights are found under other names: --prefix, --rename, --pass-over", "[property]")
+{
+  torch::manual_seed(3);
+  pidinet const p({4, 3});
+  named_tensors wrapped{{"module.extra.weight", torch::zeros({2})}, {"step", torch::zeros({1})}};
+  for (auto const& [name, tensor] : tensors_of(p))
+    wrapped["module." + (name.rfind("init_block", 0) == 0 ? "first" + name.substr(10) : name)] = tensor;
+  name_settings s;
+  CLI::App app;
+  add_name_flags(app, s);
+  app.parse("--prefix module. --rename ^first init_block --pass-over extra");
+  auto const names = s.map();
+  pidinet q(pidinet_options_of(renamed(wrapped, names), "w"));
+  load_weights(q, wrapped, names, "w");
+  auto const copied = tensors_of(q);
+  for (auto const& [name, tensor] : tensors_of(p)) CHECK(torch::equal(copied.at(name), tensor));
+  CAMBIUM_THROWS_SAYING(static_cast<void>(pidinet_options_of(wrapped, "w")), io_error, "init_block.weight is missing");
 }
 
 TEST_CASE("CAMs of any size have a quarter of it and turn with the photograph", "[property]")

@@ -4,7 +4,7 @@
 
 #include <cambium/core/error.hpp>
 
-#include <torch/nn/functional/upsampling.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/upsampling.h>
@@ -177,11 +177,7 @@ bestie_maps hrnet::forward(torch::Tensor const& image)
 {
   auto const x = features(image);
   auto const enlarged = [&](std::shared_ptr<chain> const& h) {
-    return torch::nn::functional::interpolate(h->forward(x),
-                                              torch::nn::functional::InterpolateFuncOptions()
-                                                  .size(std::vector<std::int64_t>{image.size(2), image.size(3)})
-                                                  .mode(torch::kBilinear)
-                                                  .align_corners(false));
+    return at::upsample_bilinear2d(h->forward(x), {image.size(2), image.size(3)}, false);
   };
   return {enlarged(seg_), enlarged(centre_), enlarged(offset_)};
 }

@@ -5,7 +5,7 @@
 
 #include <cambium/core/error.hpp>
 
-#include <torch/nn/functional/upsampling.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/moduledict.h>
@@ -26,10 +26,7 @@ namespace {
 torch::Tensor resized(torch::Tensor const& x, std::int64_t height, std::int64_t width)
 {
   if (x.size(2) == height && x.size(3) == width) return x;
-  return torch::nn::functional::interpolate(x, torch::nn::functional::InterpolateFuncOptions()
-                                                   .size(std::vector<std::int64_t>{height, width})
-                                                   .mode(torch::kBilinear)
-                                                   .align_corners(true));
+  return at::upsample_bilinear2d(x, {height, width}, true);
 }
 
 std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options norm)

@@ -3,6 +3,7 @@
 #include "record.hpp"
 
 #include <cambium/io/label_map.hpp>
+#include <cambium/io/photograph.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -52,7 +53,7 @@ grid<std::int32_t, 2> image_files::labels(std::string const& name) { return pars
 grid<std::uint8_t, 3> const& image_files::photograph()
 {
   if (!photograph_)
-    photograph_ = has("image") ? decode_photograph(file("image"), path("image")) : make_grid<std::uint8_t>({0, 0, 3});
+    photograph_ = has("image") ? parse_photograph(file("image"), path("image")) : make_grid<std::uint8_t>({0, 0, 3});
   return *photograph_;
 }
 

@@ -3,7 +3,6 @@
 
 #include "image_set.hpp"
 #include "method.hpp"
-#include "photograph.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>

@@ -176,13 +176,14 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
 
   std::set<std::int64_t> distinct;
   for (auto const& id : set.ids) {
-    bool const digits = !id.empty() && id.size() <= 15 && id.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits) break;
-    distinct.insert(std::stoll(id));
+    std::string const name = fs::path(id).filename().string();  // COCO's 000000397133, perhaps in a folder
+    bool const digits = !name.empty() && name.size() <= 15 && name.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits || !distinct.insert(std::stoll(name)).second) break;
+    set.numbers_.push_back(std::stoll(name));
   }
-  bool const own = distinct.size() == set.ids.size();
-  for (std::size_t i = 0; i < set.ids.size(); ++i)
-    set.numbers_.push_back(own ? std::stoll(set.ids[i]) : static_cast<std::int64_t>(i + 1));
+  if (distinct.size() == set.ids.size()) return set;
+  set.numbers_.clear();
+  for (std::size_t i = 0; i < set.ids.size(); ++i) set.numbers_.push_back(static_cast<std::int64_t>(i + 1));
   return set;
 }
 

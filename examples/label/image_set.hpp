@@ -19,7 +19,8 @@ struct image_set {
   std::map<std::string, std::vector<int>> tags;  ///< classes 1..C of an id's CAM channels
   bool tagged = false;
 
-  /// Number an image in COCO files: the id itself if all ids are distinct numbers, else its place in the list, from 1.
+  /// Number an image in COCO files: that of the COCO file behind the labels; else the id itself, without its folders, if
+  /// all are distinct numbers; else its place in the list, from 1.
   std::int64_t number(std::size_t place) const { return numbers_[place]; }
 
   /// The classes of an image's channels.

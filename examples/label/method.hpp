@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,12 @@ struct answer {
   json about = json::object();                                ///< further entries of the record
 };
 
+/// What a COCO file calls a class.
+struct named_category {
+  std::int64_t id = 0;
+  std::string name;
+};
+
 class method {
  public:
   virtual ~method() = default;
@@ -62,6 +69,15 @@ class method {
 
   /// @throws io_error "file: reason", precondition_error
   virtual answer label(cambium::cpu const& where, image_files& files) const = 0;
+
+  /// The categories of the COCO file behind it, for classes 1, 2, ... in detections.json; none: a class is its category.
+  virtual std::vector<named_category> categories() const { return {}; }
+
+  /// The numbers of images in the COCO file behind it; nothing where there is none.
+  virtual std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const&) const
+  {
+    return std::nullopt;
+  }
 
   /// [bytes] that one image takes while it is labelled.
   virtual double memory(image_files& files) const = 0;

@@ -29,77 +29,113 @@ std::vector<std::string> const class_words{"one_vs_rest", "mean_field", "sampled
 std::vector<std::string> const mode_words{"off", "hard", "soft"};
 std::vector<std::string> const unsure_words{"keep_box", "ignore"};
 
+std::vector<std::string> const crowd_words{"ignore", "objects"};
+
 /// Boxes of an image and its size, from a file.
 struct boxes_of_image {
   extent2 image;
   std::vector<class_box> boxes;
+  grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where regions of several objects are; without cells: nowhere
+  std::string fault{};              ///< why its boxes are not known; "" where they are
 };
 
 /// The boxes of a COCO file by image; classes are the ranks of its categories' ids, as in the 80 contiguous ones.
 class coco_boxes {
  public:
   coco_boxes() = default;
-  coco_boxes(bytes const& content, std::string const& path) : path_(path)
+  coco_boxes(bytes const& content, std::string const& path, crowds how)
+      : path_(path), all_(parse_coco(content, path)), how_(how)
   {
-    auto const all = parse_coco(content, path);
-    std::map<std::int64_t, std::int32_t> rank;
-    for (auto const& c : all.categories) rank[c.id] = 0;
-    std::int32_t next = 0;
-    for (auto& [id, place] : rank) place = next++;
-    classes_ = next;
-    std::map<std::int64_t, std::size_t> place_of;
-    for (auto const& image : all.images) {
-      std::size_t const place = images_.size();
-      place_of[image.id] = place;
-      images_.push_back({{image.height, image.width}, {}});
+    std::sort(all_.categories.begin(), all_.categories.end(), [](auto const& a, auto const& b) { return a.id < b.id; });
+    for (auto const& image : all_.images) {
+      std::size_t const place = by_number_.size();
       by_number_[image.id] = place;
-      fs::path const name(image.file_name);
-      for (auto const& key : {(name.parent_path() / name.stem()).string(), name.stem().string()})
-        if (!key.empty() && !by_name_.try_emplace(key, place).second && by_name_[key] != place) by_name_[key] = two;
+      fs::path const name = fs::path(image.file_name).lexically_normal();
+      auto const put = [&](std::map<std::string, std::size_t>& to, fs::path const& key) {
+        if (key.empty()) return;
+        if (auto const [at, fresh] = to.try_emplace(key.generic_string(), place); !fresh) at->second = two;
+      };
+      put(by_path_, name.parent_path() / name.stem());
+      put(by_stem_, name.stem());
     }
-    for (auto const& a : all.annotations) {
-      auto& image = images_[place_of.at(a.image_id)];
-      image.boxes.push_back({to_cells(a), rank.at(a.category_id)});
-      box const& b = image.boxes.back().bounds;
-      if (b.bottom <= 0 || b.right <= 0 || b.top >= image.image.height || b.left >= image.image.width)
-        throw io_error(path + ": the bbox of annotation " + std::to_string(a.id) + " lies outside its image");
-    }
+    of_image_.resize(all_.images.size());
+    for (std::size_t k = 0; k < all_.annotations.size(); ++k)
+      of_image_[by_number_.at(all_.annotations[k].image_id)].push_back(k);
   }
 
-  index_t classes() const { return classes_; }
+  index_t classes() const { return static_cast<index_t>(all_.categories.size()); }
 
-  /// The entry of an id: a file name without its ending, or the number of an image.
-  boxes_of_image const* find(std::string const& id) const
+  /// What the file says of the image of an id: a file name without its ending, with its folders or without them where no
+  /// other file has that name, or the number of an image.
+  std::optional<boxes_of_image> find(std::string const& id) const
   {
-    if (auto const found = by_name_.find(id); found != by_name_.end()) {
-      demand(found->second != two, path_, "two images have the name '" + id + "'");
-      return &images_[found->second];
+    auto const place = place_of(id);
+    if (!place) return std::nullopt;
+    auto const& image = all_.images[*place];
+    boxes_of_image out{{image.height, image.width}, {}};
+    for (std::size_t const k : of_image_[*place]) {
+      auto const& a = all_.annotations[k];
+      bool const ignored = a.iscrowd && how_ == crowds::ignore;
+      if (!a.box_fault.empty() && !(ignored && a.has_mask())) {
+        if (out.fault.empty()) out.fault = a.box_fault;
+      } else if (ignored) {
+        if (out.ignored.size() == 0) out.ignored = grid<std::uint8_t, 2>(image.height, image.width);
+        mark_region(out.ignored, a);
+      } else {
+        out.boxes.push_back({cells_of_box(a.bbox, out.image), rank_of(a.category_id)});
+      }
     }
-    if (id.empty() || id.size() > 15 || id.find_first_not_of("0123456789") != std::string::npos) return nullptr;
-    auto const found = by_number_.find(std::stoll(id));
-    return found == by_number_.end() ? nullptr : &images_[found->second];
+    return out;
   }
+
+  /// The file's own number of each image; those it does not know are numbered after its largest.
+  std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids) const
+  {
+    std::vector<std::int64_t> out;
+    std::int64_t next = 1;
+    for (auto const& image : all_.images) next = std::max(next, image.id + 1);
+    for (auto const& id : ids) {
+      auto const place = place_of(id, false);
+      out.push_back(place ? all_.images[*place].id : next++);
+    }
+    return out;
+  }
+
+  std::vector<named_category> categories() const  ///< by ascending id
+  {
+    std::vector<named_category> out;
+    for (auto const& c : all_.categories) out.push_back({c.id, c.name});
+    return out;
+  }
+  std::vector<std::string> remarks() const { return remarks_on(all_, path_, how_, false); }
 
  private:
-  /// The cells whose middle is inside; at least one each way.
-  box to_cells(coco_annotation const& a) const
+  std::optional<std::size_t> place_of(std::string const& id, bool must_be_one = true) const
   {
-    auto const& [left, top, width, height] = a.bbox;
-    if (!(width >= 0 && height >= 0 && width + height > 0 && std::abs(left) < 1e9 && std::abs(top) < 1e9 &&
-          width < 1e9 && height < 1e9))
-      throw io_error(path_ + ": the bbox of annotation " + std::to_string(a.id) + " is empty or damaged");
-    auto const cell = [](double v) { return static_cast<index_t>(std::floor(v + 0.5)); };
-    box b{cell(top), cell(left), cell(top + height), cell(left + width)};
-    if (b.bottom <= b.top) b.top = static_cast<index_t>(std::floor(top)), b.bottom = b.top + 1;
-    if (b.right <= b.left) b.left = static_cast<index_t>(std::floor(left)), b.right = b.left + 1;
-    return b;
+    for (auto const* const names : {&by_path_, &by_stem_})
+      if (auto const found = names->find(id); found != names->end()) {
+        demand(found->second != two || !must_be_one, path_,
+               "two images have the name '" + id + "'" + (names == &by_stem_ ? "; an id names their folder, too" : ""));
+        return found->second == two ? std::nullopt : std::optional(found->second);
+      }
+    if (id.empty() || id.size() > 15 || id.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+    auto const found = by_number_.find(std::stoll(id));
+    return found == by_number_.end() ? std::nullopt : std::optional(found->second);
+  }
+  std::int32_t rank_of(std::int64_t category_id) const
+  {
+    auto const& c = all_.categories;
+    return static_cast<std::int32_t>(
+        std::lower_bound(c.begin(), c.end(), category_id, [](auto const& a, std::int64_t id) { return a.id < id; }) -
+        c.begin());
   }
 
   static constexpr std::size_t two = ~std::size_t{0};
   std::string path_;
-  index_t classes_ = 0;
-  std::vector<boxes_of_image> images_;
-  std::map<std::string, std::size_t> by_name_;
+  coco_dataset all_;
+  crowds how_ = crowds::ignore;
+  std::vector<std::vector<std::size_t>> of_image_;  ///< annotations of each image
+  std::map<std::string, std::size_t> by_path_, by_stem_;
   std::map<std::int64_t, std::size_t> by_number_;
 };
 
@@ -147,6 +183,8 @@ class boxes_method : public method {
   void add_flags(CLI::App& parser, settings&) override
   {
     parser.add_option("--boxes", boxes_, "boxes: a template of VOC's XML files, or a COCO file")->required();
+    add_choice(parser, "--crowds", crowds_, crowd_words,
+               "regions of several objects in a COCO file: their pixels count for nothing, or each is an object");
     parser.add_option("--names", names_file_,
                       "the classes 1..C of XML files, one name a line; without it VOC's twenty");
     add_switch(parser, "--zero-based-boxes", zero_based_, "pixels in XML files count from 0, as VoTT's do");
@@ -216,7 +254,8 @@ class boxes_method : public method {
     if (!(b.confidence < 1)) throw usage_error("--confidence is 1; less is needed");
     if (!xml()) {
       auto const content = read_file(boxes_);
-      coco_ = coco_boxes(content, boxes_);
+      coco_ = coco_boxes(content, boxes_, crowds_);
+      for (auto const& remark : coco_.remarks()) std::fprintf(stderr, "label: %s\n", remark.c_str());
       shared_hash_ = hash(content);
     } else if (!names_file_.empty()) {
       shared_hash_ = hash(read_file(names_file_));
@@ -252,8 +291,16 @@ class boxes_method : public method {
              {"overlay", s.overlay},
              {"scored", s.scored()}};
     if (zero_based_) out["zero_based_boxes"] = true;
+    if (!xml()) out["crowds"] = crowd_words[static_cast<std::size_t>(crowds_)];
     if (!shared_hash_.empty()) out[xml() ? "names_sha256" : "boxes_sha256"] = shared_hash_;
     return out;
+  }
+
+  std::vector<named_category> categories() const override { return coco_.categories(); }
+
+  std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const& ids) const override
+  {
+    return xml() ? std::nullopt : std::optional(coco_.numbers_of(ids));
   }
 
   answer label(cpu const& where, image_files& files) const override
@@ -307,8 +354,10 @@ class boxes_method : public method {
     std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
     if (found) {
+      demand(found->fault.empty() || mask.size() > 0, boxes_path, found->fault);
       same_size(found->image, boxes_path);
       known.boxes = found->boxes;
+      if (found->ignored.size() > 0) known.ignored = found->ignored.view();
       for (auto const& b : known.boxes)
         demand(b.category < C, boxes_path,
                "has a box of class " + std::to_string(b.category + 1) + ", but the network " + std::to_string(C) +
@@ -352,10 +401,7 @@ class boxes_method : public method {
   /// What the boxes' file says of an image; nothing where it does not know it.
   std::optional<boxes_of_image> boxes(image_files& files, extent2 image) const
   {
-    if (!xml()) {
-      auto const* const found = coco_.find(files.id());
-      return found == nullptr ? std::nullopt : std::optional(*found);
-    }
+    if (!xml()) return coco_.find(files.id());
     if (!files.has("boxes")) return std::nullopt;
     auto const path = files.path("boxes");
     auto const read = parse_voc_annotation(files.file("boxes"), path, {.zero_based = zero_based_, .image = image});
@@ -426,6 +472,7 @@ class boxes_method : public method {
   box_supervision_options o_;
   std::int64_t iteration_ = 0;
   bool targets_ = false, zero_based_ = false;
+  crowds crowds_ = crowds::ignore;
   std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   coco_boxes coco_;
   std::string shared_hash_;

@@ -76,6 +76,10 @@ labelled_image label_image(settings const& s, image_set const& set, std::string 
   record.update(labels.about);
   if (s.overlay) put("overlay/" + id + ".jpg", format_jpeg(draw_instances(files.photograph(), labels.objects)));
 
+  auto const categories = s.how->categories();
+  auto const category_id = [&](std::int32_t category) {
+    return categories.empty() ? category + 1 : categories.at(static_cast<std::size_t>(category)).id;
+  };
   record["detections"] = json::array();
   for (std::size_t i = 0; i < found.size(); ++i) {
     box const& b = found[i].bounds;
@@ -83,7 +87,7 @@ labelled_image label_image(settings const& s, image_set const& set, std::string 
         image, b, [&](index_t y, index_t x) { return labels.objects.label(y, x) == static_cast<std::int32_t>(i + 1); });
     record["detections"].push_back(
         {{"instance", i + 1},
-         {"category_id", found[i].category + 1},
+         {"category_id", category_id(found[i].category)},
          {"score", found[i].score},
          {"area", found[i].area},
          {"bbox", {b.left, b.top, b.right - b.left, b.bottom - b.top}},

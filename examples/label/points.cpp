@@ -8,6 +8,7 @@
 #include "progress.hpp"
 
 #include <cambium/exec/parallel.hpp>
+#include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/io/text.hpp>
 #include <cambium/pipeline/bestie.hpp>
@@ -120,7 +121,7 @@ class extractor {
   {
     if (s_.sizes.empty()) {
       std::string const path = fill(s_.images, id);
-      auto const photograph = decode_photograph(read_file(path), path);
+      auto const photograph = read_photograph(path);
       return {photograph.shape()[0], photograph.shape()[1]};
     }
     auto const found = sizes_.find(id);

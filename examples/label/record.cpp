@@ -217,13 +217,17 @@ summary write_summary(settings const& s, image_set const& set)
   std::error_code ignored;
   if (!total.scored) fs::remove(out / "scores.json", ignored);  // of other labels
 
-  json const manifest{{"program", "cambium label"},
-                      {"version", CAMBIUM_VERSION},
-                      {"parameters", s.how->parameters(s)},
-                      {"images_listed", set.ids.size()},
-                      {"images_labelled", total.images},
-                      {"instances", total.instances},
-                      {"images", images}};
+  json manifest{{"program", "cambium label"},
+                {"version", CAMBIUM_VERSION},
+                {"parameters", s.how->parameters(s)},
+                {"images_listed", set.ids.size()},
+                {"images_labelled", total.images},
+                {"instances", total.instances},
+                {"images", images}};
+  auto const categories = s.how->categories();
+  for (std::size_t c = 0; c < categories.size(); ++c)  // what the numbers in semantic/ are called in detections.json
+    manifest["categories"].push_back(
+        {{"label", c + 1}, {"category_id", categories[c].id}, {"name", categories[c].name}});
   cambium::replace_file(out / "manifest.json", manifest.dump(1) + "\n");
   return total;
 }

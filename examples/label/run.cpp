@@ -134,6 +134,7 @@ int run(settings const& s)
   image_set set;
   try {
     set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
+    if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
     expects_objects_in_truth(set.ids, s.truth_semantic, true);
     expects_objects_in_truth(set.ids, s.truth_instances, false);
     if (!s.dry_run) prepare(s.out);

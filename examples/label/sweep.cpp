@@ -9,6 +9,7 @@
 #include "truth.hpp"
 
 #include <cambium/exec/parallel.hpp>
+#include <cambium/io/photograph.hpp>
 #include <cambium/pipeline/irnet.hpp>
 
 #include <CLI/CLI.hpp>
@@ -33,7 +34,7 @@ namespace {
 struct sweep_settings {
   std::string labels, truth_semantic, truth_instances, images, image_labels;
   double from = 0.05, to = 0.95, step = 0.05, least_area = 0.001;
-  bool crf = false, void_counts = false, tags_are_classes = false;
+  bool crf = false, void_counts = false, zero_based = false, tags_are_classes = false;
   int threads = 0;
 };
 
@@ -168,7 +169,7 @@ class sweeper {
     std::unique_ptr<dense_crf> field;
     if (s_.crf) {
       std::string const path = fill(s_.images, id);
-      auto const photograph = decode_photograph(read_file(path), path);
+      auto const photograph = read_photograph(path);
       if (photograph.shape()[0] != image.height || photograph.shape()[1] != image.width)
         throw io_error(path + ": is not of the size that was labelled");
       field = std::make_unique<dense_crf>(where, photograph, crf_preset::irn());
@@ -318,7 +319,8 @@ int run_sweep(sweep_settings const& s)
       throw usage_error(s.labels + " was labelled without --keep-scores");
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
-    if (!s.image_labels.empty()) shown = read_tags(s.image_labels, ids, {.classes = s.tags_are_classes}).of;
+    if (!s.image_labels.empty())
+      shown = read_tags(s.image_labels, ids, {.zero_based = s.zero_based, .classes = s.tags_are_classes}).of;
     expects_objects_in_truth(ids, s.truth_semantic, true);
     expects_objects_in_truth(ids, s.truth_instances, false);
   } catch (std::exception const& e) {
@@ -380,6 +382,7 @@ int main(int count, char** arguments)
   add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N, 255 void");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
+  add_switch(app, "--zero-based", s.zero_based, "classes in --image-labels count from 0");
   add_switch(app, "--tags-are-classes", s.tags_are_classes,
              "numbers 1 in --image-labels are classes, though they look like the flags of VOC's ImageSets/Main");
   app.add_option("--from", s.from, "first threshold, above 0")->check(within(0.001, 1.0));

@@ -80,6 +80,26 @@ TEST_CASE("an exact mask stands above boxes and network", "[pipeline][picture]")
         picture{{"#...-?"}, {".#..b?"}, {"..##-?"}});
 }
 
+TEST_CASE("crowds are ignored for every class, inside boxes too, where no mask is certain", "[pipeline][picture]")
+{
+  grid<std::uint8_t, 2> crowd(1, 5);
+  crowd(0, 0) = crowd(0, 2) = crowd(0, 4) = 1;
+  weak_annotation known{{{{0, 0, 1, 3}, 0}, {{0, 2, 1, 4}, 1}}, {}, crowd.view()};
+  blank const two(2, 1, 5);
+  CHECK(all(box_targets(cpu{}, two.mean, two.log_variance, known, 0, boxes_only)) == picture{{"?b?.?"}, {"?.?b?"}});
+  blank const softmax(3, 1, 5);
+  auto const soft = box_targets(cpu{}, softmax.mean, softmax.log_variance, known, 0, soft_boxes);
+  CHECK(all(soft) == picture{{"?-?-?"}, {"?b?-?"}, {"?-?b?"}});
+  grid<std::int32_t, 2> mask(1, 5);
+  mask(0, 0) = 1, mask(0, 2) = mask(0, 3) = label::ignore;
+  known.mask = mask.view();
+  CHECK(all(box_targets(cpu{}, two.mean, two.log_variance, known, 0, boxes_only))[0] == support::rows{"#.??."});
+  grid<std::uint8_t, 2> const other(1, 4);
+  known.ignored = other.view();
+  CAMBIUM_THROWS_SAYING(box_targets(cpu{}, two.mean, two.log_variance, known, 0, boxes_only), precondition_error,
+                        "the ignored cells are [1,4]");
+}
+
 TEST_CASE("bootstrapping goes class by class", "[pipeline][picture]")
 {
   // one against the rest: class 0 is sure of the left, gave up the right

@@ -3,9 +3,11 @@
 #include "programs/process.hpp"
 #include "support/random.hpp"
 
+#include <cambium/io/coco.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/points.hpp>
+#include <cambium/metric/coco_ap.hpp>
 #include <cambium/pipeline/bestie.hpp>
 #include <cambium/pipeline/label_uncertainty.hpp>
 
@@ -388,6 +390,148 @@ TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
     CHECK(p.run(words, "refused").status == 2);
     CHECK(!fs::exists(p.root / "refused"));
   }
+}
+
+namespace {
+
+/// The three objects of every image of a playground as COCO's data set, with numbers of its own.
+coco_dataset coco_of(std::vector<std::pair<std::int64_t, std::string>> const& images)
+{
+  coco_dataset set;
+  set.categories = {{90, "bird", ""}, {4, "aeroplane", ""}, {17, "nobody", ""}};
+  for (auto const& [id, name] : images) {
+    set.images.push_back({id, H, W, name});
+    for (std::int32_t o = 1; o <= 3; ++o)
+      set.annotations.push_back(
+          annotate(id, o == 3 ? 4 : 90,
+                   encode_rle({H, W}, {0, 0, H, W}, [&](index_t y, index_t x) { return object_at(y, x) == o; })));
+  }
+  return set;
+}
+
+/// COCO's own evaluation of a file of results.
+coco_summary evaluate(coco_dataset const& set, std::vector<coco_result> const& results)
+{
+  std::vector<coco_pair> pairs;
+  for (auto const& group : match_up(set, results)) {
+    auto& pair = pairs.emplace_back();
+    pair.category = group.category;
+    std::vector<rle> found, truth;
+    for (auto const r : group.results)
+      found.push_back(results[r].segmentation), pair.score.push_back(results[r].score),
+          pair.area.push_back(static_cast<double>(found.back().area()));
+    for (auto const a : group.annotations)
+      truth.push_back(mask_of(set.annotations[a], {H, W})), pair.truth_area.push_back(set.annotations[a].area),
+          pair.crowd.push_back(set.annotations[a].iscrowd);
+    pair.iou = rle_iou(found, truth, pair.crowd);
+  }
+  return summarise(coco_ap(pairs, static_cast<index_t>(set.categories.size())));
+}
+
+}  // namespace
+
+TEST_CASE("coco_boxes_category_ids: detections.json carries the COCO file's own ids", "[label][reference]")
+{
+  playground p;
+  p.add("a"), p.add("train/b");
+  replace_file(p.root / "ids", "train/b\na\n");
+  auto const set = coco_of({{139, "a.jpg"}, {25, "train/b.jpg"}});
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes({"--ids", p.at("ids")});
+  words[3] = p.at("gt.json");
+  auto const r = p.run(words);
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  auto const results = read_coco_results(p.root / "out/detections.json");
+  REQUIRE(results.size() == 6);
+  CHECK((results[0].image_id == 25 && results[3].image_id == 139));
+  CHECK((results[0].category_id == 90 && results[2].category_id == 4));
+  CHECK(evaluate(set, results).ap == 1);
+  // a map keeps the ranks, and the manifest says what they are
+  CHECK((read_labels(p.root / "out/semantic/train/b.png")(15, 20) == 3));
+  auto const manifest = parse(p.root / "out/manifest.json");
+  REQUIRE(manifest.at("categories").size() == 3);
+  CHECK(manifest.at("categories")[0] == nlohmann::json{{"label", 1}, {"category_id", 4}, {"name", "aeroplane"}});
+  CHECK(manifest.at("categories")[2] == nlohmann::json{{"label", 3}, {"category_id", 90}, {"name", "bird"}});
+  CHECK(manifest.at("images")[0].at("id") == 25);
+}
+
+TEST_CASE("coco_same_name_two_folders: label finds both, and refuses a name that is two", "[label][errors]")
+{
+  playground p;
+  p.add("a/1"), p.add("b/1"), p.add("1");
+  auto const set = coco_of({{1, "b/1.jpg"}, {2, "a/1.jpg"}});
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes({"--ids", p.at("ids")});
+  words[3] = p.at("gt.json");
+  replace_file(p.root / "ids", "a/1\nb/1\n");
+  REQUIRE(p.run(words).status == 0);
+  auto const results = read_coco_results(p.root / "out/detections.json");
+  CHECK((results.at(0).image_id == 2 && results.at(3).image_id == 1));
+  CHECK((fs::exists(p.root / "out/instances/a/1.png") && fs::exists(p.root / "out/instances/b/1.png")));
+  replace_file(p.root / "ids", "1\n");
+  auto const r = p.run(words, "refused");
+  CHECK((r.status == 1 && contains(r.err, "gt.json: two images have the name '1'; an id names their folder, too")));
+}
+
+TEST_CASE("coco_boxes_lost: a box that is none fails its image and no other", "[label][errors]")
+{
+  playground p;
+  for (auto const id : {"good", "zero", "negative", "outside", "huge", "edge", "cut"}) p.add(id);
+  auto set = coco_of({{1, "good.jpg"},
+                      {2, "zero.jpg"},
+                      {3, "negative.jpg"},
+                      {4, "outside.jpg"},
+                      {5, "huge.jpg"},
+                      {6, "edge.jpg"},
+                      {7, "cut.jpg"}});
+  set.annotations[3].bbox = {5, 5, 0, 0};
+  set.annotations[6].bbox = {35, 25, -30, -20};
+  set.annotations[9].bbox = {200, 300, 10, 10};
+  set.annotations[12].bbox = {5, 5, 1e300, 20};
+  set.annotations[15].bbox = {-3, -3, 38, 28};
+  set.annotations[18].bbox = {0, 0, 35, 25};
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes();
+  words[3] = p.at("gt.json");
+  auto const r = p.run(words);
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "3 labelled, 0 kept from before, 4 failed")));
+  CHECK(contains(r.err, "annotations[3].bbox: is 0 wide and 0 high, in image zero.jpg (id 4)"));
+  CHECK(contains(r.err, "annotations[6].bbox: is -30 wide and -20 high, in image negative.jpg (id 7)"));
+  CHECK(contains(r.err, "annotations[9].bbox: lies outside its image of 60 x 90, in image outside.jpg (id 10)"));
+  CHECK(contains(r.err, "annotations[12].bbox: holds 1e+300, in image huge.jpg (id 13)"));
+  CHECK(read_labels(p.root / "out/instances/edge.png") == read_labels(p.root / "out/instances/cut.png"));
+}
+
+TEST_CASE("crowds of a COCO file: neither objects nor background, or objects", "[label][picture]")
+{
+  playground p;
+  p.add("a");
+  auto set = coco_of({{8, "a.jpg"}});
+  set.annotations[1].iscrowd = true;
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes();
+  words[3] = p.at("gt.json");
+  auto const r = p.run(p.joined(words, {"--targets"}));
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  CHECK(contains(r.err, "gt.json: 1 of 3 annotations are crowds (1 of 'bird'); their pixels are neither objects nor"));
+  auto const semantic = read_labels(p.root / "out/semantic/a.png"), trusted = read_labels(p.root / "out/trust/a.png");
+  auto const targets = read_npy<std::uint8_t, 3>(p.root / "out/targets/a.trusted.npy");
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      bool const crowd = object_at(y, x) == 2;
+      REQUIRE(semantic(y, x) == (crowd ? 255 : class_at(y, x)));
+      REQUIRE((trusted(y, x) == trust::ignored) == crowd);
+      for (index_t c = 0; c < 3; ++c) REQUIRE((targets(c, y, x) == trust::ignored) == crowd);
+    }
+  CHECK(parse(p.root / "out/detections.json").size() == 2);
+
+  auto const all = p.run(p.joined(words, {"--crowds", "objects"}));
+  CHECK((all.status == 0 && contains(all.err, "they are taken as objects")));
+  CHECK(read_labels(p.root / "out/semantic/a.png") == read_labels(p.root / "semantic/a.png"));
+  CHECK(parse(p.root / "out/detections.json").size() == 3);
 }
 
 TEST_CASE("no method's bytes hang on threads, shards or interruptions", "[label][property]")

@@ -5,9 +5,8 @@
 #include <cambium/core/error.hpp>
 #include <cambium/core/label.hpp>
 #include <cambium/io/file.hpp>
-#include <cambium/io/jpeg.hpp>
 #include <cambium/io/label_map.hpp>
-#include <cambium/io/png.hpp>
+#include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/io/text.hpp>
 #include <cambium/io/voc.hpp>
@@ -54,20 +53,21 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   if (!options_.points.empty()) expects_folder(in_root(options_.points));
   if (options_.boxes) expects_folder(in_root(options_.annotations));
 
-  // Words behind an id are numbers of classes or their names.
-  auto const tag_of = [this](std::string_view word, std::string const& where) {
+  // Words behind an id are numbers of classes, from 0 or from 1, or their names.
+  auto const tag_of = [this](std::string_view word, std::string const& where, std::int32_t first) {
     if (auto const named = class_of_.find(std::string(word)); named != class_of_.end()) return named->second;
     std::int32_t tag = -1;
     auto const [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), tag);
-    if (failure != std::errc{} || stop != word.data() + word.size() || tag < 0 ||
-        tag >= static_cast<std::int32_t>(options_.class_names.size()))
-      throw io_error(where + ": '" + std::string(word) + "' is neither a class by name nor a number from 0 to " +
-                     std::to_string(options_.class_names.size() - 1));
-    return tag;
+    auto const last = first + static_cast<std::int32_t>(options_.class_names.size()) - 1;
+    if (failure != std::errc{} || stop != word.data() + word.size() || tag < first || tag > last)
+      throw io_error(where + ": '" + std::string(word) + "' is neither a class by name nor a number from " +
+                     std::to_string(first) + " to " + std::to_string(last) +
+                     (word == "0" ? "; do the classes count from 0? Then say --zero-based" : ""));
+    return tag - first;
   };
-  auto const tags_of = [&](cambium::text_line const& line, std::string const& where) {
+  auto const tags_of = [&](cambium::text_line const& line, std::string const& where, std::int32_t first) {
     std::vector<std::int32_t> tags;
-    for (std::size_t k = 1; k < line.words.size(); ++k) tags.push_back(tag_of(line.words[k], where));
+    for (std::size_t k = 1; k < line.words.size(); ++k) tags.push_back(tag_of(line.words[k], where, first));
     sort_once(tags);
     return tags;
   };
@@ -85,7 +85,7 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
       if (line.words.size() > 2) throw io_error(where + ": more than a photograph and its labels");
     } else {
       e.id = first;
-      e.tags = tags_of(line, where);
+      e.tags = tags_of(line, where, 0);  // as BESTIE's lists
       e.has_tags = !e.tags.empty();
     }
     if (e.id.empty() || e.id == "." || e.id == "..")
@@ -103,7 +103,7 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   for (cambium::text_line const& line : cambium::words_of(tags, file.string())) {
     std::string const where = file.string() + ":" + std::to_string(line.number);
     auto const found = place.find(std::string(line.words[0]));
-    auto const all = tags_of(line, where);
+    auto const all = tags_of(line, where, options_.zero_based ? 0 : 1);
     if (found == place.end()) continue;  // tags of a whole set serve each of its lists
     if (seen[found->second]) throw io_error(where + ": '" + found->first + "' occurs a second time");
     seen[found->second] = true;
@@ -152,7 +152,7 @@ fs::path voc_folder::photograph_file(std::size_t i) const
     throw io_error(named.string() + ": there is no such photograph, which the list names");
   }
   fs::path const stem = in_root(options_.photographs) / e.id;
-  for (char const* const ending : {".jpg", ".jpeg", ".png"})
+  for (char const* const ending : {".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG", ".Jpg", ".Jpeg", ".Png"})
     if (fs::exists(stem.string() + ending)) return stem.string() + ending;
   throw io_error(stem.string() + ".jpg: there is no such photograph, nor .jpeg nor .png");
 }
@@ -180,8 +180,7 @@ weak_image voc_folder::load(std::size_t i) const
   fs::path const file = photograph_file(i);
   weak_image out;
   out.id = e.id;
-  out.photograph = file.extension() == ".png" ? cambium::to_photograph(cambium::read_png(file), file.string())
-                                              : cambium::read_jpeg(file);
+  out.photograph = cambium::read_photograph(file);
   cambium::extent2 const size{out.photograph.shape()[0], out.photograph.shape()[1]};
   auto const classes = static_cast<std::int32_t>(options_.class_names.size());
   if (!options_.points.empty()) {

@@ -17,9 +17,10 @@ namespace trainer {
 struct voc_folder_options {
   std::filesystem::path root;
   std::filesystem::path list;                        ///< ImageSets/.../train.txt: ids, ids with tags, or paths
-  std::filesystem::path photographs = "JPEGImages";  ///< ID.jpg, ID.jpeg or ID.png
+  std::filesystem::path photographs = "JPEGImages";  ///< ID.jpg, ID.jpeg or ID.png, in small or capital letters
   std::vector<std::string> class_names;              ///< without the background; none: VOC's twenty
   std::filesystem::path tags;                        ///< a file of lines "ID tag tag": they stand above the list's
+  bool zero_based = false;                           ///< numbers in the file of tags count from 0, not from 1
   std::filesystem::path points;                      ///< a folder of ID.txt: Center_points, Peak_points
   double point_threshold = -1;                       ///< only points of more confidence, strictly; BESTIE's: 0.7
   bool boxes = false;                                ///< read annotations/ID.xml
@@ -31,8 +32,8 @@ struct voc_folder_options {
 
 /// A training set in VOC's layout, of any classes and sizes.
 ///
-/// Tags are those of the tags file; or else those that the list has behind an id (numbers from 0, as BESTIE's lists);
-/// or else the classes of its points and boxes; or else, where there is nothing of these, the objects of its
+/// Tags are those of the tags file (numbers from 1, as in label maps, or from 0 where zero_based says so); or else those
+/// that the list has behind an id (numbers from 0, as BESTIE's lists); or else the classes of its points and boxes; or else, where there is nothing of these, the objects of its
 /// annotation. A file of tags, and a list, may also name classes: "2007_000032 aeroplane person".
 ///
 /// Every list, tag and name is looked at when the set is opened; photographs, points, annotations and maps when they
@@ -58,7 +59,7 @@ class voc_folder final : public dataset {
   ///         that is not said to show nothing; classes, but no object
   [[nodiscard]] cambium::instances truth(std::size_t i) const override;
   /// Where the truth does not say. @return [H,W] 1 where either map has 255
-  [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const;
+  [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override;
 
   /// The file of a photograph. @throws cambium::io_error naming what was looked for
   [[nodiscard]] std::filesystem::path photograph_file(std::size_t i) const;

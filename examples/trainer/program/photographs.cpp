@@ -1,11 +1,11 @@
 #include "program/photographs.hpp"
 
 #include "flags.hpp"
-#include "photograph.hpp"
 #include "progress.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/photograph.hpp>
 
 #include <ATen/Parallel.h>
 #include <torch/types.h>
@@ -116,7 +116,7 @@ class photographs {
       bool made = false;
       try {
         std::string const path = labelling::fill(s_.images, id);
-        auto const photograph = labelling::decode_photograph(cambium::read_file(path), path);
+        auto const photograph = cambium::read_photograph(path);
         if (keeps(id, out, path, photograph)) {
           ++kept;
         } else {

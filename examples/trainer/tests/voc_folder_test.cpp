@@ -135,6 +135,47 @@ TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of anno
   CHECK(annotated.boxes.empty());
 }
 
+TEST_CASE("voc_folder: tags_two_bases: numbers in a file of tags are those of label maps, from 1", "[reference]")
+{
+  folder const f;
+  auto o = f.with("ids.txt");
+  o.tags = "numbers.txt";
+  write_text(f.in / "numbers.txt", "a 3\nb 1 2\nc bird\n");
+  voc_folder const from_one(o);
+  CHECK(from_one.load(0).tags == ids{2});
+  CHECK(from_one.load(1).tags == ids{0, 1});
+  CHECK(from_one.load(2).tags == ids{1});
+  auto twenty = f.with("one.txt");
+  write_text(f.in / "one.txt", "a\n");
+  write_text(f.in / "twelve.txt", "a 12\n");
+  twenty.class_names = {}, twenty.tags = "twelve.txt";
+  voc_folder const voc(twenty);
+  CHECK(voc.class_names()[static_cast<std::size_t>(voc.load(0).tags.at(0))] == "dog");
+  CHECK(
+      refusal([&] {
+        write_text(f.in / "numbers.txt", "a 0\nb 1\nc 2\n");
+        voc_folder const s(o);
+      })
+          .find("numbers.txt:1: '0' is neither a class by name nor a number from 1 to 3; do the classes count from 0? "
+                "Then say --zero-based") != std::string::npos);
+  o.zero_based = true;
+  CHECK(voc_folder(o).load(0).tags == ids{0});
+}
+
+TEST_CASE("voc_folder: a photograph is what is in its file, whatever it is called", "[picture]")
+{
+  folder const f;
+  replace_file(f.in / "JPEGImages/really.jpg", cambium::format_photograph_png(photograph(8, 9)));
+  replace_file(f.in / "JPEGImages/other.PNG", cambium::format_jpeg(photograph(10, 11)));
+  replace_file(f.in / "JPEGImages/loud.JPG", cambium::format_jpeg(photograph(12, 13)));
+  write_text(f.in / "list.txt", "really 0\nother 1\nloud 2\n");
+  voc_folder const s(f.with("list.txt"));
+  CHECK(s.load(0).photograph.cells() == photograph(8, 9).cells());
+  CHECK(s.load(1).photograph.shape() == std::array<index_t, 3>{10, 11, 3});
+  CHECK(s.load(2).photograph.shape() == std::array<index_t, 3>{12, 13, 3});
+  CHECK(s.file_name(2) == "loud.JPG");
+}
+
 TEST_CASE("voc_folder: photographs of any kind", "[picture]")
 {
   folder const f;
@@ -276,5 +317,5 @@ TEST_CASE("voc_folder: what is wrong is named, with its file", "[errors]")
   contains(loading(o, 0), "a.xml: is of a photograph of 30 x 20 pixels, but that is 20 x 30");
   contains(loading(o, 2), "c.xml: No such file");
   write_text(f.in / "JPEGImages/a.jpg", "no photograph");
-  contains(loading(f.with("tagged.txt"), 0), "a.jpg: is not a JPEG file");
+  contains(loading(f.with("tagged.txt"), 0), "a.jpg: is neither a JPEG nor a PNG file");
 }

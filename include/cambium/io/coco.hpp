@@ -5,6 +5,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/other_tools.hpp>
 #include <cambium/io/rle.hpp>
 
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
@@ -78,12 +80,27 @@ struct coco_annotation {
   bool iscrowd = false;          ///< a region of several objects
   double area = 0;               ///< [pixels]
   std::array<double, 4> bbox{};  ///< left, top, width, height [pixels]
+  std::string box_fault{};  ///< when read: "annotations[3].bbox: is 0 x 0", why the box is none; "" for a sound one
+
+  /// An empty list of polygons is no mask.
+  bool has_mask() const
+  {
+    auto const* const polygons = std::get_if<coco_polygons>(&segmentation);
+    return polygons != nullptr ? !polygons->empty() : std::holds_alternative<rle>(segmentation);
+  }
 };
 
 struct coco_dataset {
   std::vector<coco_image> images;
   std::vector<coco_category> categories;
   std::vector<coco_annotation> annotations;
+  std::vector<std::string> notes{};  ///< when read: what was passed over, a sentence each
+};
+
+/// What regions of several objects (iscrowd 1) are.
+enum class crowds {
+  ignore,  ///< neither objects nor background: their pixels count for nothing
+  objects  ///< each is an object like others
 };
 
 struct coco_result {
@@ -100,6 +117,42 @@ struct coco_result {
           static_cast<double>(b.bottom - b.top)};
 }
 
+/// Why a box is none: "" if it is one. A box without height or without width is a row or a column of cells; one that
+/// leaves its image is cut; what has neither, or lies outside, is lost.
+/// @param bbox left, top, width, height [pixels]
+[[nodiscard]] inline std::string fault_of_box(std::array<double, 4> const& bbox, extent2 image)
+{
+  for (double const v : bbox)
+    if (!(std::abs(v) <= 1e9)) return "holds " + message_part(v);
+  auto const& [left, top, width, height] = bbox;
+  if (width < 0 || height < 0 || (width == 0 && height == 0))
+    return "is " + message_part(width) + " wide and " + message_part(height) + " high";
+  auto const outside = [](double from, double length, index_t most) {
+    return from >= static_cast<double>(most) || (length > 0 ? from + length <= 0 : from < 0);
+  };
+  if (outside(left, width, image.width) || outside(top, height, image.height))
+    return "lies outside its image of " + std::to_string(image.height) + " x " + std::to_string(image.width);
+  return "";
+}
+
+/// The cells whose middle is inside a box, at least one each way, cut at the image.
+/// @throws precondition_error for a box that is none
+[[nodiscard]] inline box cells_of_box(std::array<double, 4> const& bbox, extent2 image)
+{
+  std::string const fault = fault_of_box(bbox, image);
+  expects(fault.empty(), "cells_of_box: the box ", fault);
+  auto const along = [](double from, double length, index_t most) {
+    auto first = static_cast<index_t>(std::floor(from + 0.5)),
+         last = static_cast<index_t>(std::floor(from + length + 0.5));
+    if (last <= first) first = static_cast<index_t>(std::floor(from)), last = first + 1;
+    first = std::clamp<index_t>(first, 0, most - 1);
+    return std::pair{first, std::clamp<index_t>(last, first + 1, most)};
+  };
+  auto const [top, bottom] = along(bbox[1], bbox[3], image.height);
+  auto const [left, right] = along(bbox[0], bbox[2], image.width);
+  return {top, left, bottom, right};
+}
+
 /// The mask of an annotation: the union of its polygons, or its runs.
 /// @param image the size of its image
 /// @throws precondition_error when it has neither, or they are damaged or of another size
@@ -113,12 +166,68 @@ struct coco_result {
     return *runs;
   }
   auto const* const polygons = std::get_if<coco_polygons>(&annotation.segmentation);
-  expects(polygons != nullptr, "mask_of: annotation ", annotation.id, " has no segmentation");
+  expects(annotation.has_mask(), "mask_of: annotation ", annotation.id, " has no segmentation");
   expects_image(image, "mask_of");
-  if (polygons->empty()) return {image.height, image.width, {image.height * image.width}};
   std::vector<rle> parts;
   for (auto const& xy : *polygons) parts.push_back(rle_of_polygon(image, xy));
   return merge_rle(parts);
+}
+
+/// Set the cells of an annotation's mask, or of its box where it has none, to 1.
+/// @param cells [H,W] of its image
+/// @throws precondition_error when it has neither
+inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& annotation)
+{
+  extent2 const image{cells.shape()[0], cells.shape()[1]};
+  if (annotation.has_mask()) {
+    for_each_column_run(mask_of(annotation, image), [&](index_t x, index_t top, index_t bottom) {
+      for (index_t y = top; y < bottom; ++y) cells(y, x) = 1;
+    });
+    return;
+  }
+  box const b = cells_of_box(annotation.bbox, image);
+  for (index_t y = b.top; y < b.bottom; ++y) std::fill_n(&cells(y, b.left), b.right - b.left, std::uint8_t{1});
+}
+
+/// Whether a mask is nothing but the outline of its box: then it is a box, not a mask.
+/// @pre its polygons or runs are sound
+[[nodiscard]] inline bool is_box_outline(coco_annotation const& annotation)
+{
+  if (!annotation.has_mask()) return false;
+  if (auto const* const runs = std::get_if<rle>(&annotation.segmentation)) {
+    box const b = bounds_of(*runs);
+    return runs->area() > 0 && runs->area() == (b.bottom - b.top) * (b.right - b.left);
+  }
+  auto const& parts = std::get<coco_polygons>(annotation.segmentation);
+  if (parts.size() != 1) return false;
+  auto const& [left, top, width, height] = annotation.bbox;
+  unsigned seen = 0;  // which corners of the box; all others are none of it
+  for (std::size_t i = 0; i + 1 < parts[0].size(); i += 2) {
+    double const x = parts[0][i] - left, y = parts[0][i + 1] - top;
+    bool const at_left = std::abs(x) <= 0.5, at_top = std::abs(y) <= 0.5;
+    if ((!at_left && std::abs(x - width) > 0.5) || (!at_top && std::abs(y - height) > 0.5)) return false;
+    seen |= 1u << (2 * at_left + at_top);
+  }
+  return seen == 15;
+}
+
+/// The id of an image: the name of its file without the ending, with the folders it is in: "a/1" for "a/1.jpg". It depends
+/// on nothing else in the data set.
+/// @throws io_error with the reason alone: a name that is empty, absolute, leaves its folder or holds a backslash
+[[nodiscard]] inline std::string id_of_file(std::string const& file_name)
+{
+  std::filesystem::path const name(file_name), plain = name.lexically_normal();
+  auto const quoted = "'" + file_name + "' ";
+  if (file_name.empty()) throw io_error("is missing");
+  if (file_name.find('\\') != std::string::npos)
+    throw io_error(quoted + "holds a backslash; folders are parted by '/'");
+  for (unsigned char const c : file_name)
+    if (c < 32) throw io_error(quoted + "holds a control character");
+  if (name.is_absolute())
+    throw io_error(quoted + "is an absolute path; names count from the folder of the photographs");
+  for (auto const& part : plain)
+    if (part == ".." || part == "." || part.empty()) throw io_error(quoted + "names no file below its folder");
+  return (plain.parent_path() / plain.stem()).generic_string();
 }
 
 /// An annotation of a mask, with its area and box.
@@ -140,15 +249,21 @@ struct json_entry {
   std::string const& list;  ///< "annotations", or "" where the file itself is the list
   std::size_t index;
 
+  /// "annotations[12].bbox: reason (id 17)"
+  std::string sentence(std::string const& field, std::string const& reason) const
+  {
+    auto const id = value.is_object() && field != "id" ? value.find("id") : value.end();
+    return list + "[" + std::to_string(index) + "]" + (field.empty() ? "" : "." + field) + ": " + reason +
+           (id != value.end() && id->is_number() ? " (id " + id->dump() + ")" : "");
+  }
   [[noreturn]] void fail(std::string const& field, std::string const& reason) const
   {
-    throw io_error(file + ": " + list + "[" + std::to_string(index) + "]" + (field.empty() ? "" : "." + field) + ": " +
-                   reason);
+    throw io_error(file + ": " + sentence(field, reason));
   }
-  nlohmann::json const* find(char const* field) const
+  nlohmann::json const* find(char const* field) const  ///< null is as good as missing
   {
     auto const found = value.find(field);
-    return found == value.end() ? nullptr : &*found;
+    return found == value.end() || found->is_null() ? nullptr : &*found;
   }
   nlohmann::json const& at(char const* field) const
   {
@@ -165,10 +280,21 @@ struct json_entry {
     else
       return field;
   }
-  template <class Field>
-  std::int64_t integer(nlohmann::json const& v, Field const& field) const
+  /// What is there instead of a number. NaN and infinities come as texts: see parse_json.
+  static std::string no_number(nlohmann::json const& v, char const* what)
   {
-    if (!v.is_number_integer()) fail(name_of(field), "is not an integer");
+    if (v == "NaN" || v == "Infinity" || v == "-Infinity")
+      return "is " + v.get<std::string>() + ", which JSON does not know, though Python's json writes it";
+    return v.is_string()
+               ? "is the text " + v.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + ", not " + what
+               : std::string("is not ") + what;
+  }
+  template <class Field>
+  std::int64_t integer(nlohmann::json const& v, Field const& field) const  ///< 1.0 is one
+  {
+    if (v.is_number_float())
+      if (auto const d = v.get<double>(); d == std::floor(d) && std::abs(d) < 9e15) return static_cast<std::int64_t>(d);
+    if (!v.is_number_integer()) fail(name_of(field), no_number(v, "an integer"));
     if (v.is_number_unsigned() && v.get<std::uint64_t>() > std::uint64_t{1} << 62) fail(name_of(field), "is too large");
     return v.get<std::int64_t>();
   }
@@ -176,7 +302,7 @@ struct json_entry {
   template <class Field>
   double number(nlohmann::json const& v, Field const& field) const
   {
-    if (!v.is_number()) fail(name_of(field), "is not a number");
+    if (!v.is_number()) fail(name_of(field), no_number(v, "a number"));
     return v.get<double>();
   }
   double number(char const* field) const { return number(at(field), field); }
@@ -204,12 +330,37 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   }
 }
 
-/// Parse JSON.
+/// A file with the words NaN, Infinity and -Infinity, which Python's json writes, as texts.
+[[nodiscard]] inline bytes quote_no_numbers(bytes const& file)
+{
+  std::string_view const all(reinterpret_cast<char const*>(file.data()), file.size());
+  bytes out;
+  bool text = false;
+  for (std::size_t i = 0; i < all.size();) {
+    std::string_view word = all.substr(i, 1);
+    if (text && all[i] == '\\') word = all.substr(i, 2);
+    if (all[i] == '"') text = !text;
+    bool quoted = false;
+    for (std::string_view const one : {"NaN", "Infinity", "-Infinity"})
+      if (!text && all.substr(i, one.size()) == one) word = one, quoted = true;
+    if (quoted) out.push_back('"');
+    out.insert(out.end(), word.begin(), word.end());
+    if (quoted) out.push_back('"');
+    i += word.size();
+  }
+  return out;
+}
+
+/// Parse JSON. NaN, Infinity and -Infinity, which are none of it, become texts, so that whoever reads the field can say so.
 /// @throws io_error "name: reason"
 [[nodiscard]] inline nlohmann::json parse_json(bytes const& file, std::string const& name)
 {
   try {
-    return nlohmann::json::parse(file.begin(), file.end());
+    auto value = nlohmann::json::parse(file.begin(), file.end(), nullptr, false);
+    if (!value.is_discarded()) return value;
+    if (std::string const what = name_foreign_text(file); !what.empty()) throw io_error(name + ": " + what);
+    bytes const quoted = quote_no_numbers(file);
+    return nlohmann::json::parse(quoted.begin(), quoted.end());
   } catch (nlohmann::json::exception const& e) {
     std::string const text = e.what();
     auto const end = text.find("] ");  // of the library's own number for the mistake
@@ -244,17 +395,58 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   return mask;
 }
 
+/// The polygons of `segmentation`; those of under three corners are passed over with a note, as they enclose nothing.
+[[nodiscard]] inline coco_polygons polygons_of(nlohmann::json const& v, json_entry const& entry,
+                                               std::vector<std::string>& notes)
+{
+  bool const flat = !v.empty() && std::all_of(v.begin(), v.end(), [](auto const& n) { return n.is_number(); });
+  bool const pairs = v.size() > 2 && std::all_of(v.begin(), v.end(), [](auto const& part) {
+                       return part.is_array() && part.size() == 2 && part[0].is_number() && part[1].is_number();
+                     });
+  if (pairs) entry.fail("segmentation", "is a list of corners; a part is one list x, y, x, y, ...");
+  coco_polygons out;
+  std::size_t at = 0;
+  auto const read = [&](nlohmann::json const& part) {
+    auto const field = [&] { return flat ? "segmentation" : "segmentation[" + std::to_string(at) + "]"; };
+    if (!part.is_array()) entry.fail(field(), "is not a list of x and y");
+    if (part.size() % 2 != 0)
+      entry.fail(field(),
+                 "has " + std::to_string(part.size()) + " numbers; three corners or more have an x and a y each");
+    std::vector<double> xy;
+    xy.reserve(part.size());
+    for (auto const& n : part) {
+      xy.push_back(entry.number(n, [&] { return field() + "[" + std::to_string(xy.size()) + "]"; }));
+      if (!(std::abs(xy.back()) <= 4e8)) entry.fail(field(), "a corner lies too far outside");
+    }
+    if (xy.size() >= 6)
+      out.push_back(std::move(xy));
+    else if (!xy.empty())
+      notes.push_back(entry.sentence(field(), "has " + std::to_string(xy.size() / 2) + " corners, and is passed over"));
+    ++at;
+  };
+  if (flat)
+    read(v);  // one part without its brackets
+  else
+    for (auto const& part : v)
+      if (!part.is_null()) read(part);
+  return out;
+}
+
 /// Read a data set: `images`, `annotations`, `categories`.
 ///
-/// Masks are polygons, compressed runs or lists of runs. `iscrowd` is 0 when it is missing; `area` and `bbox` are then
-/// those of the mask. Other fields are passed over.
+/// Masks are polygons, compressed runs or lists of runs. `iscrowd` is 0 when it is missing. `bbox` is then that of the
+/// mask, and `area` that of the mask or else of the box. null is as good as missing, 1.0 is a whole number, and a
+/// `segmentation` without a part is none. A box that is none is kept with its fault: it concerns its annotation alone.
+/// Other fields are passed over.
 ///
-/// @throws io_error "name: annotations[12].segmentation: reason": JSON that does not parse, missing fields, wrong
-///         types, ids that occur twice or refer to nothing, damaged masks, masks of another size than their image
+/// @throws io_error "name: annotations[12].segmentation: reason (id 17)": JSON that does not parse, a file of another
+///         tool (by its name), missing fields, wrong types, ids that occur twice or refer to nothing, damaged masks, masks
+///         of another size than their image, boxes that are all shares of their image's size
 /// @source the format of cocodataset.org; PythonAPI/pycocotools/coco.py of cocodataset/cocoapi checks none of these
 [[nodiscard]] inline coco_dataset parse_coco(bytes const& file, std::string const& name)
 {
   auto const root = parse_json(file, name);
+  if (std::string const what = name_foreign_json(root); !what.empty()) throw io_error(name + ": " + what);
   if (!root.is_object()) throw io_error(name + ": is not an object with images, annotations and categories");
   auto const list = [&](char const* key) -> nlohmann::json const& {
     auto const found = root.find(key);
@@ -263,12 +455,18 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     return *found;
   };
   coco_dataset out;
-  std::unordered_map<std::int64_t, extent2> sizes;
+  std::unordered_map<std::int64_t, std::size_t> place;
   for_each_entry(list("images"), name, "images", [&](json_entry const& e) {
+    for (char const* const side : {"height", "width"})
+      if (e.find(side) == nullptr) e.fail(side, "is missing; masks and boxes need the size of their image");
     coco_image image{e.integer("id"), e.integer("height"), e.integer("width"), e.text("file_name")};
     if (image.height < 1 || image.height > largest_side) e.fail("height", "is " + std::to_string(image.height));
     if (image.width < 1 || image.width > largest_side) e.fail("width", "is " + std::to_string(image.width));
-    if (!sizes.try_emplace(image.id, extent2{image.height, image.width}).second)
+    if (image.file_name.empty()) {  // LVIS has but an address: http://HOST/train2017/000000000009.jpg
+      std::filesystem::path const address(e.text("coco_url"));
+      if (!address.empty()) image.file_name = (address.parent_path().filename() / address.filename()).generic_string();
+    }
+    if (!place.try_emplace(image.id, out.images.size()).second)
       e.fail("id", std::to_string(image.id) + " is another image's already");
     out.images.push_back(std::move(image));
   });
@@ -278,68 +476,111 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     if (!categories.insert(out.categories.back().id).second)
       e.fail("id", std::to_string(out.categories.back().id) + " is another category's already");
   });
+  std::size_t boxes = 0, shares = 0;
   for_each_entry(list("annotations"), name, "annotations", [&](json_entry const& e) {
     coco_annotation a{
         .id = e.integer("id"), .image_id = e.integer("image_id"), .category_id = e.integer("category_id")};
     if (!ids.insert(a.id).second) e.fail("id", std::to_string(a.id) + " is another annotation's already");
-    auto const image = sizes.find(a.image_id);
-    if (image == sizes.end()) e.fail("image_id", "there is no image " + std::to_string(a.image_id));
+    auto const at = place.find(a.image_id);
+    if (at == place.end()) e.fail("image_id", "there is no image " + std::to_string(a.image_id));
     if (!categories.contains(a.category_id))
       e.fail("category_id", "there is no category " + std::to_string(a.category_id));
-    extent2 const size = image->second;
+    coco_image const& image = out.images[at->second];
+    extent2 const size{image.height, image.width};
     if (auto const* const v = e.find("iscrowd")) {
       if (!v->is_boolean() && *v != 0 && *v != 1) e.fail("iscrowd", "is neither 0 nor 1");
       a.iscrowd = v->is_boolean() ? v->get<bool>() : *v == 1;
     }
-    rle mask;
-    if (auto const* const v = e.find("segmentation")) {
+    if (auto const* const v = e.find("segmentation"); v != nullptr && !v->empty() && *v != "") {
       if (v->is_object()) {
-        mask = runs_of(*v, e);
+        rle mask = runs_of(*v, e);
         if (mask.height != size.height || mask.width != size.width)
           e.fail("segmentation.size", "is [" + std::to_string(mask.height) + "," + std::to_string(mask.width) +
                                           "] but image " + std::to_string(a.image_id) + " is " +
                                           std::to_string(size.height) + " x " + std::to_string(size.width));
         a.segmentation = std::move(mask);
       } else if (v->is_array()) {
-        coco_polygons polygons;
-        for (auto const& part : *v) {
-          auto const field = [&] { return "segmentation[" + std::to_string(polygons.size()) + "]"; };
-          if (!part.is_array()) e.fail(field(), "is not a list of x and y");
-          if (part.size() < 6 || part.size() % 2 != 0)
-            e.fail(field(),
-                   "has " + std::to_string(part.size()) + " numbers; three corners or more have an x and a y each");
-          std::vector<double> xy;
-          xy.reserve(part.size());
-          for (auto const& n : part) {
-            xy.push_back(e.number(n, [&] { return field() + "[" + std::to_string(xy.size()) + "]"; }));
-            if (!(std::abs(xy.back()) <= 4e8)) e.fail(field(), "a corner lies too far outside");
-          }
-          polygons.push_back(std::move(xy));
-        }
-        a.segmentation = std::move(polygons);
+        if (auto polygons = polygons_of(*v, e, out.notes); !polygons.empty()) a.segmentation = std::move(polygons);
       } else {
         e.fail("segmentation", "is neither polygons nor runs");
       }
     }
-    auto const *const area = e.find("area"), *const bbox = e.find("bbox");
-    bool const has_mask = !std::holds_alternative<std::monostate>(a.segmentation);
-    if ((area == nullptr || bbox == nullptr) && has_mask) {
-      auto const of_mask = annotate(0, 0, mask_of(a, size));
-      a.area = of_mask.area, a.bbox = of_mask.bbox;
+    auto const* const area = e.find("area");
+    auto const* bbox = e.find("bbox");
+    if (bbox != nullptr && bbox->is_array() && bbox->empty()) bbox = nullptr;
+    coco_annotation of_mask;
+    if ((area == nullptr || bbox == nullptr) && a.has_mask()) of_mask = annotate(0, 0, mask_of(a, size));
+    std::string fault;
+    if (bbox == nullptr) {
+      a.bbox = of_mask.bbox;
+      if (!a.has_mask()) fault = "is missing, and so is a segmentation";
+    } else if (!bbox->is_array() || bbox->size() != 4) {
+      fault = "is not [left, top, width, height]";
+    } else {
+      for (auto const& v : *bbox)
+        if (!v.is_number() && fault.empty()) fault = "holds what " + json_entry::no_number(v, "a number");
+      for (std::size_t i = 0; i < 4 && fault.empty(); ++i) a.bbox[i] = (*bbox)[i].get<double>();
+    }
+    if (fault.empty()) fault = fault_of_box(a.bbox, size);
+    if (!fault.empty()) {
+      a.box_fault = e.sentence(
+          "bbox", fault + ", in image " + (image.file_name.empty() ? std::to_string(image.id) : image.file_name));
+    } else if (bbox != nullptr) {
+      auto const& [left, top, width, height] = a.bbox;
+      ++boxes;
+      shares += left >= 0 && top >= 0 && left + width <= 1 && top + height <= 1 &&
+                (std::floor(width) != width || std::floor(height) != height) && size.height > 1 && size.width > 1;
     }
     if (area != nullptr) {
       a.area = e.number(*area, "area");
       if (!(a.area >= 0)) e.fail("area", "is " + message_part(a.area));
-    } else if (!has_mask) {
-      e.fail("area", "is missing, and so is a segmentation");
-    }
-    if (bbox != nullptr) {
-      if (!bbox->is_array() || bbox->size() != 4) e.fail("bbox", "is not [left, top, width, height]");
-      for (std::size_t i = 0; i < 4; ++i)
-        a.bbox[i] = e.number((*bbox)[i], [&] { return "bbox[" + std::to_string(i) + "]"; });
+    } else {
+      a.area = a.has_mask() ? of_mask.area : fault.empty() ? a.bbox[2] * a.bbox[3] : 0;
     }
     out.annotations.push_back(std::move(a));
   });
+  if (boxes > 0 && shares == boxes)
+    throw io_error(name + ": every bbox lies between 0 and 1: shares of the images' sizes? COCO's boxes are in pixels");
+  return out;
+}
+
+/// What a person should hear of a data set before it is used, a sentence each: how many crowds it has and of which classes,
+/// boxes that are none, masks that are but the outlines of boxes, what was passed over.
+/// @param name         begins every sentence
+/// @param masks_count  they are used for more than crowds: then it matters whether they are masks
+[[nodiscard]] inline std::vector<std::string> remarks_on(coco_dataset const& set, std::string const& name, crowds how,
+                                                         bool masks_count = true)
+{
+  std::vector<std::string> out, lost;
+  std::map<std::int64_t, std::string> names;
+  for (auto const& c : set.categories) names[c.id] = c.name.empty() ? "category " + std::to_string(c.id) : c.name;
+  std::map<std::int64_t, std::size_t> crowds_of;
+  std::size_t crowded = 0, masks = 0, outlines = 0;
+  for (auto const& a : set.annotations) {
+    if (a.iscrowd) ++crowded, ++crowds_of[a.category_id];
+    if (a.has_mask()) ++masks, outlines += is_box_outline(a);
+    if (!a.box_fault.empty()) lost.push_back(a.box_fault);
+  }
+  auto const of = [](std::size_t n, std::size_t all) { return std::to_string(n) + " of " + std::to_string(all); };
+  if (crowded > 0) {
+    std::string classes;
+    for (auto const& [id, n] : crowds_of)
+      classes += (classes.empty() ? "" : ", ") + std::to_string(n) + " of '" + names[id] + "'";
+    out.push_back(name + ": " + of(crowded, set.annotations.size()) + " annotations are crowds (" + classes + "); " +
+                  (how == crowds::ignore
+                       ? "their pixels are neither objects nor background. Some tools mark every object with "
+                         "a hole or in two pieces so: --crowds objects takes them as objects"
+                       : "they are taken as objects"));
+  }
+  if (outlines > 0 && masks_count)
+    out.push_back(name + ": " + of(outlines, masks) +
+                  " masks are the outlines of their boxes: these are boxes, not masks");
+  auto const first_ones = [&](std::vector<std::string> const& all, std::string const& rest) {
+    for (std::size_t i = 0; i < all.size() && i < 10; ++i) out.push_back(name + ": " + all[i]);
+    if (all.size() > 10) out.push_back(name + ": " + std::to_string(all.size() - 10) + rest);
+  };
+  first_ones(lost, " more boxes are none");
+  first_ones(set.notes, " more parts are passed over");
   return out;
 }
 

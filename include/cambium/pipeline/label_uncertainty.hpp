@@ -22,10 +22,13 @@ struct class_box {
 /// What is known about an image. Either part may be missing.
 ///
 /// Without a mask, what lies outside all boxes of a class is certainly not of it. With one, its cells are certain but for
-/// those of label::ignore: these are boxed inside a box and ignored elsewhere.
+/// those of label::ignore: these are boxed inside a box and ignored elsewhere. Cells of which nobody knows anything, as
+/// regions of several objects that nobody counted, are ignored for every class, inside boxes too, unless the mask is
+/// certain of them.
 struct weak_annotation {
   std::vector<class_box> boxes;
-  image_view<std::int32_t const> mask;  ///< [H,W] 0 background, class + 1, label::ignore; or null
+  image_view<std::int32_t const> mask{};     ///< [H,W] 0 background, class + 1, label::ignore; or null
+  image_view<std::uint8_t const> ignored{};  ///< [H,W] not 0 where nothing is known; or null
 };
 
 /// How a training step makes targets and a loss of boxes. One name per knob; see its own struct for the rest.
@@ -79,11 +82,11 @@ std::pair<grid<double, 2>, grid<double, 2>> class_logit(stack_view<T const> mean
 /// @param where         cpu
 /// @param mean          [N,H,W] of the logits; N = C, under a softmax C + 1 with the background first
 /// @param log_variance  [N,H,W] or [1,H,W]
-/// @param known         boxes, an exact mask, or both
+/// @param known         boxes, an exact mask, or both, and what is ignored
 /// @param iteration     of the training, from 0
 /// @param options       both parts
 ///
-/// @throws       precondition_error: a category outside 0..C-1, a mask of another shape or with other labels, and what
+/// @throws       precondition_error: a category outside 0..C-1, a mask or ignored cells of another shape, other labels, and what
 ///               bootstrap() throws
 /// @invariant    where a mask is exact its labels are the targets, certain, whatever boxes and network say
 /// @complexity   Theta(N * H * W + cells of boxes)
@@ -109,6 +112,8 @@ template <stack_like M, stack_like S>
   for (std::size_t i = 0; i < known.boxes.size(); ++i)
     expects(0 <= known.boxes[i].category && known.boxes[i].category < C, "box_targets: the category of box ",
             static_cast<index_t>(i), " is ", known.boxes[i].category, ", outside 0..", C - 1);
+  expects(known.ignored.data == nullptr || (known.ignored.extent[0] == H && known.ignored.extent[1] == W),
+          "box_targets: mean is ", mu, " but the ignored cells are ", known.ignored);
   bool const exact = known.mask.data != nullptr;
   if (exact) {
     expects(known.mask.extent[0] == H && known.mask.extent[1] == W, "box_targets: mean is ", mu, " but the mask is ",
@@ -147,6 +152,10 @@ template <stack_like M, stack_like S>
     for (index_t y = begin; y < end; ++y)
       for (index_t x = 0; x < W; ++x) {
         auto const known_as = exact ? known.mask(y, x) : label::ignore;
+        if (known.ignored.data != nullptr && known.ignored(y, x) != 0 && known_as == label::ignore) {
+          for (index_t n = 0; n < out.trusted.shape()[0]; ++n) out.trusted(n, y, x) = trust::ignored;
+          continue;  // targets are 0
+        }
         bool any_box = !exact;
         double claims[3]{};  // of classes by their trust
         bool unsure = false;

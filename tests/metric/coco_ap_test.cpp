@@ -226,8 +226,7 @@ TEST_CASE("overlaps of equal boxes are cut at 1", "[metric][reference]")
   // Cut, they are equal to 1, and of equal overlaps the later object wins: the second detection finds the first object.
   coco_ap_options strict;
   strict.thresholds = {1};
-  auto const both =
-      coco_ap({pair_of(0, {.9, .8}, {50, 50}, {50, 50}, {0, 0}, {{above, 1}, {above, 0}})}, 1, strict);
+  auto const both = coco_ap({pair_of(0, {.9, .8}, {50, 50}, {50, 50}, {0, 0}, {{above, 1}, {above, 0}})}, 1, strict);
   CHECK(average_precision_of(both, 1, 0, 2) == Approx(1));
 }
 

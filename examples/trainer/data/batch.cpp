@@ -64,4 +64,10 @@ torch::Tensor multi_hot(std::vector<std::vector<std::int32_t>> const& tags, std:
   return out;
 }
 
+torch::Tensor sure_tags(std::vector<std::vector<std::int32_t>> const& unsure, std::int64_t classes)
+{
+  if (std::all_of(unsure.begin(), unsure.end(), [](auto const& of) { return of.empty(); })) return {};
+  return 1 - multi_hot(unsure, classes);
+}
+
 }  // namespace trainer

@@ -28,6 +28,10 @@ struct batch {
 /// @throws cambium::precondition_error: a tag outside 0..classes-1
 [[nodiscard]] torch::Tensor multi_hot(std::vector<std::vector<std::int32_t>> const& tags, std::int64_t classes);
 
+/// Which tags count: 0 where a class is unsure. Undefined where none is.
+/// @return [B,classes] float
+[[nodiscard]] torch::Tensor sure_tags(std::vector<std::vector<std::int32_t>> const& unsure, std::int64_t classes);
+
 /// A copy of a grid as a tensor: [3,H,W] float, [H,W] int64.
 [[nodiscard]] torch::Tensor to_tensor(cambium::grid<float, 3> const& photograph);
 [[nodiscard]] torch::Tensor to_tensor(cambium::grid<std::int32_t, 2> const& map);

@@ -3,11 +3,11 @@
 #include "data/fingerprint.hpp"
 
 #include <cambium/core/error.hpp>
-#include <cambium/io/jpeg.hpp>
-#include <cambium/io/png.hpp>
+#include <cambium/io/photograph.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -23,15 +23,16 @@ using cambium::io_error;
 
 namespace {
 
-/// The whole pixels that a box of fractions touches, on the photograph.
+/// The whole pixels that a box of fractions touches, on the photograph, at least one each way.
 cambium::box whole_pixels(std::array<double, 4> const& b, index_t H, index_t W)
 {
-  auto const clamped = [](double v, index_t most) {
-    return static_cast<index_t>(std::clamp(v, 0.0, static_cast<double>(most)));
+  auto const along = [](double from, double length, index_t most) {
+    auto const first = std::clamp<index_t>(static_cast<index_t>(std::floor(from)), 0, most - 1);
+    return std::pair{first, std::clamp<index_t>(static_cast<index_t>(std::ceil(from + length)), first + 1, most)};
   };
-  return cambium::clipped({clamped(std::floor(b[1]), H), clamped(std::floor(b[0]), W),
-                           clamped(std::ceil(b[1] + b[3]), H), clamped(std::ceil(b[0] + b[2]), W)},
-                          H, W);
+  auto const [top, bottom] = along(b[1], b[3], H);
+  auto const [left, right] = along(b[0], b[2], W);
+  return {top, left, bottom, right};
 }
 
 }  // namespace
@@ -43,10 +44,14 @@ coco_set::coco_set(coco_set_options options) : options_(std::move(options))
   auto set = cambium::read_coco(options_.annotations);
   std::string const name = options_.annotations.string();
   if (set.categories.empty()) throw io_error(name + ": has no category");
+  remarks_ = cambium::remarks_on(set, name, options_.crowds);
   std::sort(set.categories.begin(), set.categories.end(), [](auto const& a, auto const& b) { return a.id < b.id; });
-  for (auto& c : set.categories) {
+  std::map<std::string, int> called;
+  for (auto const& c : set.categories) ++called[c.name];
+  for (auto& c : set.categories) {  // classes go by their names, each of which is one class's
     category_ids_.push_back(c.id);
-    names_.push_back(std::move(c.name));
+    auto const id = std::to_string(c.id);
+    names_.push_back(c.name.empty() ? "category " + id : called[c.name] > 1 ? c.name + " (" + id + ")" : c.name);
   }
   annotations_ = std::move(set.annotations);
   std::unordered_map<std::int64_t, std::size_t> place;
@@ -59,11 +64,29 @@ coco_set::coco_set(coco_set_options options) : options_(std::move(options))
   if (options_.with_objects_only) {
     auto const nothing = [this](entry const& e) {
       return std::all_of(e.annotations.begin(), e.annotations.end(),
-                         [this](std::size_t k) { return annotations_[k].iscrowd; });
+                         [this](std::size_t k) { return ignores(annotations_[k]); });
     };
     images_.erase(std::remove_if(images_.begin(), images_.end(), nothing), images_.end());
   }
   if (images_.empty()) throw io_error(name + ": has no image" + (options_.with_objects_only ? " with objects" : ""));
+  std::unordered_map<std::string, std::size_t> names;
+  for (entry const& e : images_) {
+    auto const which = name + ": the file_name of image " + std::to_string(e.image.id);
+    try {
+      ids_.push_back(cambium::id_of_file(e.image.file_name));
+    } catch (io_error const& reason) {
+      throw io_error(which + " " + reason.what());
+    }
+    if (auto const [other, fresh] = names.try_emplace(ids_.back(), ids_.size() - 1); !fresh)
+      throw io_error(which + " is '" + e.image.file_name + "', and that of image " +
+                     std::to_string(images_[other->second].image.id) + " '" + images_[other->second].image.file_name +
+                     "': both would be '" + ids_.back() + "' without their endings, and their labels one file");
+  }
+}
+
+bool coco_set::ignores(coco_annotation const& a) const
+{
+  return a.iscrowd && options_.crowds == cambium::crowds::ignore;
 }
 
 coco_set::entry const& coco_set::at(std::size_t i) const
@@ -78,13 +101,17 @@ std::int32_t coco_set::class_of(std::int64_t category_id) const
   return static_cast<std::int32_t>(found - category_ids_.begin());
 }
 
-std::string coco_set::id(std::size_t i) const { return fs::path(at(i).image.file_name).stem().string(); }
+std::string coco_set::id(std::size_t i) const
+{
+  static_cast<void>(at(i));
+  return ids_[i];
+}
 
 std::uint64_t coco_set::weak_labels() const
 {
   fingerprint out;
   for (auto const& a : annotations_) {
-    out.add(a.image_id).add(a.category_id).add(a.iscrowd);
+    out.add(a.image_id).add(a.category_id).add(ignores(a));
     for (double const v : a.bbox) out.add(v);
   }
   return out.value();
@@ -103,8 +130,7 @@ weak_image coco_set::load(std::size_t i) const
   fs::path const file = options_.photographs / e.image.file_name;
   weak_image out;
   out.id = id(i);
-  out.photograph = file.extension() == ".png" ? cambium::to_photograph(cambium::read_png(file), file.string())
-                                              : cambium::read_jpeg(file);
+  out.photograph = cambium::read_photograph(file);
   index_t const H = out.photograph.shape()[0], W = out.photograph.shape()[1];
   if (H != e.image.height || W != e.image.width)
     throw io_error(file.string() + ": is " + std::to_string(H) + " x " + std::to_string(W) + " pixels, but " +
@@ -112,13 +138,32 @@ weak_image coco_set::load(std::size_t i) const
                    std::to_string(e.image.width));
   for (std::size_t const k : e.annotations) {
     coco_annotation const& a = annotations_[k];
-    if (a.iscrowd) continue;
-    out.tags.push_back(class_of(a.category_id));
-    cambium::box const b = whole_pixels(a.bbox, H, W);
-    if (b.top < b.bottom && b.left < b.right) out.boxes.push_back({b, class_of(a.category_id)});
+    auto& tags = ignores(a) ? out.unsure_tags : out.tags;
+    tags.push_back(class_of(a.category_id));
+    if (!a.box_fault.empty() && !(ignores(a) && a.has_mask())) {
+      if (out.lost_box.empty()) out.lost_box = options_.annotations.string() + ": " + a.box_fault;
+    } else if (!ignores(a)) {
+      out.boxes.push_back({whole_pixels(a.bbox, H, W), class_of(a.category_id)});
+    }
   }
-  std::sort(out.tags.begin(), out.tags.end());
-  out.tags.erase(std::unique(out.tags.begin(), out.tags.end()), out.tags.end());
+  for (auto* const tags : {&out.tags, &out.unsure_tags}) {
+    std::sort(tags->begin(), tags->end());
+    tags->erase(std::unique(tags->begin(), tags->end()), tags->end());
+  }
+  std::erase_if(out.unsure_tags, [&](auto t) { return std::binary_search(out.tags.begin(), out.tags.end(), t); });
+  out.ignored = crowds_of(e);
+  return out;
+}
+
+grid<std::uint8_t, 2> coco_set::crowds_of(entry const& e) const
+{
+  grid<std::uint8_t, 2> out;
+  for (std::size_t const k : e.annotations) {
+    coco_annotation const& a = annotations_[k];
+    if (!ignores(a) || !(a.has_mask() || a.box_fault.empty())) continue;
+    if (out.size() == 0) out = grid<std::uint8_t, 2>(e.image.height, e.image.width);
+    cambium::mark_region(out, a);
+  }
   return out;
 }
 
@@ -130,9 +175,10 @@ cambium::instances coco_set::truth(std::size_t i) const
   std::vector<std::int32_t> category;
   for (std::size_t const k : e.annotations) {
     coco_annotation const& a = annotations_[k];
-    if (a.iscrowd) continue;
-    if (std::holds_alternative<std::monostate>(a.segmentation))
-      throw io_error(options_.annotations.string() + ": annotation " + std::to_string(a.id) + " has no mask");
+    if (ignores(a)) continue;
+    if (!a.has_mask())
+      throw io_error(options_.annotations.string() + ": annotation " + std::to_string(a.id) + " of image " +
+                     e.image.file_name + " has no mask: its segmentation is missing or empty, and a box is no truth");
     auto const mask = cambium::decode_rle(cambium::mask_of(a, size));
     category.push_back(class_of(a.category_id));
     for (index_t n = 0; n < mask.size(); ++n)
@@ -161,16 +207,13 @@ cambium::instances coco_set::truth(std::size_t i) const
   return out;
 }
 
-grid<std::uint8_t, 2> coco_set::crowd(std::size_t i) const
+grid<std::uint8_t, 2> coco_set::ignored(std::size_t i) const
 {
-  entry const& e = at(i);
-  extent2 const size{e.image.height, e.image.width};
-  grid<std::uint8_t, 2> out(size.height, size.width);
-  for (std::size_t const k : e.annotations) {
-    if (!annotations_[k].iscrowd || std::holds_alternative<std::monostate>(annotations_[k].segmentation)) continue;
-    auto const mask = cambium::decode_rle(cambium::mask_of(annotations_[k], size));
-    for (index_t n = 0; n < mask.size(); ++n) out.data()[n] |= mask.data()[n];
-  }
+  auto out = crowds_of(at(i));
+  if (out.size() == 0) return out;
+  auto const objects = truth(i);
+  for (index_t n = 0; n < out.size(); ++n)
+    if (objects.label.data()[n] != 0) out.data()[n] = 0;
   return out;
 }
 

@@ -26,6 +26,9 @@ struct weak_image {
   std::vector<std::int32_t> tags;             ///< classes that are somewhere in it, ascending, from 0
   cambium::points points;                     ///< one an object, or empty
   std::vector<labelled_box> boxes;            ///< one an object, or empty
+  std::vector<std::int32_t> unsure_tags{};   ///< classes of crowds that are no tags: nobody says whether they are there
+  cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where crowds are: neither objects nor background; or empty
+  std::string lost_box{};                    ///< why its boxes are not all there; "" where they are
 };
 
 /// A set of photographs with weak labels, read one by one from any thread.
@@ -47,6 +50,9 @@ class dataset {
   /// The exact instances, classes from 0; for evaluation, and for the exactly labelled part of box supervision.
   /// @throws cambium::io_error where the set has none
   [[nodiscard]] virtual cambium::instances truth(std::size_t i) const = 0;
+  /// Where the truth does not say what is there. @return [H,W] 1 there; without cells: it says everywhere
+  /// @throws as truth
+  [[nodiscard]] virtual cambium::grid<std::uint8_t, 2> ignored(std::size_t) const { return {}; }
 
  protected:
   dataset() = default;

@@ -24,6 +24,7 @@ class kept final : public dataset {
   [[nodiscard]] std::uint64_t weak_labels() const override { return from_->weak_labels(); }
   [[nodiscard]] weak_image load(std::size_t i) const override { return images_.at(i); }
   [[nodiscard]] cambium::instances truth(std::size_t i) const override { return from_->truth(i); }
+  [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override { return from_->ignored(i); }
 
  private:
   dataset const* from_;

@@ -7,24 +7,29 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <variant>
 
 namespace trainer {
 
 namespace fs = std::filesystem;
 
-pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& file) : photographs_(photographs)
+pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& file, cambium::crowds crowds)
+    : photographs_(photographs)
 {
   auto const set = cambium::read_coco(file);
+  remarks_ = cambium::remarks_on(set, file.string(), crowds);
   std::map<std::string, std::size_t> place;
   for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = place[photographs.file_name(i)] = i;
   std::map<std::int64_t, std::size_t> image;
-  of_.resize(photographs.size());
+  of_.resize(photographs.size()), ignored_.resize(photographs.size());
   for (auto const& one : set.images) {
     auto found = place.find(one.file_name);
-    if (found == place.end()) found = place.find(fs::path(one.file_name).stem().string());
+    fs::path const name(one.file_name);
+    if (found == place.end()) found = place.find((name.parent_path() / name.stem()).generic_string());
+    if (found == place.end()) found = place.find(name.stem().string());
     if (found == place.end())
       throw cambium::io_error(file.string() + ": image " + one.file_name + " is not among those to learn from");
+    if (of_[found->second].label.size() > 0)
+      throw cambium::io_error(file.string() + ": two images are " + photographs.id(found->second));
     image[one.id] = found->second;
     of_[found->second].label = cambium::grid<std::int32_t, 2>(one.height, one.width);
   }
@@ -37,12 +42,16 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
     class_of[c.id] = static_cast<std::int32_t>(found - names.begin());
   }
   for (auto const& a : set.annotations) {
-    auto& of = of_[image.at(a.image_id)];
-    auto const* const mask = std::get_if<cambium::rle>(&a.segmentation);
-    if (mask == nullptr || mask->height != of.label.shape()[0] || mask->width != of.label.shape()[1])
-      throw cambium::io_error(file.string() + ": annotation " + std::to_string(a.id) +
-                              " has no mask of the size of its image");
-    auto const cells = cambium::decode_rle(*mask);
+    std::size_t const at = image.at(a.image_id);
+    auto& of = of_[at];
+    cambium::extent2 const size{of.label.shape()[0], of.label.shape()[1]};
+    if (!a.has_mask()) throw cambium::io_error(file.string() + ": annotation " + std::to_string(a.id) + " has no mask");
+    if (a.iscrowd && crowds == cambium::crowds::ignore) {
+      if (ignored_[at].size() == 0) ignored_[at] = cambium::grid<std::uint8_t, 2>(size.height, size.width);
+      cambium::mark_region(ignored_[at], a);
+      continue;
+    }
+    auto const cells = cambium::decode_rle(cambium::mask_of(a, size));
     auto const number = static_cast<std::int32_t>(of.found.size()) + 1;
     for (std::size_t p = 0; p < cells.cells().size(); ++p)
       if (cells.cells()[p] != 0) of.label.cells()[p] = number;
@@ -51,6 +60,26 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
   for (std::size_t i = 0; i < of_.size(); ++i)
     if (of_[i].label.size() == 0)
       throw cambium::io_error(file.string() + ": image " + photographs.id(i) + " is missing");
+}
+
+weak_image pseudo_labelled::load(std::size_t i) const
+{
+  auto out = photographs_.load(i);
+  auto const& own = ignored_.at(i);
+  if (own.size() == 0) return out;
+  if (out.ignored.size() == 0) out.ignored = cambium::grid<std::uint8_t, 2>(own.shape()[0], own.shape()[1]);
+  cambium::expects(out.ignored.shape() == own.shape(), "pseudo_labelled: the crowds of ", id(i), " are ",
+                   out.ignored.view(), " but its pseudo labels ", own.view());
+  for (std::size_t p = 0; p < own.cells().size(); ++p) out.ignored.cells()[p] |= own.cells()[p];
+  return out;
+}
+
+cambium::grid<std::uint8_t, 2> pseudo_labelled::ignored(std::size_t i) const
+{
+  auto out = ignored_.at(i);
+  for (std::size_t p = 0; p < out.cells().size(); ++p)
+    if (of_[i].label.cells()[p] != 0) out.cells()[p] = 0;
+  return out;
 }
 
 }  // namespace trainer

@@ -4,6 +4,7 @@
 #include "data/dataset.hpp"
 
 #include <cambium/grid/instance.hpp>
+#include <cambium/io/coco.hpp>
 
 #include <filesystem>
 #include <string>
@@ -15,10 +16,15 @@ namespace trainer {
 class pseudo_labelled final : public dataset {
  public:
   /// @param photographs  not owned; found in the file by their file names, or by ids that are the stems of its file names
-  /// @param file         categories have the names of the set's classes; masks are runs
+  /// @param file         categories have the names of the set's classes; every annotation has a mask
+  /// @param crowds       regions that the file marks as crowds are ignored like those of the photographs' own set, or objects
   /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, a category that is no class
   ///         of the set, an annotation without a mask of its image's size
-  pseudo_labelled(dataset const& photographs, std::filesystem::path const& file);
+  pseudo_labelled(dataset const& photographs, std::filesystem::path const& file,
+                  cambium::crowds crowds = cambium::crowds::ignore);
+
+  /// What a person should hear of the file: see cambium::remarks_on.
+  [[nodiscard]] std::vector<std::string> const& remarks() const { return remarks_; }
 
   [[nodiscard]] std::size_t size() const override { return photographs_.size(); }
   [[nodiscard]] std::vector<std::string> const& class_names() const override { return photographs_.class_names(); }
@@ -30,12 +36,17 @@ class pseudo_labelled final : public dataset {
     return photographs_.category_id(category);
   }
   [[nodiscard]] std::uint64_t weak_labels() const override { return photographs_.weak_labels(); }
-  [[nodiscard]] weak_image load(std::size_t i) const override { return photographs_.load(i); }
+  /// As the photographs' own set has it; crowds of the file are ignored, too.
+  [[nodiscard]] weak_image load(std::size_t i) const override;
   [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
+  /// Crowds of the file, where no pseudo label is.
+  [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override;
 
  private:
   dataset const& photographs_;
   std::vector<cambium::instances> of_;
+  std::vector<cambium::grid<std::uint8_t, 2>> ignored_;  ///< crowds of the file; without cells: none
+  std::vector<std::string> remarks_;
 };
 
 }  // namespace trainer

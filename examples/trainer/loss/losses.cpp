@@ -162,7 +162,7 @@ at::Tensor label_uncertainty(cambium::cpu const& where, at::Tensor const& mean, 
   });
 }
 
-at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags)
+at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags, at::Tensor const& counts)
 {
   std::string const name = "multilabel_soft_margin";
   return for_type_of(logits, name + ": logits", [&](auto number) {
@@ -176,7 +176,10 @@ at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& ta
     cambium::expects_inside(cambium::cpu{.threads = 1}, present, T(0), T(1), "multilabel_soft_margin: tags",
                             "a value in [0,1]");
     // As torch::nn::functional::multilabel_soft_margin_loss says it; its header is the largest of LibTorch's.
-    return -(t.detach() * at::log_sigmoid(z) + (1 - t.detach()) * at::log_sigmoid(-z)).mean(1).mean();
+    auto const likelihood = t.detach() * at::log_sigmoid(z) + (1 - t.detach()) * at::log_sigmoid(-z);
+    if (!counts.defined()) return -likelihood.mean(1).mean();
+    expects(counts.sizes() == t.sizes(), name, ": tags are ", present, " but what counts is of another shape");
+    return -(counts.detach() * likelihood).mean(1).mean();
   });
 }
 

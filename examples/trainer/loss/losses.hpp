@@ -70,6 +70,8 @@ namespace trainer {
 /// @param logits  [B,C]
 /// @param tags    [B,C] of logits' type: 1 where the class is in the image, 0 where it is not
 /// @source torch::nn::functional::multilabel_soft_margin_loss, which looks at neither the range of the tags nor NaN
-[[nodiscard]] at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags);
+/// @param counts  [B,C] 1, or 0 where nobody says whether the class is there: such a pair adds nothing; or undefined
+[[nodiscard]] at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags,
+                                                at::Tensor const& counts = {});
 
 }  // namespace trainer

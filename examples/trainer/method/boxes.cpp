@@ -11,6 +11,7 @@
 #include "run/schedule.hpp"
 #include "run/seed.hpp"
 
+#include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
 
 #include <algorithm>
@@ -54,6 +55,7 @@ at::Tensor picture_of(grid<std::uint8_t, 3> const& photograph)
 struct seen {
   std::vector<cambium::class_box> boxes;
   grid<std::int32_t, 2> mask;
+  grid<std::uint8_t, 2> ignored;
 
   seen(box_sample const& sample, bool as_mask, bool mirrored)
   {
@@ -64,8 +66,13 @@ struct seen {
     } else if (as_mask) {
       mask = filled_boxes(std::move(boxes), H, W);
       boxes.clear();
+      for (index_t n = 0; n < sample.ignored.size(); ++n)
+        if (sample.ignored.data()[n] != 0) mask.data()[n] = cambium::label::ignore;
+    } else {
+      ignored = sample.ignored;
     }
     if (!mirrored) return;
+    for (index_t y = 0; ignored.size() > 0 && y < H; ++y) std::reverse(&ignored(y, 0), &ignored(y, 0) + W);
     for (auto& b : boxes) b.bounds = {b.bounds.top, W - b.bounds.right, b.bounds.bottom, W - b.bounds.left};
     for (index_t y = 0; mask.size() > 0 && y < H; ++y) std::reverse(&mask(y, 0), &mask(y, 0) + W);
   }
@@ -153,7 +160,8 @@ std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t se
   return exact;
 }
 
-std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several)
+std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
+                                     std::vector<std::string>* left_out)
 {
   expects(exact.size() == from.size(), "boxes: ", exact.size(), " marks for ", from.size(), " images");
   auto const classes = static_cast<std::int32_t>(from.class_names().size());
@@ -161,6 +169,11 @@ std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> cons
   for (std::size_t i = 0; i < from.size(); ++i) {
     weak_image image = from.load(i);
     auto const shape = image.photograph.shape();
+    if (!exact[i] && !image.lost_box.empty()) {
+      expects(left_out != nullptr, "boxes: image ", image.id, ": not all of its boxes are known: ", image.lost_box);
+      left_out->push_back(image.id + ": not all of its boxes are known: " + image.lost_box);
+      continue;
+    }
     box_sample sample{image.id, std::move(image.photograph), exact[i], {}, {}};
     if (!out.empty()) {
       auto const first = out.front().photograph.shape();
@@ -188,7 +201,13 @@ std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> cons
                                         : 1 + category(truth.found[static_cast<std::size_t>(at - 1)].category, "object",
                                                        static_cast<std::size_t>(at - 1));
       }
+      auto const ignored = from.ignored(i);
+      expects(ignored.size() == 0 || ignored.size() == sample.mask.size(), "boxes: image ", sample.id, " is [",
+              shape[0], ",", shape[1], "] but what its truth ignores is ", ignored.view());
+      for (index_t k = 0; k < ignored.size(); ++k)
+        if (ignored.data()[k] != 0) sample.mask.data()[k] = cambium::label::ignore;
     } else {
+      sample.ignored = std::move(image.ignored);
       expects(!image.boxes.empty() || image.tags.empty(), "boxes: image ", sample.id, " has tags but no boxes");
       for (std::size_t k = 0; k < image.boxes.size(); ++k) {
         auto const& b = image.boxes[k].bounds;
@@ -276,7 +295,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     }
     std::vector<cambium::weak_annotation> annotations;
     for (seen const& k : known)
-      annotations.push_back({k.boxes, k.mask.size() > 0 ? k.mask.view() : cambium::image_view<std::int32_t const>{}});
+      annotations.push_back({k.boxes, k.mask.size() > 0 ? k.mask.view() : cambium::image_view<std::int32_t const>{},
+                             k.ignored.size() > 0 ? k.ignored.view() : cambium::image_view<std::uint8_t const>{}});
 
     auto const logits = network.forward(at::cat(photographs).contiguous(c10::MemoryFormat::ChannelsLast));
     auto const mean = logits.mean.contiguous(), spread = logits.log_variance.contiguous();

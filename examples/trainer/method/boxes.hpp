@@ -67,7 +67,9 @@ struct box_sample {
   cambium::grid<std::uint8_t, 3> photograph;  ///< [H,W,3]
   bool exact = false;
   std::vector<cambium::class_box> boxes;  ///< of a box image; classes from 0, all 0 where `several` is off
-  cambium::grid<std::int32_t, 2> mask;    ///< [H,W] of an exact image: 0 background, class + 1; otherwise empty
+  /// [H,W] of an exact image: 0 background, class + 1, 255 where the truth does not say; otherwise empty
+  cambium::grid<std::int32_t, 2> mask;
+  cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] of a box image: 1 where crowds are; or empty
 };
 
 /// Which images have masks: round(share * count) of them, at least one, chosen by the seed.
@@ -75,10 +77,13 @@ struct box_sample {
 /// @throws cambium::precondition_error: no image, a share outside (0,1]
 [[nodiscard]] std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed);
 
-/// Read a set. The truth is asked for where `exact` says so, and nowhere else.
+/// Read a set. The truth is asked for where `exact` says so, and nowhere else. An image whose boxes are not all known cannot
+/// be a box image, since what lies outside of boxes is background: it is left out.
+/// @param left_out  why, a sentence each; without it such an image is an error
 /// @throws cambium::precondition_error naming the image: of another size than the first, a box outside of it or of no
 ///         class, a box image without a box though it has tags; cambium::io_error of the set
-[[nodiscard]] std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several);
+[[nodiscard]] std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
+                                                   std::vector<std::string>* left_out = nullptr);
 
 /// Boxes as a mask, larger ones below smaller ones.
 [[nodiscard]] cambium::grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes,

@@ -141,8 +141,13 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
   loader<lesson_item> items(set.size(), seed_of(options.seed, static_cast<std::uint64_t>(chance::order)),
                             options.workers, [&](std::size_t i, std::uint64_t seed) {
                               cambium::instances labels = set.truth(i);
+                              weak_image image = set.load(i);
+                              for (index_t n = 0; n < image.ignored.size();
+                                   ++n)  // crowds: make_instance_targets skips -1
+                                if (image.ignored.data()[n] != 0 && labels.label.data()[n] == 0)
+                                  labels.label.data()[n] = -1;
                               labelled_photograph from;
-                              from.photograph = set.load(i).photograph;
+                              from.photograph = std::move(image.photograph);
                               from.maps.push_back(std::move(labels.label));
                               augmented a = augment_bestie(from, seed, augmentation);
                               return lesson_item{std::move(a.photograph),

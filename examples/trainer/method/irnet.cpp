@@ -12,6 +12,7 @@
 #include <cambium/activation/boundary.hpp>
 #include <cambium/component/connected.hpp>
 #include <cambium/component/statistics.hpp>
+#include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
 
 #include <torch/nn/utils/clip_grad.h>
@@ -52,11 +53,11 @@ Tensor picture_tensor(grid<float, 3> const& photograph) { return to_tensor(photo
 
 struct tagged {
   augmented seen;
-  std::vector<std::int32_t> tags;
+  std::vector<std::int32_t> tags, unsure;
 };
 
 struct tagged_batch {
-  Tensor photographs, tags;
+  Tensor photographs, tags, counts;
 };
 
 /// How a network learns: the original's SGD, parts with rates of their own; Adam on all of it, where it is small.
@@ -140,7 +141,7 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
         of.photograph = std::move(image.photograph);
         return tagged{augment_irnet_cam(
                           of, seed, {.shortest = how.cam_shortest, .longest = how.cam_longest, .crop = how.cam_crop}),
-                      std::move(image.tags)};
+                      std::move(image.tags), std::move(image.unsure_tags)};
       });
   auto const batches =
       static_cast<std::int64_t>(items.batches(static_cast<std::size_t>(how.cam_batch), last_batch::drop));
@@ -150,9 +151,10 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
     if (p.requires_grad()) backbone.push_back(p);
   auto const collate_tagged = [&](std::vector<tagged>&& all) {
     std::vector<augmented> seen;
-    std::vector<std::vector<std::int32_t>> tags;
-    for (auto& one : all) seen.push_back(std::move(one.seen)), tags.push_back(std::move(one.tags));
-    return tagged_batch{collate(seen).photographs, multi_hot(tags, classes)};
+    std::vector<std::vector<std::int32_t>> tags, unsure;
+    for (auto& one : all)
+      seen.push_back(std::move(one.seen)), tags.push_back(std::move(one.tags)), unsure.push_back(std::move(one.unsure));
+    return tagged_batch{collate(seen).photographs, multi_hot(tags, classes), sure_tags(unsure, classes)};
   };
   network.train();
   auto rule =
@@ -160,7 +162,7 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
   run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs,
                irnet_recipe("cam", set, how), record, collate_tagged, [&](tagged_batch const& b) {
                  auto const loss = multilabel_soft_margin(
-                     network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags);
+                     network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags, b.counts);
                  loss.backward();
                  return std::vector<std::pair<std::string, double>>{{"tags", loss.item<double>()}};
                });
@@ -197,7 +199,10 @@ cambium::cams<float> cams_of(cam_network& network, weak_image const& image, irne
 
 grid<std::int32_t, 2> mine(weak_image const& image, cambium::cams<float> const& maps, irnet_training_options const& how)
 {
-  return cambium::cam_to_ir_label(cores(how), image.photograph, maps.full, maps.keys, how.mining);
+  auto out = cambium::cam_to_ir_label(cores(how), image.photograph, maps.full, maps.keys, how.mining);
+  for (index_t n = 0; n < image.ignored.size(); ++n)  // of crowds nobody is sure
+    if (image.ignored.data()[n] != 0) out.data()[n] = cambium::label::ignore;
+  return out;
 }
 
 void train_field(dataset const& set, mined_labels const& mined, boundary_displacement_network& network,

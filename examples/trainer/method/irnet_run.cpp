@@ -146,6 +146,7 @@ class run {
     each_image(images_, "score", [&](std::size_t i, std::mutex& network_turn) {
       weak_image const image = images_.load(i);
       auto const truth = images_.truth(i);
+      auto const ignored = images_.ignored(i);
       auto const [maps, said] = read_maps(image);
       cambium::irnet_labels by_cam;
       {
@@ -156,11 +157,11 @@ class run {
           maps, said, image, {instances_by::components, instances_by::boundary_components, instances_by::displacement},
           one_core_);
       by.push_back(std::move(by_cam));
-      in_order[i] = [&, truth, by = std::move(by)] {
+      in_order[i] = [&, truth, ignored, by = std::move(by)] {
         scoring* const to[] = {&walk, &boundary, &displacement, &cam};
         for (std::size_t way = 0; way < by.size(); ++way) {
-          to[way]->add_semantic(by[way].semantic, truth);
-          to[way]->add_instances(by[way].objects, truth);
+          to[way]->add_semantic(by[way].semantic, truth, ignored);
+          to[way]->add_instances(by[way].objects, truth, ignored);
         }
       };
     });

@@ -2,8 +2,11 @@
 
 #include <cambium/core/error.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
+#include <vector>
 
 namespace trainer {
 
@@ -20,29 +23,56 @@ void expects_known(cambium::instances const& objects, std::int32_t classes, char
             classes - 1);
 }
 
+/// Labels with -1 where nobody says what is there.
+grid<std::int32_t, 2> without(grid<std::int32_t, 2> labels, grid<std::uint8_t, 2> const& ignored)
+{
+  if (ignored.size() == 0) return labels;
+  expects(ignored.shape() == labels.shape(), "scoring: the truth is ", labels.view(), " but what is ignored ",
+          ignored.view());
+  for (index_t n = 0; n < labels.size(); ++n)
+    if (ignored.data()[n] != 0 && labels.data()[n] == 0) labels.data()[n] = -1;
+  return labels;
+}
+
 }  // namespace
 
-void scoring::add_instances(cambium::instances const& found, cambium::instances const& truth)
+void scoring::add_instances(cambium::instances const& found, cambium::instances const& truth,
+                            grid<std::uint8_t, 2> const& ignored)
 {
   expects_known(found, classes_, "found");
   expects_known(truth, classes_, "true");
+  auto const is = without(truth.label, ignored);
+  auto const P = found.found.size(), T = truth.found.size();
+  auto iou = cambium::label_iou(found.label, static_cast<index_t>(P), is, static_cast<index_t>(T));
+  for (auto& v : iou.cells())
+    if (std::isnan(v)) v = 0;  // two masks without a pixel do not overlap
+  std::vector<index_t> area(P + 1), unknown(P + 1);
+  for (index_t n = 0; ignored.size() > 0 && n < is.size(); ++n) {
+    auto const at = static_cast<std::size_t>(found.label.data()[n]);
+    ++area[at], unknown[at] += is.data()[n] < 0;
+  }
   cambium::image_result one;
-  for (auto const& object : found.found) {
-    one.predicted.push_back(object.category);
-    one.score.push_back(static_cast<float>(object.score));
+  std::vector<index_t> kept;
+  for (std::size_t p = 0; p < P; ++p) {
+    float best = 0;
+    for (std::size_t t = 0; t < T; ++t) best = std::max(best, iou(p, t));
+    if (area[p + 1] > 0 && 2 * unknown[p + 1] >= area[p + 1] && best < 0.25f) continue;
+    kept.push_back(static_cast<index_t>(p));
+    one.predicted.push_back(found.found[p].category);
+    one.score.push_back(static_cast<float>(found.found[p].score));
   }
   for (auto const& object : truth.found) one.truth.push_back(object.category);
-  one.iou = cambium::label_iou(found.label, static_cast<index_t>(found.found.size()), truth.label,
-                               static_cast<index_t>(truth.found.size()));
-  for (auto& v : one.iou.cells())
-    if (std::isnan(v)) v = 0;  // two masks without a pixel do not overlap
+  one.iou = grid<float, 2>(kept.size(), T);
+  for (std::size_t k = 0; k < kept.size(); ++k)
+    for (std::size_t t = 0; t < T; ++t) one.iou(k, t) = iou(kept[k], t);
   images_.push_back(std::move(one));
 }
 
-void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instances const& truth)
+void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instances const& truth,
+                           grid<std::uint8_t, 2> const& ignored)
 {
   expects_known(truth, classes_, "true");
-  accumulate(confusion_, found, semantic_of(truth));
+  accumulate(confusion_, found, without(semantic_of(truth), ignored));
 }
 
 scores scoring::result() const

@@ -23,11 +23,18 @@ class scoring {
   explicit scoring(std::int32_t classes) : classes_(classes), confusion_(classes + 1) {}
 
   /// Instances against the true ones. Says nothing of semantic labels: see add_semantic.
+  ///
+  /// Pixels that are ignored count for no object. An instance with half of its pixels or more on them, which no true one
+  /// overlaps by the lowest threshold, is left out, as COCO leaves out what lies on a crowd: nobody says whether it is right.
+  /// @param ignored  [H,W] 1 where the truth does not say; without cells: nowhere
   /// @throws cambium::precondition_error: other sizes, a class outside
-  void add_instances(cambium::instances const& found, cambium::instances const& truth);
+  void add_instances(cambium::instances const& found, cambium::instances const& truth,
+                     cambium::grid<std::uint8_t, 2> const& ignored = {});
 
   /// Semantic labels, [H,W] 0 background, class + 1, against those of the true instances.
-  void add_semantic(cambium::grid<std::int32_t, 2> const& found, cambium::instances const& truth);
+  /// @param ignored  as in add_instances
+  void add_semantic(cambium::grid<std::int32_t, 2> const& found, cambium::instances const& truth,
+                    cambium::grid<std::uint8_t, 2> const& ignored = {});
 
   [[nodiscard]] scores result() const;
 

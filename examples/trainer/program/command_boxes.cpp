@@ -48,6 +48,7 @@ int run_boxes(boxes_flags const& f)
   std::fprintf(stderr, "%zu of %zu images are exact, the others have boxes\n",
                static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true)), exact.size());
   nlohmann::json scores = nlohmann::json::object();
+  std::vector<std::string> left_out;  // the same of every training but `exact`
   for (auto const& kind : f.kinds) {
     auto how = f.how;
     journal_options terminal;
@@ -56,9 +57,11 @@ int run_boxes(boxes_flags const& f)
     logged log(folder, terminal);
     how.progress = [&](box_supervision_kind, journal_entry const& e) { log(e); };
     // only the exact baseline sees the masks of the others
+    std::vector<std::string> these;
     auto const samples = read_samples(
         *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
-        how.several);
+        how.several, &these);
+    if (left_out.empty()) left_out = these;
     auto const trained = train_with(known[kind], samples, classes, how);
     log.draw();
     save_weights(*trained.network, folder / "network.safetensors");
@@ -71,7 +74,7 @@ int run_boxes(boxes_flags const& f)
     std::printf("%-16s %s %.1f\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * scores[kind].get<double>());
   }
   cambium::replace_file(fs::path(f.out) / "scores.json", scores.dump(1) + "\n");
-  return 0;
+  return tell_failures(left_out);
 }
 
 }  // namespace

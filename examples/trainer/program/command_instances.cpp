@@ -37,7 +37,8 @@ int run_instances(instances_flags const& f)
 {
   cambium::expects(!f.pseudo.empty(), "instances: --pseudo says which COCO file of pseudo labels is learned from");
   auto const sets = open_data(f.data);
-  pseudo_labelled const labelled(*sets.train, f.pseudo);
+  pseudo_labelled const labelled(*sets.train, f.pseudo, crowds_of(f.data));
+  say_remarks(labelled.remarks());
   fs::path const out = f.out, weights = out / "instances.safetensors";
   seed_everything(f.seed, true, true);
   auto const network = make_instance_network(f.network, labelled.class_names().size());

@@ -8,6 +8,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <cstdio>
 #include <filesystem>
 #include <sstream>
 
@@ -27,7 +28,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_option("--scenes-seed", s.scenes_seed, "scenes: which")->capture_default_str();
   app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
   app.add_option("--held-out-list", s.held_out_list, "VOC folder: list of ids to label; without it those of --list");
-  app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers from 0");
+  app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers 1..C");
+  app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0");
   app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
   app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
   app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
@@ -35,6 +37,20 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
   app.add_option("--held-out-json", s.held_out_json, "COCO: the set to label; without it the one of --data");
   app.add_option("--held-out-photographs", s.held_out_photographs, "COCO: its photographs");
+  app.add_option("--crowds", s.crowds,
+                 "COCO: regions of several objects are neither objects nor background (ignore), or objects")
+      ->check(CLI::IsMember({"ignore", "objects"}))
+      ->capture_default_str();
+}
+
+cambium::crowds crowds_of(data_settings const& s)
+{
+  return s.crowds == "objects" ? cambium::crowds::objects : cambium::crowds::ignore;
+}
+
+void say_remarks(std::vector<std::string> const& remarks)
+{
+  for (auto const& line : remarks) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out)
@@ -64,7 +80,7 @@ data_sets open_data(data_settings const& s)
     cambium::expects(!s.list.empty(), "--data ", s.data, " is a folder: --list says which images are learned from");
     voc_folder_options o;
     o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.boxes = s.boxes;
-    o.point_threshold = s.point_threshold;
+    o.point_threshold = s.point_threshold, o.zero_based = s.zero_based;
     if (!s.photographs.empty()) o.photographs = s.photographs;
     std::istringstream names(s.classes);
     for (std::string name; std::getline(names, name, ',');) o.class_names.push_back(name);
@@ -75,11 +91,15 @@ data_sets open_data(data_settings const& s)
     }
   } else if (fs::path(s.data).extension() == ".json") {
     cambium::expects(!s.photographs.empty(), "--data ", s.data, ": --photographs says where its photographs are");
-    out.train = own(std::make_unique<coco_set>(coco_set_options{.annotations = s.data, .photographs = s.photographs}));
+    auto const open = [&](std::string const& file, std::string const& photographs) {
+      auto set = std::make_unique<coco_set>(
+          coco_set_options{.annotations = file, .photographs = photographs, .crowds = crowds_of(s)});
+      say_remarks(set->remarks());
+      return own(std::move(set));
+    };
+    out.train = open(s.data, s.photographs);
     if (!s.held_out_json.empty())
-      out.held_out = own(std::make_unique<coco_set>(
-          coco_set_options{.annotations = s.held_out_json,
-                           .photographs = s.held_out_photographs.empty() ? s.photographs : s.held_out_photographs}));
+      out.held_out = open(s.held_out_json, s.held_out_photographs.empty() ? s.photographs : s.held_out_photographs);
   } else {
     throw cambium::io_error(s.data + ": neither 'scenes', nor a folder, nor a .json file");
   }

@@ -4,6 +4,8 @@
 #include "data/dataset.hpp"
 #include "data/scenes.hpp"
 
+#include <cambium/io/coco.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <memory>
@@ -22,9 +24,9 @@ struct data_settings {
   // folders
   std::string list, held_out_list, photographs, tags, points, classes;
   double point_threshold = -1;
-  bool boxes = false;
+  bool boxes = false, zero_based = false;
   // COCO
-  std::string held_out_json, held_out_photographs;
+  std::string held_out_json, held_out_photographs, crowds = "ignore";
 };
 
 /// --data and what belongs to it.
@@ -39,6 +41,12 @@ struct data_sets {
 
 /// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file
 [[nodiscard]] data_sets open_data(data_settings const& s);
+
+/// --crowds. @pre it was checked
+[[nodiscard]] cambium::crowds crowds_of(data_settings const& s);
+
+/// Says what a person should hear of a file, a line each, on stderr.
+void say_remarks(std::vector<std::string> const& remarks);
 
 /// Scenes of a seed: those to learn from and those held out have no scene in common.
 [[nodiscard]] scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out);

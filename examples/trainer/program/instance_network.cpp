@@ -76,8 +76,9 @@ void write_instances(dataset const& images, bestie_network& network, bestie_infe
       pseudo.add(images.file_name(i), found, images.image_id(i));
       if (scored) {
         auto const truth = images.truth(i);
-        scores_of.add_instances(found, truth);
-        scores_of.add_semantic(semantic_of(found), truth);
+        auto const ignored = images.ignored(i);
+        scores_of.add_instances(found, truth, ignored);
+        scores_of.add_semantic(semantic_of(found), truth, ignored);
       }
     } catch (std::exception const& e) {
       failed.push_back(images.id(i) + ": " + e.what());

@@ -275,6 +275,78 @@ TEST_CASE("a figure is the foreground's, or the mean of all", "[reference]")
 
 namespace {
 
+/// Discs in images of which nothing is known but for the box or mask of the disc: crowds all around, or everywhere.
+class crowded : public discs {
+ public:
+  bool everywhere;
+  explicit crowded(bool all) : discs(6), everywhere(all) {}
+
+  weak_image load(std::size_t i) const override
+  {
+    auto out = discs::load(i);
+    out.ignored = grid<std::uint8_t, 2>(32, 32);
+    auto const mask = truth(i, false);
+    for (index_t n = 0; n < out.ignored.size(); ++n)
+      out.ignored.data()[n] = everywhere || mask.label.data()[n] == 0;
+    return out;
+  }
+  grid<std::uint8_t, 2> ignored(std::size_t i) const override { return load(i).ignored; }
+};
+
+}  // namespace
+
+TEST_CASE("boxes: crowds are ignored in every training, and never background", "[property]")
+{
+  std::vector<bool> const all(6, true), none(6, false);
+  auto const exact = read_samples(crowded(false), all, false);
+  auto const truth = read_samples(discs(6), all, false);
+  for (index_t n = 0; n < exact[2].mask.size(); ++n)
+    REQUIRE(exact[2].mask.data()[n] == (truth[2].mask.data()[n] == 0 ? 255 : 1));
+  CHECK(read_samples(crowded(false), none, false)[2].ignored.size() == 32 * 32);
+
+  for (auto const how : {kind::uncertainty, kind::boxes_as_masks}) {
+    auto const unknown = train_with(how, read_samples(crowded(true), none, false), 2, quick());
+    auto const known = train_with(how, read_samples(discs(6), none, false), 2, quick());
+    CHECK(*std::max_element(unknown.loss.begin(), unknown.loss.end()) == 0);
+    CHECK(*std::min_element(known.loss.begin(), known.loss.end()) > 0);
+  }
+  // Measured by them, a network cannot be wrong where a crowd is.
+  auto const network = train_with(kind::exact, truth, 2, quick()).network;
+  auto const counts = evaluate(*network, exact, 2, quick());
+  CHECK(counts.at(0, 0) + counts.at(0, 1) == 0);
+}
+
+namespace {
+
+/// Discs, of one of which not all boxes are known.
+class lost : public discs {
+ public:
+  lost() : discs(6) {}
+  weak_image load(std::size_t i) const override
+  {
+    auto out = discs::load(i);
+    if (i == 3) out.boxes.clear(), out.lost_box = "set.json: annotations[3].bbox: is 0 wide and 0 high";
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("coco_boxes_lost: an image whose boxes are not all known is no box image", "[errors]")
+{
+  std::vector<bool> const all(6, true), none(6, false);
+  std::vector<std::string> left_out;
+  auto const samples = read_samples(lost(), none, false, &left_out);
+  REQUIRE(samples.size() == 5);
+  CHECK(samples[3].id == "disc4");
+  CHECK(left_out == std::vector<std::string>{
+                        "disc3: not all of its boxes are known: set.json: annotations[3].bbox: is 0 wide and 0 high"});
+  CAMBIUM_THROWS_SAYING((void)read_samples(lost(), none, false), precondition_error, "image disc3: not all of its boxes");
+  CHECK(read_samples(lost(), all, false).size() == 6);  // masks concern no box
+}
+
+namespace {
+
 /// Discs with one thing wrong.
 class wrong : public discs {
  public:

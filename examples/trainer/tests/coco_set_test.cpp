@@ -4,7 +4,9 @@
 #include <cambium/io/coco.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/jpeg.hpp>
+#include <cambium/io/png.hpp>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -52,9 +54,9 @@ struct folder {
     replace_file(in / "photos/two.jpg", cambium::format_jpeg(grid<std::uint8_t, 3>(9, 8, 3)));
     replace_file(in / "set.json", std::string_view(three_images));
   }
-  coco_set open(bool with_objects_only = true) const
+  coco_set open(bool with_objects_only = true, cambium::crowds how = cambium::crowds::ignore) const
   {
-    return coco_set({in / "set.json", in / "photos", with_objects_only});
+    return coco_set({in / "set.json", in / "photos", with_objects_only, how});
   }
   support::temporary_folder in;
 };
@@ -78,7 +80,7 @@ TEST_CASE("coco_set: dense classes, tags, boxes", "[picture]")
   CHECK(one.boxes[0].bounds == box{2, 1, 7, 5});  // 1.5..4.7 and 2.25..6.25
   CHECK(one.boxes[0].category == 1);
   CHECK(one.boxes[1].bounds == box{5, 4, 6, 12});  // cut at the photograph
-  CHECK(one.boxes[2].bounds == box{5, 4, 7, 6});   // the one between has no pixel
+  CHECK(one.boxes[2].bounds == box{5, 4, 7, 6});   // the one between is 0 x 0
   CHECK(one.points.empty());
 }
 
@@ -97,10 +99,113 @@ TEST_CASE("coco_set: truth", "[picture]")
   CHECK(t.label(2, 1) == 1);
   CHECK(t.label(5, 4) == 2);
   CHECK(t.label(9, 0) == 0);
-  CHECK(s.crowd(0)(9, 0) == 1);
-  CHECK(s.crowd(0)(9, 1) == 0);
-  CHECK(f.open(false).crowd(2)(7, 8) == 1);
+  CHECK(s.ignored(0)(9, 0) == 1);
+  CHECK(s.ignored(0)(9, 1) == 0);
+  CHECK(f.open(false).ignored(2)(7, 8) == 1);
   CHECK(f.open(false).truth(2).found.empty());
+}
+
+TEST_CASE("coco_set: crowds are neither objects nor background, or objects", "[picture]")
+{
+  folder const f;
+  coco_set const s = f.open();
+  CHECK(s.remarks().at(0).find("set.json: 2 of 7 annotations are crowds (2 of 'bicycle'); their pixels are neither") !=
+        std::string::npos);
+  auto const one = s.load(0);
+  CHECK(one.unsure_tags == ids{0});  // nobody says that there is no bicycle
+  REQUIRE(one.ignored.size() == 120);
+  CHECK((one.ignored(0, 0) == 1 && one.ignored(0, 1) == 0));
+
+  coco_set const all = f.open(true, cambium::crowds::objects);
+  CHECK(all.size() == 3);
+  auto const with = all.load(0);
+  CHECK(with.tags == ids{0, 1, 2});
+  CHECK((with.unsure_tags.empty() && with.ignored.size() == 0 && with.boxes.size() == 4));
+  CHECK(all.truth(0).label(9, 0) == 2);
+  CHECK(all.ignored(0).size() == 0);
+  CHECK(all.weak_labels() != s.weak_labels());
+}
+
+TEST_CASE("coco_set: a crowd without a mask is its box; objects stand above crowds", "[picture]")
+{
+  folder const f;
+  replace_file(f.in / "set.json", std::string_view(R"({
+    "images": [{"id": 1, "height": 10, "width": 12, "file_name": "one.jpg"}], "categories": [{"id": 1, "name": "a"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4], "segmentation": [[0, 0, 2, 0, 2, 4, 0, 4]]},
+                    {"id": 2, "image_id": 1, "category_id": 1, "iscrowd": true, "bbox": [1, 1, 4, 4]}]})"));
+  coco_set const s = f.open();
+  CHECK(s.load(0).ignored(1, 1) == 1);  // a box says less than a crowd: nothing is known there
+  auto const ignored = s.ignored(0);
+  CHECK((ignored(1, 1) == 0 && ignored(1, 2) == 1 && ignored(4, 4) == 1 && ignored(5, 5) == 0));
+  CHECK(s.load(0).unsure_tags.empty());  // it is a tag
+}
+
+TEST_CASE("coco_same_name_two_folders: two photographs, two ids", "[reference]")
+{
+  folder const f;
+  auto const set_of = [&](std::string const& first, std::string const& second) {
+    std::string text = R"({"images": [{"id": 4, "height": 10, "width": 12, "file_name": "FIRST"},
+                                      {"id": 9, "height": 10, "width": 12, "file_name": "SECOND"}],
+      "categories": [{"id": 1, "name": "a"}], "annotations": [
+      {"id": 1, "image_id": 4, "category_id": 1, "bbox": [0, 0, 4, 4], "segmentation": []},
+      {"id": 2, "image_id": 9, "category_id": 1, "bbox": [0, 0, 4, 4], "segmentation": []}]})";
+    text.replace(text.find("FIRST"), 5, first), text.replace(text.find("SECOND"), 6, second);
+    replace_file(f.in / "set.json", text);
+    return refusal([&] { (void)f.open(); });
+  };
+  auto const photograph = cambium::format_jpeg(grid<std::uint8_t, 3>(10, 12, 3));
+  replace_file(f.in / "photos/a/1.jpg", photograph), replace_file(f.in / "photos/b/1.jpg", photograph);
+  REQUIRE(set_of("a/1.jpg", "b/1.jpg").empty());
+  coco_set const s = f.open();
+  CHECK((s.id(0) == "a/1" && s.id(1) == "b/1" && s.load(1).id == "b/1"));
+  CHECK((s.file_name(1) == "b/1.jpg" && s.image_id(1) == 9));
+  CHECK(set_of("1.jpg", "1.png").find("the file_name of image 9 is '1.png', and that of image 4 '1.jpg': both would be "
+                                      "'1' without their endings") != std::string::npos);
+  CHECK(set_of("1.jpg", "./1.jpg").find("both would be '1'") != std::string::npos);
+  CHECK(set_of("1.jpg", "../1.jpg").find("image 9 '../1.jpg' names no file below its folder") != std::string::npos);
+  CHECK(set_of("/1.jpg", "b.jpg").find("image 4 '/1.jpg' is an absolute path") != std::string::npos);
+}
+
+TEST_CASE("coco_empty_segmentation: no mask is no truth", "[errors]")
+{
+  folder const f;
+  for (auto const* const none : {"[]", "[[]]", "null", "{}", "\"\""}) {
+    replace_file(f.in / "set.json", R"({"images": [{"id": 1, "height": 10, "width": 12, "file_name": "one.jpg"}],
+      "categories": [{"id": 1, "name": "a"}], "annotations": [
+      {"id": 5, "image_id": 1, "category_id": 1, "bbox": [2, 3, 6, 4], "segmentation": )" + std::string(none) + "}]}");
+    coco_set const s = f.open();
+    REQUIRE(s.load(0).boxes.size() == 1);
+    CHECK(refusal([&] { (void)s.truth(0); }).find("set.json: annotation 5 of image one.jpg has no mask") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("coco_boxes_lost: the tag stays, and the image says that a box is lost", "[errors]")
+{
+  folder const f;
+  coco_set const s = f.open();
+  auto const one = s.load(0);
+  CHECK(one.lost_box == (f.in / "set.json").string() +
+                            ": annotations[3].bbox: is 0 wide and 0 high, in image one.jpg (id 4)");
+  CHECK(s.remarks().back() == one.lost_box);
+  CHECK(std::count(one.tags.begin(), one.tags.end(), 1) == 1);
+}
+
+TEST_CASE("coco_png_by_ending: a photograph is what is in its file", "[reference]")
+{
+  folder const f;
+  replace_file(f.in / "photos/one.jpg", cambium::format_photograph_png(grid<std::uint8_t, 3>(10, 12, 3)));
+  CHECK(f.open().load(0).photograph.shape() == std::array<index_t, 3>{10, 12, 3});
+}
+
+TEST_CASE("coco_set: every class has a name of its own", "[picture]")
+{
+  folder const f;
+  replace_file(f.in / "set.json", std::string_view(R"({
+    "images": [{"id": 1, "height": 10, "width": 12, "file_name": "one.jpg"}],
+    "categories": [{"id": 3, "name": "crane"}, {"id": 18}, {"id": 7, "name": "crane"}],
+    "annotations": [{"id": 1, "image_id": 1, "category_id": 18, "bbox": [0, 0, 4, 4]}]})"));
+  CHECK(f.open().class_names() == std::vector<std::string>{"crane (3)", "crane (7)", "category 18"});
 }
 
 TEST_CASE("coco_set: what is wrong is named, with its file", "[errors]")
@@ -113,12 +218,12 @@ TEST_CASE("coco_set: what is wrong is named, with its file", "[errors]")
   coco_set const s = f.open(), all = f.open(false);
   contains(refusal([&] { (void)s.load(1); }), "two.jpg: is 9 x 8 pixels, but");
   contains(refusal([&] { (void)all.load(2); }), "three.jpg: No such file");
-  contains(refusal([&] { (void)s.truth(1); }), "set.json: annotation 6 has no mask");
+  contains(refusal([&] { (void)s.truth(1); }), "set.json: annotation 6 of image two.jpg has no mask");
   CAMBIUM_THROWS_SAYING((void)s.load(2), precondition_error, "image 2 of 2");
   CAMBIUM_THROWS_SAYING((void)s.category_id(3), precondition_error, "class 3 is outside 0..2");
   auto const opening = [&](std::string const& text) {
     replace_file(f.in / "other.json", std::string_view(text));
-    return refusal([&] { coco_set const o({f.in / "other.json", f.in / "photos", true}); });
+    return refusal([&] { coco_set const o({f.in / "other.json", f.in / "photos", true, cambium::crowds::ignore}); });
   };
   contains(opening("{"), "other.json: ");
   contains(opening(R"({"images":[],"annotations":[],"categories":[]})"), "other.json: has no category");
@@ -127,7 +232,7 @@ TEST_CASE("coco_set: what is wrong is named, with its file", "[errors]")
   contains(opening(R"({"images":[],"categories":[{"id":1,"name":"a","supercategory":""}],
                        "annotations":[{"id":1,"image_id":4,"category_id":1,"area":1,"bbox":[0,0,1,1]}]})"),
            "annotations[0].image_id");
-  contains(refusal([&] { coco_set const o({f.in / "none.json", f.in / "photos", true}); }), "none.json: No such file");
-  contains(refusal([&] { coco_set const o({f.in / "set.json", f.in / "away", true}); }),
+  contains(refusal([&] { coco_set const o({f.in / "none.json", f.in / "photos", true, cambium::crowds::ignore}); }), "none.json: No such file");
+  contains(refusal([&] { coco_set const o({f.in / "set.json", f.in / "away", true, cambium::crowds::ignore}); }),
            "away: there is no such folder");
 }

@@ -7,6 +7,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/core/label.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -114,6 +115,52 @@ TEST_CASE("train_instances: losses fall", "[property]")
     INFO(last.losses[i].first << " from " << first[i] / 5 << " to " << late[i] / 5);
     CHECK(late[i] < 0.7 * first[i]);
   }
+}
+
+namespace {
+
+/// Scenes with a crowd in a corner: as pixels that are ignored, or as an instance that teaches nothing.
+class crowded : public dataset {
+ public:
+  scenes from;
+  bool as_instance;
+  crowded(scenes of, bool instance) : from(std::move(of)), as_instance(instance) {}
+  std::size_t size() const override { return from.size(); }
+  std::vector<std::string> const& class_names() const override { return from.class_names(); }
+  std::string id(std::size_t i) const override { return from.id(i); }
+  weak_image load(std::size_t i) const override
+  {
+    auto out = from.load(i);
+    if (as_instance) return out;
+    out.ignored = grid<std::uint8_t, 2>(48, 48);
+    for (index_t y = 0; y < 20; ++y) std::fill_n(&out.ignored(y, 0), 20, std::uint8_t{1});
+    return out;
+  }
+  cambium::instances truth(std::size_t i) const override
+  {
+    auto out = from.truth(i);
+    if (!as_instance) return out;
+    out.found.push_back({0, 0, 0, {}});
+    for (index_t y = 0; y < 20; ++y)
+      for (index_t x = 0; x < 20; ++x)
+        if (out.label(y, x) == 0) out.label(y, x) = static_cast<std::int32_t>(out.found.size());
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("train_instances: crowds teach nothing, not even background", "[property]")
+{
+  auto o = quick(4);
+  o.least_score = 0.5;
+  auto const C = small_scenes(8).class_names().size();
+  auto const with = fresh(C), as_instance = fresh(C), without = fresh(C);
+  (void)train_instances(crowded(small_scenes(8), false), *with, o);
+  (void)train_instances(crowded(small_scenes(8), true), *as_instance, o);
+  (void)train_instances(small_scenes(8), *without, o);
+  CHECK(same_bits(*with, *as_instance));
+  CHECK_FALSE(same_bits(*with, *without));
 }
 
 TEST_CASE("train_instances: killed and gone on with, and other workers, are the same to the bit", "[property]")

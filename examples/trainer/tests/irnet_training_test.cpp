@@ -12,6 +12,7 @@
 #include "support/catch.hpp"
 #include "support/temporary.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 using namespace trainer;
@@ -70,6 +71,24 @@ bool same(named_tensors const& a, named_tensors const& b)
 }
 
 }  // namespace
+
+TEST_CASE("IRNet: of crowds no pixel is sure", "[picture]")
+{
+  weak_image image;
+  image.id = "one", image.photograph = cambium::grid<std::uint8_t, 3>(16, 16, 3), image.tags = {0};
+  cambium::cams<float> maps;
+  maps.keys = {0}, maps.full = cambium::grid<float, 3>(1, 16, 16);
+  for (cambium::index_t y = 0; y < 16; ++y)
+    for (cambium::index_t x = 0; x < 16; ++x) maps.full(0, y, x) = x < 8 ? 1.f : 0.f;
+  auto const sure = mine(image, maps, small_irnet());
+  REQUIRE(std::any_of(sure.cells().begin(), sure.cells().end(), [](auto v) { return v != 255; }));
+  image.ignored = cambium::grid<std::uint8_t, 2>(16, 16);
+  for (cambium::index_t y = 0; y < 16; ++y)
+    for (cambium::index_t x = 4; x < 12; ++x) image.ignored(y, x) = 1;
+  auto const with = mine(image, maps, small_irnet());
+  for (cambium::index_t n = 0; n < with.size(); ++n)
+    REQUIRE(with.data()[n] == (image.ignored.data()[n] != 0 ? 255 : sure.data()[n]));
+}
 
 TEST_CASE("IRNet's steps leave what they say, and the same every time", "[property]")
 {

@@ -157,6 +157,12 @@ TEST_CASE("autograd's gradients are the slopes of the losses", "[reference]")
                   {z, random({2, spreads, 5, 6})}) < 1e-7);
   }
   at::Tensor const tags = at::randint(0, 2, {4, 5}, at::TensorOptions(at::kDouble));
+  at::Tensor counts = at::ones({4, 5}, at::kDouble);
+  counts[1][2] = 0, counts[3][0] = 0;
+  at::Tensor const scores = random({4, 5}).requires_grad_();
+  trainer::multilabel_soft_margin(scores, tags, counts).backward();
+  REQUIRE((scores.grad()[1][2].item<double>() == 0 && scores.grad()[3][0].item<double>() == 0));
+  REQUIRE(at::count_nonzero(scores.grad()).item<std::int64_t>() == 18);
   REQUIRE(gradient_error([&](list const& in) { return trainer::multilabel_soft_margin(in[0], tags); },
                          {random({4, 5})}) < 1e-7);
 }

@@ -1,5 +1,7 @@
 #include "method/pseudo_labels.hpp"
 
+#include "data/pseudo_labelled.hpp"
+
 #include <cambium/core/error.hpp>
 #include <cambium/io/coco.hpp>
 #include <cambium/io/rle.hpp>
@@ -87,6 +89,54 @@ TEST_CASE("pseudo_labels: what is written is read", "[property]")
   CHECK((results[5].category_id == 1 && results[5].score == 1.0 / 3));
   CHECK(results[3].segmentation == std::get<cambium::rle>(set.annotations[3].segmentation));
   CHECK_FALSE(cambium::match_up(set, results).empty());
+}
+
+namespace {
+
+/// Two photographs in two folders, of one name.
+class two_folders : public trainer::dataset {
+ public:
+  std::size_t size() const override { return 2; }
+  std::vector<std::string> const& class_names() const override { return names_; }
+  std::string id(std::size_t i) const override { return i == 0 ? "a/1" : "b/1"; }
+  trainer::weak_image load(std::size_t i) const override
+  {
+    trainer::weak_image out;
+    out.id = id(i), out.photograph = grid<std::uint8_t, 3>(6, 7, 3);
+    return out;
+  }
+  cambium::instances truth(std::size_t) const override { return {}; }
+
+ private:
+  std::vector<std::string> names_{"cat", "dog"};
+};
+
+}  // namespace
+
+TEST_CASE("pseudo_labelled: crowds of a file are ignored, or objects; names in two folders are two", "[picture]")
+{
+  support::temporary_folder const folder;
+  cambium::coco_dataset set;
+  set.images = {{1, 6, 7, "b/1.jpg"}, {2, 6, 7, "a/1.jpg"}};
+  set.categories = {{5, "dog", ""}};
+  auto const rows = [](index_t from, index_t to) {
+    return cambium::encode_rle({6, 7}, {from, 0, to, 7}, [](index_t, index_t) { return true; });
+  };
+  set.annotations = {cambium::annotate(1, 5, rows(0, 2)), cambium::annotate(1, 5, rows(1, 4))};
+  set.annotations[1].iscrowd = true;
+  cambium::write_coco(folder / "pseudo.json", set);
+  two_folders const photographs;
+  pseudo_labelled const ignored(photographs, folder / "pseudo.json");
+  CHECK(ignored.remarks().at(0).find("1 of 2 annotations are crowds (1 of 'dog')") != std::string::npos);
+  CHECK((ignored.truth(0).found.empty() && ignored.truth(1).found.size() == 1));
+  CHECK((ignored.load(1).ignored(1, 0) == 1 && ignored.load(0).ignored.size() == 0));
+  CHECK((ignored.ignored(1)(1, 0) == 0 && ignored.ignored(1)(3, 6) == 1));
+  pseudo_labelled const objects(photographs, folder / "pseudo.json", cambium::crowds::objects);
+  CHECK((objects.truth(1).found.size() == 2 && objects.truth(1).label(3, 6) == 2));
+  set.images[0].file_name = "a/1.png";
+  cambium::write_coco(folder / "pseudo.json", set);
+  CHECK(support::refusal([&] { pseudo_labelled const p(photographs, folder / "pseudo.json"); }).find("two images are a/1") !=
+        std::string::npos);
 }
 
 TEST_CASE("pseudo_labels: in one call, with thresholds", "[picture]")

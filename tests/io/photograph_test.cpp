@@ -25,4 +25,18 @@ TEST_CASE("what is no photograph is named", "[io][errors]")
   CAMBIUM_THROWS_SAYING(parse_photograph({text.begin(), text.end()}, "a.jpg"), io_error,
                         "a.jpg: is neither a JPEG nor a PNG file");
   CAMBIUM_THROWS_SAYING(parse_photograph({}, "a.jpg"), io_error, "a.jpg: ");
+  auto const kind = [](std::string_view start) {
+    return support::refusal([&] { static_cast<void>(parse_photograph({start.begin(), start.end()}, "a.jpg")); });
+  };
+  std::string const said = "a.jpg: is neither a JPEG nor a PNG file; it is a";
+  CHECK(kind(std::string_view("\0\0\0\x18"
+                              "ftypheic",
+                              12)) == said + " HEIC photograph: convert it to PNG");
+  CHECK(kind(std::string_view("\0\0\0\x18"
+                              "ftypavif",
+                              12)) == said + "n AVIF photograph: convert it to PNG");
+  CHECK(kind(std::string_view("RIFF\1\2\3\4WEBPVP8 ", 16)) == said + " WebP photograph: convert it to PNG");
+  CHECK(kind(std::string_view("MM\0*\0\0\0\x8", 8)) == said + " TIFF photograph: convert it to PNG");
+  CHECK(kind("GIF89a") == said + " GIF photograph: convert it to PNG");
+  CHECK(kind("no picture") == "a.jpg: is neither a JPEG nor a PNG file");
 }

@@ -13,7 +13,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <limits>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -28,6 +30,15 @@ namespace {
 void expects_folder(fs::path const& p)
 {
   if (!fs::is_directory(p)) throw io_error(p.string() + ": there is no such folder");
+}
+
+/// Photographs are loaded again and again; what is odd about them is said the first time.
+void say_once(std::string const& sentence)
+{
+  static std::mutex turn;
+  static std::set<std::string> said;
+  std::lock_guard const guard(turn);
+  if (said.insert(sentence).second) std::fprintf(stderr, "%s\n", sentence.c_str());
 }
 
 void sort_once(std::vector<std::int32_t>& tags)
@@ -65,31 +76,47 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
                      (word == "0" ? "; do the classes count from 0? Then say --zero-based" : ""));
     return tag - first;
   };
-  auto const tags_of = [&](cambium::text_line const& line, std::string const& where, std::int32_t first) {
+  auto const tags_of = [&](cambium::id_line const& line, std::string const& where, std::int32_t first) {
     std::vector<std::int32_t> tags;
-    for (std::size_t k = 1; k < line.words.size(); ++k) tags.push_back(tag_of(line.words[k], where, first));
+    for (auto const word : line.words) tags.push_back(tag_of(word, where, first));
     sort_once(tags);
     return tags;
+  };
+  // Flags of one class would be taken for tags in silence.
+  auto const demand_tags = [&](std::vector<cambium::id_line> const& lines, fs::path const& in) {
+    auto const numbers = cambium::voc_numbers_of(lines, in);
+    bool const one = numbers == cambium::voc_numbers::either && options_.class_names.size() > 1;
+    if (options_.tags_are_classes || (numbers != cambium::voc_numbers::flags && !one)) return;
+    throw io_error(in.string() + (one ? ": every image is tagged with 1 alone; perhaps " : ": ") +
+                   cambium::voc_flags_words + "; if these are classes, say --tags-are-classes");
   };
 
   fs::path const list = in_root(options_.list);
   cambium::bytes const text = cambium::read_file(list);
   std::unordered_map<std::string, std::size_t> place;
-  for (cambium::text_line const& line : cambium::words_of(text, list.string())) {
+  auto const there = photographs_there();
+  auto const known = [&](std::string const& id) {  // a photograph of the folder, or a file that the line names
+    std::error_code failure;
+    return there.contains(id) || (id.find('/') != std::string::npos &&
+                                  fs::is_regular_file(options_.root / fs::path(id).relative_path(), failure));
+  };
+  auto const lines = cambium::read_id_lines(text, list.string(), known);
+  demand_tags(lines, list);
+  for (auto const& line : lines) {
     std::string const where = list.string() + ":" + std::to_string(line.number);
-    std::string_view const first = line.words[0];
+    std::string const& first = line.id;
     entry e;
-    if (first.find('/') != std::string_view::npos) {  // a file, and perhaps the file of its labels
+    if (first.find('/') != std::string::npos) {  // a file, and perhaps the file of its labels
       e.photograph = first;
       e.id = fs::path(first).stem().string();
-      if (line.words.size() > 2) throw io_error(where + ": more than a photograph and its labels");
+      if (line.words.size() > 1 && (!line.known || cambium::trimmed(line.behind)[0] != '/'))
+        throw io_error(where + ": more than a photograph and its labels");
     } else {
       e.id = first;
       e.tags = tags_of(line, where, 0);  // as BESTIE's lists
       e.has_tags = !e.tags.empty();
     }
-    if (e.id.empty() || e.id == "." || e.id == "..")
-      throw io_error(where + ": '" + std::string(first) + "' names no image");
+    if (e.id.empty() || e.id == "." || e.id == "..") throw io_error(where + ": '" + first + "' names no image");
     if (!place.try_emplace(e.id, entries_.size()).second)
       throw io_error(where + ": '" + e.id + "' occurs a second time");
     entries_.push_back(std::move(e));
@@ -100,11 +127,14 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   fs::path const file = in_root(options_.tags);
   cambium::bytes const tags = cambium::read_file(file);
   std::vector<bool> seen(entries_.size());
-  for (cambium::text_line const& line : cambium::words_of(tags, file.string())) {
+  auto const tagged =
+      cambium::read_id_lines(tags, file.string(), [&](std::string const& id) { return place.contains(id); });
+  demand_tags(tagged, file);
+  for (auto const& line : tagged) {
     std::string const where = file.string() + ":" + std::to_string(line.number);
-    auto const found = place.find(std::string(line.words[0]));
-    auto const all = tags_of(line, where, options_.zero_based ? 0 : 1);
+    auto const found = place.find(line.id);
     if (found == place.end()) continue;  // tags of a whole set serve each of its lists
+    auto const all = tags_of(line, where, options_.zero_based ? 0 : 1);
     if (seen[found->second]) throw io_error(where + ": '" + found->first + "' occurs a second time");
     seen[found->second] = true;
     entries_[found->second].tags = all;
@@ -123,6 +153,14 @@ voc_folder::entry const& voc_folder::at(std::size_t i) const
   return entries_[i];
 }
 
+std::set<std::string> voc_folder::photographs_there() const
+{
+  std::set<std::string> out;
+  for (auto const& file : fs::directory_iterator(in_root(options_.photographs)))
+    out.insert(file.path().stem().string());
+  return out;
+}
+
 std::string voc_folder::id(std::size_t i) const { return at(i).id; }
 
 std::uint64_t voc_folder::weak_labels() const
@@ -134,7 +172,9 @@ std::uint64_t voc_folder::weak_labels() const
     out.add(std::int32_t{-1});
   }
   out.add(options_.points.string()).add(options_.point_threshold).add(options_.boxes);
-  return out.add(options_.annotations.string()).add(options_.difficult).value();
+  out.add(options_.annotations.string()).add(options_.difficult);
+  if (options_.zero_based_boxes) out.add(true);
+  return out.value();
 }
 
 std::string voc_folder::file_name(std::size_t i) const
@@ -160,7 +200,9 @@ fs::path voc_folder::photograph_file(std::size_t i) const
 std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 photograph) const
 {
   fs::path const file = in_root(options_.annotations) / (e.id + ".xml");
-  auto const annotation = cambium::read_voc_annotation(file);
+  auto const annotation =
+      cambium::read_voc_annotation(file, {.zero_based = options_.zero_based_boxes, .image = photograph});
+  for (auto const& note : annotation.notes) say_once("note: " + file.string() + ": " + note);
   if (annotation.height != photograph.height || annotation.width != photograph.width)
     throw io_error(file.string() + ": is of a photograph of " + std::to_string(annotation.height) + " x " +
                    std::to_string(annotation.width) + " pixels, but that is " + std::to_string(photograph.height) +

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -25,6 +26,8 @@ struct voc_folder_options {
   double point_threshold = -1;                       ///< only points of more confidence, strictly; BESTIE's: 0.7
   bool boxes = false;                                ///< read annotations/ID.xml
   std::filesystem::path annotations = "Annotations";
+  bool zero_based_boxes = false;  ///< annotations count pixels from 0, as VoTT's, not from 1
+  bool tags_are_classes = false;  ///< numbers 1 are classes, though they look like flags of one class
   bool difficult = false;                                    ///< objects that are marked so count, as boxes and as tags
   std::filesystem::path class_maps = "SegmentationClass";    ///< ID.png, for truth()
   std::filesystem::path object_maps = "SegmentationObject";  ///< ID.png, for truth()
@@ -73,6 +76,8 @@ class voc_folder final : public dataset {
   };
   [[nodiscard]] entry const& at(std::size_t i) const;
   [[nodiscard]] std::vector<labelled_box> boxes_of(entry const& e, cambium::extent2 photograph) const;
+  /// The names of photographs without their endings.
+  [[nodiscard]] std::set<std::string> photographs_there() const;
   [[nodiscard]] std::filesystem::path in_root(std::filesystem::path const& p) const;
 
   voc_folder_options options_;

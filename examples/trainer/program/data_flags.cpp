@@ -33,6 +33,9 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
   app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
   app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
+  app.add_flag("--tags-are-classes", s.tags_are_classes,
+               "VOC folder: numbers 1 are classes, though they look like the flags of ImageSets/Main");
+  app.add_flag("--zero-based-boxes", s.zero_based_boxes, "VOC folder: pixels in Annotations/ID.xml count from 0");
   app.add_option("--classes", s.classes, "VOC folder: names of the classes with commas between; without it VOC's 20");
   app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
   app.add_option("--held-out-json", s.held_out_json, "COCO: the set to label; without it the one of --data");
@@ -81,6 +84,7 @@ data_sets open_data(data_settings const& s)
     voc_folder_options o;
     o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.boxes = s.boxes;
     o.point_threshold = s.point_threshold, o.zero_based = s.zero_based;
+    o.tags_are_classes = s.tags_are_classes, o.zero_based_boxes = s.zero_based_boxes;
     if (!s.photographs.empty()) o.photographs = s.photographs;
     std::istringstream names(s.classes);
     for (std::string name; std::getline(names, name, ',');) o.class_names.push_back(name);

@@ -24,7 +24,7 @@ struct data_settings {
   // folders
   std::string list, held_out_list, photographs, tags, points, classes;
   double point_threshold = -1;
-  bool boxes = false, zero_based = false;
+  bool boxes = false, zero_based = false, zero_based_boxes = false, tags_are_classes = false;
   // COCO
   std::string held_out_json, held_out_photographs, crowds = "ignore";
 };

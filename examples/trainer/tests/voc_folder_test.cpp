@@ -263,6 +263,64 @@ TEST_CASE("voc_folder: in an object map of 16 bits 255 is an object", "[picture]
   CHECK(s.ignored(1) == grid<std::uint8_t, 2>(20, 30));
 }
 
+TEST_CASE("voc_folder: ids with blanks and '#', marks before UTF-8, and flags of one class", "[picture]")
+{
+  folder const f;
+  for (auto const id : {"img 1", "img # 2"})
+    replace_file(f.in / "JPEGImages" / (std::string(id) + ".JPG"), cambium::format_jpeg(photograph(20, 30)));
+  auto const open = [&](std::string const& list, std::string const& tags = "") {
+    write_text(f.in / "list.txt", list);
+    auto o = f.with("list.txt");
+    if (!tags.empty()) write_text(f.in / "own.txt", tags), o.tags = "own.txt";
+    return o;
+  };
+  voc_folder const listed(open("\xEF\xBB\xBFimg 1 2 0\rimg # 2 1 # a bird\ra dog\r"));
+  REQUIRE(listed.size() == 3);
+  CHECK((listed.id(0) == "img 1" && listed.id(1) == "img # 2" && listed.id(2) == "a"));
+  CHECK(listed.load(0).tags == ids{0, 2});
+  CHECK(listed.load(1).tags == ids{1});
+  CHECK(listed.load(2).tags == ids{2});
+  voc_folder const filed(
+      open("img 1\n\"img # 2\"\n", "\xEF\xBB\xBFimg 1 bird\r\n\"img # 2\" cat dog\r\nelse 9 what\r\n"));
+  CHECK(filed.load(0).tags == ids{1});
+  CHECK(filed.load(1).tags == ids{0, 2});
+  voc_folder const path(
+      open("/JPEGImages/img 1.JPG /Maps/img 1.png\n/JPEGImages/img # 2.JPG\n", "img 1 cat\nimg # 2 dog\n"));
+  CHECK((path.id(0) == "img 1" && path.id(1) == "img # 2" && path.load(1).tags == ids{2}));
+
+  auto const refused = [&](voc_folder_options const& o) { return refusal([&] { voc_folder const s(o); }); };
+  std::string const flags = "these are flags of one class, as in VOC's ImageSets/Main";
+  for (auto const text : {"a  1\nb -1\n", "a  1\n", "a 1\nb 1\n", "a -1\nb 1\n"}) {
+    CAPTURE(text);
+    CHECK(refused(open(text)).find(flags) != std::string::npos);
+    CHECK(refused(open("a\nb\n", text)).find(flags) != std::string::npos);
+  }
+  auto ones = open("a 1\nb 1\n");
+  ones.tags_are_classes = true;
+  CHECK(voc_folder(ones).load(0).tags == ids{1});
+  CHECK(voc_folder(open("a 0\nb 1\n")).load(0).tags == ids{0});
+  CHECK(refused(open(std::string("\xFF\xFE"
+                                 "a\0",
+                                 4)))
+            .find("list.txt: is UTF-16 text") != std::string::npos);
+}
+
+TEST_CASE("voc_folder: annotations as tools write them", "[picture]")
+{
+  folder const f;
+  auto o = f.with("ids.txt");
+  o.boxes = true;
+  write_text(
+      f.in / "Annotations/a.xml",
+      "<annotation><object><name> dog\n</name><difficult>Unspecified</difficult><bndbox><xmin>0</xmin><ymin>0</ymin>"
+      "<xmax>29</xmax><ymax>19</ymax></bndbox></object></annotation>");
+  auto const low = voc_folder(o).load(0);  // no size: the photograph's
+  REQUIRE(low.boxes.size() == 1);
+  CHECK(low.boxes[0].bounds == box{0, 0, 19, 29});
+  o.zero_based_boxes = true;
+  CHECK(voc_folder(o).load(0).boxes[0].bounds == box{0, 0, 20, 30});
+}
+
 TEST_CASE("voc_folder: what is wrong is named, with its file", "[errors]")
 {
   folder const f;

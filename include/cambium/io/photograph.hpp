@@ -7,11 +7,31 @@
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace cambium {
+
+/// "; it is a HEIC photograph" and the like, where the content begins as that does; otherwise nothing.
+[[nodiscard]] inline std::string foreign_photograph(bytes const& file)
+{
+  std::string_view const text(reinterpret_cast<char const*>(file.data()), std::min<std::size_t>(file.size(), 12));
+  auto const has = [&](std::size_t at, std::string_view mark) {
+    return text.size() >= at && text.substr(at, mark.size()) == mark;
+  };
+  char const* const kind = has(4, "ftypavif")                                      ? "an AVIF"
+                           : has(4, "ftyphei") || has(4, "ftypmif1")               ? "a HEIC"
+                           : has(0, "RIFF") && has(8, "WEBP")                      ? "a WebP"
+                           : has(0, "GIF8")                                        ? "a GIF"
+                           : has(0, "BM")                                          ? "a BMP"
+                           : has(0, "II*") || has(0, std::string_view("MM\0*", 4)) ? "a TIFF"
+                                                                                   : nullptr;
+  return kind == nullptr ? "" : std::string("; it is ") + kind + " photograph: convert it to PNG";
+}
 
 /// Decode a JPEG or a PNG. The content says which one it is; names say it wrong as often as right.
 /// @return [H,W,3] RGB
@@ -19,7 +39,8 @@ namespace cambium {
 [[nodiscard]] inline grid<std::uint8_t, 3> parse_photograph(bytes const& file, std::string const& name)
 {
   if (file.size() > 8 && file[0] == 0x89 && file[1] == 'P') return to_photograph(parse_png(file, name), name);
-  if (!file.empty() && file[0] != 0xFF) throw io_error(name + ": is neither a JPEG nor a PNG file");
+  if (!file.empty() && file[0] != 0xFF)
+    throw io_error(name + ": is neither a JPEG nor a PNG file" + foreign_photograph(file));
   return parse_jpeg(file, name);
 }
 

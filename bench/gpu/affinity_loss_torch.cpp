@@ -4,7 +4,7 @@
 
 #include "measure.cuh"
 
-#include <algorithm>
+#include <stdexcept>
 
 namespace bench {
 
@@ -30,11 +30,7 @@ torch_loss_cost affinity_loss_in_torch(float const* logits, float const* field, 
   double const before = free_bytes();
   path_tables const tables(height, width, there);
   auto const once = [&] { return affinity_loss_of(tables, b, f, pair_masks(tables, l)); };
-  {
-    auto const have = once();
-    double const total = have.total.item<double>();
-    out.total = total;
-  }
+  out.total = once().total.item<double>();
   out.megabytes = 1e-6 * (before - free_bytes());  // its allocator keeps what it took
   cambium::gpu const where;                        // LibTorch's current stream is the same one
   out.ms = median_ms(where, [&] { (void)once(); }, 5);

@@ -424,11 +424,7 @@ std::string bestie_recipe(dataset const& train, semantic_maps const& semantic, s
   fingerprint maps, places;
   for (auto const& map : semantic) maps.add(map.data(), static_cast<std::size_t>(map.size()));
   for (auto const& of_image : cues)
-    for (auto const& p : of_image)
-      places.add(&p.y, sizeof p.y)
-          .add(&p.x, sizeof p.x)
-          .add(&p.category, sizeof p.category)
-          .add(&p.score, sizeof p.score);
+    for (auto const& p : of_image) places.add(p.y).add(p.x).add(p.category).add(p.score);
   auto const& t = o.transfer.labels;
   auto const& r = o.refine;
   auto const& g = o.refine.groups;

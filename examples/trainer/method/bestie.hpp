@@ -52,7 +52,7 @@ struct peak_classifier_options {
 /// Settings for square photographs of `side` pixels and a small_vgg_pam, which begins from nothing.
 [[nodiscard]] peak_classifier_options small_peak_classifier(cambium::index_t side);
 
-/// Tells one training from another: the set by its names, the network's and all other options.
+/// Tells one training from another: the set by its names and weak labels, the network's and all other options.
 [[nodiscard]] std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network,
                                                  peak_classifier_options const& options);
 
@@ -144,8 +144,8 @@ struct bestie_training_options {
 /// windows, large rates, `steps` steps.
 [[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
 
-/// Tells one training from another: the set by its names, maps and cues by their contents, all options but threads and the
-/// checkpoint's.
+/// Tells one training from another: the set by its names and weak labels, maps and cues by their contents, all options
+/// but threads and the checkpoint's.
 [[nodiscard]] std::string bestie_recipe(dataset const& train, semantic_maps const& semantic,
                                         std::vector<cambium::points> const& cues,
                                         bestie_training_options const& options);

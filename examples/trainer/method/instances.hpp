@@ -57,7 +57,8 @@ struct instance_targets {
                                                      std::vector<cambium::instance> const& found, std::int64_t classes,
                                                      instance_training const& options);
 
-/// Tells one training from another: the set by its names, all options but threads, workers and the checkpoint's.
+/// Tells one training from another: the set by its names and weak labels, all options but threads, workers and the
+/// checkpoint's.
 [[nodiscard]] std::string instances_recipe(dataset const& set, instance_training const& options);
 
 /// Trains a network on the instances that set.truth(i) gives: pseudo labels, or true ones for comparison.

@@ -70,8 +70,8 @@ struct irnet_training_options {
 /// network begins as the first one, and both look for pairs nearby, since 192 pixels are 48 cells.
 [[nodiscard]] irnet_training_options small_irnet();
 
-/// Tells one training ("cam" or "field") from another: the set by its names, all options but threads, workers and the
-/// kernels of the mining's CRF.
+/// Tells one training ("cam" or "field") from another: the set by its names and weak labels, all options but threads, workers and
+/// the kernels of the mining's CRF.
 [[nodiscard]] std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how);
 
 /// A classifier with its random or its ImageNet weights.

@@ -387,9 +387,8 @@ class dense_crf_on {
   }
   void expects_own(mean_field_on<P> const& field) const
   {
-    expects(field.crf == number_, "dense_crf: the inference of another CRF, of ",
-            field.size.height, " x ", field.size.width, " pixels and ", static_cast<index_t>(field.kernels),
-            " kernels");
+    expects(field.crf == number_, "dense_crf: the inference of another CRF, of ", field.size.height, " x ",
+            field.size.width, " pixels and ", static_cast<index_t>(field.kernels), " kernels");
   }
 
   float const* before(std::size_t k) const

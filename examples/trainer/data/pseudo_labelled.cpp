@@ -16,6 +16,7 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
     : photographs_(photographs)
 {
   auto const set = cambium::read_coco(file);
+  if (set.annotations.empty()) throw cambium::io_error(file.string() + ": has no annotation to learn from");
   remarks_ = cambium::remarks_on(set, file.string(), crowds);
   std::map<std::string, std::size_t> place;
   for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = place[photographs.file_name(i)] = i;

@@ -9,7 +9,8 @@
 
 #include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
-#include <cambium/io/png.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/label_map.hpp>
 #include <cambium/metric/instance_ap.hpp>
 
 #include <torch/nn/functional/upsampling.h>
@@ -260,9 +261,11 @@ semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path co
 {
   auto const C = static_cast<std::int32_t>(images.class_names().size());
   semantic_maps out;
+  bool named = false;  // a class, by any map
+  std::string hint;
   for (std::size_t i = 0; i < images.size(); ++i) {
     auto const path = folder / (images.id(i) + ".png");
-    auto const labels = cambium::read_labels(path);
+    auto const labels = cambium::parse_label_map(cambium::read_file(path), path.string());
     auto const photograph = images.load(i).photograph;
     auto const H = photograph.shape()[0], W = photograph.shape()[1];
     if (labels.shape()[0] != H || labels.shape()[1] != W)
@@ -275,11 +278,16 @@ semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path co
         auto const v = labels(y, x);
         if (v < 0 || (v > C && v != 255))
           throw cambium::io_error(path.string() + ": label " + std::to_string(v) + " at (" + std::to_string(y) + "," +
-                                  std::to_string(x) + "), but there are " + std::to_string(C) + " classes");
+                                  std::to_string(x) + "), but there are " + std::to_string(C) + " classes" +
+                                  cambium::label_map_hint(labels, C));
         map(y, x) = static_cast<std::uint8_t>(v);
       }
+    named = named || cambium::has_class(labels);
+    if (!named && hint.empty()) hint = cambium::label_map_hint(labels, C);
     out.push_back(std::move(map));
   }
+  if (!named && images.size() > 0)
+    throw cambium::io_error((folder / (images.id(0) + ".png")).string() + ": no map has a pixel of any class" + hint);
   return out;
 }
 

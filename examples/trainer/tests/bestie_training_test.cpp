@@ -161,6 +161,9 @@ TEST_CASE("true cues on true maps make right pseudo labels, and a file of them i
   pseudo_labelled const again(train, tmp / "pseudo.json");
   REQUIRE(again.size() == train.size());
   for (std::size_t i = 0; i < train.size(); ++i) CHECK(again.truth(i).label == train.truth(i).label);
+  pseudo_labels(train.class_names()).write_dataset(tmp / "nothing.json");
+  CHECK_THROWS_WITH(pseudo_labelled(train, tmp / "nothing.json"),
+                    says("nothing.json: has no annotation to learn from"));
   auto const fewer = few(3, 5), more = few(3, 7);
   CHECK_THROWS_WITH(pseudo_labelled(fewer, tmp / "pseudo.json"), says("is not among those to learn from"));
   CHECK_THROWS_WITH(pseudo_labelled(more, tmp / "pseudo.json"), says("scene_00006 is missing"));
@@ -211,6 +214,21 @@ TEST_CASE("what does not fit is named", "[errors]")
   cambium::replace_file(tmp / "scene_00000.png",
                         cambium::format_labels(cambium::grid<std::int32_t, 2>(3, 3), cambium::voc_palette()));
   CHECK_THROWS_WITH(read_semantic_maps(train, tmp.path()), says("3 x 3 labels for a photograph of 48 x 48"));
+  auto const put = [&](std::int32_t number) {
+    for (std::size_t i = 0; i < train.size(); ++i) {
+      cambium::grid<std::int32_t, 2> map(48, 48);
+      map(0, 0) = number;
+      cambium::replace_file(tmp / (train.id(i) + ".png"), cambium::format_labels(map, cambium::voc_palette()));
+    }
+  };
+  put(255);  // masks of 0 and 255
+  CHECK_THROWS_WITH(read_semantic_maps(train, tmp.path()),
+                    says("scene_00000.png: no map has a pixel of any class; it holds only 0 and 255"));
+  put(128);
+  CHECK_THROWS_WITH(read_semantic_maps(train, tmp.path()),
+                    says("label 128 at (0,0), but there are 6 classes; it holds only 0 and 128"));
+  put(1);
+  CHECK(read_semantic_maps(train, tmp.path()).size() == 4);
   vgg_pam five(5, small_vgg_pam(4, 0.7));
   CAMBIUM_THROWS_SAYING((void)find_cues(train, five), precondition_error, "6 classes but the network 5");
 }

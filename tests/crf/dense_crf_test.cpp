@@ -27,13 +27,10 @@ struct picture {
   }
 };
 
-/// Mean field by its definition, over all pairs of pixels, in double.
-std::vector<double> by_definition(picture const& p, std::vector<pairwise> const& kernels, int steps)
+/// Each kernel's [N,N] weights between pixels, by definition.
+std::vector<std::vector<double>> pair_weights(picture const& p, std::vector<pairwise> const& kernels)
 {
-  index_t const H = p.image.shape()[0], W = p.image.shape()[1], L = p.unary.shape()[0], N = H * W;
-  auto const at = [&](std::vector<double>& v, index_t l, index_t i) -> double& {
-    return v[static_cast<std::size_t>(l * N + i)];
-  };
+  index_t const H = p.image.shape()[0], W = p.image.shape()[1], N = H * W;
   std::vector<std::vector<double>> weight;
   for (auto const& k : kernels) {
     std::vector<double> w(static_cast<std::size_t>(N * N)), d(static_cast<std::size_t>(N), 0.0);
@@ -55,6 +52,17 @@ std::vector<double> by_definition(picture const& p, std::vector<pairwise> const&
       }
     weight.push_back(w);
   }
+  return weight;
+}
+
+/// Mean field by its definition, over all pairs of pixels, in double.
+std::vector<double> by_definition(picture const& p, std::vector<pairwise> const& kernels, int steps)
+{
+  index_t const H = p.image.shape()[0], W = p.image.shape()[1], L = p.unary.shape()[0], N = H * W;
+  auto const at = [&](std::vector<double>& v, index_t l, index_t i) -> double& {
+    return v[static_cast<std::size_t>(l * N + i)];
+  };
+  auto const weight = pair_weights(p, kernels);
   std::vector<double> q(static_cast<std::size_t>(L * N)), energy(q.size());
   for (int t = 0; t <= steps; ++t) {
     for (index_t i = 0; i < N; ++i)
@@ -81,7 +89,129 @@ std::vector<double> by_definition(picture const& p, std::vector<pairwise> const&
   return q;
 }
 
+/// Each kernel's [N,N] weights between pixels as a lattice has them: what it makes of single ones.
+std::vector<std::vector<double>> lattice_weights(picture const& p, std::vector<pairwise> const& kernels)
+{
+  index_t const W = p.image.shape()[1], N = p.image.shape()[0] * W;
+  std::vector<std::vector<double>> weight;
+  for (auto const& k : kernels) {
+    grid<float, 2> feature(k.srgb > 0 ? 5 : 2, N), one(N, N), all(N, 1);
+    for (index_t i = 0; i < N; ++i) {
+      feature(0, i) = static_cast<float>(i % W) / static_cast<float>(k.sxy);
+      feature(1, i) = static_cast<float>(i / W) / static_cast<float>(k.sxy);
+      for (index_t c = 0; c < feature.shape()[0] - 2; ++c)
+        feature(2 + c, i) = static_cast<float>(p.image(i / W, i % W, c)) / static_cast<float>(k.srgb);
+      one(i, i) = all(i, 0) = 1;
+    }
+    permutohedral const lattice(cpu{}, feature);
+    auto const out = filter(cpu{}, lattice, one), d = filter(cpu{}, lattice, all);
+    auto& w = weight.emplace_back(static_cast<std::size_t>(N * N));
+    for (index_t i = 0; i < N; ++i)
+      for (index_t j = 0; j < N; ++j) {
+        double const di = static_cast<double>(d(i, 0)), dj = static_cast<double>(d(j, 0));
+        w[static_cast<std::size_t>(i * N + j)] =
+            static_cast<double>(out(i, j)) / (k.by == kernel_norm::before      ? dj
+                                              : k.by == kernel_norm::after     ? di
+                                              : k.by == kernel_norm::symmetric ? std::sqrt(di * dj)
+                                                                               : 1.0);
+      }
+  }
+  return weight;
+}
+
+/// KL(Q||P) - log Z, by asking every labelling of a few pixels for its energy and for Q.
+double divergence_of_all(picture const& p, std::vector<pairwise> const& kernels,
+                         std::vector<std::vector<double>> const& weight, grid<float, 3> const& q)
+{
+  index_t const W = p.image.shape()[1], L = p.unary.shape()[0], N = p.image.shape()[0] * W;
+  double sum = 0;
+  std::vector<index_t> x(static_cast<std::size_t>(N), 0);
+  for (bool more = true; more;) {
+    double chance = 1, energy = 0;
+    for (index_t i = 0; i < N; ++i) {
+      index_t const l = x[static_cast<std::size_t>(i)];
+      chance *= static_cast<double>(q(l, i / W, i % W));
+      energy += static_cast<double>(p.unary(l, i / W, i % W));
+      for (index_t j = 0; j < i; ++j)
+        for (std::size_t k = 0; k < kernels.size(); ++k) {
+          index_t const m = x[static_cast<std::size_t>(j)];
+          auto const& c = kernels[k].compat;
+          double const costs = c.matrix ? c.weight[static_cast<std::size_t>(l * L + m)]
+                               : l != m ? 0
+                                        : -c.weight[c.weight.size() == 1 ? 0 : static_cast<std::size_t>(l)];
+          auto const& w = weight[k];
+          energy += costs * (w[static_cast<std::size_t>(i * N + j)] + w[static_cast<std::size_t>(j * N + i)]) / 2;
+        }
+    }
+    sum += chance * (std::log(chance) + energy);
+    more = false;
+    for (auto& l : x) {
+      if (++l < L) {
+        more = true;
+        break;
+      }
+      l = 0;
+    }
+  }
+  return sum;
+}
+
 }  // namespace
+
+TEST_CASE("the divergence is that of all labellings, up to log Z", "[crf][reference]")
+{
+  auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::after, kernel_norm::symmetric);
+  auto const kind = GENERATE(0, 1, 2);
+  bool const exact = GENERATE(true, false);
+  CAPTURE(static_cast<int>(by), kind, exact);
+  picture const p(3, 2, 3, 4);
+  compatibility const compat = kind == 0   ? compatibility(2.0)
+                               : kind == 1 ? compatibility::per_class({1, 0.5, 2})
+                                           : compatibility::table({-1, 0.5, 0, 0.5, -2, 0.25, 0, 0.25, -0.5});
+  std::vector<pairwise> const kernels{{.sxy = 1, .srgb = 0, .compat = 0.5, .by = by},
+                                      {.sxy = 2, .srgb = 60, .compat = compat, .by = by}};
+  auto const weight = exact ? pair_weights(p, kernels) : lattice_weights(p, kernels);
+  dense_crf const crf(cpu{}, p.image, kernels, {.exact = exact});
+  auto field = crf.start(cpu{}, p.unary);
+  for (int step = 0; step < 3; ++step) {
+    CHECK(crf.divergence(cpu{}, field) == Approx(divergence_of_all(p, kernels, weight, marginals(field))).margin(5e-6));
+    crf.step(cpu{}, field);
+  }
+}
+
+TEST_CASE("a lattice's own shares are its diagonal", "[crf][reference]")
+{
+  auto const D = GENERATE(1, 2, 3, 5, 8);
+  CAPTURE(D);
+  index_t const N = 60;
+  // near each other, so that points have neighbours
+  auto const feature = support::uniform<float, 2>({D, N}, -0.6, 0.6, 11);
+  permutohedral const lattice(cpu{}, feature);
+  grid<float, 2> one(N, N);
+  for (index_t i = 0; i < N; ++i) one(i, i) = 1;
+  auto const all = filter(cpu{}, lattice, one);
+  auto const own = own_shares(cpu{}, lattice);
+  REQUIRE(own.size() == static_cast<std::size_t>(N));
+  for (index_t i = 0; i < N; ++i) REQUIRE(own[static_cast<std::size_t>(i)] == Approx(all(i, i)).epsilon(1e-5));
+}
+
+TEST_CASE("own shares of positions in several parts", "[crf][reference]")
+{
+  index_t const H = 280, W = 330, N = H * W;
+  grid<float, 2> feature(2, N), one(N, 8);
+  for (index_t i = 0; i < N; ++i)
+    feature(0, i) = static_cast<float>(i % W) / 3, feature(1, i) = static_cast<float>(i / W) / 3;
+  permutohedral const lattice(cpu{}, feature);
+  REQUIRE(lattice.parts().count() > 1);
+  index_t at[8];
+  for (index_t c = 0; c < 8; ++c) {  // some of them at the border of the first two parts
+    at[c] = c < 4 ? lattice.parts().begin(1) - 2 + c : c * N / 8;
+    one(at[c], c) = 1;
+  }
+  auto const all = filter(cpu{}, lattice, one);
+  auto const own = own_shares(cpu{}, lattice);
+  for (index_t c = 0; c < 8; ++c) CHECK(own[static_cast<std::size_t>(at[c])] == Approx(all(at[c], c)).epsilon(1e-5));
+}
 
 TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]")
 {

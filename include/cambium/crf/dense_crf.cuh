@@ -191,6 +191,42 @@ struct normalise_pixel {
   }
 };
 
+/// What a kernel gives a pixel of its own marginals.
+struct share_of_pixel {
+  lattice_map map;  ///< of an exact kernel: without corners
+  float gain;
+  float const *before, *after;  ///< [N], or null
+  float* out;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    auto const beside = [this](int axis, std::int32_t point, int way) {
+      return map.neighbour[(axis * map.points + point) * 2 + way];
+    };
+    index_t const first = i * map.corners;
+    float own = 1;
+    if (map.corners > 0)
+      own = static_cast<float>(static_cast<double>(gain) * own_share(map.corners, map.corner + first,
+                                                                     map.weight + first, std::int32_t{-1}, beside));
+    if (before != nullptr) own = rounded_product(own, before[i]);
+    if (after != nullptr) own = rounded_product(own, after[i]);
+    out[i] = own;
+  }
+};
+
+/// A pixel is no neighbour of its own.
+struct take_own_share {
+  float const *own, *q;  ///< [N], [N,labels]
+  attraction by;
+  float* force;  ///< [N,labels]
+
+  CAMBIUM_HD void operator()(index_t at) const
+  {
+    index_t const i = at / by.labels;
+    force[at] -= by(own[i], q + i * by.labels, at % by.labels);
+  }
+};
+
 /// A pixel's share of the divergence.
 struct divergence_of_pixel {
   float const *q, *gain, *force;  ///< [N,labels]; the last may be null: 0
@@ -358,15 +394,27 @@ class dense_crf_on {
     }
   }
 
-  /// KL(Q||P) up to the constant log Z: what the steps bring down. Costs as much as a step.
-  ///
+  /// As dense_crf::divergence: KL(Q||P) up to log Z.
   /// @throws precondition_error when another CRF began this inference
   /// @determinism pixels are summed in a fixed tree, where the cpu sums one after the other: within 1e-12 of the sizes
   /// @asynchrony gpu: waits for the stream
   [[nodiscard]] double divergence(P const& where, mean_field_on<P>& field) const
   {
     expects_own(field);
+    index_t const N = size_.height * size_.width;
     float const* const force = receive(where, field, nullptr);
+    auto own = make_grid<float>(where, {kernels_.empty() ? 0 : N});
+    for (std::size_t k = 0; k < kernels_.size(); ++k) {
+      lattice_map const map = exactly_ ? lattice_map{} : lattice_[k].map();
+      for_each_index(where, N,
+                     share_of_pixel{map, exactly_ ? 1.f : lattice_[k].gain(), before(k), after(k), own.view().data});
+      auto const weights = compat_[k].view();
+      for_each_index(where, N * field.labels,
+                     take_own_share{own.view().data, field.q.view().data,
+                                    attraction{weights.data, weights.extent[0], kernels_[k].compat.matrix,
+                                               field.id.view().data, field.labels, field.all},
+                                    field.force.view().data});
+    }
     auto sum = make_grid<double>(where, {1});
     workspace<P> space;
     reduce(where, size_.height * size_.width,

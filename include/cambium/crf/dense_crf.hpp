@@ -4,6 +4,7 @@
 #include <cambium/crf/permutohedral.hpp>
 #include <cambium/crf/unary.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
@@ -107,6 +108,24 @@ inline void check_compatibilities(std::vector<pairwise> const& kernels, index_t 
                 "dense_crf: compat(", l, ",", m, ") is not compat(", m, ",", l, ")");
   }
 }
+
+/// What a pixel that gives `share` of its marginals takes off the energy of label l.
+struct attraction {
+  float const* weight;
+  index_t weights;  ///< how many: 1, all, all * all
+  bool matrix;
+  std::int32_t const* id;  ///< [labels] which of all they are
+  index_t labels, all;
+
+  CAMBIUM_HD float operator()(float share, float const* q, index_t l) const
+  {
+    if (!matrix) return rounded_product(weight[weights == 1 ? 0 : id[l]], rounded_product(share, q[l]));
+    float sum = 0;
+    for (index_t m = 0; m < labels; ++m)
+      sum -= rounded_product(weight[id[l] * all + id[m]], rounded_product(share, q[m]));
+    return sum;
+  }
+};
 
 /// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
 struct mean_field {
@@ -324,12 +343,35 @@ class dense_crf {
     }
   }
 
-  /// KL(Q||P) up to the constant log Z: what the steps bring down. Costs as much as a step.
-  /// @throws precondition_error when another CRF began this inference
+  /// KL(Q||P) up to the constant log Z, of the distribution above with (K_ij + K_ji) / 2 for each pair of pixels:
+  ///
+  ///   sum_i sum_l Q_i(l) (log Q_i(l) + U_i(l)) + 1/2 sum_i sum_{j!=i} sum_k K_k(i,j) sum_lm compat_k(l,m) Q_i(l) Q_j(m)
+  ///
+  /// The steps need not bring it down: they change all pixels at once and, as the package's, count each pixel among its
+  /// own neighbours, which P does not.
+  ///
+  /// @throws     precondition_error when another CRF began this inference
+  /// @complexity a step, and for each kernel own_shares: of five dimensions that takes as long as some hundred steps
   [[nodiscard]] double divergence(cpu const& where, mean_field& field) const
   {
     expects_own(field);
     gather(where, field);
+    std::vector<cells_t<float>> own;  // of each kernel: what a pixel gives itself
+    for (std::size_t k = 0; k < kernels_.size(); ++k) {
+      own.push_back(exact_.empty() ? own_shares(where, lattice_[k])
+                                   : cells_t<float>(static_cast<std::size_t>(parts_.positions), 1.f));
+      for (std::size_t i = 0; i < factor_[k].size(); ++i) {
+        if (scales_before(k)) own[k][i] = rounded_product(own[k][i], factor_[k][i]);
+        if (scales_after(k)) own[k][i] = rounded_product(own[k][i], factor_[k][i]);
+      }
+    }
+    std::vector<std::int32_t> const id(field.ids.begin(), field.ids.end());
+    std::vector<std::vector<float>> weight;
+    std::vector<attraction> by;
+    for (auto const& k : kernels_) {  // a vector that moves keeps its numbers where they are
+      auto const& w = weight.emplace_back(k.compat.weight.begin(), k.compat.weight.end());
+      by.push_back({w.data(), static_cast<index_t>(w.size()), k.compat.matrix, id.data(), field.labels, field.all});
+    }
     index_t const stride = field.stride;
     std::vector<float> const none(static_cast<std::size_t>(stride), 0.f);
     std::vector<float> force(none.size()), message(none.size());
@@ -339,6 +381,9 @@ class dense_crf {
       receive(vectors_of(where), field, part, i, 1, none.data(), force.data(), message.data());
       for (index_t l = 0; l < field.labels; ++l) {
         double const p = static_cast<double>(field.q[static_cast<std::size_t>(i * stride + l)]);
+        float const* const q = &field.q[static_cast<std::size_t>(i * stride)];
+        for (std::size_t k = 0; k < by.size(); ++k)
+          force[static_cast<std::size_t>(l)] -= by[k](own[k][static_cast<std::size_t>(i)], q, l);
         double const energy = -static_cast<double>(field.gain[static_cast<std::size_t>(i * stride + l)]);
         if (p > 0) sum += p * (std::log(p) + energy - static_cast<double>(force[static_cast<std::size_t>(l)]) / 2);
       }

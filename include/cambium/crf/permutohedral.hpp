@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -705,6 +706,81 @@ void for_each_width(index_t channels, Body const& body)
   pieces(std::integral_constant<int, 4>{});
   pieces(std::integral_constant<int, 2>{});
   pieces(std::integral_constant<int, 1>{});
+}
+
+/// What a position's simplex gives back of the value that the position spreads onto it, gain apart.
+///
+/// A value travels along some of the axes, in their order, and halves with every step. It comes back to the simplex only if
+/// all steps go the same way: corners differ by sums of axes, and the sum of all axes is 0.
+///
+/// @param beside  beside(axis, point, way) is the next point that way, 0 or 1, along an axis, or `nowhere`
+template <class Beside>
+CAMBIUM_HD double own_share(int corners, std::int32_t const* corner, float const* weight, std::int32_t nowhere,
+                            Beside const& beside)
+{
+  double sum = 0;
+  for (int c = 0; c < corners; ++c) {
+    double const spread = static_cast<double>(weight[c]);
+    sum += spread * spread;
+    for (int way = 0; way < 2; ++way)
+      for (int path = 1; path < 1 << corners; ++path) {  // its highest bit is the first axis
+        std::int32_t at = corner[c];
+        double part = spread;
+        for (int axis = 0; axis < corners && at != nowhere; ++axis) {
+          int const bit = corners - 1 - axis;
+          if ((path >> bit & 1) == 0) continue;
+          at = beside(axis, at, way);
+          part /= 2;
+          if (at == nowhere) path |= (1 << bit) - 1;  // so do all that begin like this
+        }
+        for (int e = 0; e < corners && at != nowhere; ++e)
+          if (corner[e] == at) sum += part * static_cast<double>(weight[e]);
+      }
+  }
+  return sum;
+}
+
+/// The next points along the axes, as own_share asks for them: 0 is none.
+struct slot_neighbours {
+  std::int32_t const* next;  ///< [D + 1,2,slots]
+  index_t slots;
+  CAMBIUM_HD std::int32_t operator()(int axis, std::int32_t point, int way) const
+  {
+    return next[(2 * axis + way) * slots + point];
+  }
+};
+
+/// What filter() gives each position of its own value: the diagonal of the lattice's kernel.
+///
+/// @return [N]
+/// @complexity   O(N * 2^D * D^2), less where points have no neighbours; 8 (D + 1) bytes a point
+/// @determinism  exact
+[[nodiscard]] inline cells_t<float> own_shares(cpu const& where, permutohedral const& lattice)
+{
+  int const corners = lattice.corners();
+  auto const slots = static_cast<std::size_t>(lattice.slots() + 1);
+  cells_t<std::int32_t> home(slots), next(2 * slots * static_cast<std::size_t>(corners), 0);
+  std::iota(home.begin(), home.end(), 0);
+  for (auto const& s : lattice.shared()) home[static_cast<std::size_t>(s.slot)] = s.home;
+  slot_neighbours const beside{next.data(), static_cast<index_t>(slots)};
+  for (int axis = 0; axis < corners; ++axis) {
+    auto const& chain = lattice.chains(axis);
+    std::int32_t *const after = next.data() + 2 * static_cast<std::size_t>(axis) * slots, *const before = after + slots;
+    for (std::size_t i = 1; i < chain.size(); ++i)
+      if (chain[i - 1] != 0 && chain[i] != 0) after[chain[i - 1]] = chain[i], before[chain[i]] = chain[i - 1];
+  }
+  cells_t<float> out(static_cast<std::size_t>(lattice.positions()));
+  for_each_part(where, lattice.parts(), [&](index_t part, index_t first, index_t n) {
+    std::int32_t corner[9];
+    for (index_t i = first; i < first + n; ++i) {
+      for (int c = 0; c < corners; ++c)
+        corner[c] = home[static_cast<std::size_t>(lattice.first_slot(part) + lattice.corners_of(i)[c])];
+      out[static_cast<std::size_t>(i)] =
+          static_cast<float>(static_cast<double>(lattice.gain()) *
+                             own_share(corners, corner, lattice.weights_of(i), std::int32_t{0}, beside));
+    }
+  });
+  return out;
 }
 
 struct filter_options {

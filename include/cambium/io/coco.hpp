@@ -221,8 +221,8 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   if (file_name.empty()) throw io_error("is missing");
   if (file_name.find('\\') != std::string::npos)
     throw io_error(quoted + "holds a backslash; folders are parted by '/'");
-  for (unsigned char const c : file_name)
-    if (c < 32) throw io_error(quoted + "holds a control character");
+  for (char const c : file_name)
+    if (static_cast<unsigned char>(c) < 32) throw io_error(quoted + "holds a control character");
   if (name.is_absolute())
     throw io_error(quoted + "is an absolute path; names count from the folder of the photographs");
   for (auto const& part : plain)

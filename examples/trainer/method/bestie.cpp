@@ -187,7 +187,7 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
         continue;
       }
       std::vector<torch::Tensor> seen;
-      std::vector<std::vector<std::int32_t>> tags;
+      std::vector<std::vector<std::int32_t>> tags, unsure;
       for (std::size_t k = begin; k < end; ++k) {
         auto const at = static_cast<std::uint64_t>(epoch - 1) * train.size() + k;
         std::size_t const item = images.item(at);
@@ -195,10 +195,11 @@ double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classi
         check_tags(image, C);
         auto const seed = item_seed(options.seed, chance::augmentation, at / train.size(), item);
         seen.push_back(to_tensor(augment_pam({image.photograph, {}, {}, {}}, seed, options.samples).photograph));
-        tags.push_back(image.tags);
+        tags.push_back(image.tags), unsure.push_back(image.unsure_tags);
       }
       sgd.zero_grad();
-      auto const loss = multilabel_soft_margin(network.forward(torch::stack(seen)), multi_hot(tags, C));
+      auto const loss =
+          multilabel_soft_margin(network.forward(torch::stack(seen)), multi_hot(tags, C), sure_tags(unsure, C));
       loss.backward();
       double const rate = sgd.step();
       double const value = loss.item<double>();
@@ -266,8 +267,8 @@ semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path co
   for (std::size_t i = 0; i < images.size(); ++i) {
     auto const path = folder / (images.id(i) + ".png");
     auto const labels = cambium::parse_label_map(cambium::read_file(path), path.string());
-    auto const photograph = images.load(i).photograph;
-    auto const H = photograph.shape()[0], W = photograph.shape()[1];
+    auto const image = images.load(i);
+    auto const H = image.photograph.shape()[0], W = image.photograph.shape()[1];
     if (labels.shape()[0] != H || labels.shape()[1] != W)
       throw cambium::io_error(path.string() + ": " + std::to_string(labels.shape()[0]) + " x " +
                               std::to_string(labels.shape()[1]) + " labels for a photograph of " + std::to_string(H) +
@@ -280,7 +281,8 @@ semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path co
           throw cambium::io_error(path.string() + ": label " + std::to_string(v) + " at (" + std::to_string(y) + "," +
                                   std::to_string(x) + "), but there are " + std::to_string(C) + " classes" +
                                   cambium::label_map_hint(labels, C));
-        map(y, x) = static_cast<std::uint8_t>(v);
+        bool const crowd = image.ignored.size() > 0 && image.ignored(y, x) != 0;
+        map(y, x) = static_cast<std::uint8_t>(crowd ? cambium::label::ignore : v);
       }
     named = named || cambium::has_class(labels);
     if (!named && hint.empty()) hint = cambium::label_map_hint(labels, C);
@@ -298,6 +300,7 @@ semantic_maps spoiled_truth(dataset const& images, spoiled_truth_options const& 
   semantic_maps out;
   for (std::size_t i = 0; i < images.size(); ++i) {
     auto const truth = images.truth(i);
+    auto const ignored = images.ignored(i);
     dice random(item_seed(options.seed, chance::sampling, 0, i));
     auto const H = truth.label.shape()[0], W = truth.label.shape()[1];
     std::vector<std::uint8_t> value{0};
@@ -314,7 +317,7 @@ semantic_maps spoiled_truth(dataset const& images, spoiled_truth_options const& 
             if (by > 0 && here == 0) here = there;  // swells over background
             if (by < 0 && there == 0) here = 0;     // shrinks from it
           }
-        map(y, x) = here;
+        map(y, x) = ignored.size() > 0 && ignored(y, x) != 0 ? std::uint8_t{cambium::label::ignore} : here;
       }
     out.push_back(std::move(map));
   }
@@ -332,7 +335,10 @@ label_quality pseudo_label_quality(dataset const& images, semantic_maps const& s
   label_quality out;
   cpu const where{};
   for (std::size_t i = 0; i < images.size(); ++i) {
-    auto const truth = images.truth(i);
+    auto truth = images.truth(i);
+    auto const ignored = images.ignored(i);
+    for (index_t n = 0; n < ignored.size(); ++n)
+      if (ignored.data()[n] != 0 && truth.label.data()[n] == 0) truth.label.data()[n] = -1;  // counts for no object
     auto const weak = cambium::bestie_pseudo_labels(where, semantic[i], images.load(i).tags, cues[i], C, options);
     auto kept = semantic[i];
     for (index_t y = 0; y < kept.shape()[0]; ++y)
@@ -590,12 +596,13 @@ scores evaluate_bestie(dataset const& held_out, bestie_network& network, bestie_
   scoring all(static_cast<std::int32_t>(held_out.class_names().size()));
   for (std::size_t i = 0; i < held_out.size(); ++i) {
     auto const truth = held_out.truth(i);
+    auto const ignored = held_out.ignored(i);
     auto const image = held_out.load(i);
     auto const found =
         bestie_find(image.photograph, network, options, options.tags_known ? std::optional(image.tags) : std::nullopt)
             .objects;
-    all.add_instances(found, truth);
-    all.add_semantic(semantic_of(found), truth);
+    all.add_instances(found, truth, ignored);
+    all.add_semantic(semantic_of(found), truth, ignored);
   }
   return all.result();
 }

@@ -200,6 +200,43 @@ TEST_CASE("a recipe tells what decides", "[property]")
   CHECK(bestie_recipe(train, maps, other_cues, options) != words);
 }
 
+namespace {
+
+/// A photograph of one row, with a crowd in the middle.
+class one_crowd : public dataset {
+ public:
+  std::size_t size() const override { return 1; }
+  std::vector<std::string> const& class_names() const override { return names_; }
+  std::string id(std::size_t) const override { return "a/one"; }
+  weak_image load(std::size_t) const override
+  {
+    weak_image out;
+    out.id = id(0), out.photograph = cambium::grid<std::uint8_t, 3>(1, 3, 3);
+    out.ignored = cambium::grid<std::uint8_t, 2>(1, 3);
+    out.ignored(0, 1) = 1;
+    return out;
+  }
+  cambium::instances truth(std::size_t) const override { return {cambium::grid<std::int32_t, 2>(1, 3), {}}; }
+  cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override { return load(i).ignored; }
+
+ private:
+  std::vector<std::string> names_{"thing"};
+};
+
+}  // namespace
+
+TEST_CASE("semantic maps say nothing of crowds", "[picture]")
+{
+  support::temporary_folder const tmp;
+  cambium::grid<std::int32_t, 2> map(1, 3);
+  map(0, 0) = map(0, 1) = 1;
+  cambium::replace_file(tmp / "a/one.png", cambium::format_labels(map, cambium::voc_palette()));
+  auto const read = read_semantic_maps(one_crowd(), tmp.path());
+  CHECK((read[0](0, 0) == 1 && read[0](0, 1) == 255 && read[0](0, 2) == 0));
+  auto const spoiled = spoiled_truth(one_crowd());
+  CHECK((spoiled[0](0, 0) == 0 && spoiled[0](0, 1) == 255));
+}
+
 TEST_CASE("what does not fit is named", "[errors]")
 {
   support::temporary_folder const tmp;

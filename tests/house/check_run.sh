@@ -8,9 +8,11 @@ rm -rf "$work"
 mkdir -p "$work/tools" "$work/home"
 cp "$1" "$work/home/run"
 cd "$work"
-for tool in bash sed grep head tail cut fold paste seq wc mkdir dirname cat env tr touch chmod; do
+for tool in bash sed grep head tail cut fold paste seq wc mkdir dirname cat env tr touch chmod rm; do
   ln -s "$(command -v $tool)" tools/
 done
+[ -z "$(type -P flock)" ] || ln -s "$(type -P flock)" tools/
+ln -s "$(type -P sleep)" tools/really_sleep
 stand_in() { # NAME, its text
   printf '#!/usr/bin/env bash\n%s\n' "$2" >"tools/$1"
   chmod +x "tools/$1"
@@ -33,6 +35,10 @@ esac'
 stand_in cmake 'echo "cmake $*"
 [ "$1" != --build ] || {
   [ -z "${BROKEN:-}" ] || { echo "[1/2] Building CXX object a/b.cpp.o"; echo "b.cpp:3: error: no"; echo "FAILED: a/b.cpp.o"; exit 1; }
+  [ -z "${SLOW:-}" ] || {
+    [ ! -e "$STATE/building" ] || touch "$STATE/clash"
+    touch "$STATE/building" && really_sleep 1 && rm -f "$STATE/building"
+  }
   [ -e "$2/build.ninja" ] || { echo "[1/2] Building CXX object a/b.cpp.o"; echo "[2/2] Linking CXX executable points"; }
   mkdir -p "$2/examples/label"
   touch "$2/build.ninja"
@@ -121,6 +127,19 @@ grep -q 'Building CXX' home/build/programs/build.log || wrong 'the log of the bu
 case_='nothing to do'
 again
 [ "$said" = 'points: --x a b' ] || wrong 'something else was said'
+
+if [ -e tools/flock ]; then
+  fresh 'two commands at once'
+  rm -rf home/build
+  touch state/installed
+  { again SLOW=yes && printf '%s\n' "$said" >first; } &
+  again SLOW=yes
+  wait $! || wrong 'the first one failed'
+  [ ! -e state/clash ] || wrong 'both were building'
+  said+=$(<first)
+  says 'another command is building this; waiting for it'
+  [ "$(grep -o 'points: --x a b' <<<"$said" | wc -l)" = 2 ] || wrong 'not both ran'
+fi
 
 fresh 'no network, and all packages fetched'
 sed -i 's/\*assume-no\*cached/*assume-no*no_network/' tools/apt-get

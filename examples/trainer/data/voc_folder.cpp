@@ -35,9 +35,9 @@ void expects_folder(fs::path const& p)
 /// Photographs are loaded again and again; what is odd about them is said the first time.
 void say_once(std::string const& sentence)
 {
-  static std::mutex turn;
+  static std::mutex one_at_a_time;
   static std::set<std::string> said;
-  std::lock_guard const guard(turn);
+  std::lock_guard const guard(one_at_a_time);
   if (said.insert(sentence).second) std::fprintf(stderr, "%s\n", sentence.c_str());
 }
 

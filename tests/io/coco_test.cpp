@@ -273,12 +273,18 @@ TEST_CASE("coco_dialects: what cannot be read is named as what it is, with its e
         "annotations[1].category_id: is missing (id 2)");
   CHECK(reason(with(R"("height": 2, )", "")) ==
         "images[1].height: is missing; masks and boxes need the size of their image (id 9)");
-  CHECK(reason(with(R"("image_id": 9, "category_id": 3, "segmentation")", R"("image_id": 9, "segments_info": [])"))
-            .find("parse error") != std::string::npos);
-  CHECK(reason(
-            R"({"images": [{"id": 1, "height": 9, "width": 9}], "categories": [{"id": 1, "name": "x"}], "annotations": [
-      {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.25, 0.5, 0.1, 0.2]}]})") ==
-        "every bbox lies between 0 and 1: shares of the images' sizes? COCO's boxes are in pixels");
+  auto const boxes = [](std::string const& first, std::string const& second) {
+    return reason(R"({"images": [{"id": 1, "height": 9, "width": 9}], "categories": [{"id": 1, "name": "x"}],
+      "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": )" +
+                  first + R"(}, {"id": 2, "image_id": 1, "category_id": 1, "bbox": )" + second + "}]}");
+  };
+  std::string const shares = "every bbox lies between 0 and 1: shares of the images' sizes? COCO's boxes are in pixels";
+  CHECK(boxes("[0.25, 0.5, 0.1, 0.2]", "[0.5, 0.5, 0.5, 0.25]") == shares);
+  CHECK(boxes("[0.25, 0.5, 0.1, 0.2]", "[0, 0, 1, 1]") == shares);              // the second fills its image
+  CHECK(boxes("[0.25, 0.5, 0.1, 0.2]", "[0.3, -1e-9, 0.70001, 1]") == shares);  // rounding
+  CHECK(boxes("[0.25, 0.5, 0.1, 0.2]", "[0.9, 0.5, 0.8, 0.4]") == shares);      // the middle of a box first, as in YOLO
+  CHECK(boxes("[0.25, 0.5, 0.1, 0.2]", "[3, 4, 2.5, 2]") == "");
+  CHECK(boxes("[0, 0, 1, 1]", "[0, 1, 1, 1]") == "");  // single pixels
 }
 
 TEST_CASE("coco_boxes_lost: a box that is none is kept with its fault, and one at the edge is cut", "[io][errors]")

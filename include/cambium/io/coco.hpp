@@ -80,7 +80,7 @@ struct coco_annotation {
   bool iscrowd = false;          ///< a region of several objects
   double area = 0;               ///< [pixels]
   std::array<double, 4> bbox{};  ///< left, top, width, height [pixels]
-  std::string box_fault{};  ///< when read: "annotations[3].bbox: is 0 x 0", why the box is none; "" for a sound one
+  std::string box_fault{};       ///< when read: what is wrong with the box, "annotations[3].bbox: is 0 wide ..."; or ""
 
   /// An empty list of polygons is no mask.
   bool has_mask() const
@@ -117,8 +117,9 @@ struct coco_result {
           static_cast<double>(b.bottom - b.top)};
 }
 
-/// Why a box is none: "" if it is one. A box without height or without width is a row or a column of cells; one that
-/// leaves its image is cut; what has neither, or lies outside, is lost.
+/// What is wrong with a box; "" if nothing is. Wrong are numbers that are not finite or beyond 1e9, a negative width or
+/// height, a box of 0 x 0, and one wholly outside its image. A box without height or without width is sound: it is a row or
+/// a column of cells. So is one that leaves its image: it is cut.
 /// @param bbox left, top, width, height [pixels]
 [[nodiscard]] inline std::string fault_of_box(std::array<double, 4> const& bbox, extent2 image)
 {
@@ -136,7 +137,7 @@ struct coco_result {
 }
 
 /// The cells whose middle is inside a box, at least one each way, cut at the image.
-/// @throws precondition_error for a box that is none
+/// @throws precondition_error for a box with a fault: see fault_of_box
 [[nodiscard]] inline box cells_of_box(std::array<double, 4> const& bbox, extent2 image)
 {
   std::string const fault = fault_of_box(bbox, image);
@@ -436,8 +437,8 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
 ///
 /// Masks are polygons, compressed runs or lists of runs. `iscrowd` is 0 when it is missing. `bbox` is then that of the
 /// mask, and `area` that of the mask or else of the box. null is as good as missing, 1.0 is a whole number, and a
-/// `segmentation` without a part is none. A box that is none is kept with its fault: it concerns its annotation alone.
-/// Other fields are passed over.
+/// `segmentation` without a part is none. A box with a fault is kept, and `box_fault` says what is wrong: it concerns its
+/// annotation alone. Other fields are passed over.
 ///
 /// @throws io_error "name: annotations[12].segmentation: reason (id 17)": JSON that does not parse, a file of another
 ///         tool (by its name), missing fields, wrong types, ids that occur twice or refer to nothing, damaged masks, masks
@@ -476,7 +477,8 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     if (!categories.insert(out.categories.back().id).second)
       e.fail("id", std::to_string(out.categories.back().id) + " is another category's already");
   });
-  std::size_t boxes = 0, shares = 0;
+  std::size_t boxes = 0, shares = 0;  // shares: all four numbers from 0 to 1, but for rounding
+  bool fractions = false;             // of a width or a height
   for_each_entry(list("annotations"), name, "annotations", [&](json_entry const& e) {
     coco_annotation a{
         .id = e.integer("id"), .image_id = e.integer("image_id"), .category_id = e.integer("category_id")};
@@ -526,10 +528,10 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
       a.box_fault = e.sentence(
           "bbox", fault + ", in image " + (image.file_name.empty() ? std::to_string(image.id) : image.file_name));
     } else if (bbox != nullptr) {
-      auto const& [left, top, width, height] = a.bbox;
       ++boxes;
-      shares += left >= 0 && top >= 0 && left + width <= 1 && top + height <= 1 &&
-                (std::floor(width) != width || std::floor(height) != height) && size.height > 1 && size.width > 1;
+      shares += size.height > 1 && size.width > 1 &&
+                std::all_of(a.bbox.begin(), a.bbox.end(), [](double v) { return -0.01 <= v && v <= 1.01; });
+      fractions = fractions || std::floor(a.bbox[2]) != a.bbox[2] || std::floor(a.bbox[3]) != a.bbox[3];
     }
     if (area != nullptr) {
       a.area = e.number(*area, "area");
@@ -539,13 +541,13 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     }
     out.annotations.push_back(std::move(a));
   });
-  if (boxes > 0 && shares == boxes)
+  if (boxes > 0 && shares == boxes && fractions)
     throw io_error(name + ": every bbox lies between 0 and 1: shares of the images' sizes? COCO's boxes are in pixels");
   return out;
 }
 
 /// What a person should hear of a data set before it is used, a sentence each: how many crowds it has and of which classes,
-/// boxes that are none, masks that are but the outlines of boxes, what was passed over.
+/// boxes with a fault, masks that are but the outlines of boxes, what was passed over.
 /// @param name         begins every sentence
 /// @param masks_count  they are used for more than crowds: then it matters whether they are masks
 [[nodiscard]] inline std::vector<std::string> remarks_on(coco_dataset const& set, std::string const& name, crowds how,
@@ -579,7 +581,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     for (std::size_t i = 0; i < all.size() && i < 10; ++i) out.push_back(name + ": " + all[i]);
     if (all.size() > 10) out.push_back(name + ": " + std::to_string(all.size() - 10) + rest);
   };
-  first_ones(lost, " more boxes are none");
+  first_ones(lost, " more boxes are lost");
   first_ones(set.notes, " more parts are passed over");
   return out;
 }

@@ -60,6 +60,15 @@ TEST_CASE("files of other tools are named, with what makes a COCO file of them",
   says("0 0.5 0.5\n", "parse error");
 }
 
+TEST_CASE("a COCO file may hold more than a COCO file has", "[io][picture]")
+{
+  std::string const file =
+      R"({"images": [{"id": 1, "height": 9, "width": 9}], "categories": [{"id": 1, "name": "x"}], "annotations": [
+      {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "result": []}], "data": {}, "items": [],
+      "predictions": []})";
+  CHECK(parse_coco({file.begin(), file.end()}, "f").annotations.size() == 1);
+}
+
 TEST_CASE("a data set with a mark of UTF-8 is read", "[io][picture]")
 {
   std::string const file = "\xEF\xBB\xBF{\"images\": [], \"categories\": [], \"annotations\": []}";

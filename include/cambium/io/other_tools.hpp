@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstddef>
 #include <cstdlib>
 #include <initializer_list>
@@ -32,8 +33,7 @@ namespace cambium {
   if (text[0] == '<') {
     if (text.find("<annotations") != text.npos)
       return "is CVAT's XML; export the task there as 'COCO 1.0', or 'datum convert -if cvat -i FOLDER -f coco -o OUT' "
-             "makes "
-             "a COCO file";
+             "makes a COCO file";
     if (text.find("<annotation") != text.npos)
       return "is VOC's XML of one image, which a template like 'Annotations/{id}.xml' names";
     return "is XML";
@@ -52,7 +52,7 @@ namespace cambium {
   for (; yolo; ++numbers, at = end) {
     double const v = std::strtod(at, &end);
     if (end == at) break;
-    yolo = numbers == 0 ? v >= 0 && v == static_cast<double>(static_cast<int>(v)) : v >= 0 && v <= 1;
+    yolo = numbers == 0 ? v >= 0 && v == std::floor(v) : v >= 0 && v <= 1;
   }
   if (yolo && numbers >= 5 && std::string_view(at).find_first_not_of(" \t") == std::string_view::npos)
     return "is YOLO's text of one image; 'datum convert -if yolo -i FOLDER -f coco -o OUT' makes a COCO file of a data "
@@ -88,6 +88,16 @@ namespace cambium {
     return "";
   }
   if (!root.is_object()) return "";
+  auto const list = root.find("annotations");
+  auto const& annotation = list == root.end() ? nothing : first_of(*list);
+  if (object_with(annotation, {"segments_info"}))
+    return "is a panoptic file, whose masks are PNG files beside it; converters/panoptic2detection_coco_format.py of "
+           "cocodataset/panopticapi makes a COCO file of instances";
+  if (object_with(annotation, {"caption"}) && !object_with(annotation, {"category_id"}))
+    return "holds captions; a file of instances is needed";
+  // Other fields beside a COCO file's own are its tool's business.
+  if (object_with(root, {"images", "annotations", "categories"})) return "";
+  if (object_with(annotation, {"result"})) return studio;
   if (object_with(root, {"shapes", "imagePath"}))
     return "is labelme's file of one image; 'labelme2coco FOLDER' makes a COCO file of a folder of them";
   if (task(root)) return studio;
@@ -96,14 +106,6 @@ namespace cambium {
     return "is Supervisely's file of one image; its app 'Export to COCO' makes a COCO file of a project";
   if (object_with(root, {"items", "categories"}))
     return "is Datumaro's own JSON; 'datum convert -if datumaro -i FOLDER -f coco -o OUT' makes a COCO file";
-  auto const list = root.find("annotations");
-  auto const& annotation = list == root.end() ? nothing : first_of(*list);
-  if (object_with(annotation, {"segments_info"}))
-    return "is a panoptic file, whose masks are PNG files beside it; converters/panoptic2detection_coco_format.py of "
-           "cocodataset/panopticapi makes a COCO file of instances";
-  if (object_with(annotation, {"caption"}) && !object_with(annotation, {"category_id"}))
-    return "holds captions; a file of instances is needed";
-  if (object_with(annotation, {"result"})) return studio;
   return "";
 }
 

@@ -85,5 +85,6 @@ TEST_CASE("what has happened to a label map is guessed from its numbers", "[io][
   CHECK(hint({0, 1, 20, 255}) == "");
   CHECK(hint({0, 0}) == "");
   CHECK(hint({0, 21, 40, 255}) == "");
+  CHECK(hint({0, 15, 20}, 10) == "");  // greys of boat and cat, but classes of VOC as well
   CHECK((has_class(row({0, 255, 1})) && !has_class(row({0, 255})) && !has_class(row({-1, 0}))));
 }

@@ -65,7 +65,7 @@ namespace cambium {
     int const luma = (299 * palette[c].red + 587 * palette[c].green + 114 * palette[c].blue) / 1000;
     grey.insert(luma), grey.insert(luma + 1);
   }
-  if (!with_void && std::includes(grey.begin(), grey.end(), named.begin(), named.end()))
+  if (most > 20 && !with_void && std::includes(grey.begin(), grey.end(), named.begin(), named.end()))
     return "; its numbers are the grey values of VOC's colours: a tool has turned the palette into grey, and the class "
            "numbers are lost";
   if (most <= 33 && (classes == 8 || classes == 19))

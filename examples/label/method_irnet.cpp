@@ -177,16 +177,16 @@ irnet_method::input irnet_method::read(image_files& files) const
       "the image is " + std::to_string(in.image.height) + " x " + std::to_string(in.image.width) + ", so ";
 
   auto const is_map = [&](extent2 e) { return e == extent2{h, w}; };
-  auto const holds = [&](auto const& shape) {
+  auto const holds = [&](auto const& shape, std::string const& at_full_size = "maps of stride 4 are needed") {
     bool const whole = shape[shape.size() - 2] == in.image.height && shape.back() == in.image.width;
     return "; it holds " + shape_text(shape) +
-           (whole ? std::string("; that is the image's size: of IRNet's own files 'cam' is needed, not 'high_res'")
-                  : axes_hint({shape.begin(), shape.end()}, is_map));
+           (whole ? "; that is the image's size: " + at_full_size : axes_hint({shape.begin(), shape.end()}, is_map));
   };
   in.cams = files.any_maps<3>("cam");
   index_t const C = in.cams.shape()[0];
   demand(in.cams.shape()[1] == h && in.cams.shape()[2] == w, files.path("cam"),
-         size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed" + holds(in.cams.shape()));
+         size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed" +
+             holds(in.cams.shape(), "of IRNet's own files 'cam' is needed, not 'high_res'"));
   files.demand_range("cam", in.cams);
   in.classes = files.channel_classes(C);
   demand(C <= 254, files.path("cam"), std::to_string(C) + " channels; labels end at 254");

@@ -459,6 +459,7 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   refused(tagged("a 1 1\n"), "named twice");
   refused(tagged("a 1\na 2\n"), "two lines");
   refused(tagged("a 300\n"), "outside 1..254");
+  refused(tagged("a 99999999999999999999\n"), "class 99999999999999999999 is outside 1..254\n");
 }
 
 TEST_CASE("a second run leaves nothing of the first that it did not make", "[label][property]")
@@ -661,6 +662,8 @@ TEST_CASE("maps in other axes are refused by irnet", "[label][errors]")
   CHECK(contains(run(),
                  "edges/a.npy: the image is 21 x 34, so [6,9] is needed; it holds [9,6]; it looks like [w,h]: "
                  "numpy.transpose(a)"));
+  write_npy<2>(p.root / "edges/a.npy", grid<float, 2>(21, 34));
+  CHECK(contains(run(), "it holds [21,34]; that is the image's size: maps of stride 4 are needed"));
   auto grey = edge;
   for (auto& v : grey.cells()) v *= 255;
   write_npy<2>(p.root / "edges/a.npy", grey);

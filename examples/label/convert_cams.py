@@ -65,7 +65,7 @@ def tag_lines(tags) -> str:
 def read_tag_lines(path: Path):
     """The lines of an earlier run: what tag_lines wrote."""
     tags = {}
-    for line in path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"):
         if line.startswith('"'):
             end = 1
             while line[end] != '"' or line[end:end + 2] == '""':

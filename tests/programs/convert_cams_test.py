@@ -46,10 +46,10 @@ class ConvertCams(unittest.TestCase):
             self.assertTrue((got == CAM).all())
 
     def test_ids_with_blanks_are_in_quotes(self):
-        for name in ("img 1", "img # 3", 'say "hi"', "#5", "plain"):
+        for name in ("img 1", "img # 3", 'say "hi"', "#5", "plain", "a\u2028b"):
             self.put(name, {1: CAM[0]})
         self.assertEqual(self.run_it().returncode, 0)
-        want = '"#5" 2\n"img # 3" 2\n"img 1" 2\n"plain" 2\n"say ""hi""" 2\n'
+        want = '"#5" 2\n"a\u2028b" 2\n"img # 3" 2\n"img 1" 2\n"plain" 2\n"say ""hi""" 2\n'
         self.assertEqual((self.root / "out/tags.txt").read_text(), want)
         for file in (self.root / "in").iterdir():
             file.unlink()

@@ -28,7 +28,7 @@ struct voc_folder_options {
   std::filesystem::path annotations = "Annotations";
   bool zero_based_boxes = false;  ///< annotations count pixels from 0, as VoTT's, not from 1
   bool tags_are_classes = false;  ///< numbers 1 are classes, though they look like flags of one class
-  bool difficult = false;                                    ///< objects that are marked so count, as boxes and as tags
+  bool difficult = true;  ///< objects that are marked so count, as boxes and as tags; false: they are background
   std::filesystem::path class_maps = "SegmentationClass";    ///< ID.png, for truth()
   std::filesystem::path object_maps = "SegmentationObject";  ///< ID.png, for truth()
 };

@@ -113,6 +113,11 @@ std::uint64_t coco_set::weak_labels() const
   for (auto const& a : annotations_) {
     out.add(a.image_id).add(a.category_id).add(ignores(a));
     for (double const v : a.bbox) out.add(v);
+    if (!ignores(a)) continue;  // of the others masks are the truth
+    if (auto const* const runs = std::get_if<cambium::rle>(&a.segmentation))
+      out.add(runs->counts.data(), runs->counts.size() * sizeof runs->counts[0]);
+    else if (auto const* const parts = std::get_if<cambium::coco_polygons>(&a.segmentation))
+      for (auto const& xy : *parts) out.add(xy.data(), xy.size() * sizeof xy[0]);
   }
   return out.value();
 }

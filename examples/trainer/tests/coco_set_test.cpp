@@ -126,6 +126,22 @@ TEST_CASE("coco_set: crowds are neither objects nor background, or objects", "[p
   CHECK(all.weak_labels() != s.weak_labels());
 }
 
+TEST_CASE("coco_set: other pixels of crowds are other weak labels, other masks of objects are not", "[property]")
+{
+  folder const f;
+  auto const before = f.open().weak_labels();
+  auto const with = [&](std::string const& from, std::string const& to) {
+    std::string text = three_images;
+    text.replace(text.find(from), from.size(), to);
+    replace_file(f.in / "set.json", text);
+    return f.open().weak_labels();
+  };
+  CHECK(with("[0, 10, 110]", "[0, 20, 100]") != before);
+  CHECK(with(R"({"size": [10, 12], "counts": [0, 10, 110]})", "[[0, 0, 1, 0, 1, 10, 0, 10]]") !=
+        with(R"({"size": [10, 12], "counts": [0, 10, 110]})", "[[0, 0, 2, 0, 2, 10, 0, 10]]"));
+  CHECK(with("[[1, 2, 5, 2, 5, 6, 1, 6]]", "[[1, 2, 5, 2, 5, 6, 1, 5]]") == before);
+}
+
 TEST_CASE("coco_set: a crowd without a mask is its box; objects stand above crowds", "[picture]")
 {
   folder const f;

@@ -3,7 +3,7 @@
 # find_package(Torch) finds them where LibTorch was built for the CPU alone, as Debian's is. PyPI's is built with CUDA: its
 # package wants nvcc and the toolkit that it was built with, for libraries that the CPU does not need. Of such a LibTorch
 # only the CPU's libraries are linked, without its package.
-find_package(Torch 9999 QUIET CONFIG)  # no LibTorch is so new: nothing is loaded, but where it lies is known
+find_package(Torch 9999 QUIET CONFIG)  # no version is as high: CMake says what it found and loads nothing
 if(NOT Torch_CONSIDERED_CONFIGS)
   message(FATAL_ERROR "LibTorch was not found. Install Debian's or Ubuntu's libtorch-dev, or say where PyTorch lies: "
                       "-DCMAKE_PREFIX_PATH=\"WHERE_CAMBIUM_LIES;"

@@ -368,7 +368,7 @@ class dense_crf {
     std::vector<std::int32_t> const id(field.ids.begin(), field.ids.end());
     std::vector<std::vector<float>> weight;
     std::vector<attraction> by;
-    for (auto const& k : kernels_) {  // a vector that moves keeps its numbers where they are
+    for (auto const& k : kernels_) {  // `weight` may grow: its vectors move, their elements do not
       auto const& w = weight.emplace_back(k.compat.weight.begin(), k.compat.weight.end());
       by.push_back({w.data(), static_cast<index_t>(w.size()), k.compat.matrix, id.data(), field.labels, field.all});
     }

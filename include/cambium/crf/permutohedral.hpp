@@ -723,7 +723,7 @@ CAMBIUM_HD double own_share(int corners, std::int32_t const* corner, float const
     double const spread = static_cast<double>(weight[c]);
     sum += spread * spread;
     for (int way = 0; way < 2; ++way)
-      for (int path = 1; path < 1 << corners; ++path) {  // its highest bit is the first axis
+      for (int path = 1; path < 1 << corners; ++path) {  // a bit for each axis; the first axis is the highest
         std::int32_t at = corner[c];
         double part = spread;
         for (int axis = 0; axis < corners && at != nowhere; ++axis) {
@@ -731,7 +731,7 @@ CAMBIUM_HD double own_share(int corners, std::int32_t const* corner, float const
           if ((path >> bit & 1) == 0) continue;
           at = beside(axis, at, way);
           part /= 2;
-          if (at == nowhere) path |= (1 << bit) - 1;  // so do all that begin like this
+          if (at == nowhere) path |= (1 << bit) - 1;  // skip all paths that begin like this one
         }
         for (int e = 0; e < corners && at != nowhere; ++e)
           if (corner[e] == at) sum += part * static_cast<double>(weight[e]);

@@ -8,7 +8,6 @@
 #include <cambium/exec/for_each_cell.cuh>
 #include <cambium/exec/ordered.hpp>
 #include <cambium/exec/read_cell.cuh>
-#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/scan.cuh>
 #include <cambium/exec/sort.cuh>
 #include <cambium/grid/copy.cuh>

@@ -267,7 +267,7 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   if (seeds.size() == 0) return;
   chebyshev_power p;
   value_range<T>* channel = nullptr;  // null: an exact walk
-  bool keep = false;                  // what an exact walk has written is to stay in the range of its seeds
+  bool keep = false;                  // a tolerance that needs every step: the exact walk is run, then cut to the range
   if (options.tolerance > 0) {
     measure_channels(where, seeds, scratch.channel.view().data, scratch.measuring);
     p = plan_walk_unseen(t.edges, all.height * all.width, options.steps, options.tolerance);

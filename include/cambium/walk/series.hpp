@@ -79,7 +79,7 @@ struct series_step {
   }
 };
 
-/// v, kept in the range of its channel's seeds. What is no number stays none.
+/// v, kept in the range of its channel's seeds. NaN stays NaN.
 template <class T>
 CAMBIUM_HD T kept(T v, value_range<T> const& channel)
 {
@@ -100,7 +100,7 @@ struct series_end {
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = framed(out(c, y, x), channel[c]); }
 };
 
-/// Of a walk with a tolerance that came out exact.
+/// Rule: ends a walk whose tolerance needed every step, so that the exact walk was run.
 template <class T, class S>
 struct keep_in_range {
   value_range<T> const* channel;

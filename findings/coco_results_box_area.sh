@@ -8,7 +8,7 @@
 #   with them.
 # Source: open-mmlab/mmdetection#4898 dropped the box for this reason.
 # Our users: include/cambium/metric/coco_ap.hpp takes areas as given, and examples/label/one_image.cpp writes
-#   detections.json with boxes: drop "bbox" from its entries before you compare sizes.
+#   detections.json with boxes. docs/label.md (Scores) says so, with the line that drops "bbox" from its entries.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

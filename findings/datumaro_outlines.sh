@@ -9,8 +9,8 @@
 #   ring 0.743, two squares that touch in a corner 0.474; a line and a dot hold no polygon. Category 18 becomes 2.
 # Source: open-edge-platform/datumaro#168 asks for holes; the rest was observed.
 # Our users: include/cambium/io/coco.hpp fills polygons as COCO's evaluators do, so that such a file gives the masks
-#   that others see, and keeps run lengths as run lengths, which lose nothing. Hand in the file as it was before
-#   datumaro wrote it.
+#   that others see, and keeps run lengths as run lengths, which lose nothing. docs/formats.md (Files of other tools)
+#   warns beside the conversions that it names. Hand in the file as it was before datumaro wrote it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -239,9 +239,9 @@ TEST_CASE("coco_dialects: 1.0 is a whole number, null is missing, stray parts ar
   }
   auto const beside = read(with("3, 2, 1, 2]]", "3, 2, 1, 2], [2, 2], [1, 1, 2, 2]]"));
   CHECK(mask_of(beside.annotations[0], {3, 4}) == mask_of(read(sound).annotations[0], {3, 4}));
-  CHECK(beside.notes ==
-        std::vector<std::string>{"annotations[0].segmentation[1]: has 1 corners, and is passed over (id 1)",
-                                 "annotations[0].segmentation[2]: has 2 corners, and is passed over (id 1)"});
+  CHECK(beside.notes == std::vector<std::string>{
+                            "annotations[0].segmentation[1]: has fewer than three corners, and is passed over (id 1)",
+                            "annotations[0].segmentation[2]: has fewer than three corners, and is passed over (id 1)"});
   auto const flat = read(with("[[1, 0, 3, 0, 3, 2, 1, 2]]", "[1, 0, 3, 0, 3, 2, 1, 2]"));
   CHECK(flat.annotations[0].segmentation == read(sound).annotations[0].segmentation);
   CHECK_FALSE(read(with(R"("iscrowd": 1)", R"("iscrowd": null)")).annotations[1].iscrowd);
@@ -303,10 +303,10 @@ TEST_CASE("coco_boxes_lost: a box that is none is kept with its fault, and one a
   CHECK(fault("[0, 0, 1e300, 2]") == std::string("annotations[0].bbox: holds 1e+300") + in);
   CHECK(fault("[0, 0, 1]") == std::string("annotations[0].bbox: is not [left, top, width, height]") + in);
   CHECK(fault("\"0 0 1 1\"") == std::string("annotations[0].bbox: is not [left, top, width, height]") + in);
-  CHECK(fault("[0, 0, NaN, 2]") == std::string("annotations[0].bbox: holds what is NaN, which JSON does not know, "
+  CHECK(fault("[0, 0, NaN, 2]") == std::string("annotations[0].bbox[2]: is NaN, which JSON does not know, "
                                                "though Python's json writes it") +
                                        in);
-  CHECK(fault("[0, 0, null, 2]") == std::string("annotations[0].bbox: holds what is not a number") + in);
+  CHECK(fault("[0, 0, null, 2]") == std::string("annotations[0].bbox[2]: is not a number") + in);
   CHECK(fault("null").empty());  // that of the mask
   CHECK(fault("[]").empty());
   CHECK(parse_coco(text(with(R"(, "bbox": [0, 0, 1, 1])", "")), "s").annotations[3].box_fault ==

@@ -422,7 +422,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     if (xy.size() >= 6)
       out.push_back(std::move(xy));
     else if (!xy.empty())
-      notes.push_back(entry.sentence(field(), "has " + std::to_string(xy.size() / 2) + " corners, and is passed over"));
+      notes.push_back(entry.sentence(field(), "has fewer than three corners, and is passed over"));
     ++at;
   };
   if (flat)
@@ -512,21 +512,23 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
     if (bbox != nullptr && bbox->is_array() && bbox->empty()) bbox = nullptr;
     coco_annotation of_mask;
     if ((area == nullptr || bbox == nullptr) && a.has_mask()) of_mask = annotate(0, 0, mask_of(a, size));
-    std::string fault;
+    std::string fault, field = "bbox";
     if (bbox == nullptr) {
       a.bbox = of_mask.bbox;
       if (!a.has_mask()) fault = "is missing, and so is a segmentation";
     } else if (!bbox->is_array() || bbox->size() != 4) {
       fault = "is not [left, top, width, height]";
     } else {
-      for (auto const& v : *bbox)
-        if (!v.is_number() && fault.empty()) fault = "holds what " + json_entry::no_number(v, "a number");
-      for (std::size_t i = 0; i < 4 && fault.empty(); ++i) a.bbox[i] = (*bbox)[i].get<double>();
+      for (std::size_t i = 0; i < 4 && fault.empty(); ++i)
+        if (auto const& v = (*bbox)[i]; v.is_number())
+          a.bbox[i] = v.get<double>();
+        else
+          fault = json_entry::no_number(v, "a number"), field += "[" + std::to_string(i) + "]";
     }
     if (fault.empty()) fault = fault_of_box(a.bbox, size);
     if (!fault.empty()) {
       a.box_fault = e.sentence(
-          "bbox", fault + ", in image " + (image.file_name.empty() ? std::to_string(image.id) : image.file_name));
+          field, fault + ", in image " + (image.file_name.empty() ? std::to_string(image.id) : image.file_name));
     } else if (bbox != nullptr) {
       ++boxes;
       shares += size.height > 1 && size.width > 1 &&

@@ -1,5 +1,5 @@
 #pragma once
-// Label maps in PNG files: classes, or numbers of instances; and what a file is that people take for one.
+// Label maps in PNG files: classes, or numbers of instances. Files that are none are named as what they are.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -9,6 +9,7 @@
 #include <cambium/io/png.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -118,14 +119,17 @@ namespace cambium {
   if (!image.indexed) return image;
   // A tool that writes palettes anew, in another order, keeps the colours and loses the classes. VOC's void has a colour
   // that nobody else uses.
+  std::array<bool, 256> used{};
+  for (auto const i : image.samples) used[i] = true;
   bool of_voc = true;
-  unsigned moved = label::ignore;
-  for (unsigned const i : std::set<unsigned>(image.samples.begin(), image.samples.end())) {
+  std::size_t moved = label::ignore;
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    if (!used[i]) continue;
     auto const at = i < image.palette.size() ? index_of(image.palette[i]) : 256;
     of_voc = of_voc && at < 256;
     if (at == static_cast<std::size_t>(label::ignore)) moved = i;
   }
-  if (of_voc && moved != static_cast<unsigned>(label::ignore))
+  if (of_voc && moved != static_cast<std::size_t>(label::ignore))
     throw io_error(name + ": has VOC's colours under other indices (void under " + std::to_string(moved) +
                    "): a tool has written the palette anew, and the class numbers are lost");
   return image;

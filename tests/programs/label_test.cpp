@@ -198,7 +198,7 @@ TEST_CASE("UTF-16 lists and tags are named as such", "[label][errors]")
 {
   playground p;
   p.add("a");
-  for (std::string const text : {std::string("\xFF\xFE"
+  for (std::string const& text : {std::string("\xFF\xFE"
                                              "a\0 \0"
                                              "3\0",
                                              8),

@@ -74,6 +74,7 @@ class method {
   virtual std::vector<named_category> categories() const { return {}; }
 
   /// The numbers of images in the COCO file behind it; nothing where there is none.
+  /// @throws io_error: two ids of one image
   virtual std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const&) const
   {
     return std::nullopt;

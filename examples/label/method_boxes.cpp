@@ -89,14 +89,21 @@ class coco_boxes {
   }
 
   /// The file's own number of each image; those it does not know are numbered after its largest.
+  /// @throws io_error: two ids of one image
   std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids) const
   {
     std::vector<std::int64_t> out;
     std::int64_t next = 1;
     for (auto const& image : all_.images) next = std::max(next, image.id + 1);
+    std::map<std::size_t, std::string> known;
     for (auto const& id : ids) {
       auto const place = place_of(id, false);
       out.push_back(place ? all_.images[*place].id : next++);
+      if (!place) continue;
+      auto const [first, fresh] = known.try_emplace(*place, id);
+      demand(fresh, path_,
+             "'" + first->second + "' and '" + id + "' are both its image " + std::to_string(out.back()) + ", '" +
+                 all_.images[*place].file_name + "'");
     }
     return out;
   }

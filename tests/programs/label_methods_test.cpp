@@ -472,6 +472,12 @@ TEST_CASE("coco_same_name_two_folders: label finds both, and refuses a name that
   replace_file(p.root / "ids", "1\n");
   auto const r = p.run(words, "refused");
   CHECK((r.status == 1 && contains(r.err, "gt.json: two images have the name '1'; an id names their folder, too")));
+  // one image for two photographs
+  write_coco(p.root / "gt.json", coco_of({{2, "a/1.jpg"}}));
+  replace_file(p.root / "ids", "a/1\n1\n");
+  auto const both = p.run(words, "both");
+  CHECK((both.status == 2 && contains(both.err, "gt.json: 'a/1' and '1' are both its image 2, 'a/1.jpg'")));
+  CHECK_FALSE(fs::exists(p.root / "both"));
 }
 
 TEST_CASE("coco_boxes_lost: a box that is none fails its image and no other", "[label][errors]")

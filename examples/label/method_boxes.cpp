@@ -65,6 +65,16 @@ class coco_boxes {
 
   index_t classes() const { return static_cast<index_t>(all_.categories.size()); }
 
+  /// The category of class 1, if no annotation is of it.
+  std::optional<named_category> unused_first() const
+  {
+    if (all_.categories.empty()) return std::nullopt;
+    auto const& first = all_.categories.front();
+    bool const used = std::any_of(all_.annotations.begin(), all_.annotations.end(),
+                                  [&](auto const& a) { return a.category_id == first.id; });
+    return used ? std::nullopt : std::optional(named_category{first.id, first.name});
+  }
+
   /// What the file says of the image of an id: a file name without its ending, with its folders or without them where no
   /// other file has that name, or the number of an image.
   std::optional<boxes_of_image> find(std::string const& id) const
@@ -248,6 +258,7 @@ class boxes_method : public method {
     if (xml() && !names_file_.empty()) {
       for (auto const& name : read_names(names_file_))
         classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
+      if (classes_.contains("background") && classes_.at("background") == 0) no_class_ = "'background'";
     } else if (xml()) {
       for (auto const name : voc_class_names) classes_.emplace(name, voc_class(name) - 1);
     } else if (!names_file_.empty()) {
@@ -264,6 +275,8 @@ class boxes_method : public method {
       coco_ = coco_boxes(content, boxes_, crowds_);
       for (auto const& remark : coco_.remarks()) std::fprintf(stderr, "label: %s\n", remark.c_str());
       shared_hash_ = hash(content);
+      if (auto const first = coco_.unused_first())
+        no_class_ = "category " + std::to_string(first->id) + " ('" + first->name + "'), of which no annotation is";
     } else if (!names_file_.empty()) {
       shared_hash_ = hash(read_file(names_file_));
     }
@@ -357,6 +370,9 @@ class boxes_method : public method {
                (C == named + 1 && model == class_model::one_vs_rest
                     ? "; if the first channel is the background, say --classes mean_field"
                     : ""));
+    demand(no_class_.empty() || C + 1 != named, xml() ? names_file_ : boxes_,
+           "has " + std::to_string(named) + " classes, but the network " + std::to_string(C) + ". The first is " +
+               no_class_ + ": leave it out, or every box counts for the next class");
     auto const found = boxes(files, size);
     std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
@@ -483,6 +499,7 @@ class boxes_method : public method {
   std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   coco_boxes coco_;
   std::string shared_hash_;
+  std::string no_class_;  ///< a first class that may be none: 'background', or a category without an annotation
 };
 
 }  // namespace

@@ -456,6 +456,34 @@ TEST_CASE("coco_boxes_category_ids: detections.json carries the COCO file's own 
   CHECK(manifest.at("images")[0].at("id") == 25);
 }
 
+TEST_CASE("a first class that the network does not have would shift all others", "[label][boxes][errors]")
+{
+  playground p;
+  p.add("a");
+  auto const said = [&](std::vector<std::string> const& words) {
+    auto const r = p.run(words);
+    return (r.status == 0 ? "labelled " : "refused ") + r.err;
+  };
+  replace_file(p.root / "names", "background\naeroplane\nnobody\nbird\n");
+  CHECK(contains(said(p.boxes({"--names", p.at("names")})),
+                 "names: has 4 classes, but the network 3. The first is 'background': leave it out"));
+  replace_file(p.root / "names", "aeroplane\nnobody\nbird\nbackground\n");  // a class of one's own
+  CHECK(contains(said(p.boxes({"--names", p.at("names")})), "labelled"));
+
+  auto set = coco_of({{8, "a.jpg"}});
+  set.categories.push_back({0, "animals", ""});  // some exporters write what all classes are
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes();
+  words[3] = p.at("gt.json");
+  CHECK(contains(said(words),
+                 "gt.json: has 4 classes, but the network 3. The first is category 0 ('animals'), of which no "
+                 "annotation is: leave it out"));
+  set.annotations.push_back(set.annotations[0]);
+  set.annotations.back().category_id = 0;
+  write_coco(p.root / "gt.json", set);  // now the last class is what the network does not have
+  CHECK(contains(said(words), "has a box of class 4, but the network 3 classes"));
+}
+
 TEST_CASE("coco_same_name_two_folders: label finds both, and refuses a name that is two", "[label][errors]")
 {
   playground p;

@@ -1,5 +1,7 @@
 #include "axes.hpp"
 
+#include <cambium/io/photograph.hpp>
+
 #include <algorithm>
 
 namespace labelling {
@@ -34,10 +36,13 @@ bool fits(extent2 map, extent2 image)
 std::string axes_hint(std::vector<index_t> const& shape, std::function<bool(extent2)> const& is_map)
 {
   if (shape.size() == 2)
-    return is_map({shape[1], shape[0]}) ? "; it looks like [w,h]: numpy.transpose(a) makes [h,w] of it" : "";
+    return is_map({shape[1], shape[0]})
+               ? std::string("; it looks like [w,h]: numpy.transpose(a) makes [h,w] of it") + turned_words
+               : "";
   if (shape.size() != 3 || is_map({shape[1], shape[2]})) return "";
   if (is_map({shape[0], shape[1]})) return "; it looks like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of it";
-  if (is_map({shape[2], shape[1]})) return "; it looks like [C,w,h]: numpy.swapaxes(a, 1, 2) makes [C,h,w] of it";
+  if (is_map({shape[2], shape[1]}))
+    return std::string("; it looks like [C,w,h]: numpy.swapaxes(a, 1, 2) makes [C,h,w] of it") + turned_words;
   if (is_map({shape[1], shape[0]})) return "; it looks like [w,h,C]: numpy.transpose(a) makes [C,h,w] of it";
   return "";
 }

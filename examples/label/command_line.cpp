@@ -39,7 +39,8 @@ struct parser {
         ->default_str("irnet");
     add_template(app, "--images", s.images, "photographs, JPEG or PNG");
     how->add_flags(app, s);
-    add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
+    add_template(app, "--truth-instances", s.truth_instances,
+                 "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
     add_template(app, "--truth-semantic", s.truth_semantic, "true classes, PNG: 0 background, 1..C, 255 void");
     app.add_option("--ids", s.ids,
                    "list of ids, one a line; without it the template of the images, or of the first input if there are "

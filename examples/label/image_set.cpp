@@ -119,8 +119,9 @@ tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids
       if (failure == std::errc::invalid_argument || stop != view.data() + view.size())
         throw usage_error(where + "'" + word + "' is not a class number");
       if (failure != std::errc{} || label < 1 || label > 254)
-        throw usage_error(where + "class " + word + " is outside " + (how.zero_based ? "0..253" : "1..254") +
-                          (failure == std::errc{} && tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
+        throw usage_error(
+            where + "class " + word + " is outside " + (how.zero_based ? "0..253" : "1..254") +
+            (failure == std::errc{} && tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
       if (std::find(classes.begin(), classes.end(), label) != classes.end())
         throw usage_error(where + "class " + word + " is named twice");
       classes.push_back(static_cast<int>(label));

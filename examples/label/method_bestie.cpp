@@ -8,6 +8,7 @@
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>
 #include <cambium/io/label_map.hpp>
+#include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/pipeline/bestie.hpp>
 
@@ -336,7 +337,7 @@ class bestie_method : public method {
     auto const image = files.image_size({H, W});
     demand(image == extent2{H, W}, files.path("semantic"),
            "is " + std::to_string(H) + " x " + std::to_string(W) + ", but the image is " +
-               std::to_string(image.height) + " x " + std::to_string(image.width));
+               std::to_string(image.height) + " x " + std::to_string(image.width) + turned_hint({H, W}, image));
     auto const classes = present(files, C).value_or(all_classes(C));
     auto cues = read_points(files, image, C);
     auto const on_void = [&](point const& p) {

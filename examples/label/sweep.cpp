@@ -379,7 +379,8 @@ int main(int count, char** arguments)
   app.option_defaults()->always_capture_default();
   app.add_option("--labels", s.labels, "folder that label --keep-scores wrote; sweep.json goes there")->required();
   add_template(app, "--truth-semantic", s.truth_semantic, "true classes, PNG: 0 background, 1..C, 255 void");
-  add_template(app, "--truth-instances", s.truth_instances, "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
+  add_template(app, "--truth-instances", s.truth_instances,
+               "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
   add_switch(app, "--zero-based", s.zero_based, "classes in --image-labels count from 0");

@@ -2,6 +2,7 @@
 
 #include <cambium/core/label.hpp>
 #include <cambium/io/label_map.hpp>
+#include <cambium/io/photograph.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,10 +16,11 @@ using namespace cambium;
 grid<std::int32_t, 2> parse_truth(bytes const& content, std::string const& path, extent2 image, bool semantic)
 {
   auto labels = semantic ? parse_label_map(content, path) : parse_instance_map(content, path);
-  if (labels.shape()[0] != image.height || labels.shape()[1] != image.width)
+  extent2 const size{labels.shape()[0], labels.shape()[1]};
+  if (size != image)
     throw io_error(path + ": the image is " + std::to_string(image.height) + " x " + std::to_string(image.width) +
-                   ", so the truth cannot be " + std::to_string(labels.shape()[0]) + " x " +
-                   std::to_string(labels.shape()[1]));
+                   ", so the truth cannot be " + std::to_string(size.height) + " x " + std::to_string(size.width) +
+                   turned_hint(size, image));
   if (semantic && std::any_of(labels.cells().begin(), labels.cells().end(), [](auto v) { return v > 255; })) {
     auto const hint = label_map_hint(labels, 254);
     throw io_error(path + ": a class is above 255" + (hint.empty() ? "; is this a map of instances?" : hint));

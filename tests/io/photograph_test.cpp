@@ -19,6 +19,12 @@ TEST_CASE("a photograph is what is in its file, whatever it is called", "[io][pi
   CHECK(read_photograph(folder / "really_jpeg.PNG").cells() == parse_jpeg(format_jpeg(picture), "the same").cells());
 }
 
+TEST_CASE("a size that EXIF may have turned is named", "[io][errors]")
+{
+  CHECK(turned_hint({3, 4}, {4, 3}).find("EXIF orientation") != std::string::npos);
+  CHECK((turned_hint({3, 4}, {3, 4}) == "" && turned_hint({3, 3}, {3, 3}) == "" && turned_hint({4, 3}, {4, 5}) == ""));
+}
+
 TEST_CASE("what is no photograph is named", "[io][errors]")
 {
   std::string_view const text = "no picture";

@@ -683,6 +683,9 @@ TEST_CASE("label goes on past a bad file in the truth, too", "[label][errors]")
   auto const r = label(p, usual(p, "out", {"--truth-semantic", p.at("semantic/{id}.png")}));
   CHECK(r.status == 1);
   CHECK(contains(r.err, "semantic/b.png: the image is 21 x 34, so the truth cannot be 5 x 5"));
+  replace_file(p.root / "semantic/b.png", format_labels(grid<std::int32_t, 2>(34, 21), voc_palette()));
+  CHECK(contains(label(p, usual(p, "out", {"--truth-semantic", p.at("semantic/{id}.png")})).err,
+                 "cannot be 34 x 21; perhaps a tool has turned the photograph by its EXIF orientation"));
 }
 
 TEST_CASE("tiles give the labels of the whole", "[label][property]")

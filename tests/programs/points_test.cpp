@@ -138,7 +138,7 @@ TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[poi
   refused({64, 96, 20}, "it looks like [h,w,C]");
   refused({20, 24, 16}, "it looks like [C,w,h]: numpy.swapaxes(a, 1, 2)");
   refused({24, 16, 20}, "it looks like [w,h,C]: numpy.transpose(a)");
-  refused({20, 96, 64}, "it looks like [C,w,h]");
+  refused({20, 96, 64}, "of it; perhaps a tool has turned the photograph by its EXIF orientation");
   for (index_t const side : {7, 14, 16, 32, 64})
     refused({20, side, side}, "--stretched is for maps of an image that was");
   CHECK(run({20, 14, 14}, {"--stretched"}).status == 0);

@@ -140,7 +140,7 @@ weak_image coco_set::load(std::size_t i) const
   if (H != e.image.height || W != e.image.width)
     throw io_error(file.string() + ": is " + std::to_string(H) + " x " + std::to_string(W) + " pixels, but " +
                    options_.annotations.string() + " says " + std::to_string(e.image.height) + " x " +
-                   std::to_string(e.image.width));
+                   std::to_string(e.image.width) + cambium::turned_hint({H, W}, {e.image.height, e.image.width}));
   for (std::size_t const k : e.annotations) {
     coco_annotation const& a = annotations_[k];
     auto& tags = ignores(a) ? out.unsure_tags : out.tags;

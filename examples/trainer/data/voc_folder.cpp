@@ -206,7 +206,8 @@ std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 
   if (annotation.height != photograph.height || annotation.width != photograph.width)
     throw io_error(file.string() + ": is of a photograph of " + std::to_string(annotation.height) + " x " +
                    std::to_string(annotation.width) + " pixels, but that is " + std::to_string(photograph.height) +
-                   " x " + std::to_string(photograph.width));
+                   " x " + std::to_string(photograph.width) +
+                   cambium::turned_hint({annotation.height, annotation.width}, photograph));
   std::vector<labelled_box> out;
   for (auto const& o : annotation.objects) {
     auto const category = class_of_.find(o.name);

@@ -11,6 +11,7 @@
 #include <cambium/interop/torch.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/label_map.hpp>
+#include <cambium/io/photograph.hpp>
 #include <cambium/metric/instance_ap.hpp>
 
 #include <torch/nn/functional/upsampling.h>
@@ -272,7 +273,8 @@ semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path co
     if (labels.shape()[0] != H || labels.shape()[1] != W)
       throw cambium::io_error(path.string() + ": " + std::to_string(labels.shape()[0]) + " x " +
                               std::to_string(labels.shape()[1]) + " labels for a photograph of " + std::to_string(H) +
-                              " x " + std::to_string(W));
+                              " x " + std::to_string(W) +
+                              cambium::turned_hint({labels.shape()[0], labels.shape()[1]}, {H, W}));
     grid<std::uint8_t, 2> map(H, W);
     for (index_t y = 0; y < H; ++y)
       for (index_t x = 0; x < W; ++x) {

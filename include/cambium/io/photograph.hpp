@@ -2,6 +2,7 @@
 // Photographs: JPEG or PNG, told apart by what is in the file.
 
 #include <cambium/core/error.hpp>
+#include <cambium/core/index.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/jpeg.hpp>
@@ -31,6 +32,16 @@ namespace cambium {
                            : has(0, "II*") || has(0, std::string_view("MM\0*", 4)) ? "a TIFF"
                                                                                    : nullptr;
   return kind == nullptr ? "" : std::string("; it is ") + kind + " photograph: convert it to PNG";
+}
+
+/// What to say of a map whose height and width are exchanged.
+inline constexpr char const* turned_words =
+    "; perhaps a tool has turned the photograph by its EXIF orientation, but here pixels count as they are stored";
+
+/// turned_words where one size is the other with height and width exchanged; otherwise nothing.
+[[nodiscard]] inline std::string turned_hint(extent2 one, extent2 other)
+{
+  return one == extent2{other.width, other.height} && one != other ? turned_words : "";
 }
 
 /// Decode a JPEG or a PNG. The content says which one it is; names say it wrong as often as right.

@@ -28,8 +28,8 @@ CAMBIUM_HD constexpr bool on_path(offset to, offset at)
 /// @source Ahn, Cho, Kwak, CVPR 2019; PathIndex.get_search_paths_dst, misc/indexing.py of
 ///         jiwoon-ahn/irn. Not a Bresenham line: a (1,1) step reads 4 cells.
 struct path {
-  static constexpr int longest = 17;   ///< [cells] steps are shorter
-  static constexpr int capacity = 37;  ///< which is how many cells such a step crosses at most
+  static constexpr int longest = 17;   ///< [cells] every step is shorter than this
+  static constexpr int capacity = 37;  ///< [cells] no such step crosses more
 
   int size = 0;
   offset at[capacity]{};

@@ -27,7 +27,7 @@ bool fits(extent2 map, extent2 image)
   if (one_scale({map.width, map.height}, image, 1)) return false;  // rather [w,h]
   index_t const most = std::min<index_t>(32, std::min(map.height, map.width) / 10);
   for (index_t const more : {0, 1})
-    for (index_t padding = 32; padding > 1; padding /= 2)
+    for (index_t const padding : {32, 16, 14, 8, 4, 2})
       if (padding <= most && (map.height - more) % padding == 0 && (map.width - more) % padding == 0)
         return one_scale(map, image, padding + more);
   return false;

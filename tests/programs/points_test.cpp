@@ -166,6 +166,7 @@ TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[poi
                                                              {2, 24, 32},
                                                              {2, 47, 63},
                                                              {2, 384, 512},
+                                                             {2, 364, 490},
                                                              {2, 96, 128},
                                                              {2, 12, 16},
                                                              {2, 14, 19}}) {

@@ -10,12 +10,12 @@ using namespace cambium;
 
 namespace {
 
-/// One scale both ways, where each side of the map may be one cell too small, or `slack` too large.
-bool one_scale(extent2 map, extent2 image, index_t slack)
+/// One scale both ways, where each side of the map may be so many cells too large, or too small.
+bool one_scale(extent2 map, extent2 image, index_t large, index_t small = 1)
 {
-  // (h - slack) / H <= (w + 1) / W and the other way round, in integers
-  return (map.height - slack) * image.width <= (map.width + 1) * image.height &&
-         (map.width - slack) * image.height <= (map.height + 1) * image.width;
+  // (h - large) / H <= (w + small) / W and the other way round, in integers
+  return (map.height - large) * image.width <= (map.width + small) * image.height &&
+         (map.width - large) * image.height <= (map.height + small) * image.width;
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ bool fits(extent2 map, extent2 image)
   for (index_t const more : {0, 1})
     for (index_t const padding : {32, 16, 14, 8, 4, 2})
       if (padding <= most && (map.height - more) % padding == 0 && (map.width - more) % padding == 0)
-        return one_scale(map, image, padding + more);
+        return one_scale(map, image, padding + more) || one_scale(map, image, 1, padding);
   return false;
 }
 

@@ -175,6 +175,8 @@ TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[poi
     CHECK(r.status == 0);
   }
   refused({2, 224, 224}, "--stretched");
+  replace_file(p.root / "sizes", "a 335 480\n");  // rounded down: 335 to 328, 480 stays
+  CHECK(run({2, 328, 480}).status == 0);
   replace_file(p.root / "sizes", "a 96 64\n");  // width before height
   refused({20, 16, 24}, "16 x 24 is no map of an image of 96 x 64; it looks like [C,w,h]");
   // a batch of one

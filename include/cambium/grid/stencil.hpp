@@ -9,7 +9,7 @@ namespace cambium {
 /// listed, so every undirected edge of the grid has exactly one owner.
 /// Fixed capacity: the whole stencil travels to a kernel by value.
 struct stencil {
-  static constexpr int capacity = 444;  ///< so many still fit, with a rule around them, the 4 KB of a kernel's arguments
+  static constexpr int capacity = 444;  ///< so many fit the 4 KB of a kernel's arguments
   static constexpr int largest_radius = path::longest;
 
   int size = 0;

@@ -9,12 +9,12 @@
 
 namespace labelling {
 
-/// Whether a map can be of an image: one scale both ways, to a cell. A network's input may have been rounded, up or down, to
-/// a multiple of 2, 4, 8, 14 (the patches of some transformers), 16 or 32, or to one more. Where the map's sides are such
-/// numbers, that many cells are allowed, up to a tenth of a side: 364 x 490 is a map of 375 x 500.
+/// Whether a map can be of an image: one scale both ways, to a cell. A network's input may have been rounded, up or
+/// down, to a multiple of 2, 4, 8, 14 (the patches of some transformers), 16 or 32, or to one more. Where the map's
+/// sides are such numbers, that many cells are allowed, up to a tenth of a side: 364 x 490 is a map of 375 x 500.
 bool fits(cambium::extent2 map, cambium::extent2 image);
 
-/// The end of a message about an array that was refused: "; it looks like [h,w,C]: ...". Empty if it looks like nothing.
+/// The end of a message about an array that was refused: "; it looks like [h,w,C]: ...". Empty where nothing fits.
 /// @param shape   of the array, 2 or 3 axes
 /// @param is_map  whether h x w is the size that was wanted
 std::string axes_hint(std::vector<cambium::index_t> const& shape, std::function<bool(cambium::extent2)> const& is_map);

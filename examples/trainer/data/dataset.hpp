@@ -2,6 +2,7 @@
 // What a training set gives: a photograph and what is weakly known of it. The truth comes through another door, which
 // evaluation opens and training does not.
 
+#include <cambium/core/error.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/points.hpp>
@@ -30,6 +31,20 @@ struct weak_image {
   cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where crowds are: neither objects nor background; or empty
   std::string lost_box{};                    ///< why its boxes are not all there; "" where they are
 };
+
+/// Labels with -1 where nobody says what is there: on pixels that are ignored and have no object.
+/// @param labels   [H,W] 0 background, 1..N
+/// @param ignored  [H,W] 1 there; or without cells: nowhere
+/// @throws cambium::precondition_error: other sizes. `who` begins the message
+inline void mark_unknown(cambium::grid<std::int32_t, 2>& labels, cambium::grid<std::uint8_t, 2> const& ignored,
+                         std::string const& who)
+{
+  if (ignored.size() == 0) return;
+  cambium::expects(ignored.shape() == labels.shape(), who, ": labels are ", labels.view(), " but what is ignored is ",
+                   ignored.view());
+  for (cambium::index_t n = 0; n < labels.size(); ++n)
+    if (ignored.data()[n] != 0 && labels.data()[n] == 0) labels.data()[n] = -1;
+}
 
 /// A set of photographs with weak labels, read one by one from any thread.
 class dataset {

@@ -338,9 +338,7 @@ label_quality pseudo_label_quality(dataset const& images, semantic_maps const& s
   cpu const where{};
   for (std::size_t i = 0; i < images.size(); ++i) {
     auto truth = images.truth(i);
-    auto const ignored = images.ignored(i);
-    for (index_t n = 0; n < ignored.size(); ++n)
-      if (ignored.data()[n] != 0 && truth.label.data()[n] == 0) truth.label.data()[n] = -1;  // counts for no object
+    mark_unknown(truth.label, images.ignored(i), "pseudo_label_quality: " + images.id(i));
     auto const weak = cambium::bestie_pseudo_labels(where, semantic[i], images.load(i).tags, cues[i], C, options);
     auto kept = semantic[i];
     for (index_t y = 0; y < kept.shape()[0]; ++y)
@@ -516,7 +514,8 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
           out.classes[static_cast<std::size_t>(b)], out.cues[static_cast<std::size_t>(b)], transfer,
           {tensor_view<float, 3>(out.centre[b], "centres"), tensor_view<float, 3>(out.offset[b], "offsets"),
            tensor_view<float, 2>(out.weight[b][0], "weights")});
-    if (!options.guidance) out.weight.fill_(1);
+    if (!options.guidance)  // all is background but what is ignored
+      out.weight = (out.semantic != static_cast<int>(cambium::label::ignore)).to(torch::kFloat).unsqueeze(1);
     return out;
   };
 

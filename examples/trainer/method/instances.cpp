@@ -142,10 +142,7 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
                             options.workers, [&](std::size_t i, std::uint64_t seed) {
                               cambium::instances labels = set.truth(i);
                               weak_image image = set.load(i);
-                              for (index_t n = 0; n < image.ignored.size();
-                                   ++n)  // crowds: make_instance_targets skips -1
-                                if (image.ignored.data()[n] != 0 && labels.label.data()[n] == 0)
-                                  labels.label.data()[n] = -1;
+                              mark_unknown(labels.label, image.ignored, "train_instances: " + set.id(i));
                               labelled_photograph from;
                               from.photograph = std::move(image.photograph);
                               from.maps.push_back(std::move(labels.label));

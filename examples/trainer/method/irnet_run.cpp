@@ -3,7 +3,9 @@
 #include "network/safetensors.hpp"
 #include "run/seed.hpp"
 
+#include <cambium/core/label.hpp>
 #include <cambium/io/coco.hpp>
+#include <cambium/io/file.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/rle.hpp>
@@ -15,6 +17,7 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <thread>
 
@@ -87,10 +90,18 @@ class run {
     std::vector<std::pair<std::string, std::string>> ids, tags;
     for (std::size_t i = 0; i < images_.size(); ++i) ids.emplace_back(images_.id(i), "");
     tags = ids;
+    std::map<std::string, std::string> before;  // the classes that the channels of an earlier run's CAMs are
+    if (auto const file = o_.folder / "tags.txt"; fs::exists(file)) {
+      auto const text = cambium::read_file(file);
+      for (auto const& line : cambium::read_id_lines(text, file.string(), [](std::string const&) { return false; }))
+        before[line.id] = cambium::trimmed(line.behind);
+    }
     each_image(images_, "maps", [&](std::size_t i, std::mutex& network_turn) {
       weak_image const image = images_.load(i);
       for (auto const tag : image.tags) tags[i].second += (tags[i].second.empty() ? "" : " ") + std::to_string(tag + 1);
-      if (newer(in("cams", image.id, ".npy"), classifier_file()) &&
+      auto const made = before.find(image.id);
+      bool const same_tags = made == before.end() || made->second == tags[i].second;
+      if (same_tags && newer(in("cams", image.id, ".npy"), classifier_file()) &&
           newer(in("displacements", image.id, ".npy"), field_file()))
         return;
       cambium::cams<float> maps;
@@ -115,7 +126,10 @@ class run {
     each_image(images_, "labels", [&](std::size_t i, std::mutex&) {
       weak_image const image = images_.load(i);
       auto const [maps, said] = read_maps(image);
-      auto const out = irnet_labels_of(maps, said, image, {o_.apart}, one_core_).front();
+      auto out = irnet_labels_of(maps, said, image, {o_.apart}, one_core_).front();
+      mark_unknown(out.semantic, image.ignored, image.id);
+      for (auto& label : out.semantic.cells())
+        if (label < 0) label = cambium::label::ignore;  // a crowd is not background
       cambium::replace_file(in("semantic", image.id, ".png"),
                             cambium::format_labels(out.semantic, cambium::voc_palette()));
       cambium::replace_file(in("instances", image.id, ".png"), cambium::format_ids(out.objects.label));

@@ -1,5 +1,7 @@
 #include "method/scores.hpp"
 
+#include "data/dataset.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <algorithm>
@@ -23,17 +25,6 @@ void expects_known(cambium::instances const& objects, std::int32_t classes, char
             classes - 1);
 }
 
-/// Labels with -1 where nobody says what is there.
-grid<std::int32_t, 2> without(grid<std::int32_t, 2> labels, grid<std::uint8_t, 2> const& ignored)
-{
-  if (ignored.size() == 0) return labels;
-  expects(ignored.shape() == labels.shape(), "scoring: the truth is ", labels.view(), " but what is ignored ",
-          ignored.view());
-  for (index_t n = 0; n < labels.size(); ++n)
-    if (ignored.data()[n] != 0 && labels.data()[n] == 0) labels.data()[n] = -1;
-  return labels;
-}
-
 }  // namespace
 
 void scoring::add_instances(cambium::instances const& found, cambium::instances const& truth,
@@ -41,7 +32,8 @@ void scoring::add_instances(cambium::instances const& found, cambium::instances 
 {
   expects_known(found, classes_, "found");
   expects_known(truth, classes_, "true");
-  auto const is = without(truth.label, ignored);
+  auto is = truth.label;
+  mark_unknown(is, ignored, "scoring");
   auto const P = found.found.size(), T = truth.found.size();
   auto iou = cambium::label_iou(found.label, static_cast<index_t>(P), is, static_cast<index_t>(T));
   for (auto& v : iou.cells())
@@ -72,7 +64,9 @@ void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instance
                            grid<std::uint8_t, 2> const& ignored)
 {
   expects_known(truth, classes_, "true");
-  accumulate(confusion_, found, without(semantic_of(truth), ignored));
+  auto is = semantic_of(truth);
+  mark_unknown(is, ignored, "scoring");
+  accumulate(confusion_, found, is);
 }
 
 scores scoring::result() const

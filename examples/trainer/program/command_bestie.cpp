@@ -142,7 +142,8 @@ void add_bestie_command(CLI::App& app, int& status)
   command->add_option("--vgg-weights", f->vgg, "safetensors of ImageNet's VGG-16, for the published classifier");
   command->add_option("--semantic", f->semantic, "folder of ID.png: semantic maps of the images to learn from");
   command->add_flag("--points", f->points, "a person's points instead of peaks");
-  command->add_flag("--no-guidance", f->no_guidance, "pixels without a pseudo label are background");
+  command->add_flag("--no-guidance", f->no_guidance,
+                    "pixels without a pseudo label are background, unless they are ignored");
   command->add_flag(
       "--plain-looking", f->plain_looking,
       "peaks without peak attention, of a classifier that learned with it: keeps weaker objects of a class");

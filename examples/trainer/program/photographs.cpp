@@ -155,9 +155,12 @@ class photographs {
       auto const before = json::parse(content.begin(), content.end(), nullptr, false);
       if (before == work_.made_with) return;
       std::string differs;
+      auto const name = [&](std::string const& key) { differs += (differs.empty() ? "" : ", ") + key; };
       for (auto const& [key, value] : work_.made_with.items())
-        if (!before.is_object() || !before.contains(key) || before[key] != value)
-          differs += (differs.empty() ? "" : ", ") + key;
+        if (!before.is_object() || !before.contains(key) || before[key] != value) name(key);
+      if (before.is_object())
+        for (auto const& [key, value] : before.items())
+          if (!work_.made_with.contains(key)) name(key);
       throw labelling::usage_error(stamp_.string() + ": what lies there was made otherwise (" + differs +
                                    "); --overwrite makes it anew");
     }

@@ -16,6 +16,7 @@
 #include "support/catch.hpp"
 #include "support/temporary.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -143,6 +144,24 @@ TEST_CASE("each ablation is another training", "[property]")
   CHECK(!same(*plain, *trained([](auto& o) { o.refinement = false; })));
   CHECK(same(*trained([](auto& o) { o.refinement = false; }), *trained([](auto& o) { o.refine_from = 3; })));
   CHECK(!same(*plain, *trained([](auto& o) { o.cues = cambium::supervision::point; })));
+}
+
+TEST_CASE("without guidance all is background but what is ignored", "[property]")
+{
+  auto const train = few(1, 4);
+  auto const losses = [&](std::uint8_t everywhere) {
+    semantic_maps maps;
+    for (std::size_t i = 0; i < train.size(); ++i) {
+      maps.emplace_back(side, side);
+      std::fill(maps.back().cells().begin(), maps.back().cells().end(), everywhere);
+    }
+    auto how = quick_training(1);
+    how.guidance = how.refinement = false;
+    auto const network = fresh(train.class_names().size());
+    return train_bestie(train, maps, std::vector<cambium::points>(train.size()), *network, how).losses;
+  };
+  for (auto const& [name, value] : losses(0)) CHECK((value > 0 || name == "refined"));
+  for (auto const& [name, value] : losses(255)) CHECK(value == 0);
 }
 
 TEST_CASE("true cues on true maps make right pseudo labels, and a file of them is a set to learn from", "[property]")

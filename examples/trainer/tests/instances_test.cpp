@@ -124,7 +124,8 @@ class crowded : public dataset {
  public:
   scenes from;
   bool as_instance;
-  crowded(scenes of, bool instance) : from(std::move(of)), as_instance(instance) {}
+  index_t side;  ///< of what is ignored: 48, as the photographs
+  crowded(scenes of, bool instance, index_t extent = 48) : from(std::move(of)), as_instance(instance), side(extent) {}
   std::size_t size() const override { return from.size(); }
   std::vector<std::string> const& class_names() const override { return from.class_names(); }
   std::string id(std::size_t i) const override { return from.id(i); }
@@ -132,7 +133,7 @@ class crowded : public dataset {
   {
     auto out = from.load(i);
     if (as_instance) return out;
-    out.ignored = grid<std::uint8_t, 2>(48, 48);
+    out.ignored = grid<std::uint8_t, 2>(side, side);
     for (index_t y = 0; y < 20; ++y) std::fill_n(&out.ignored(y, 0), 20, std::uint8_t{1});
     return out;
   }
@@ -161,6 +162,9 @@ TEST_CASE("train_instances: crowds teach nothing, not even background", "[proper
   (void)train_instances(small_scenes(8), *without, o);
   CHECK(same_bits(*with, *as_instance));
   CHECK_FALSE(same_bits(*with, *without));
+  // Pseudo labels of another size than the photographs' crowds.
+  CAMBIUM_THROWS_SAYING((void)train_instances(crowded(small_scenes(8), false, 60), *with, o), precondition_error,
+                        "labels are [48,48] but what is ignored is [60,60]");
 }
 
 TEST_CASE("train_instances: killed and gone on with, and other workers, are the same to the bit", "[property]")

@@ -7,6 +7,7 @@
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
+#include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 
 #include "support/catch.hpp"
@@ -115,6 +116,62 @@ TEST_CASE("IRNet's steps leave what they say, and the same every time", "[proper
   auto other = quick(tmp / "a");
   other.how.cam_epochs = 2;
   CHECK_THROWS_WITH(run_irnet(train, images, other, failed), says("was made with other settings"));
+}
+
+namespace {
+
+/// Images whose tags are the next classes, with a crowd in their upper half.
+class retagged : public trainer::dataset {
+ public:
+  explicit retagged(trainer::dataset const& from) : from_(from) {}
+  std::size_t size() const override { return from_.size(); }
+  std::vector<std::string> const& class_names() const override { return from_.class_names(); }
+  std::string id(std::size_t i) const override { return from_.id(i); }
+  weak_image load(std::size_t i) const override
+  {
+    auto out = from_.load(i);
+    for (auto& tag : out.tags) tag = (tag + 1) % static_cast<std::int32_t>(class_names().size());
+    std::sort(out.tags.begin(), out.tags.end());
+    out.ignored = cambium::grid<std::uint8_t, 2>(64, 64);
+    std::fill_n(out.ignored.data(), 32 * 64, std::uint8_t{1});
+    return out;
+  }
+  cambium::instances truth(std::size_t i) const override { return from_.truth(i); }
+
+ private:
+  trainer::dataset const& from_;
+};
+
+}  // namespace
+
+TEST_CASE("IRNet: maps of an earlier run are kept unless the image has other tags", "[property]")
+{
+  support::temporary_folder const tmp;
+  auto const train = few(1, 8), images = few(2, 2);
+  std::vector<std::string> failed;
+  auto o = quick(tmp / "a");
+  o.steps = {"cam", "mine", "field", "maps"};
+  (void)run_irnet(train, images, o, failed);
+  auto const file = tmp / "a/cams" / (images.id(0) + ".npy");
+  auto const first = cambium::read_file(file);
+  cambium::replace_file(file, "kept");
+  o.steps = {"maps"};
+  (void)run_irnet(train, images, o, failed);
+  CHECK(cambium::read_file(file).size() == 4);
+  (void)run_irnet(train, retagged(images), o, failed);
+  auto const other = cambium::read_file(file);
+  CHECK((other.size() == first.size() && other != first));
+  // Labels call no pixel of a crowd background.
+  auto cams = cambium::read_npy<float, 3>(file);
+  for (cambium::index_t n = 0; n < cams.size(); ++n) cams.data()[n] = n % 16 == 0 ? 1.f : 0.f;
+  cambium::write_npy<3>(file, cams);
+  o.steps = {"labels"};
+  (void)run_irnet(train, retagged(images), o, failed);
+  auto const labels = cambium::read_labels(tmp / "a/semantic" / (images.id(0) + ".png"));
+  auto const *const first_row = labels.data(), *const middle = first_row + 32 * 64, *const end = middle + 32 * 64;
+  CHECK((std::count(first_row, middle, 0) == 0 && std::count(first_row, middle, 255) > 0));
+  CHECK((std::count(middle, end, 255) == 0 && std::count(middle, end, 0) > 0));
+  CHECK(failed.empty());
 }
 
 TEST_CASE("a training that was stopped goes on with the bits it would have had", "[property]")

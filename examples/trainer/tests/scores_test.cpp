@@ -60,5 +60,5 @@ TEST_CASE("scores: an object stands above what is ignored, and what fits it is n
   CHECK(s.result().ap75 == Approx(1));
   CHECK(s.result().miou == Approx(1));
   CAMBIUM_THROWS_SAYING(s.add_instances(found, truth, marks({1})), precondition_error,
-                        "the truth is [1,6] but what is ignored [1,1]");
+                        "scoring: labels are [1,6] but what is ignored is [1,1]");
 }

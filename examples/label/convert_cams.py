@@ -39,6 +39,8 @@ NEEDED = "needed is IRNet's dictionary {'keys', 'cam', 'high_res'} or a dictiona
 
 def whole(key) -> int:
     """A class from 0, as a key says it."""
+    if str(key) in ("True", "False"):
+        raise ValueError(f"class {key} is no number")
     number = int(key)
     if number != key and str(number) != str(key).strip():
         raise ValueError(f"class {key!r} is no whole number")
@@ -106,7 +108,10 @@ def main() -> int:
         if hasattr(values, "detach"):  # torch's, on whatever device
             values = values.detach().cpu()
             values = values.float().numpy()
-        out = numpy.ascontiguousarray(numpy.asarray(values), dtype=numpy.float32)
+        values = numpy.asarray(values)
+        if numpy.iscomplexobj(values):
+            raise ValueError(f"{what} holds complex numbers")
+        out = numpy.ascontiguousarray(values, dtype=numpy.float32)
         if not numpy.isfinite(out).all():
             raise ValueError(f"{what} holds values that are not finite")
         return out
@@ -155,7 +160,7 @@ def main() -> int:
 
     if not args.cams.is_dir():
         sys.exit(f"{args.cams}: there is no such folder")
-    if args.out.exists() and args.cams.resolve() == args.out.resolve():
+    if args.cams.resolve() in (args.out.resolve(), *([(args.out / "high_res").resolve()] if args.high_res else [])):
         sys.exit(f"{args.out}: is the folder of the files to convert; name another for what is written")
     files = sorted(f for f in args.cams.glob("*.npy") if f.is_file())
     if not files:

@@ -67,6 +67,8 @@ class ConvertCams(unittest.TestCase):
             "shape": ({1: CAM}, "the map of class 1 is [2, 3, 4]; [h,w] is needed, alike for all classes"),
             "twice": ({"keys": [1, 1], "cam": CAM}, "a class stands twice in its keys: [1, 1]"),
             "few": ({"keys": [1], "cam": CAM}, "cam is [2, 3, 4], but there are 1 keys; [C,h,w] is needed"),
+            "complex": ({1: CAM[0].astype("c8")}, "the map of class 1 holds complex numbers"),
+            "flags": ({"keys": numpy.array([True, False]), "cam": CAM}, "class True is no number"),
             "large": ({"keys": [1, 254], "cam": CAM}, "class 254 is outside 0..253"),
         }
         for name, (content, _) in wrong.items():
@@ -90,6 +92,17 @@ class ConvertCams(unittest.TestCase):
         self.assertIn("b.npy: has no 'high_res', which --high-res asks for", got.stderr)
         self.assertIn("c.npy: holds {class: map}; --high-res is for IRNet's files", got.stderr)
         self.assertEqual(self.written(), ["a.npy", "high_res/a.npy", "tags.txt"])
+
+    def test_its_input_is_never_written_over(self):
+        folder = self.root / "out/high_res"
+        folder.mkdir(parents=True)
+        numpy.save(folder / "a.npy", {"keys": [0], "cam": CAM[:1], "high_res": CAM[:1]}, allow_pickle=True)
+        before = (folder / "a.npy").read_bytes()
+        for out, *flags in ((folder,), (self.root / "out", "--high-res")):
+            got = subprocess.run([sys.executable, PROGRAM, *flags, folder, out], capture_output=True, text=True)
+            self.assertEqual(got.returncode, 1)
+            self.assertIn("is the folder of the files to convert", got.stderr)
+        self.assertEqual((folder / "a.npy").read_bytes(), before)
 
 
 if __name__ == "__main__":

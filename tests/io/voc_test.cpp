@@ -234,6 +234,12 @@ TEST_CASE("what is wrong with an annotation is said, and where", "[io][errors]")
   std::string const unboxed =
       "<annotation><size><width>9</width><height>9</height></size><object><name>cat</name></object></annotation>";
   CHECK(reason(unboxed) == "object 0: bndbox is missing");
+  // what stands twice is not passed over
+  CHECK(reason("</bndbox>", "</bndbox><bndbox/>") == "object 0: bndbox stands twice");
+  CHECK(reason("</xmin>", "</xmin><xmin>7</xmin>") == "object 0: bndbox: xmin stands twice");
+  CHECK(reason("</size>", "</size><size/>") == "size stands twice");
+  CHECK(reason("<bndbox>", "<name>dog</name><bndbox>") == "object 0: name stands twice");
+  CHECK(reason(unboxed + unboxed) == "annotation stands twice");
   // neither depth nor entities harm
   std::string deep;
   for (int i = 0; i < 500000; ++i) deep += "<annotation>";

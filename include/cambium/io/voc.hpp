@@ -171,8 +171,8 @@ struct voc_annotation_options {
 /// over the edge by one pixel is clipped, and a note says so. Flags are 0, 1, no, yes, false, true; other words, such as
 /// Unspecified, are no, and a note says so.
 ///
-/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing; a box
-///         that is empty or leaves the image by more than a pixel
+/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing or stands
+///         twice; a box that is empty or leaves the image by more than a pixel
 /// @source VOCdevkit; parsed by pugixml, which neither expands entities nor opens files, and whose depth is not bound
 ///         by the stack
 [[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name,
@@ -185,13 +185,19 @@ struct voc_annotation_options {
   if (!root)
     throw io_error(name + ": has no annotation" +
                    (document.child("annotations") ? "; it is CVAT's own XML: export it as Pascal VOC" : ""));
+  auto const once = [&](pugi::xml_node parent, char const* field, std::string const& where) {
+    auto const node = parent.child(field);
+    if (node.next_sibling(field)) throw io_error(name + ": " + where + field + " stands twice");
+    return node;
+  };
+  once(document, "annotation", "");
   auto const text_of_node = [](pugi::xml_node node) {
     std::string_view const text = node.text().get(), blank = " \t\r\n";
     auto const begin = std::min(text.find_first_not_of(blank), text.size());
     return std::string(text.substr(begin, text.find_last_not_of(blank) + 1 - begin));
   };
   auto const number = [&](pugi::xml_node parent, char const* field, std::string const& where) {
-    auto const node = parent.child(field);
+    auto const node = once(parent, field, where + ": ");
     if (!node) throw io_error(name + ": " + where + ": " + field + " is missing");
     auto const text = text_of_node(node);
     double v = 0;
@@ -203,7 +209,7 @@ struct voc_annotation_options {
   voc_annotation out;
   out.filename = text_of_node(root.child("filename"));
   bool const instead = options.image.height > 0 && options.image.width > 0;
-  if (auto const size = root.child("size"); size && (!instead || (size.child("height") && size.child("width"))))
+  if (auto const size = once(root, "size", ""); size && (!instead || (size.child("height") && size.child("width"))))
     out.height = number(size, "height", "size"), out.width = number(size, "width", "size");
   else if (!instead)
     throw io_error(name + ": size is missing");
@@ -213,7 +219,7 @@ struct voc_annotation_options {
   for (auto const& node : root.children("object")) {
     std::string const where = "object " + std::to_string(out.objects.size());
     voc_object object;
-    object.name = text_of_node(node.child("name"));
+    object.name = text_of_node(once(node, "name", where + ": "));
     if (object.name.empty()) throw io_error(name + ": " + where + ": name is missing");
     auto const flag = [&](char const* field) {
       auto text = text_of_node(node.child(field));
@@ -225,7 +231,7 @@ struct voc_annotation_options {
       return false;
     };
     object.difficult = flag("difficult"), object.truncated = flag("truncated");
-    auto const corners = node.child("bndbox");
+    auto const corners = once(node, "bndbox", where + ": ");
     if (!corners)
       throw io_error(name + ": " + where + ": bndbox is missing" +
                      (node.child("robndbox") ? "; it has a rotated box, robndbox, which is not read" : ""));

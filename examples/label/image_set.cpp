@@ -31,7 +31,10 @@ void check_id(std::string const& id, std::string const& where)
   fs::path const p(id);
   bool bad = id.empty() || p.is_absolute() || id.find('\\') != std::string::npos;
   for (auto const& part : p) bad = bad || part == ".." || part == "." || part.empty();
-  for (unsigned char const c : id) bad = bad || c < 32;
+  if (std::any_of(id.begin(), id.end(), [](unsigned char c) { return c < 32; }))
+    throw usage_error(where + ": '" + id + "' holds control characters");
+  if (id.find("//") != std::string::npos)
+    throw usage_error(where + ": '" + id + "' has two slashes in a row: a second id of the same files");
   if (bad) throw usage_error(where + ": '" + id + "' cannot be an id: it would name a file outside the output folder");
 }
 
@@ -186,6 +189,34 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
   set.numbers_.clear();
   for (std::size_t i = 0; i < set.ids.size(); ++i) set.numbers_.push_back(static_cast<std::int64_t>(i + 1));
   return set;
+}
+
+void expects_inputs_kept(std::vector<std::string> const& inputs, std::string const& out,
+                         std::function<std::vector<std::string>()> const& written)
+{
+  std::map<fs::path, fs::path> folders;  // where they are, links followed
+  auto const place_of = [&](fs::path const& path) {
+    auto const [found, fresh] = folders.try_emplace(path.parent_path());
+    if (fresh) {
+      std::error_code failure;
+      auto const whole = fs::absolute(found->first.empty() ? "." : found->first).lexically_normal();
+      found->second = fs::weakly_canonical(whole, failure);
+      if (failure) found->second = whole;
+    }
+    return found->second / path.filename();
+  };
+  fs::path const root = place_of(fs::path(out) / "x").parent_path();
+  std::map<fs::path, std::string> below;
+  for (auto const& input : inputs) {
+    if (input.empty()) continue;
+    auto const place = place_of(input);
+    if (std::mismatch(root.begin(), root.end(), place.begin(), place.end()).first == root.end())
+      below.emplace(place, input);
+  }
+  if (below.empty()) return;
+  for (auto const& name : written())
+    if (auto const found = below.find(place_of(fs::path(out) / name)); found != below.end())
+      throw usage_error(found->second + ": is an input, but would be written over; name another folder with --out");
 }
 
 }  // namespace labelling

@@ -4,6 +4,7 @@
 #include "settings.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -49,5 +50,13 @@ std::vector<std::string> read_names(std::string const& path);
 /// @throws usage_error, io_error
 image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
                       tag_numbers how = {});
+
+/// No input is a file that the program writes or deletes: it would be lost.
+/// @param inputs   paths; empty ones are passed over
+/// @param out      the folder of what is written
+/// @param written  names below it; asked for where an input lies there
+/// @throws usage_error naming the first such input
+void expects_inputs_kept(std::vector<std::string> const& inputs, std::string const& out,
+                         std::function<std::vector<std::string>()> const& written);
 
 }  // namespace labelling

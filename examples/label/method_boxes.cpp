@@ -50,13 +50,19 @@ class coco_boxes {
     for (auto const& image : all_.images) {
       std::size_t const place = by_number_.size();
       by_number_[image.id] = place;
-      fs::path const name = fs::path(image.file_name).lexically_normal();
+      std::string file_name = image.file_name;
+      std::replace(file_name.begin(), file_name.end(), '\\', '/');  // Windows' folders
+      fs::path const name = fs::path(file_name).lexically_normal();
       auto const put = [&](std::map<std::string, std::size_t>& to, fs::path const& key) {
         if (key.empty()) return;
         if (auto const [at, fresh] = to.try_emplace(key.generic_string(), place); !fresh) at->second = two;
       };
       put(by_path_, name.parent_path() / name.stem());
       put(by_stem_, name.stem());
+      if (auto const number = number_of(name.stem().string())) {
+        auto const [at, fresh] = by_number_in_name_.try_emplace(*number, place);
+        if (!fresh) at->second = two;
+      }
     }
     of_image_.resize(all_.images.size());
     for (std::size_t k = 0; k < all_.annotations.size(); ++k)
@@ -135,9 +141,23 @@ class coco_boxes {
                "two images have the name '" + id + "'" + (names == &by_stem_ ? "; an id names their folder, too" : ""));
         return found->second == two ? std::nullopt : std::optional(found->second);
       }
-    if (id.empty() || id.size() > 15 || id.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
-    auto const found = by_number_.find(std::stoll(id));
-    return found == by_number_.end() ? std::nullopt : std::optional(found->second);
+    auto const number = number_of(id);
+    auto const found = number ? by_number_.find(*number) : by_number_.end();
+    if (found == by_number_.end()) return std::nullopt;
+    auto const named = by_number_in_name_.find(*number);
+    if (named == by_number_in_name_.end() || named->second == found->second || named->second == two)
+      return found->second;
+    demand(!must_be_one, path_,
+           "'" + id + "' is the number of '" + all_.images[found->second].file_name + "', but there is also '" +
+               all_.images[named->second].file_name + "'; an id is a name without its ending");
+    return std::nullopt;
+  }
+  /// Of a text of digits.
+  static std::optional<std::int64_t> number_of(std::string const& text)
+  {
+    if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos)
+      return std::nullopt;
+    return std::stoll(text);
   }
   std::int32_t rank_of(std::int64_t category_id) const
   {
@@ -153,7 +173,7 @@ class coco_boxes {
   crowds how_ = crowds::ignore;
   std::vector<std::vector<std::size_t>> of_image_;  ///< annotations of each image
   std::map<std::string, std::size_t> by_path_, by_stem_;
-  std::map<std::int64_t, std::size_t> by_number_;
+  std::map<std::int64_t, std::size_t> by_number_, by_number_in_name_;
 };
 
 /// Labels and trust of one image, decided.
@@ -252,9 +272,10 @@ class boxes_method : public method {
     add_switch(parser, "--targets", targets_, "also what a network is to learn: targets and trust, npy")->group("Work");
   }
 
-  void get_ready(CLI::App const&, settings const&) override
+  void get_ready(CLI::App const&, settings const& s) override
   {
     if (boxes_.empty()) throw usage_error("--boxes is empty");
+    expects_inputs_kept({xml() ? "" : boxes_, names_file_}, s.out, summary_files);
     if (xml() && !names_file_.empty()) {
       for (auto const& name : read_names(names_file_))
         classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));

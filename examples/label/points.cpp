@@ -70,6 +70,14 @@ class extractor {
   explicit extractor(point_settings const& s)
       : s_(s), set_(find_images(s.ids, s.images.empty() ? s.cams : s.images, s.tags, s.tags_how))
   {
+    std::vector<std::string> inputs{s.sizes, s.ids, s.tags};
+    for (auto const* const one : {&s.cams, &s.mirrored_cams, &s.images})
+      for (auto const& id : set_.ids) inputs.push_back(fill(*one, id));
+    expects_inputs_kept(inputs, s.out, [&] {
+      std::vector<std::string> names;
+      for (auto const& id : set_.ids) names.push_back(id + ".txt");
+      return names;
+    });
     if (!s.sizes.empty()) sizes_ = read_sizes(s.sizes, set_.ids);
     std::error_code failure;
     fs::create_directories(s.out, failure);

@@ -129,6 +129,8 @@ std::vector<std::string> possible_outputs(std::string const& id)
   return out;
 }
 
+std::vector<std::string> summary_files() { return {"detections.json", "manifest.json", "scores.json"}; }
+
 void forget(settings const& s, std::string const& id)
 {
   std::error_code ignored;

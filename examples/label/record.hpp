@@ -32,6 +32,9 @@ json tags_of(image_set const& set, std::string const& id);
 /// Every file that labels of an image may have, of any method: names below --out.
 std::vector<std::string> possible_outputs(std::string const& id);
 
+/// The files of a whole set: names below --out.
+std::vector<std::string> summary_files();
+
 /// Delete what an earlier run wrote for an image that now fails.
 void forget(settings const& s, std::string const& id);
 

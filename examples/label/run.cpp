@@ -61,6 +61,23 @@ void prepare(fs::path const& out)
   }
 }
 
+/// No input is among the files that this run writes or deletes.
+/// @throws usage_error
+void expects_inputs_kept(settings const& s, image_set const& set)
+{
+  std::vector<std::string> inputs{s.ids, s.tags};
+  for (auto const& input : inputs_of(s))
+    for (auto const& id : set.ids) inputs.push_back(fill(input.path_template, id));
+  labelling::expects_inputs_kept(inputs, s.out, [&] {
+    std::vector<std::string> names = summary_files();
+    for (auto const& id : set.ids) {
+      names.push_back("records/" + id + ".json");
+      for (auto& name : possible_outputs(id)) names.push_back(std::move(name));
+    }
+    return names;
+  });
+}
+
 /// Counts files, and labels one image in memory to tell how long all of them will take.
 int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> const& mine)
 {
@@ -135,6 +152,7 @@ int run(settings const& s)
   try {
     set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
     if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
+    expects_inputs_kept(s, set);
     expects_objects_in_truth(set.ids, s.truth_semantic, true);
     expects_objects_in_truth(set.ids, s.truth_instances, false);
     if (!s.dry_run) prepare(s.out);

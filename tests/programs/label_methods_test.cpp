@@ -508,6 +508,61 @@ TEST_CASE("coco_same_name_two_folders: label finds both, and refuses a name that
   CHECK_FALSE(fs::exists(p.root / "both"));
 }
 
+TEST_CASE("ids of a COCO file: folders of Windows, and numbers that are also names", "[label][boxes][errors]")
+{
+  playground p;
+  for (auto const id : {"1", "2"}) p.add(id);
+  auto const words =
+      std::vector<std::string>{"--method",          "boxes",          "--boxes",          p.at("gt.json"), "--mu",
+                               p.at("mu/{id}.npy"), "--log-variance", p.at("s/{id}.npy"), "--ids",         p.at("ids")};
+  replace_file(p.root / "ids", "1\n2\n");
+  // the names decide, not the numbers of other images
+  write_coco(p.root / "gt.json", coco_of({{2, "train\\1.jpg"}, {1, "train\\2.jpg"}}));
+  REQUIRE(p.run(words).status == 0);
+  auto const results = read_coco_results(p.root / "out/detections.json");
+  CHECK(results.at(0).image_id == 2);
+  CHECK(results.at(3).image_id == 1);
+  // 1 is the number of 000002.jpg and the name of 000001.jpg but for zeros
+  write_coco(p.root / "gt.json", coco_of({{2, "000001.jpg"}, {1, "000002.jpg"}}));
+  auto const r = p.run(words, "refused");
+  CHECK(r.status == 1);
+  CHECK(contains(r.err, "gt.json: '1' is the number of '000002.jpg', but there is also '000001.jpg'"));
+  // COCO's own files: name and number are the same
+  write_coco(p.root / "gt.json", coco_of({{1, "000001.jpg"}, {2, "000002.jpg"}}));
+  CHECK(p.run(words, "same").status == 0);
+}
+
+TEST_CASE("an input is never written over", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  auto const kept = everything(p.root / "semantic"), photographs = everything(p.root / "images");
+  auto const refuses = [&](std::vector<std::string> const& words, std::string const& out, std::string const& file) {
+    auto const r = p.run(words, out);
+    INFO(r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, file + ": is an input, but would be written over; name another folder with --out"));
+    CHECK_FALSE(fs::exists(p.root / "manifest.json"));
+  };
+  refuses(p.weak(), ".", "semantic/a.png");
+  refuses(p.weak(), "images/..", "semantic/a.png");
+  refuses(p.network(p.truth()), ".", "semantic/a.png");
+  fs::create_directory_symlink(p.root, p.root / "link");
+  refuses(p.weak(), "link", "semantic/a.png");
+  replace_file(p.root / "scores.json", "a\n");
+  refuses(p.network({"--ids", p.at("scores.json")}), ".", "scores.json");
+  replace_file(p.root / "detections.json", "{}");
+  refuses(p.joined({"--method", "boxes", "--boxes", p.at("detections.json"), "--mu", p.at("mu/{id}.npy")},
+                   {"--log-variance", p.at("s/{id}.npy")}),
+          ".", "detections.json");
+  CHECK(everything(p.root / "semantic") == kept);
+  CHECK(everything(p.root / "images") == photographs);
+  // beside what is written they are no harm
+  fs::rename(p.root / "semantic", p.root / "maps");
+  fs::remove_all(p.root / "instances");
+  CHECK(p.run(p.network(), ".").status == 0);
+}
+
 TEST_CASE("coco_boxes_lost: a box that is none fails its image and no other", "[label][errors]")
 {
   playground p;

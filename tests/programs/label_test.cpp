@@ -425,6 +425,10 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   };
   refused({}, "--images");
   refused(usual(p, "out", {"--exp-times", "256"}), "--exp-times");
+  replace_file(p.root / "two", "x/a\nx//a\n");
+  refused(usual(p, "out", {"--ids", p.at("two")}), "two:2: 'x//a' has two slashes in a row");
+  replace_file(p.root / "feed", "a\f\n");
+  refused(usual(p, "out", {"--ids", p.at("feed")}), "feed:1: 'a\f' holds control characters");
   refused(usual(p, "out", {"--shard", "0/3"}), "1 <= I <= N");
   refused(usual(p, "out", {"--shard", "4/3"}), "1 <= I <= N");
   refused(usual(p, "out", {"--shard", "1/3x"}), "I/N");

@@ -116,6 +116,17 @@ TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][e
   CHECK(everything(p.root / "out").size() == 1);
 }
 
+TEST_CASE("points never writes over an input", "[points][errors]")
+{
+  playground p;
+  p.add("sizes", 1);
+  replace_file(p.root / "out/sizes.txt", "sizes 47 70\n");
+  auto const r = p.run({"--sizes", p.at("out/sizes.txt")}, false);
+  CHECK(r.status == 2);
+  CHECK(contains(r.err, "out/sizes.txt: is an input, but would be written over"));
+  CHECK(text_of(p.root / "out/sizes.txt") == "sizes 47 70\n");
+}
+
 TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[points][errors]")
 {
   playground p;

@@ -36,6 +36,15 @@ TEST_CASE("points are read", "[io][picture]")
   CHECK(got[2] == point{8, 7, 1, 0.1});
 }
 
+TEST_CASE("points in shares of the image are named as such", "[io][errors]")
+{
+  auto const shares = "a.txt: every point lies between 0 and 1: shares of the image's size? Points are in pixels";
+  CHECK(reason("0.2 0.25 0 0.9\n1 0.6 3 0.9\n") == shares);
+  CHECK(reason("0.2 0.25 0 0.9\n") == shares);
+  CHECK(reason("0 1 0 0.9\n1 0 3 0.9\n") == "");
+  CHECK(reason("0.2 0.25 0 0.9\n1.5 0.6 3 0.9\n") == "");
+}
+
 TEST_CASE("a threshold is strict and looks at three decimals", "[io][picture]")
 {
   CHECK(parse("1 1 0 0.700\n2 2 0 0.701\n", {.threshold = 0.7}).size() == 1);

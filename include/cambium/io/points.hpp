@@ -28,13 +28,15 @@ struct point_file_options {
 /// columns, y rows; both may be fractions. Empty lines and what follows '#' are passed over.
 ///
 /// @throws       io_error "name:line: reason": another number of words, words that are no numbers, a class that is
-///               negative or no integer, numbers beyond 1e9 in size
+///               negative or no integer, numbers beyond 1e9 in size. "name: reason": points in shares of the image, all
+///               between 0 and 1 and not all of them whole
 /// @complexity   Theta(characters)
 /// @source       PAM/point_extraction.py and utils/LoadData.py of BESTIE, where `conf > pseudo_thresh` is strict and
 ///               looks at the three decimals of the file
 [[nodiscard]] inline points parse_points(bytes const& file, std::string const& name, point_file_options options = {})
 {
   points out;
+  bool inside = true, whole = true;  // all coordinates: in [0,1], whole numbers
   for (auto const& [line, text, words] : words_of(file, name)) {
     auto const fail = [&, at = line](std::string const& reason) {
       throw io_error(name + ":" + std::to_string(at) + ": " + reason);
@@ -51,11 +53,14 @@ struct point_file_options {
     point p;
     p.x = number(words[0], "x", double{});
     p.y = number(words[1], "y", double{});
+    for (double const v : {p.x, p.y}) inside = inside && 0 <= v && v <= 1, whole = whole && v == std::trunc(v);
     p.category = number(words[2], "the class", std::int32_t{});
     if (p.category < 0) fail("the class is " + std::to_string(p.category));
     if (words.size() == 4) p.score = number(words[3], "the confidence", double{});
     if (p.score > options.threshold) out.push_back(p);
   }
+  if (inside && !whole)
+    throw io_error(name + ": every point lies between 0 and 1: shares of the image's size? Points are in pixels");
   return out;
 }
 

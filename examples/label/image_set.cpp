@@ -176,7 +176,16 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
   }
 
   set.tagged = !tags.empty();
-  if (set.tagged) set.tags = read_tags(tags, set.ids, how).of;
+  if (set.tagged) {
+    auto lines = read_tags(tags, set.ids, how);
+    set.tags = std::move(lines.of);
+    if (set.tags.empty() && !lines.others.empty())
+      std::fprintf(
+          stderr,
+          "note: %s: has a line for none of the images, whose first is '%s'. Its first line is '%s'; lines are "
+          "'<id> <class> <class> ...', parted by blanks.\n",
+          tags.c_str(), set.ids.front().c_str(), lines.others.front().c_str());
+  }
 
   std::set<std::int64_t> distinct;
   for (auto const& id : set.ids) {

@@ -214,6 +214,22 @@ TEST_CASE("UTF-16 lists and tags are named as such", "[label][errors]")
     }
 }
 
+TEST_CASE("tags that are of none of the images are shown", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  auto const words = usual(p, "out", {"--tags", p.at("tags")});
+  for (std::string const other : {"a,3,7", "a;3;7", "a.jpg 3 7", "A 3 7"}) {
+    replace_file(p.root / "tags", other + "\n");
+    auto const r = label(p, words);
+    INFO(r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "tags: has a line for none of the images, whose first is 'a'. Its first line is '" + other + "'"));
+  }
+  replace_file(p.root / "tags", "x 1 2\nb 3 7\n");
+  CHECK_FALSE(contains(label(p, words).err, "has a line for none"));
+}
+
 TEST_CASE("the flags of one class are no tags", "[label][errors]")
 {
   playground p;

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -52,7 +54,7 @@ std::optional<json> read_record(settings const& s, std::string const& id)
   try {
     auto const content = cambium::read_file(path);
     auto record = json::parse(content.begin(), content.end());
-    if (record.at("fingerprint") == fingerprint(s) && record.at("id") == id) return record;
+    if (record.at("fingerprint") == fingerprint(s) && record.at("id") == id) return std::make_optional(std::move(record));
   } catch (std::exception const&) {
     // a record that does not parse is as good as none: the image is labelled again
   }

@@ -147,7 +147,7 @@ class sweeper {
     if (!record.contains("scores")) throw io_error(id + ": its record has no scores; label with --keep-scores");
     std::string const scores_file = (fs::path(s_.labels) / "scores" / (id + ".png")).string();
     auto const content = read_file(scores_file);
-    if (hash(content) != record.at("outputs").at("scores/" + id + ".png"))
+    if (json(hash(content)) != record.at("outputs").at("scores/" + id + ".png"))
       throw io_error(scores_file + ": is not what its record says");
     auto const scores = parse_scores(content, scores_file, record.at("scores"));
     extent2 const image{record.at("height"), record.at("width")};

@@ -11,7 +11,6 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <optional>
 #include <utility>
 
 #include <fcntl.h>
@@ -54,7 +53,8 @@ std::optional<json> read_record(settings const& s, std::string const& id)
   try {
     auto const content = cambium::read_file(path);
     auto record = json::parse(content.begin(), content.end());
-    if (record.at("fingerprint") == fingerprint(s) && record.at("id") == id) return std::make_optional(std::move(record));
+    bool const ours = record.at("fingerprint") == fingerprint(s) && record.at("id") == id;
+    if (ours) return std::make_optional(std::move(record));
   } catch (std::exception const&) {
     // a record that does not parse is as good as none: the image is labelled again
   }

@@ -34,7 +34,8 @@ namespace {
 struct sweep_settings {
   std::string labels, truth_semantic, truth_instances, images, image_labels;
   double from = 0.05, to = 0.95, step = 0.05, least_area = 0.001;
-  bool crf = false, void_counts = false, zero_based = false, tags_are_classes = false;
+  bool crf = false, void_counts = false;
+  tag_numbers labels_how;
   int threads = 0;
 };
 
@@ -320,7 +321,7 @@ int run_sweep(sweep_settings const& s)
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
     if (!s.image_labels.empty())
-      shown = read_tags(s.image_labels, ids, {.zero_based = s.zero_based, .classes = s.tags_are_classes}).of;
+      shown = read_tags(s.image_labels, ids, s.labels_how).of;
     expects_objects_in_truth(ids, s.truth_semantic, true);
     expects_objects_in_truth(ids, s.truth_instances, false);
   } catch (std::exception const& e) {
@@ -383,8 +384,8 @@ int main(int count, char** arguments)
                "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
   app.add_option("--image-labels", s.image_labels,
                  "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
-  add_switch(app, "--zero-based", s.zero_based, "classes in --image-labels count from 0");
-  add_switch(app, "--tags-are-classes", s.tags_are_classes,
+  add_switch(app, "--zero-based", s.labels_how.zero_based, "classes in --image-labels count from 0");
+  add_switch(app, "--tags-are-classes", s.labels_how.classes,
              "numbers 1 in --image-labels are classes, though they look like the flags of VOC's ImageSets/Main");
   app.add_option("--from", s.from, "first threshold, above 0")->check(within(0.001, 1.0));
   app.add_option("--to", s.to, "last threshold")->check(within(0.0, 1.0));

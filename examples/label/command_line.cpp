@@ -4,6 +4,7 @@
 #include "settings.hpp"
 
 #include <cstdio>
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -99,6 +100,8 @@ std::optional<settings> parse_command_line(int count, char const* const* argumen
   parser p(name);
   status = 0;
   try {
+    if (std::find(method_names.begin(), method_names.end(), name) == method_names.end())  // before CLI11 misses a flag
+      throw usage_error("--method: " + name + " not in {" + CLI::detail::join(method_names, ",") + "}");
     refuse_flags_of_others(name, p, words);
     p.app.parse(count, arguments);
     settings& s = p.s;

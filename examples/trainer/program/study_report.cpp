@@ -65,21 +65,20 @@ constexpr claim claims[] = {
     {"irnet", "the walk adds 10 points of mIoU or more", "48.3 → 66.5", "cam_miou", "walk_miou", 0.10, 0},
     {"bestie", "guidance helps", "−9.9 without", "no_guidance_ap50", "guidance_ap50", 0, 0},
     {"bestie", "self-refinement helps", "+2.3", "guidance_ap50", "refined_ap50", 0, 0,
-     "The trainings are short: a network's own groups teach it only once they are better than its pseudo labels.",
-     "Only long trainings show it: over three seeds 1000 steps gave -0.6 points (79.4 to 78.8). A network's own groups "
-     "teach it once they are better than its pseudo labels; the authors take 50,000 steps. And half of all objects "
-     "have "
-     "a right pseudo label here, where the authors count 30 %."},
+     "The trainings are short. A network's own groups help only after they are better than its pseudo labels.",
+     "Only long trainings show it. Over three seeds 1000 steps gave -0.6 points (79.4 to 78.8). A network's own groups "
+     "help after they are better than its pseudo labels. The authors take 50,000 steps. And half of all objects have a "
+     "right pseudo label here; the authors count 30 %."},
     {"bestie", "peak attention beats peaks of plain CAMs", "+16.4", "cam_peaks_ap50", "peak_attention_ap50", 0, 0, "",
-     "The peaks are looked for without the attention that the classifier learned with (`cue_options::attend`). "
-     "With it, as published, the module keeps what is 0.7 of the strongest response of an image and loses the weaker "
-     "of two objects of a class. The figures labelled_by say how many of all objects get a right pseudo label."},
+     "The peaks are searched without the attention that the classifier was trained with (`cue_options::attend`). With "
+     "it, as published, the module keeps responses of at least 0.7 of an image's strongest one. It loses the weaker of "
+     "two objects of a class. The figures labelled_by are the shares of all objects that get a right pseudo label."},
     {"bestie", "points beat tags", "46.7 against 41.8", "refined_ap50", "points_ap50", 0, 0},
     {"boxes", "18 % exact and boxes with uncertainty keep 97 % of the exact IoU", "98.33 %, 97.12 %", "exact_iou",
      "uncertainty_iou", 0, 0.97,
-     "The authors' network, schedule and thresholds are not public; ours were chosen in a handful of short trainings.",
-     "All trainings but the exact one see exact scenes every other time, however few there are. `exact_part_iou` is "
-     "the same training without any box: with so many exact scenes, boxes add nothing to it."},
+     "The authors' network, schedule and thresholds are not public. Ours were chosen in a handful of short trainings.",
+     "In all trainings but the exact one every other scene is exact, however few exact scenes exist. `exact_part_iou` "
+     "is the same training without any box. With so many exact scenes, boxes add nothing to it."},
     {"boxes", "uncertainty beats boxes taken as masks", "", "boxes_as_masks_iou", "uncertainty_iou", 0, 0},
 };
 
@@ -93,20 +92,18 @@ study_report format_report(study_results const& results, std::vector<std::uint64
       "# Results on drawn scenes\n\n"
       "`" +
       command + "`, " + today() + ", " + processor() + ", " + std::to_string(std::thread::hardware_concurrency()) +
-      " threads. Written by the program; figures are percent, mean ± standard deviation over seeds";
+      " threads. The program wrote this page. Figures are percent: mean ± standard deviation over seeds";
   for (std::size_t i = 0; i < seeds.size(); ++i) out.text += (i == 0 ? " " : ", ") + std::to_string(seeds[i]);
   out.text +=
       ".\n\n"
-      "The scenes are ours: " +
-      std::to_string(size.images) + " to learn from and " + std::to_string(size.held_out) +
-      " held out for each seed (boxes learn from " + std::to_string(size.boxes_images()) +
-      ",\nBESTIE and boxes are measured on " + std::to_string(size.measured_on()) +
-      "), drawn by `examples/trainer/data/scenes.cpp`. The networks are small;\n"
-      "classifiers begin from nothing, the others with what IRNet's has learned. The orderings say whether each "
-      "paper's\n"
-      "idea does here what its authors found on photographs. The figures themselves say nothing about photographs, "
-      "and\n"
-      "a difference of a point or two is within the spread.\n\n"
+      "The program draws the scenes (`examples/trainer/data/scenes.cpp`): " +
+      std::to_string(size.images) + " to train on and " + std::to_string(size.held_out) +
+      " held out\nfor each seed. Boxes train on " + std::to_string(size.boxes_images()) +
+      ". BESTIE and boxes are measured on " + std::to_string(size.measured_on()) +
+      ". The networks are small.\n"
+      "Classifiers start from random weights, the other networks from those of IRNet's classifier. The orderings show\n"
+      "whether each paper's idea works here as its authors found on photographs. The figures themselves say nothing\n"
+      "about photographs. A difference of a point or two is within the spread.\n\n"
       "| claim | paper (VOC) | less | more | holds |\n|---|---|---|---|---|\n";
   std::string reasons;
   for (auto const& c : claims) {

@@ -1,7 +1,7 @@
-// 01  Arrays: yours go in as they are.
+// 01  Arrays: yours go in without a copy.
 //
-// cambium's stages take views. A view is made from any contiguous row-major array by itself: your own, xtensor's,
-// Boost's, or cambium's grid. What does not fit is refused with a sentence before anything is written.
+// cambium's stages take views. Any contiguous row-major array converts to a view: your own type, xtensor's, Boost's,
+// or cambium's grid. An array of the wrong shape or layout is refused with a message before anything is written.
 //
 //   $ ./01_arrays
 
@@ -37,11 +37,11 @@ int main()
 
   // 3. A window into a larger array: pointer, extents, strides.
   stack_view<float const> window(mine.cells.data(), {1, 2, 3});
-  window.extent[2] = 2;  // the first two columns; the stride stays that of the whole
+  window.extent[2] = 2;  // the first two columns; the strides stay those of the array
   auto const part = normalise(cpu{.threads = 1}, window, {.by = normalisation::min_max});
   std::printf("window:   %.2f %.2f %.2f %.2f\n", part(0, 0, 0), part(0, 0, 1), part(0, 1, 0), part(0, 1, 1));
 
-  // 4. What is wrong is said.
+  // 4. A message names the argument and its fault.
   try {
     auto broken = mine;
     broken.cells[4] = std::numeric_limits<float>::quiet_NaN();

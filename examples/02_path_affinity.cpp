@@ -1,7 +1,7 @@
-// 02  Affinities: what lies between two cells?
+// 02  Affinities: how strongly two cells belong together.
 //
-// A boundary with a gap. The affinity of two cells is 1 minus the largest boundary on the thick line between them;
-// here, how strongly each cell is tied to the one marked @.
+// The map is a boundary with a gap. The affinity of two cells is 1 minus the largest boundary on the thick line
+// between them. The program prints the affinity of each cell to the cell marked @.
 //
 //   $ ./02_path_affinity
 //
@@ -24,7 +24,7 @@ int main()
   auto const affinity = path_affinity(cpu{}, boundary, edges);  // [K,H,W]
   std::printf("%d edges a cell, each stored once\n", edges.size);
 
-  // An edge belongs to the end that comes first; look it up from either side.
+  // An edge is stored at the end that comes first in raster order. Look it up from either end.
   auto const between = [&](index_t ay, index_t ax, index_t by, index_t bx) {
     for (int k = 0; k < edges.size; ++k) {
       if (ay + edges.at[k].dy == by && ax + edges.at[k].dx == bx) return affinity(k, ay, ax);

@@ -1,6 +1,6 @@
 // 03  A random walk that boundaries stop.
 //
-// One seed, a fence with a gap. The walk fills the left side evenly and leaks through the gap.
+// The map has one seed and a fence with a gap. The walk fills the left side evenly and leaks through the gap.
 //
 //   $ ./03_random_walk
 //
@@ -31,7 +31,7 @@ int main()
   auto const transition = make_transition(cpu{}, edges, path_affinity(cpu{}, boundary, edges), {.beta = 10});
   auto const spread = random_walk(cpu{}, seeds, transition, {.steps = 256});
 
-  // 3. Draw it: one character a cell, darker is more.
+  // 3. Draw it: one character per cell; darker is larger.
   float const most = *std::max_element(spread.cells().begin(), spread.cells().end());
   for (index_t y = 0; y < H; ++y) {
     for (index_t x = 0; x < W; ++x)
@@ -39,7 +39,7 @@ int main()
     std::putchar('\n');
   }
 
-  // 4. The same within a tolerance, with about a third of the work.
+  // 4. The same within a tolerance: about a third of the work.
   auto const quick = random_walk(cpu{}, seeds, transition, {.steps = 256, .tolerance = 1e-4});
   float gap_of_both = 0;
   for (std::size_t i = 0; i < quick.cells().size(); ++i)

@@ -1,7 +1,7 @@
-// 04  Components: which cells belong together is a question you answer.
+// 04  Components: you choose which neighbours belong together.
 //
-// A mask with two touching blobs. Plain components see one; a boundary map parts them; what the boundary took
-// is given back to the nearest part.
+// A mask has two touching blobs. Plain components find one. A boundary map divides them into two. The cells that the
+// boundary took then go to the nearest component.
 //
 //   $ ./04_components
 //

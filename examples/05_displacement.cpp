@@ -1,7 +1,7 @@
 // 05  Displacement: every cell walks to the centre of its object.
 //
-// A field that points to one of two centres. Following it gives each cell its end; cells whose ends lie in the same
-// weak region are one instance.
+// Each vector of the field points to one of two centres. The trace follows the vectors to an end. Cells whose ends lie
+// in the same region of weak vectors are one instance.
 //
 //   $ ./05_displacement
 //

@@ -1,8 +1,9 @@
-// 06  Dense CRF: labels that follow the picture.
+// 06  Dense CRF: labels that follow the colours of an image.
 //
-// A dark and a bright half, and labels of them that are wrong here and there and miss the border by two columns. Every
-// pixel is tied to every other, the more the nearer they are in place and colour; ten steps later the labels agree with
-// the picture. The energies may also come from probabilities or scores, and any subset of the labels may take part.
+// The image has a dark and a bright half. Some labels are wrong, and their border is off by two columns. The CRF
+// connects every pixel with every other one, more strongly the nearer they are in place and colour. After ten steps
+// the labels agree with the image. Energies may also come from probabilities or scores. Any subset of the labels may
+// take part.
 //
 //   $ ./06_dense_crf
 //

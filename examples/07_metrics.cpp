@@ -1,8 +1,8 @@
-// 07  Metrics: how good labels are.
+// 07  Metrics: the quality of labels.
 //
-// Three objects of two classes, as someone drew them and as a method found them: one a column too far to the right, one
-// in two pieces, one exactly. Classes are compared pixel by pixel, objects by their overlaps, outlines by their
-// distance. The truth is void ('?') where nobody can tell.
+// The truth has three objects of two classes. The prediction shifts one of them right by a column, splits one in two,
+// and has one exactly. Classes are compared pixel by pixel, objects by their overlap, outlines by their distance. '?'
+// marks void pixels, whose true class is unknown.
 //
 //   $ ./07_metrics
 //

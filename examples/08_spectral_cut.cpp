@@ -1,8 +1,8 @@
-// 08  Spectral cut: where a random walk would take longest to cross.
+// 08  Spectral cut: the border that a random walk takes longest to cross.
 //
-// A boundary map with two rooms of different size and a narrow door. The transition becomes an Eigen matrix; its second
-// eigenvector, the slowest mode of the walk, changes its sign at the door (Shi & Malik's normalised cut). Eigenvectors
-// come from Spectra.
+// A boundary map has two rooms of different size and a narrow door. The transition becomes an Eigen matrix. Its second
+// eigenvector is the slowest mode of the walk. The eigenvector changes its sign at the door (Shi & Malik's normalised
+// cut). Spectra computes the eigenvectors.
 //
 //   $ ./08_spectral_cut
 //
@@ -48,7 +48,7 @@ int main()
   auto const values = solver.eigenvalues();
   std::printf("eigenvalues %.4f %.4f %.4f\n", values(0), values(1), values(2));
 
-  // D^-1/2 takes its eigenvectors to those of the walk. The sign is free: let the first cell be positive.
+  // D^-1/2 maps its eigenvectors to those of the walk. The sign is arbitrary: make the first cell positive.
   grid<double, 2> mode(H, W);
   auto cells = as_eigen<2>(mode);
   cells = solver.eigenvectors(2).col(1).reshaped<Eigen::RowMajor>(H, W);

@@ -1,7 +1,8 @@
-// 09  Graph algorithms: a map is a graph, and Boost.Graph runs on it.
+// 09  Graph algorithms: Boost.Graph runs on a map.
 //
-// Nothing is copied: cell_graph says who neighbours whom, weights are read from a map, and results are written into
-// one. Three classics on a boundary map: components, the cheapest tree cut into segments, nearest points on foot.
+// Nothing is copied. cell_graph knows the neighbours of a cell. Boost.Graph reads weights from a map and writes
+// results into another one. Three classics run on a boundary map: components, a minimum spanning tree cut into
+// segments, and the nearest seed by path length.
 //
 //   $ ./09_graph_algorithms
 //
@@ -44,7 +45,7 @@ int main()
       "......9..........",  // the strength of the boundary, in tenths
       "......9..........",  //
       "......9....33333.",  //
-      "......3...3.....3",  // a door, half open; beside it a faint ring
+      "......3...3.....3",  // a door, half open; to its right a weak ring
       "......9...3.....3",  //
       "9999999....33333.",  //
       "......9..........",  //
@@ -56,7 +57,7 @@ int main()
     for (index_t x = 0; x < W; ++x)
       boundary(y, x) = picture[y][x] == '.' ? 0 : 0.1f * static_cast<float>(picture[y][x] - '0');
 
-  // 1. Components of what is left when strong boundaries are taken out: the door joins two rooms.
+  // 1. Components of the cells off the strong boundaries: the door joins two rooms.
   cell_graph const graph({H, W}, c4);
   boost::filtered_graph const open(graph, boost::keep_all{}, off_boundary{boundary.view()});
   grid<std::int32_t, 2> label(H, W);
@@ -64,8 +65,8 @@ int main()
   boost::connected_components(open, vertex_map(graph, label));
   draw("components off the boundary", label);
 
-  // 2. Segments: of the cheapest spanning tree, the edges lighter than 0.2. An edge weighs what the stronger of its
-  // ends does.
+  // 2. Segments: the edges of the minimum spanning tree that are lighter than 0.2. An edge has the larger boundary of
+  // its two ends as weight.
   grid<float, 3> weight(graph.offsets().size, H, W);
   auto const weights = edge_map(graph, weight);
   for (auto [e, end] = edges(graph); e != end; ++e)
@@ -85,8 +86,8 @@ int main()
   }
   draw("segments of the cheapest tree", label);
 
-  // 3. Two points; each cell goes to the one that is nearer on foot, where a step costs 1 and climbing a boundary 50
-  // times its strength.
+  // 3. Two points. Each cell joins the one with the shorter path. A step costs 1, plus 50 times the strength of a
+  // boundary.
   for (auto& w : weight.cells()) w = 1 + 50 * w;
   index_t const point[] = {graph.number(3, 1), graph.number(1, 14)};
   grid<float, 2> distance[] = {grid<float, 2>(H, W), grid<float, 2>(H, W)};

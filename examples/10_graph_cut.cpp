@@ -1,7 +1,8 @@
-// 10  Graph cut: labels with short borders, along boundaries.
+// 10  Graph cut: labels with short borders that follow boundaries.
 //
-// Noisy labels of three classes and a boundary map. A cell pays for a label it was not given, and two neighbours pay for
-// having different ones: little across a boundary, much elsewhere. Two labels are cut exactly, more by expansions.
+// The input is a map of noisy labels of three classes and a boundary map. A cell pays for a label that differs from
+// its input. Two neighbours pay for different labels: little across a boundary, much elsewhere. The cut is exact for
+// two labels; more labels use alpha-expansion.
 //
 //   $ ./10_graph_cut
 //
@@ -28,7 +29,7 @@ static void draw(char const* title, grid<std::int32_t, 2> const& label)
 int main()
 {
   char const* const picture[] = {
-      "..............................",  // b: a boundary, 1 and 2: what was seen of two objects
+      "..............................",  // b: a boundary, 1 and 2: noisy labels of two objects
       "...bbbbbbbb......1............",  //
       "..b11.1..1.b...bbbbbbbbbbb....",  //
       "..b.1.11.1.b..b.2..2.22222b...",  //
@@ -56,7 +57,7 @@ int main()
   draw("cut", cut.label);
   std::printf("energy %.3f, %s after %d rounds\n", cut.energy, cut.settled ? "settled" : "stopped", cut.rounds);
 
-  // A cell of 255 has no say of its own: what lies in it is left to its neighbours.
+  // A cell of 255 has no cost of its own. Its neighbours decide its label.
   auto start = cut.label;
   for (index_t y = 3; y < 6; ++y)
     for (index_t x = 15; x < 22; ++x) start(y, x) = label::ignore;

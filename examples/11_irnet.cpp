@@ -1,8 +1,8 @@
-// 11  IRNet's label synthesis, whole: CAMs, a boundary map and a displacement field in, masks out.
+// 11  IRNet's whole label synthesis: CAMs, a boundary map and a displacement field become masks.
 //
 //   $ ./11_irnet
 //
-// Two objects of one class side by side, and one of another.
+// The map shows two objects of one class side by side, and one of another class.
 
 #include <cambium/pipeline/irnet.hpp>
 
@@ -15,7 +15,7 @@ int main()
   extent2 const image{61, 121};
   index_t const h = (image.height - 1) / 4 + 1, w = (image.width - 1) / 4 + 1;  // maps at stride 4: 16 x 31
 
-  // 1. What networks would say. Object 0: columns 1-9, object 1: columns 11-19, object 2: columns 21-29.
+  // 1. Made-up outputs of networks. Object 0: columns 1-9, object 1: columns 11-19, object 2: columns 21-29.
   grid<float, 3> cams(2, h, w), displacement(2, h, w);
   grid<float, 2> boundary(h, w);
   for (index_t y = 0; y < h; ++y)
@@ -24,7 +24,7 @@ int main()
       bool const inside = y >= 2 && y <= 13 && x % 10 != 0;
       boundary(y, x) = inside ? 0.02f : 0.95f;
       bool const part =
-          inside && y < 8 && std::abs(static_cast<int>(x - centre)) < 3;  // a CAM sees the telling part only
+          inside && y < 8 && std::abs(static_cast<int>(x - centre)) < 3;  // a CAM covers only the telling part
       if (part) cams(object == 2 ? 1 : 0, y, x) = 1;
       displacement(0, y, x) = static_cast<float>(0.6 * static_cast<double>(7 - y));
       displacement(1, y, x) = static_cast<float>(0.6 * static_cast<double>(std::min<index_t>(centre, 25) - x));

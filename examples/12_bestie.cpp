@@ -1,9 +1,11 @@
-// 12  BESTIE: instances from a semantic map and one point an object.
+// 12  BESTIE: a semantic map and one point per object become instances.
 //
-// Two sheep stand side by side, a third one and a dog by themselves. The semantic map knows the classes, the cues where
-// objects are. First the pseudo labels that a network learns from: a region with exactly one cue is one object, of the
-// pair nothing is known. Then what the network says after learning: centres, and at every pixel the way to its centre.
-// From these come the refined labels, and the instances of a new image.
+// Two sheep stand side by side. A third sheep and a dog stand alone. The semantic map knows the classes; the cues know
+// the objects. The program shows three steps:
+//
+//   1. pseudo labels, a network's first targets: a region with exactly one cue is one object; the pair is left out,
+//   2. the output of a trained network, made up here: centres, and at every pixel the offset to its centre,
+//   3. the refined labels, and the instances of a new image.
 //
 //   $ ./12_bestie
 
@@ -27,7 +29,7 @@ static void draw(char const* title, M const& map)
 int main()
 {
   index_t const H = 24, W = 64, C = 2;
-  points const animals{{11, 11, 0}, {11, 24, 0}, {11, 40, 0}, {11, 55, 1}};  // sheep are class 0, dogs class 1
+  points const animals{{11, 11, 0}, {11, 24, 0}, {11, 40, 0}, {11, 55, 1}};  // class 0: sheep, class 1: dog
   grid<std::int32_t, 2> semantic(H, W);
   grid<float, 3> seg(C + 1, H, W), offset(2, H, W);
   for (index_t y = 0; y < H; ++y)

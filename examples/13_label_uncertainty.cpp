@@ -1,9 +1,9 @@
-// 13  Label uncertainty: boxes become masks while a network learns.
+// 13  Label uncertainty: boxes become masks while a network trains.
 //
-// A disc lies in a box. What the network would say half-way through its training is made up here: a Gaussian for every
-// logit, with a small sigma on the disc and a large one on the background of the box, which the box calls foreground and
-// everything outside calls background. From the end of the warm-up on, the box gives way to what the network is sure of,
-// but always keeps foreground in each of its rows and columns.
+// A disc lies in a box. The program makes up a network's output half-way through training: a Gaussian for every logit.
+// Sigma is small on the disc. It is large on the background of the box, because the box calls it foreground and the
+// rest of the image calls it background. After the warm-up the network's certain pixels replace the box. But the box
+// always keeps foreground in each of its rows and columns.
 //
 //   $ ./13_label_uncertainty
 //

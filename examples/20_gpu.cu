@@ -1,8 +1,8 @@
-// 20  GPU: the same lines, on a card.
+// 20  GPU: the same calls on a card.
 //
-// A call says where it runs: cpu{...} or gpu{.stream = s}. Device grids go in, device grids come out; nothing is copied in
-// between and nothing waits, but where a number decides what is allocated. A view of host memory handed to a gpu policy
-// does not compile.
+// A call says where it runs: cpu{...} or gpu{.stream = s}. Device grids go in, device grids come out. Nothing is
+// copied in between. A function waits only if a number decides how much it allocates, for example the number of
+// components. A view of host memory handed to a gpu policy does not compile.
 //
 //   $ ./20_gpu
 

@@ -1,5 +1,5 @@
 #pragma once
-// The files of one image: read where they are asked for, and remembered by their hashes.
+// The files of one image. A file is read on request, and its hash is kept.
 
 #include "image_set.hpp"
 #include "method.hpp"
@@ -19,7 +19,7 @@
 
 namespace labelling {
 
-/// All files of an image: the photograph, what the method reads, the truth. Those that were not asked for are left out.
+/// All files of an image that the command line asks for: the photograph, the method's inputs, the truth.
 std::vector<input_file> inputs_of(settings const& s);
 
 inline void demand(bool holds, std::string const& path, std::string const& reason)
@@ -36,7 +36,7 @@ std::string shape_text(Extents const& extents)
   return text + "]";
 }
 
-/// A batch of one is what it holds: axes of extent 1 before the last `rank` ones are dropped.
+/// Drop axes of extent 1 before the last `rank` ones: a batch of one is read as its element.
 inline cambium::npy_array without_leading_ones(cambium::npy_array array, std::size_t rank)
 {
   while (array.shape.size() > rank && array.shape[0] == 1) array.shape.erase(array.shape.begin());
@@ -50,9 +50,9 @@ class image_files {
   std::string const& id() const { return id_; }
   settings const& of() const { return s_; }
 
-  /// Whether there is such a file: it was asked for and, if images may lack it, lies on the disk.
+  /// Whether the image has this file: the command line asks for it and, if it is optional, it exists.
   bool has(std::string const& name) const;
-  /// Where it lies; empty if it was not asked for.
+  /// Its path; empty if the command line does not ask for it.
   std::string path(std::string const& name) const;
   /// @throws io_error
   cambium::bytes file(std::string const& name);
@@ -68,7 +68,7 @@ class image_files {
     return out;
   }
 
-  /// The same, before its values are looked at.
+  /// The same without checks of values.
   template <int Rank>
   cambium::grid<float, Rank> any_maps(std::string const& name)
   {
@@ -88,17 +88,17 @@ class image_files {
   }
 
   /// A map of classes, PNG.
-  /// @throws io_error saying what the file is instead
+  /// @throws io_error naming the format that the file has instead
   cambium::grid<std::int32_t, 2> labels(std::string const& name);
 
-  /// [H,W,3]; without cells where there are no photographs.
+  /// [H,W,3]; empty without photographs.
   cambium::grid<std::uint8_t, 3> const& photograph();
-  /// The photograph's size, or this one where there are no photographs.
+  /// The photograph's size, or `otherwise` without photographs.
   cambium::extent2 image_size(cambium::extent2 otherwise);
 
   /// The classes 1..C of an image's CAM channels.
   std::vector<int> channel_classes(std::int64_t channels) const;
-  /// The classes 1..C that an image shows; empty without a tags file.
+  /// The classes 1..C of the image; empty without a tags file.
   std::optional<std::vector<int>> tags(std::int64_t classes) const;
 
   std::map<std::string, std::string> const& hashes() const { return hashes_; }

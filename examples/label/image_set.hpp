@@ -1,5 +1,5 @@
 #pragma once
-// Which images there are, where their files lie, and what classes their CAMs speak of.
+// The ids of all images, the paths of their files, and the classes of their CAM channels.
 
 #include "settings.hpp"
 
@@ -31,30 +31,30 @@ struct image_set {
   std::vector<std::int64_t> numbers_;
 };
 
-/// What a file says of images.
+/// The tags of a file.
 struct tag_lines {
   std::map<std::string, std::vector<int>> of;  ///< classes 1..254 of an id
   std::vector<std::string> others;             ///< lines of other images
 };
 
-/// Lines '<id> <class> <class> ...' of the images that there are. Lines of others are passed over.
+/// Read lines '<id> <class> <class> ...' of the images in `ids`. Other lines are collected in `others`.
 /// @throws usage_error, io_error
 tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids, tag_numbers how = {});
 
-/// Names of classes, one a line: the line without blanks around it and without a comment, which begins with '#'.
-/// @throws usage_error, io_error: none; a name that stands twice
+/// Read names of classes, one per line. Blanks around a name and comments, which begin with '#', are dropped.
+/// @throws usage_error, io_error: no names; a name that occurs twice
 std::vector<std::string> read_names(std::string const& path);
 
-/// Ids from a list, or whose file of a template exists, and their tags.
+/// Take ids from a list, or find the existing files of a template; and read the tags.
 /// @param ids, tags  files, or empty
 /// @throws usage_error, io_error
 image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
                       tag_numbers how = {});
 
-/// No input is a file that the program writes or deletes: it would be lost.
-/// @param inputs   paths; empty ones are passed over
-/// @param out      the folder of what is written
-/// @param written  names below it; asked for where an input lies there
+/// Throw if the program would overwrite or delete one of its inputs.
+/// @param inputs   paths; empty ones are ignored
+/// @param out      the output folder
+/// @param written  the outputs' names below it; called only if an input lies there
 /// @throws usage_error naming the first such input
 void expects_inputs_kept(std::vector<std::string> const& inputs, std::string const& out,
                          std::function<std::vector<std::string>()> const& written);

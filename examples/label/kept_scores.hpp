@@ -1,8 +1,8 @@
 #pragma once
-// Walked scores on disk, so that thresholds can be tried without walking again: scores/<id>.png below --out.
+// Scores after the walk on disk: scores/<id>.png below --out. `sweep` tries thresholds on them without walking again.
 //
-// One 16-bit image, its planes one below the other at the maps' size: the boundary, the class scores, the instance
-// channels that score at all. A value is a fraction of its kind's maximum. The record says what lies where.
+// A file is one 16-bit image of planes at the maps' size, one below the other: the boundary, the class scores, the
+// instance channels with a nonzero score. A value is a fraction of its kind's maximum. The record lists the planes.
 
 #include "record.hpp"
 
@@ -22,7 +22,7 @@ struct kept_scores {
   bool with_instances = false;              ///< there was a displacement field
 };
 
-/// The file's content, and what its record says of it.
+/// The file's content. `about` receives the record's description of it.
 cambium::bytes format_scores(kept_scores const& scores, json& about);
 
 /// @throws io_error "file: reason"

@@ -1,5 +1,5 @@
 #pragma once
-// The part of the program that a CUDA device does. on_gpu.cu where nvcc is, on_gpu_none.cpp elsewhere.
+// The part of the program that runs on a CUDA device. on_gpu.cu is built with nvcc, on_gpu_none.cpp without it.
 
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/pipeline/irnet.hpp>
@@ -10,10 +10,10 @@
 
 namespace labelling {
 
-/// Why nothing can be done on a device; "" where it can.
+/// Why no device can be used; "" if one can.
 std::string why_no_gpu();
 
-/// As cambium::irnet, on the current device: maps go there, labels come back. Each thread has a stream of its own.
+/// As cambium::irnet, on the current device. Maps are uploaded, labels are downloaded. Each thread has its own stream.
 /// @throws cambium::gpu_error
 cambium::irnet_labels irnet_on_gpu(cambium::irnet_input<float> const& maps, cambium::irnet_options const& options);
 

@@ -1,5 +1,5 @@
 #pragma once
-// From the files of one image to its labels.
+// Labels one image from its files.
 
 #include "image_set.hpp"
 #include "record.hpp"
@@ -14,7 +14,7 @@
 
 namespace labelling {
 
-/// What labelling one image made, not yet written.
+/// The outputs of one image, before they are written.
 struct labelled_image {
   std::string id;
   std::vector<std::pair<std::string, cambium::bytes>> files;  ///< names below --out
@@ -25,7 +25,7 @@ struct labelled_image {
 /// @throws io_error "file: reason"
 labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cambium::cpu const& where);
 
-/// Writes an image's files and its record, each whole or not at all, the record last.
+/// Writes an image's files, then its record. Each file is written completely or not at all.
 /// @throws io_error "file: reason"
 void write_image(settings const& s, labelled_image const& image);
 

@@ -11,7 +11,7 @@
 
 namespace labelling {
 
-/// The colour of the i-th thing: hues a golden angle apart, so that neighbours in number differ most.
+/// The i-th colour. Hues are a golden angle apart, so consecutive colours differ most.
 inline cambium::rgb distinct_colour(int i)
 {
   double const hue = std::fmod(0.11 + 0.6180339887498949 * i, 1.0) * 6;

@@ -1,5 +1,5 @@
 #pragma once
-// How far a run is: a bar with rate and time left on a terminal, a plain line now and then otherwise.
+// The progress of a run. On a terminal: a bar with rate and time left. Otherwise: a plain line every ten seconds.
 
 #include <chrono>
 #include <cstdio>
@@ -38,7 +38,7 @@ class progress_bar {
     std::fflush(stderr);
   }
 
-  /// A message that must not be lost between two states of the bar.
+  /// Print a message without damaging the bar.
   void say(std::string const& line)
   {
     std::lock_guard const guard(mutex_);

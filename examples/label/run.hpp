@@ -5,7 +5,7 @@
 namespace labelling {
 
 /// Labels the set. Messages go to standard error, the summary to standard output.
-/// @return 0 all images labelled, 1 some failed, 2 the settings make no sense
+/// @return 0: all images are labelled; 1: some images failed; 2: the settings are invalid
 int run(settings const& s);
 
 }  // namespace labelling

@@ -1,4 +1,4 @@
-// sweep: tries background thresholds on the scores that label --keep-scores left, without walking again.
+// sweep: tries background thresholds on the scores of label --keep-scores, without walking again.
 //
 //   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
 

@@ -1,5 +1,5 @@
 #pragma once
-// What is true of an image, and how much of it was found.
+// The ground truth of an image, and the comparison with its labels.
 
 #include "image_set.hpp"
 #include "record.hpp"
@@ -27,16 +27,16 @@ struct truth {
 cambium::grid<std::int32_t, 2> parse_truth(cambium::bytes const& content, std::string const& path,
                                            cambium::extent2 image, bool semantic);
 
-/// Ask, before there is work, whether the truth of a set has an object at all: a mask of 0 and 255 says background and
-/// void, and scores by it would be perfect. Reads maps until one has a pixel of a class, or of an instance; passes over
-/// files that cannot be read, and over a template that is empty.
-/// @throws usage_error naming the first map, where none has
+/// Check before the work whether the truth of a set has an object. A mask of 0 and 255 means background and void, and its
+/// scores would be perfect. Reads maps until one has a pixel of a class, or of an instance. Ignores unreadable files and
+/// an empty template.
+/// @throws usage_error naming the first map, if no map has an object
 void expects_objects_in_truth(std::vector<std::string> const& ids, std::string const& path_template, bool semantic);
 
 /// Whether a map of true classes has void, but no pixel of a class.
 bool is_void_only(cambium::grid<std::int32_t, 2> const& semantic);
 
-/// What is strange about the truth of images that were scored.
+/// Suspicious truth of scored images.
 struct odd_truth {
   std::size_t void_only = 0;  ///< images of background and void alone
   std::string first;          ///< the first of them by name
@@ -47,14 +47,14 @@ struct odd_truth {
   std::vector<std::string> notes(cambium::confusion_matrix const& confusion, std::size_t images) const;
 };
 
-/// The instances found, those that are true, and how they overlap. The class of a true instance is that of most of its
-/// pixels; one without a class is void.
+/// The predicted instances, the true ones, and their overlaps. A true instance has the class of most of its pixels. An
+/// instance without a class is void.
 cambium::image_result compare_instances(cambium::instances const& found, truth const& is, bool void_counts);
 
-/// What needs no more pixels, for records.
+/// Results that need no pixels, for records.
 json confusion_cells(cambium::confusion_matrix const& m);
 json to_json(cambium::image_result const& r);
-/// @throws io_error, json::exception where they cannot be of an image
+/// @throws io_error, json::exception if the cells cannot come from an image
 void add_confusion(cambium::confusion_matrix& to, json const& cells);
 cambium::image_result image_result_from(json const& j);
 

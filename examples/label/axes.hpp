@@ -10,8 +10,9 @@
 namespace labelling {
 
 /// Whether a map can belong to an image: both axes have one scale, within a cell. The network's input may have been
-/// rounded, up or down, to a multiple of 2, 4, 8, 14 (the patches of some transformers), 16 or 32, or to one more. If the
-/// map's sides are such numbers, that many cells are allowed, up to a tenth of a side: 364 x 490 is a map of 375 x 500.
+/// rounded, up or down, to a multiple of 2, 4, 8, 14 (the patches of some transformers), 16 or 32, or to one more. If
+/// the map's sides are such numbers, that many cells are allowed, up to a tenth of a side: 364 x 490 is a map of 375 x
+/// 500.
 bool fits(cambium::extent2 map, cambium::extent2 image);
 
 /// The end of a message about a refused array: "; it looks like [h,w,C]: ...". Empty if no order of axes fits.

@@ -20,8 +20,8 @@ struct image_set {
   std::map<std::string, std::vector<int>> tags;  ///< classes 1..C of an id's CAM channels
   bool tagged = false;
 
-  /// The image's number in COCO files. It is the number in the COCO file of the boxes; else the id without its folders, if
-  /// all ids are distinct numbers; else the place in the list, from 1.
+  /// The image's number in COCO files. It is the number in the COCO file of the boxes; else the id without its folders,
+  /// if all ids are distinct numbers; else the place in the list, from 1.
   std::int64_t number(std::size_t place) const { return numbers_[place]; }
 
   /// The classes of an image's channels.

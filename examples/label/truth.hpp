@@ -28,8 +28,8 @@ cambium::grid<std::int32_t, 2> parse_truth(cambium::bytes const& content, std::s
                                            cambium::extent2 image, bool semantic);
 
 /// Check before the work whether the truth of a set has an object. A mask of 0 and 255 means background and void. Its
-/// scores would be perfect. Reads maps until one has a pixel of a class, or of an instance. Ignores unreadable files and
-/// an empty template.
+/// scores would be perfect. Reads maps until one has a pixel of a class, or of an instance. Ignores unreadable files
+/// and an empty template.
 /// @throws usage_error naming the first map, if no map has an object
 void expects_objects_in_truth(std::vector<std::string> const& ids, std::string const& path_template, bool semantic);
 

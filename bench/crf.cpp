@@ -35,7 +35,7 @@ grid<std::uint8_t, 3> photograph(index_t H, index_t W)
 grid<std::int32_t, 2> noisy_labels(index_t H, index_t W, std::vector<std::int32_t> const& of)
 {
   auto const blob = blobs(static_cast<index_t>(of.size()) - 1, H, W);
-  return relabel(one_core, label_above(one_core, blob, 0.3), of);
+  return relabel(one_core, threshold_labels(one_core, blob, 0.3), of);
 }
 
 void crf(benchmark::State& state, cpu const& where, index_t L, std::vector<std::int32_t> const& of,
@@ -46,7 +46,7 @@ void crf(benchmark::State& state, cpu const& where, index_t L, std::vector<std::
   measure(state, {}, [&] {
     dense_crf const field(where, image, crf_preset::irn());
     benchmark::DoNotOptimize(
-        likeliest(infer(where, field, unary_from_labels(where, labels, L), {.iterations = 10, .present = present}))
+        argmax_labels(infer(where, field, unary_from_labels(where, labels, L), {.iterations = 10, .present = present}))
             .data());
   });
 }

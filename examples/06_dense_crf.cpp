@@ -44,5 +44,5 @@ int main()
   std::printf("divergence %.0f\n", crf.divergence(cpu{}, state));
   for (int step = 0; step < 10; ++step) crf.step(cpu{}, state);
   std::printf("divergence %.0f after %lld steps\n", crf.divergence(cpu{}, state), static_cast<long long>(state.steps));
-  draw("refined", likeliest(state));
+  draw("refined", argmax_labels(state));
 }

@@ -6,8 +6,10 @@
 //
 //   $ ./20_gpu
 
-#include <cambium/exec/parallel.cuh>
-#include <cambium/pipeline/irnet.cuh>
+#include <cambium/exec/gpu.cuh>
+#include <cambium/exec/team.cuh>
+#include <cambium/pipeline/irnet.hpp>
+#include <cambium/walk/random_walk.cuh>
 
 #include <cmath>
 #include <cstdio>

@@ -1,10 +1,10 @@
 // Connected components and their statistics, 4096 x 4096.
 
+#include <cambium/exec/gpu.cuh>
 #include "measure.cuh"
 
-#include <cambium/component/connected.cuh>
-#include <cambium/component/statistics.cuh>
-#include <cambium/grid/copy.cuh>
+#include <cambium/component/connected.hpp>
+#include <cambium/component/statistics.hpp>
 
 #include <cmath>
 

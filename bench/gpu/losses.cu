@@ -1,11 +1,11 @@
 // IRNet's training loss and the dense CRF on a device.
 
+#include <cambium/exec/gpu.cuh>
 #include "measure.cuh"
 
-#include <cambium/crf/dense_crf.cuh>
-#include <cambium/crf/unary.cuh>
-#include <cambium/grid/copy.cuh>
-#include <cambium/loss/affinity_displacement.cuh>
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/unary.hpp>
+#include <cambium/loss/affinity_displacement.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,11 @@
 // IRNet's labels of 375 x 500 images on a device: one, and a batch side by side.
 
+#include <cambium/exec/gpu.cuh>
 #include "measure.cuh"
 
-#include <cambium/exec/parallel.cuh>
-#include <cambium/pipeline/irnet.cuh>
+#include <cambium/exec/team.cuh>
+#include <cambium/pipeline/irnet.hpp>
+#include <cambium/walk/random_walk.cuh>
 
 #include <cmath>
 #include <memory>

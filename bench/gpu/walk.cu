@@ -1,11 +1,11 @@
 // The walk on a device: its schedules, one image and a batch; the original's squared dense matrix and 256 x 69 shifted
 // weighted additions in a CUDA graph beside it.
 
+#include <cambium/exec/gpu.cuh>
 #include "measure.cuh"
 
 #include <cambium/affinity/make_transition.hpp>
 #include <cambium/affinity/path_affinity.hpp>
-#include <cambium/grid/copy.cuh>
 #include <cambium/walk/random_walk.cuh>
 
 #include <cublas_v2.h>

@@ -1,7 +1,9 @@
+#include <cambium/exec/gpu.cuh>
 #include "on_gpu.hpp"
 
-#include <cambium/crf/dense_crf.cuh>
-#include <cambium/pipeline/irnet.cuh>
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/pipeline/irnet.hpp>
+#include <cambium/walk/random_walk.cuh>
 
 namespace labelling {
 

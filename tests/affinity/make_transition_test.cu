@@ -1,4 +1,4 @@
-// The same tests, compiled by nvcc: make_transition.cuh adds gpu to the backends under test.
-#include <cambium/affinity/make_transition.cuh>
+// The same tests, compiled by nvcc: gpu is one of the backends.
+#include <cambium/exec/gpu.cuh>
 
 #include "make_transition_test.cpp"

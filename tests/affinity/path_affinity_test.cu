@@ -1,4 +1,4 @@
-// The same tests, compiled by nvcc: path_affinity.cuh adds gpu to the backends under test.
-#include <cambium/affinity/path_affinity.cuh>
+// The same tests, compiled by nvcc: gpu is one of the backends.
+#include <cambium/exec/gpu.cuh>
 
 #include "path_affinity_test.cpp"

@@ -1,4 +1,4 @@
-// says: random_walk has no backend for this policy.*include <cambium/walk/random_walk\.cuh>
+// says: random_walk has no schedule for this policy.*include <cambium/walk/random_walk\.cuh>
 #include <cambium/walk/random_walk.hpp>
 
 #include "device_only.hpp"

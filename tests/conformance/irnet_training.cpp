@@ -82,12 +82,12 @@ void cam_to_ir_label_stage(golden_case& c)
   dense_crf const field(where, image, options.kernels, options.build);
   for (auto const& [name, thres] : {std::pair<std::string, double>{"fg", options.conf_fg_thres},
                                     std::pair<std::string, double>{"bg", options.conf_bg_thres}}) {
-    auto const labels = label_above(where, cams, thres);
+    auto const labels = threshold_labels(where, cams, thres);
     auto const unary = unary_from_labels(where, labels, cams.shape()[0] + 1, {.gt_prob = options.gt_prob});
     auto const state = infer(where, field, unary, {.iterations = options.iterations});
     if (c.has(name + "_labels")) c.result(name + "_labels", labels);
     if (c.has(name + "_Q")) c.result(name + "_Q", marginals(state));
-    if (c.has(name + "_pred")) c.result(name + "_pred", likeliest(state));
+    if (c.has(name + "_pred")) c.result(name + "_pred", argmax_labels(state));
   }
   c.result("conf", cam_to_ir_label(where, image, cams, {keys.cells().begin(), keys.cells().end()}, options));
 }

@@ -301,7 +301,7 @@ TEST_CASE("only the labels present take part", "[crf][property]")
     for (index_t y = 0; y < 20; ++y)
       for (index_t x = 0; x < 24; ++x)
         REQUIRE(wide(l, y, x) == (l == 0 ? q(0, y, x) : l == 8 ? q(1, y, x) : l == 15 ? q(2, y, x) : 0.f));
-  auto const best = likeliest(few), named = likeliest(many);
+  auto const best = argmax_labels(few), named = argmax_labels(many);
   for (std::size_t i = 0; i < best.cells().size(); ++i)
     REQUIRE(named.cells()[i] == present[static_cast<std::size_t>(best.cells()[i])]);
 
@@ -336,7 +336,7 @@ TEST_CASE("an edge in colour stops what positions would smooth", "[crf][picture]
     }
   auto const unary = unary_from_labels(cpu{}, labels, 2);
   std::vector<pairwise> const kernels{{.sxy = 50, .srgb = 40, .compat = 10.0}};
-  CHECK(likeliest(infer(cpu{}, dense_crf(cpu{}, p.image, kernels), unary)) == truth);
+  CHECK(argmax_labels(infer(cpu{}, dense_crf(cpu{}, p.image, kernels), unary)) == truth);
 }
 
 TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
@@ -394,7 +394,7 @@ TEST_CASE("small and empty images", "[crf][errors]")
     grid<std::uint8_t, 3> const image(H, W, 3);
     auto const field = infer(cpu{}, dense_crf(cpu{}, image, crf_preset::irn()), grid<float, 3>(2, H, W));
     CHECK(marginals(field).size() == 2 * H * W);
-    CHECK(likeliest(field).size() == H * W);
+    CHECK(argmax_labels(field).size() == H * W);
   }
   picture const p(2, 4, 4, 1);
   CHECK(marginals(infer(cpu{}, dense_crf(cpu{}, p.image, {}), p.unary)) ==

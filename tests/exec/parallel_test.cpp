@@ -1,6 +1,6 @@
 #include <cambium/exec/parallel.hpp>
 
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 
 #include "support/catch.hpp"
 
@@ -181,8 +181,6 @@ TEST_CASE("for_each_cell visits every cell once", "[exec][property]")
     CHECK(astray == 0);
   }
 }
-
-static_assert(runs<cpu, void (*)(index_t, index_t, index_t)> && !runs<int, void (*)(index_t, index_t, index_t)>);
 
 TEST_CASE("every item of a batch is worked on once, with its share of the threads", "[exec][property]")
 {

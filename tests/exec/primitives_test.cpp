@@ -1,5 +1,5 @@
 #include <cambium/exec/atomic.hpp>
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
 #include <cambium/exec/scan.hpp>
 #include <cambium/exec/sort.hpp>
@@ -72,7 +72,7 @@ TEMPLATE_LIST_TEST_CASE("reduce_rows sums in a fixed order", "[exec][property]",
   workspace<TestType> space;
   cell_of<float, S> const value{there.view()};
   reduce_rows(TestType{}, rows, length, value, 0.0, plus{}, sums.view().data, space);
-  reduce_rows(TestType{}, rows, length, value, -5.0, larger{}, most.view().data, space);
+  reduce_rows(TestType{}, rows, length, value, -5.0, max_of{}, most.view().data, space);
   auto const have = to::back(sums), largest = to::back(most);
   for (index_t r = 0; r < rows; ++r) {
     double want = 0, top = -5;

@@ -1,7 +1,4 @@
-// The same tests, compiled by nvcc: the primitives of a device.
-#include <cambium/exec/for_each_cell.cuh>
-#include <cambium/exec/reduce.cuh>
-#include <cambium/exec/scan.cuh>
-#include <cambium/exec/sort.cuh>
+// The same tests, compiled by nvcc: gpu is one of the backends.
+#include <cambium/exec/gpu.cuh>
 
 #include "primitives_test.cpp"

@@ -90,7 +90,7 @@ TEST_CASE("a tight box keeps foreground in every row and column", "[instance][pi
       "NFNN",
       "NNNn",
   });
-  net.mean(0, 2) = -4;  // the likeliest of its row and, with the last column's n, of what is left
+  net.mean(0, 2) = -4;  // the argmax_labels of its row and, with the last column's n, of what is left
   auto const got = net.boot({{0, 0, 3, 4}}, {.min_fill = 0, .tight = true});
   // row 0: (0,2); row 2 and column 3: the n; column 0: the first of equals
   CHECK(drawn(got) == support::rows{"b.b.", ".#..", "...b"});

@@ -86,3 +86,16 @@ TEMPLATE_LIST_TEST_CASE("separate: nothing to part", "[instance][errors]", suppo
   CHECK(parted(grid<float, 3>(2, 0, 2), grid<std::int32_t, 2>(0, 2), 0).size() == 0);
   CHECK(parted(grid<float, 3>(2, 2, 0), grid<std::int32_t, 2>(2, 0), 4).shape()[0] == 8);
 }
+
+TEMPLATE_LIST_TEST_CASE("an id out of range is in no channel", "[instance][property]", support::rule_backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  grid<float, 3> scores(1, 1, 4);
+  for (auto& v : scores.cells()) v = 5;
+  grid<std::int32_t, 2> ids(1, 4);
+  ids(0, 0) = -1, ids(0, 1) = 1, ids(0, 2) = 2, ids(0, 3) = 1'000'000;
+  auto const split = to::back(separate(TestType{}, to::there(scores), to::there(ids), 2));
+  CHECK(drawn(split.view()[0]) == rows{"...."});
+  CHECK(drawn(split.view()[1]) == rows{".5.."});
+}

@@ -83,7 +83,7 @@ TEST_CASE("irnet rejects options outside their range", "[pipeline][errors]")
   auto const refused = [&](irnet_options const& options, char const* words) {
     CAMBIUM_THROWS_SAYING(irnet(cpu{}, s.with_displacement(), options), precondition_error, words);
   };
-  // The likeliest mistake: steps instead of their logarithm.
+  // The argmax_labels mistake: steps instead of their logarithm.
   refused({.exp_times = 256}, "exp_times is 256; the walk takes 2^exp_times steps, and 8 gives the 256 of the paper");
   refused({.exp_times = -1}, "exp_times is -1");
   refused({.radius = 0}, "radius 0 is not in 1..17");

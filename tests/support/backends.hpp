@@ -13,19 +13,16 @@
 #include <type_traits>
 
 #if defined(__CUDACC__)
-#include <cambium/grid/copy.cuh>
-#include <cambium/grid/grid.cuh>
+#include <cambium/exec/gpu.cuh>
 #endif
 
-#if defined(__CUDACC__)
 namespace support {
-/// The gpu's algorithms on cores: every door but for the cpu's own schedules, under the cpu's loops and primitives.
-/// What it cannot show is what only a launch can: streams, blocks, shared memory.
+/// The gpu's algorithms on cores: every stage but for the cpu's own schedules, under the cpu's loops and primitives.
+/// A launch alone shows the rest: streams, blocks, shared memory (docs/gpu.md).
 struct by_rules : cambium::cpu {};
 }  // namespace support
 template <>
 inline constexpr bool cambium::reaches_v<support::by_rules, cambium::host> = true;
-#endif
 
 namespace support {
 
@@ -47,8 +44,7 @@ struct carry<cambium::cpu> {
   }
 };
 
-#if defined(__CUDACC__)
-/// CTest asks for the cores' half and the card's half of these tests by themselves: CAMBIUM_TESTS_ON=cores, =card.
+/// CTest asks for the cores' half and the card's half of nvcc's tests by themselves: CAMBIUM_TESTS_ON=cores, =card.
 inline bool left_out(char const* half)
 {
   char const* const wanted = std::getenv("CAMBIUM_TESTS_ON");
@@ -60,6 +56,7 @@ struct carry<by_rules> : carry<cambium::cpu> {
   static bool usable() { return !left_out("cores"); }
 };
 
+#if defined(__CUDACC__)
 template <>
 struct carry<cambium::gpu> {
   /// False, and said so, on a machine without a device: the test was compiled and is not run.
@@ -82,8 +79,10 @@ struct carry<cambium::gpu> {
   }
 };
 using backends = std::tuple<by_rules, cambium::gpu>;
+using rule_backends = backends;
 #else
-using backends = std::tuple<cambium::cpu>;
+using backends = std::tuple<cambium::cpu, by_rules>;
+using rule_backends = std::tuple<by_rules>;  ///< for tests that compare with the cpu's own schedule
 #endif
 
 /// A copy of a grid where P can reach it, to be written on.

@@ -16,9 +16,9 @@ using Catch::Approx;
 inline auto says(std::string const& words) { return Catch::Matchers::ContainsSubstring(words); }
 #else
 #define CAMBIUM_THROWS_SAYING(expression, type, words)                                  \
-  CHECK_THROWS_MATCHES(expression, type, Catch::Predicate<type>([&](type const& e) {    \
-                         UNSCOPED_INFO("message: " << e.what());                        \
-                         return std::string(e.what()).find(words) != std::string::npos; \
+  CHECK_THROWS_MATCHES(expression, type, Catch::Predicate<type>([&](type const& caught) { \
+                         UNSCOPED_INFO("message: " << caught.what());                   \
+                         return std::string(caught.what()).find(words) != std::string::npos; \
                        }))
 /// For CHECK_THROWS_WITH: the message contains these words.
 inline auto says(std::string const& words) { return Catch::Matchers::Contains(words); }

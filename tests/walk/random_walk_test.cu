@@ -1,4 +1,4 @@
-// The same tests, compiled by nvcc: random_walk.cuh adds gpu to the backends under test.
+// The same tests, compiled by nvcc: gpu is one of the backends.
 #include <cambium/walk/random_walk.cuh>
 
 #include "random_walk_test.cpp"

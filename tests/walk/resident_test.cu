@@ -1,7 +1,7 @@
 // The resident walk, played on a core: every block and thread of a launch in turn, steps parted as by its waits.
 #include <cambium/walk/random_walk.cuh>
 
-#include <cambium/affinity/make_transition.cuh>
+#include <cambium/affinity/make_transition.hpp>
 
 #include "support/backends.hpp"
 #include "support/random.hpp"

@@ -1,6 +1,6 @@
 #include "loss/losses.hpp"
 
-#include <cambium/grid/uncertain.hpp>
+#include <cambium/grid/gaussian_logit.hpp>
 #include <cambium/interop/torch.hpp>
 
 // Catch2 redefines a macro of LibTorch's.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/range.hpp>
 #include <cambium/grid/transition.hpp>
@@ -167,21 +167,10 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
   });
 }
 
-/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
-template <class P, class Rule>
-constexpr bool make_transition_runs()
-{
-  static_assert(runs<P, Rule>,
-                "make_transition has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/affinity/make_transition.cuh> in a file compiled by nvcc");
-  return true;
-}
-
 template <execution_policy P, class T, class S>
 void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T> raised, transition<T, S>& out)
 {
   using rule = sharpen_edge<T, S>;
-  static_assert(make_transition_runs<P, rule>());
   for_each_cell(where, affinity.extent, rule{out.edges, raised, affinity, out.weight});
   index_t const cells[3] = {1, affinity.extent[1], affinity.extent[2]};
   for_each_cell(where, cells, invert_degree<T, S>{out.edges, out.weight.view(), out.inverse_degree});
@@ -215,7 +204,6 @@ template <execution_policy P, stack_like A>
 {
   using T = value_of<A, 3>;
   using S = typename P::memory;
-  static_assert(make_transition_runs<P, sharpen_edge<T, S>>());
   auto const in = as_view<3>(affinity, "make_transition: affinity");
   index_t const H = in.extent[1], W = in.extent[2];
   expects_half_plane(edges, "make_transition");

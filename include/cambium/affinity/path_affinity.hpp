@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/path.hpp>
@@ -100,22 +100,11 @@ void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil co
   });
 }
 
-/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
-template <class P, class Rule>
-constexpr bool path_affinity_runs()
-{
-  static_assert(runs<P, Rule>,
-                "path_affinity has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/affinity/path_affinity.cuh> in a file compiled by nvcc");
-  return true;
-}
-
 /// Any other policy: the rule under that policy's loop.
 template <execution_policy P, class T, class S>
 void path_affinity_on(P const& where, image_view<T const, S> boundary, stencil const& edges, stack_view<T, S> out)
 {
   using rule = path_affinity_edge<T, S>;
-  static_assert(path_affinity_runs<P, rule>());
   for_each_cell(where, out.extent, rule{edges, boundary, out});
 }
 
@@ -165,7 +154,6 @@ template <execution_policy P, image_like B>
   requires reaches<P, space_of<B, 2>>
 [[nodiscard]] auto path_affinity(P const& where, B const& boundary, stencil const& edges)
 {
-  static_assert(path_affinity_runs<P, path_affinity_edge<value_of<B, 2>, typename P::memory>>());
   auto const in = as_view<2>(boundary, "path_affinity: boundary");
   auto out = make_grid<value_of<B, 2>>(where, {index_t{edges.size}, in.extent[0], in.extent[1]});
   path_affinity_into(where, in, edges, out);

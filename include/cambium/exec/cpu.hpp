@@ -17,4 +17,16 @@ struct cpu {
 template <>
 inline constexpr bool reaches_v<cpu, host> = true;
 
+/// Returns once the work enqueued before has passed: at once on cores. `what` begins the message of a device's failure.
+inline void wait_for(cpu const&, char const* what) { static_cast<void>(what); }
+
+/// The value at `at`, in the policy's memory, once the work enqueued before has passed.
+///
+/// @asynchrony gpu: waits for where.stream
+template <class T>
+[[nodiscard]] T read_cell(cpu const&, T const* at)
+{
+  return *at;
+}
+
 }  // namespace cambium

@@ -1,5 +1,5 @@
 #pragma once
-// Plain C++: a .cpp may hold a gpu policy; only the algorithms behind *.cuh need nvcc.
+// Plain C++: a .cpp may hold a gpu policy and device memory; only loops, in exec/gpu.cuh, need nvcc.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/memory.hpp>
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <type_traits>
 
 namespace cambium {
 
@@ -142,6 +143,20 @@ inline int device_count() noexcept
 {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+/// As wait_for on the cpu. @throws gpu_error
+inline void wait_for(gpu const& where, char const* what) { throw_if_failed(cudaStreamSynchronize(where.stream), what); }
+
+/// As read_cell on the cpu. @throws gpu_error
+template <class T>
+[[nodiscard]] T read_cell(gpu const& where, T const* at)
+{
+  static_assert(std::is_trivially_copyable_v<T>);
+  T out;
+  throw_if_failed(cudaMemcpyAsync(&out, at, sizeof(T), cudaMemcpyDeviceToHost, where.stream), "read_cell");
+  wait_for(where, "read_cell");
+  return out;
 }
 
 }  // namespace cambium

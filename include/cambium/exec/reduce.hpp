@@ -1,5 +1,5 @@
 #pragma once
-// Many sums at once on cores. The GPU's sibling is reduce.cuh; both sum in the same order.
+// Many sums at once on cores. The gpu's are in exec/gpu.cuh; both sum in the same order.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -98,14 +98,14 @@ struct plus {
     return a + b;
   }
 };
-struct larger {
+struct max_of {
   template <class A>
   CAMBIUM_HD A operator()(A a, A b) const
   {
     return a < b ? b : a;
   }
 };
-struct smaller {
+struct min_of {
   template <class A>
   CAMBIUM_HD A operator()(A a, A b) const
   {

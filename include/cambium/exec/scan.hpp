@@ -1,5 +1,5 @@
 #pragma once
-// Running sums of integers on cores. The GPU's sibling is scan.cuh.
+// Running sums of integers on cores. The gpu's are in exec/gpu.cuh.
 
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>

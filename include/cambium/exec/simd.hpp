@@ -215,7 +215,7 @@ class flush_denormals {
 /// Pin a value to its rounded form: the compiler may not fuse the product that made it into a
 /// following sum, whatever its flags. For results that must equal another program's bit by bit.
 template <class T>
-[[gnu::always_inline]] inline void pin(T& value)
+[[gnu::always_inline]] inline void no_contract(T& value)
 {
 #if CAMBIUM_X86 && defined(__clang__)
   // Wide and narrow packs do not fit its constraint here; but it fuses inside one expression only, and this ends one.

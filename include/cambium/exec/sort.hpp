@@ -1,5 +1,5 @@
 #pragma once
-// Sorting on cores. The GPU's sibling is sort.cuh.
+// Sorting on cores. The gpu's are in exec/gpu.cuh.
 
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>

@@ -1,12 +1,14 @@
 #pragma once
-// Moving cells between views of host memory. With a device: copy.cuh.
+// Copies between views of host memory. Copies to and from a device are in device.hpp.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/grid/grid.hpp>
 #include <cambium/grid/view.hpp>
 
 #include <algorithm>
 #include <type_traits>
+#include <vector>
 
 namespace cambium {
 
@@ -33,6 +35,17 @@ void copy(cpu const& where, view<T, Rank> const& from, view<U, Rank> const& to)
       std::copy_n(from.data + source, W, to.data + target);
     }
   });
+}
+
+/// Copy a list of the host into the memory of the policy.
+/// @asynchrony gpu: enqueues; the list, which is pageable memory, is read before the call returns
+template <class P, class T>
+[[nodiscard]] grid<T, 1, typename P::memory> to_memory(P const& where, std::vector<T> const& list)
+{
+  auto const count = static_cast<index_t>(list.size());
+  auto out = make_grid<T>(where, {count});
+  if (count > 0) copy(where, view<T const, 1>(list.data(), {count}), out.view());
+  return out;
 }
 
 }  // namespace cambium

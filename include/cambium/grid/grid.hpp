@@ -85,9 +85,13 @@ index_t cell_count(index_t const (&extent)[Rank])
   return n;
 }
 
-/// Owning counterpart of view. This file holds host memory, grid.cuh device memory.
+/// Owning counterpart of view. This header has the grid of host memory, grid/device.hpp that of device memory.
 template <class T, int Rank, class Space = host>
-class grid;
+class grid {
+  static_assert(std::is_same_v<Space, host>,
+                "cambium has no device memory in this translation unit: include <cambium/exec/gpu.cuh> in a file "
+                "compiled by nvcc");
+};
 
 template <class T, int Rank>
 class grid<T, Rank, host> {
@@ -167,12 +171,28 @@ grid<T, static_cast<int>(Rank)> make_grid(index_t const (&extents)[Rank])
   return {extents, typename grid<T, static_cast<int>(Rank)>::uninitialised{}};
 }
 
-/// As make_grid(extents), in the memory of a policy of the host; for a gpu see grid.cuh.
+/// As make_grid(extents), in the memory of a policy of the host; the gpu's is in grid/device.hpp.
 template <class T, std::size_t Rank, execution_policy P>
   requires std::same_as<typename P::memory, host>
 grid<T, static_cast<int>(Rank)> make_grid(P const&, index_t const (&extents)[Rank])
 {
   return make_grid<T>(extents);
+}
+
+/// For a policy of other memory: that of gpu, in grid/device.hpp, fits better.
+template <class T, std::size_t Rank, execution_policy P>
+grid<T, static_cast<int>(Rank), typename P::memory> make_grid(P const&, index_t const (&)[Rank])
+{
+  return {};
+}
+
+/// Make a grid of scratch at least so large, in the memory of any policy; its cells are lost if it grows. Enqueues on a gpu.
+/// @return the first cell
+template <class P, class T>
+T* reserve(P const& where, grid<T, 1, typename P::memory>& cells, index_t count)
+{
+  if (cells.size() < count) cells = make_grid<T>(where, {count});
+  return cells.view().data;
 }
 
 }  // namespace cambium

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/grid/place.hpp>
+#include <cambium/grid/points.hpp>
 #include <cambium/grid/plateau.hpp>
 #include <cambium/grid/view.hpp>
 

@@ -12,6 +12,14 @@
 
 namespace cambium {
 
+/// Where a cell is.
+struct place {
+  index_t y = 0;
+  index_t x = 0;
+
+  friend bool operator==(place const&, place const&) = default;
+};
+
 /// A place with a class: a peak of an activation, the centre of an object, or someone's click.
 /// A pixel's coordinates are its indices, without half a pixel added.
 struct point {

@@ -3,7 +3,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/atomic.hpp>
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/grid/neighbourhood.hpp>
 
 #include <limits>

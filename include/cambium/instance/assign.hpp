@@ -1,8 +1,12 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/reduce.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/grid/bilinear.hpp>
+#include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
@@ -12,6 +16,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -253,6 +258,269 @@ template <class T>
   auto const least = static_cast<T>(background);
   for (std::size_t i = 0; i < chosen.score.cells().size(); ++i)
     if (!(chosen.score.cells()[i] > least)) chosen.channel.cells()[i] = 0, chosen.score.cells()[i] = least;
+  return chosen;
+}
+
+// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
+
+
+/// Reads enlarged scores one by one, with the operations of bilinear_row in their order.
+template <class T, class S>
+struct enlarged_at {
+  stack_view<T const, S> scores;
+  T step;  ///< [cells per pixel] 1 / stride
+
+  CAMBIUM_HD bilinear_tap<T> down(index_t y) const { return tap(y, step, scores.extent[1]); }
+  CAMBIUM_HD bilinear_tap<T> across(index_t x) const { return tap(x, step, scores.extent[2]); }
+
+  CAMBIUM_HD T operator()(index_t n, bilinear_tap<T> const& y, bilinear_tap<T> const& x) const
+  {
+    T const low = mix(scores(n, y.low, x.low), scores(n, y.high, x.low), y.fraction);
+    T const high = mix(scores(n, y.low, x.high), scores(n, y.high, x.high), y.fraction);
+    return mix(low, high, x.fraction);
+  }
+
+ private:
+  static CAMBIUM_HD T mix(T low, T high, T fraction)
+  {
+    return low == high ? low : rounded_product(1 - fraction, low) + rounded_product(fraction, high);
+  }
+};
+
+/// Values of a reduction: channel n at pixel i of the window.
+template <class T, class S>
+struct enlarged_pixel {
+  enlarged_at<T, S> enlarged;
+  index_t top;
+  index_t left;
+  index_t width;
+
+  CAMBIUM_HD T operator()(index_t n, index_t i) const
+  {
+    return enlarged(n, enlarged.down(top + i / width), enlarged.across(left + i % width));
+  }
+};
+
+/// As largest_scores in assign.hpp, into [N].
+///
+/// @pre          as there; on a device a NaN is passed over
+/// @determinism  as assign
+/// @asynchrony   enqueues and returns; takes memory only while the workspace grows
+template <execution_policy P, stack_like X, gridded<1> O>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 1>>
+void largest_scores_into(P const& where, X const& scores, box window, index_t stride, O&& out, workspace<P>& space)
+{
+  using T = value_of<X, 3>;
+  using S = typename P::memory;
+  stack_view<T const, S> const in = as_view<3>(scores, "largest_scores: scores");
+  view<T, 1, S> const to = as_view<1>(out, "largest_scores: out");
+  expects_window_of(in, window, stride, "largest_scores");
+  expects(to.extent[0] == in.extent[0] && to.contiguous(), "largest_scores: scores are ", in, " but out is ", to);
+  expects(!overlap(in, to), "largest_scores: scores and out overlap");
+  index_t const height = window.bottom - window.top, width = window.right - window.left;
+  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
+  reduce_rows(where, in.extent[0], height * width, enlarged_pixel<T, S>{enlarged, window.top, window.left, width},
+              std::numeric_limits<T>::lowest(), max_of{}, to.data, space);
+}
+
+/// As largest_scores_into, and allocates the result.
+template <execution_policy P, stack_like X>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>>
+[[nodiscard]] auto largest_scores(P const& where, X const& scores, box window,
+                                  index_t stride = 4) -> grid<value_of<X, 3>, 1, typename P::memory>
+{
+  auto const in = as_view<3>(scores, "largest_scores: scores");
+  auto out = make_grid<value_of<X, 3>>(where, {in.extent[0]});
+  workspace<P> space;
+  largest_scores_into(where, in, window, stride, out, space);
+  return out;
+}
+
+/// Channel n is divided by the largest score of the channels it is measured with; entry N is the largest of all.
+template <class T, class S>
+struct find_divisor {
+  T const* largest;
+  view<std::int32_t const, 1, S> group;  ///< read with score_scale::group only
+  index_t channels;
+  score_scale scale;
+  T lowest;  ///< of its type
+  T* divisor;
+
+  CAMBIUM_HD void operator()(index_t n) const
+  {
+    bool const alone = scale == score_scale::channel && n < channels;
+    T most = lowest;
+    for (index_t m = alone ? n : 0; m < (alone ? n + 1 : channels); ++m) {
+      bool const together = scale != score_scale::group || n == channels || group(m) == group(n);
+      if (together && largest[m] > most) most = largest[m];
+    }
+    divisor[n] = most;
+  }
+};
+
+/// One pixel chooses.
+template <class T, class S>
+struct choose_channel {
+  enlarged_at<T, S> enlarged;
+  T const* divisor;  ///< N
+  T const* largest;  ///< of all channels, or null: where it is not positive, the first channel takes everything
+  box window;
+  T background;
+  image_view<std::int32_t, S> channel;
+  image_view<T, S> score;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    T best = background;
+    std::int32_t chosen = 0;
+    index_t const N = enlarged.scores.extent[0];
+    bilinear_tap<T> const down = enlarged.down(window.top + y), across = enlarged.across(window.left + x);
+    for (index_t n = 0; n < N; ++n) {
+      if (!(divisor[n] > 0)) continue;
+      T const v = enlarged(n, down, across) / divisor[n];
+      if (v > best) best = v, chosen = static_cast<std::int32_t>(n + 1);
+    }
+    if (largest != nullptr && N > 0 && !(*largest > 0)) best = 0, chosen = 1;
+    channel(y, x) = chosen, score(y, x) = best;
+  }
+};
+
+/// As assign_divided in assign.hpp, with the divisors [N] in the policy's memory and into maps of the window.
+///
+/// @throws       precondition_error before anything is enqueued
+/// @determinism  as assign
+/// @asynchrony   enqueues and returns
+template <execution_policy P, stack_like X, gridded<1> V, image_like C, image_like O>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>> &&
+          reaches<P, space_of<C, 2>> && reaches<P, space_of<O, 2>>
+void assign_divided_into(P const& where, X const& scores, V const& divisors, box window, double background,
+                         index_t stride, C&& channel, O&& score)
+{
+  using T = value_of<X, 3>;
+  using S = typename P::memory;
+  stack_view<T const, S> const in = as_view<3>(scores, "assign: scores");
+  view<T const, 1, S> const by = as_view<1>(divisors, "assign: divisors");
+  image_view<std::int32_t, S> const chosen = as_view<2>(channel, "assign: channel");
+  image_view<T, S> const best = as_view<2>(score, "assign: score");
+  index_t const cells[3] = {1, window.bottom - window.top, window.right - window.left};
+  expects(by.extent[0] == in.extent[0] && by.contiguous(), "assign: scores are ", in, " but there are ", by.extent[0],
+          " divisors");
+  expects_window_of(in, window, stride, "assign");
+  expects(same_shape(chosen, best) && chosen.extent[0] == cells[1] && chosen.extent[1] == cells[2],
+          "assign: a window of ", cells[1], " x ", cells[2], " but channel is ", chosen, " and score ", best);
+  expects(!overlap(chosen, best) && !overlap(in, chosen) && !overlap(in, best) && !overlap(by, best),
+          "assign: channel and score overlap an input or each other");
+  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
+  for_each_cell(where, cells,
+                choose_channel<T, S>{enlarged, by.data, nullptr, window, static_cast<T>(background), chosen, best});
+}
+
+/// As assign_divided_into, and allocates the result.
+template <execution_policy P, stack_like X, gridded<1> V>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>>
+[[nodiscard]] auto assign_divided(P const& where, X const& scores, V const& divisors, box window, double background,
+                                  index_t stride = 4) -> assignment<value_of<X, 3>, typename P::memory>
+{
+  auto const in = as_view<3>(scores, "assign: scores");
+  expects_window_of(in, window, stride, "assign");
+  index_t const H = window.bottom - window.top, W = window.right - window.left;
+  assignment<value_of<X, 3>, typename P::memory> out{make_grid<std::int32_t>(where, {H, W}),
+                                                     make_grid<value_of<X, 3>>(where, {H, W})};
+  assign_divided_into(where, in, divisors, window, background, stride, out.channel, out.score);
+  return out;
+}
+
+/// What assign works in; it grows to the largest number of channels and the largest image.
+template <execution_policy P, class T>
+struct assign_scratch {
+  grid<T, 1, typename P::memory> numbers;  ///< N largest scores, N divisors and the largest of all
+  workspace<P> space;
+};
+
+/// As assign in assign.hpp, into maps of the image.
+///
+/// @param groups   [N] int32 in the policy's memory; read with score_scale::group only and may be empty otherwise
+/// @param channel  [H,W] int32
+/// @param score    [H,W]
+///
+/// @pre          as there; on a device no value is refused: a NaN scores nowhere
+/// @throws       precondition_error before anything is enqueued
+/// @complexity   Theta(N * H * W) twice, and N^2 for the divisors
+/// @determinism  the same bits on every run; the cpu's where the stride is a power of two, unless the cpu's compiler fuses
+///               products into sums. Otherwise scores are within 4 ulp of the largest one of a pixel's four cells, and where
+///               two channels are closer than that either may win
+/// @asynchrony   enqueues and returns; takes memory only while the scratch grows
+template <execution_policy P, stack_like X, gridded<1> G, image_like C, image_like O>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<G, 1>> &&
+          reaches<P, space_of<C, 2>> && reaches<P, space_of<O, 2>>
+void assign_into(P const& where, X const& scores, G const& groups, assign_options options, C&& channel, O&& score,
+                 assign_scratch<P, value_of<X, 3>>& scratch)
+{
+  using T = value_of<X, 3>;
+  using S = typename P::memory;
+  stack_view<T const, S> const in = as_view<3>(scores, "assign: scores");
+  view<std::int32_t const, 1, S> const group = as_view<1>(groups, "assign: groups");
+  image_view<std::int32_t, S> const chosen = as_view<2>(channel, "assign: channel");
+  image_view<T, S> const best = as_view<2>(score, "assign: score");
+  index_t const N = in.extent[0], H = chosen.extent[0], W = chosen.extent[1], cells[3] = {1, H, W};
+  expects_assignable(in, {H, W}, options);
+  expects_groups(group.extent[0], N, options.scale);
+  expects(same_shape(chosen, best), "assign: channel is ", chosen, " but score is ", best);
+  expects(!overlap(chosen, best) && !overlap(in, chosen) && !overlap(in, best),
+          "assign: channel and score overlap the scores or each other");
+  T* const largest = reserve(where, scratch.numbers, 2 * N + 1);
+  T* const divisor = largest + N;
+  box const whole{0, 0, H, W};
+  largest_scores_into(where, in, whole, options.stride, view<T, 1, S>(largest, {N}), scratch.space);
+  for_each_index(where, N + 1,
+                 find_divisor<T, S>{largest, group, N, options.scale, std::numeric_limits<T>::lowest(), divisor});
+  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(options.stride)};
+  T const* const all = options.empty == no_score::first_channel ? divisor + N : nullptr;
+  for_each_cell(where, cells,
+                choose_channel<T, S>{enlarged, divisor, all, whole, static_cast<T>(options.background), chosen, best});
+}
+
+/// As assign_into, with the groups on the host; allocates the result and the scratch.
+template <execution_policy P, stack_like X>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>>
+[[nodiscard]] auto assign(P const& where, X const& scores, std::vector<std::int32_t> const& groups, extent2 image,
+                          assign_options options = {}) -> assignment<value_of<X, 3>, typename P::memory>
+{
+  using T = value_of<X, 3>;
+  auto const in = as_view<3>(scores, "assign: scores");
+  expects_assignable(in, image, options);
+  index_t const count = static_cast<index_t>(groups.size());
+  expects_groups(count, in.extent[0], options.scale);
+  auto group = make_grid<std::int32_t>(where, {count});
+  copy(where, view<std::int32_t const, 1>(groups.data(), {count}), group.view());
+  assignment<T, typename P::memory> out{make_grid<std::int32_t>(where, {image.height, image.width}),
+                                        make_grid<T>(where, {image.height, image.width})};
+  assign_scratch<P, T> scratch;
+  assign_into(where, in, group, options, out.channel, out.score, scratch);
+  return out;
+}
+
+template <class T, class S>
+struct raise_background_at {
+  T background;
+  image_view<std::int32_t, S> channel;
+  image_view<T, S> score;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    if (!(score(y, x) > background)) channel(y, x) = 0, score(y, x) = background;
+  }
+};
+
+/// As raise_background in assign.hpp.
+/// @asynchrony enqueues and returns
+template <execution_policy P, class T, class S>
+  requires(!std::same_as<P, cpu>) && reaches<P, S>
+[[nodiscard]] assignment<T, S> raise_background(P const& where, assignment<T, S> chosen, double background)
+{
+  index_t const cells[3] = {1, chosen.score.view().extent[0], chosen.score.view().extent[1]};
+  for_each_cell(where, cells,
+                raise_background_at<T, S>{static_cast<T>(background), chosen.channel.view(), chosen.score.view()});
   return chosen;
 }
 

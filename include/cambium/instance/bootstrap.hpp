@@ -5,7 +5,7 @@
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
-#include <cambium/grid/uncertain.hpp>
+#include <cambium/grid/gaussian_logit.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/exec/atomic.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
@@ -173,6 +175,223 @@ void lead_to_points_into(cpu const&, I const& ids, points const& centres, stack_
       offset(0, y, x) = known ? static_cast<float>(centres[at - 1].y - static_cast<double>(y)) : 0.f;
       offset(1, y, x) = known ? static_cast<float>(centres[at - 1].x - static_cast<double>(x)) : 0.f;
     }
+}
+
+// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
+
+
+/// Sums over the cells of a region.
+struct region_sums {
+  index_t area, y, x;
+};
+
+/// Where the cells of a group are led to.
+struct group_target {
+  float y, x, weight;
+  std::int32_t known;
+};
+
+struct forget_refined {
+  region_sums* of;
+  index_t regions;
+  group_target* target;
+  index_t targets;
+  point* stamp;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    if (i < regions) of[i] = {0, 0, 0};
+    if (i < targets) target[i] = {0, 0, 0, 0};
+    if (i + 1 < targets) stamp[i] = point{0, 0, -1, 1};
+  }
+};
+
+/// A piece of a row adds its cells to their regions: mostly to one, which is told once.
+template <class R, class S>
+struct add_region_piece {
+  static constexpr index_t length = 16;  ///< [cells]
+  image_view<R const, S> region;
+  index_t regions;
+  region_sums* of;
+
+  static index_t count(index_t height, index_t width) { return height * ((width + length - 1) / length); }
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    index_t const width = region.extent[1], pieces = (width + length - 1) / length;
+    index_t const y = i / pieces, first = i % pieces * length, last = first + length < width ? first + length : width;
+    for (index_t begin = first, end = first; begin < last; begin = end) {
+      R const at = region(y, begin);
+      while (end < last && region(y, end) == at) ++end;
+      index_t const r = static_cast<index_t>(at), cells = end - begin;
+      if (r <= 0 || r > regions) continue;
+      atomic_add(&of[r].area, cells);
+      atomic_add(&of[r].y, y * cells);
+      atomic_add(&of[r].x, (begin + end - 1) * cells / 2);
+    }
+  }
+};
+
+/// The targets of the groups of region i + 1.
+template <class S>
+struct aim_groups {
+  region_sums const* of;
+  view<std::int32_t const, 1, S> category;
+  view<index_t const, 1, S> first;
+  view<group_measure const, 1, S> groups;
+  refine_options options;
+  group_target* target;
+  point* stamp;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    region_sums const& s = of[i + 1];
+    index_t const begin = first(i), end = first(i + 1);
+    index_t last = end;
+    while (last > begin && groups(last - 1).area == 0) --last;
+    if (last - begin > options.most) return;
+    for (index_t k = begin; k < last; ++k) {
+      group_measure const& g = groups(k);
+      if (g.area == 0) continue;
+      double y = static_cast<double>(g.y), x = static_cast<double>(g.x), sure = g.response * g.probability;
+      if (g.response < options.threshold) {
+        y = static_cast<double>(s.y) / static_cast<double>(s.area);
+        x = static_cast<double>(s.x) / static_cast<double>(s.area);
+        if (options.centre != centroid::exact) y = std::trunc(y), x = std::trunc(x);
+        sure = g.probability;
+      }
+      double const weight = sure < 0 ? 0 : sure > 1 ? 1 : sure;
+      target[k + 1] = {static_cast<float>(y), static_cast<float>(x), static_cast<float>(weight), 1};
+      stamp[k] = point{y, x, category(i), 1};
+    }
+  }
+};
+
+template <class I, class S>
+struct lead_cell {
+  image_view<I const, S> id;
+  group_target const* target;
+  index_t targets;
+  stack_view<float, S> offset;
+  image_view<float, S> weight;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    index_t const at = static_cast<index_t>(id(y, x));
+    bool const any = 0 < at && at < targets && target[at].known != 0;
+    weight(y, x) = any ? target[at].weight : 0.f;
+    offset(0, y, x) = any ? target[at].y - static_cast<float>(y) : 0.f;
+    offset(1, y, x) = any ? target[at].x - static_cast<float>(x) : 0.f;
+  }
+};
+
+/// What refine works in; it grows to the longest lists. The kernel is that of the last sigma.
+template <execution_policy P>
+struct refine_scratch {
+  using S = typename P::memory;
+  grid<region_sums, 1, S> regions;
+  grid<group_target, 1, S> targets;
+  grid<point, 1, S> stamps;
+  grid<std::int32_t, 1, S> categories;
+  grid<index_t, 1, S> first;
+  grid<float, 2, S> kernel;
+  int sigma = 0;
+};
+
+/// As refine_into in refine.hpp; the groups [K] are in the policy's memory, the other lists come from the host.
+///
+/// @pre          as there. On a device labels outside their ranges are background, and measures are not looked at: a group
+///               without a place on the map leaves no trace on the heat map
+/// @throws       precondition_error: shapes or lengths that differ, classes outside their range, sigma outside 1..200
+/// @determinism  exact, but for heat maps between cells (centroid::exact): within 1 ulp of float
+/// @asynchrony   enqueues and returns; takes memory only while the scratch grows or sigma changes
+template <execution_policy P, image_like R, image_like I, gridded<1> G>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> &&
+          reaches<P, space_of<G, 1>>
+void refine_into(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
+                 std::vector<index_t> const& first, G const& groups, refine_options options,
+                 centre_targets_view_in<typename P::memory> const& out, refine_scratch<P>& scratch)
+{
+  using region_type = value_of<R, 2>;
+  using id_type = value_of<I, 2>;
+  using S = typename P::memory;
+  static_assert(std::is_integral_v<region_type> && std::is_integral_v<id_type>, "refine: labels are integers");
+  image_view<region_type const, S> const region = as_view<2>(regions, "refine: regions");
+  image_view<id_type const, S> const id = as_view<2>(ids, "refine: ids");
+  view<group_measure const, 1, S> const group = as_view<1>(groups, "refine: groups");
+  index_t const H = region.extent[0], W = region.extent[1], cells[3] = {1, H, W};
+  index_t const N = static_cast<index_t>(categories.size()), K = group.extent[0];
+  expects_refinable(region, categories, id, first, K, options, out);
+  stamping const rounding = options.centre == centroid::exact ? stamping::exact : stamping::original;
+  if (scratch.sigma != options.sigma) {
+    scratch.kernel = copy_of(where, heat_stamp(options.sigma, rounding));
+    scratch.sigma = options.sigma;
+  }
+  region_sums* const of = reserve(where, scratch.regions, N + 1);
+  group_target* const target = reserve(where, scratch.targets, K + 1);
+  view<point, 1, S> const stamps(reserve(where, scratch.stamps, K), {K});
+  view<std::int32_t, 1, S> const category(reserve(where, scratch.categories, N), {N});
+  view<index_t, 1, S> const share(reserve(where, scratch.first, N + 1), {N + 1});
+  copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category);
+  copy(where, view<index_t const, 1>(first.data(), {N + 1}), share);
+  for_each_index(where, N > K ? N + 1 : K + 1, forget_refined{of, N + 1, target, K + 1, stamps.data});
+  using piece = add_region_piece<region_type, S>;
+  for_each_index(where, piece::count(H, W), piece{region, N, of});
+  for_each_index(where, N, aim_groups<S>{of, category, share, group, options, target, stamps.data});
+  for_each_cell(where, cells, lead_cell<id_type, S>{id, target, K + 1, out.offset, out.weight});
+  stamp_centres<P, S>(where, stamps, scratch.kernel.view(), options.sigma, rounding, out.centre);
+}
+
+/// As refine_into, and allocates the result and the scratch.
+template <execution_policy P, image_like R, image_like I, gridded<1> G>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> &&
+              reaches<P, space_of<G, 1>>
+[[nodiscard]] auto refine(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
+                          std::vector<index_t> const& first, G const& groups, index_t C,
+                          refine_options options = {}) -> centre_targets_in<typename P::memory>
+{
+  auto const region = as_view<2>(regions, "refine: regions");
+  auto out = make_targets(where, C, {region.extent[0], region.extent[1]}, "refine");
+  refine_scratch<P> scratch;
+  refine_into(where, region, categories, ids, first, groups, options, {out.centre, out.offset, out.weight}, scratch);
+  return out;
+}
+
+template <class I, class S>
+struct lead_to_point {
+  image_view<I const, S> id;
+  view<point const, 1, S> centres;
+  stack_view<float, S> offset;
+  image_view<float, S> weight;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    index_t const at = static_cast<index_t>(id(y, x));
+    bool const known = 0 < at && at <= centres.extent[0];
+    weight(y, x) = known ? 1.f : 0.f;
+    offset(0, y, x) = known ? static_cast<float>(centres(at - 1).y - static_cast<double>(y)) : 0.f;
+    offset(1, y, x) = known ? static_cast<float>(centres(at - 1).x - static_cast<double>(x)) : 0.f;
+  }
+};
+
+/// As lead_to_points_into in refine.hpp, with the centres [K] in the policy's memory.
+///
+/// @pre          as there; on a device an id outside 0..K is none, and centres are not looked at
+/// @determinism  exact
+/// @asynchrony   enqueues and returns
+template <execution_policy P, image_like I, gridded<1> Q>
+  requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<Q, 1>>
+void lead_to_points_into(P const& where, I const& ids, Q const& centres, stack_view<float, typename P::memory> offset,
+                         image_view<float, typename P::memory> weight)
+{
+  using id_type = value_of<I, 2>;
+  using S = typename P::memory;
+  static_assert(std::is_integral_v<id_type>, "lead_to_points: ids are integers");
+  image_view<id_type const, S> const id = as_view<2>(ids, "lead_to_points: ids");
+  view<point const, 1, S> const at = as_view<1>(centres, "lead_to_points: centres");
+  index_t const H = id.extent[0], W = id.extent[1], cells[3] = {1, H, W};
+  expects_targets_over(centre_targets_view_in<S>{{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
+  for_each_cell(where, cells, lead_to_point<id_type, S>{id, at, offset, weight});
 }
 
 }  // namespace cambium

@@ -5,7 +5,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/neighbourhood.hpp>
-#include <cambium/grid/place.hpp>
+#include <cambium/grid/points.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/grid/view.hpp>
 

@@ -467,7 +467,7 @@ enum class merge {
     // Step t along the longer axis: where the other one stands.
     auto const other = [&](index_t t) {
       double rise = slope * static_cast<double>(t);
-      pin(rise);  // rounded before it is added, whatever the processor can fuse
+      no_contract(rise);  // rounded before it is added, whatever the processor can fuse
       return static_cast<index_t>(static_cast<double>(flat ? y0 : x0) + rise + .5);
     };
     // The middle of column x lies between fifths 5x+2 and 5x+3.

@@ -52,7 +52,7 @@ template <stack_like I, stack_like M>
   }
   dense_crf const field(where, picture, options.kernels, options.build);
   auto const refined = [&](double thres) {
-    auto const found = refine_labels(where, field, label_above(where, in, thres), in.extent[0] + 1,
+    auto const found = refine_labels(where, field, threshold_labels(where, in, thres), in.extent[0] + 1,
                                      {.gt_prob = options.gt_prob, .iterations = options.iterations});
     return relabel(where, found, labels);
   };

@@ -1,10 +1,7 @@
 #pragma once
 // random_walk on a GPU: resident on the chip where a map fits it, otherwise the rule of random_walk.hpp, a launch a step.
 
-#include <cambium/exec/for_each_cell.cuh>
-#include <cambium/exec/reduce.cuh>
-#include <cambium/grid/copy.cuh>
-#include <cambium/grid/grid.cuh>
+#include <cambium/exec/gpu.cuh>
 #include <cambium/walk/random_walk.hpp>
 #include <cambium/walk/resident.cuh>
 

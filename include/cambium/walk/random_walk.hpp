@@ -1,11 +1,10 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
-#include <cambium/grid/reserve.hpp>
 #include <cambium/grid/transition.hpp>
 #include <cambium/walk/lanes.hpp>
 #include <cambium/walk/series.hpp>
@@ -147,19 +146,13 @@ void random_walk_on(cpu const& where, stack_view<T const> seeds, transition_view
   collect_scores(where, lanes, s.map, s.channel, out);
 }
 
-/// True where P has a loop for Rule. Elsewhere it does not compile, and says which header brings one.
-template <class P, class Rule>
-constexpr bool random_walk_runs()
-{
-  static_assert(runs<P, Rule>,
-                "random_walk has no backend for this policy in this translation unit; for gpu, "
-                "include <cambium/walk/random_walk.cuh> in a file compiled by nvcc");
-  return true;
-}
-
 /// Scratch of any other policy: one more stack of scores, and the channels' ranges for walks with a tolerance.
 template <class T, class P>
 class walk_scratch {
+  static_assert(std::same_as<typename P::memory, host>,
+                "random_walk has no schedule for this policy in this translation unit: for gpu, include "
+                "<cambium/walk/random_walk.cuh> in a file compiled by nvcc");
+
  public:
   walk_scratch(P const& where, index_t C, index_t H, index_t W, stencil const&, double tolerance = 0)
       : scores(make_grid<T>(where, {C, H, W}))
@@ -176,7 +169,6 @@ template <execution_policy P, class T, class S>
 void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
                     stack_view<T, S> out, walk_scratch<T, P>& scratch)
 {
-  static_assert(random_walk_runs<P, walk_step<T, S>>());
   if (seeds.size() == 0) return;
   stack_view<T, S> const spare(scratch.scores);
   if (options.tolerance == 0) return walk_by_rule(where, seeds, t, options.steps, out, spare);
@@ -275,7 +267,6 @@ template <execution_policy P, stack_like X, transition_like A>
 [[nodiscard]] auto random_walk(P const& where, X const& seeds, A const& transition, walk_options options = {})
 {
   using T = value_of<X, 3>;
-  static_assert(random_walk_runs<P, walk_step<T, typename P::memory>>());
   auto const from = as_view<3>(seeds, "random_walk: seeds");
   index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
   auto out = make_grid<T>(where, {C, H, W});

@@ -2,7 +2,7 @@
 // The accelerated walk: steps of a Clenshaw sum. The cpu's schedule takes its steps from here; every other policy runs
 // the rules.
 
-#include <cambium/exec/for_each_cell.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>

@@ -1,5 +1,5 @@
-#include <cambium/exec/for_each_cell.cuh>
-#include <cambium/exec/parallel.cuh>
+#include <cambium/exec/gpu.cuh>
+#include <cambium/exec/team.cuh>
 
 #include "support/backends.hpp"
 

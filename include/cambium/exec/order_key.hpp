@@ -11,14 +11,14 @@ namespace cambium {
 
 /// As large an integer with a sign.
 template <class T>
-using ordered_t = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+using order_key_t = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
 /// An integer that is larger exactly where the number is; -0 and 0 are one. NaN has a place beyond the infinities.
 template <class T>
-CAMBIUM_HD ordered_t<T> ordered(T value)
+CAMBIUM_HD order_key_t<T> order_key(T value)
 {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>);
-  using integer = ordered_t<T>;
+  using integer = order_key_t<T>;
   if (value == T(0)) return 0;
   integer bits;
   memcpy(&bits, &value, sizeof bits);
@@ -28,9 +28,9 @@ CAMBIUM_HD ordered_t<T> ordered(T value)
 
 /// The number an integer stands for.
 template <class T>
-CAMBIUM_HD T from_ordered(ordered_t<T> at)
+CAMBIUM_HD T from_order_key(order_key_t<T> at)
 {
-  using integer = ordered_t<T>;
+  using integer = order_key_t<T>;
   constexpr integer all_but_sign = static_cast<integer>(~(std::make_unsigned_t<integer>(1) << (8 * sizeof(T) - 1)));
   integer const bits = at >= 0 ? at : at ^ all_but_sign;
   T value;

@@ -1,16 +1,70 @@
 #pragma once
-// Moving cells between the host and a device. Within the host: copy.hpp.
+// Device storage, and copies between it and the host. Plain C++ with the CUDA runtime's header: nvcc is not needed.
 
 #include <cambium/exec/gpu.hpp>
-#include <cambium/exec/read_cell.cuh>
 #include <cambium/grid/copy.hpp>
-#include <cambium/grid/grid.cuh>
+#include <cambium/grid/grid.hpp>
 
 #include <cstddef>
 #include <type_traits>
-#include <vector>
+#include <utility>
 
 namespace cambium {
+
+/// Cells in device memory. Move only: copying device memory is said aloud, with copy().
+///
+/// The memory is taken and given back in the order of the policy's stream, without waiting for the device; a grid that
+/// is used on another stream must outlive that use.
+template <class T, int Rank>
+class grid<T, Rank, device> {
+ public:
+  using value_type = T;
+
+  grid() = default;
+
+  /// Cells hold no value; fill them with copy() or a stage.
+  grid(gpu const& where, index_t const (&extents)[Rank])
+      : cells_(where, static_cast<std::size_t>(cell_count(extents)) * sizeof(T)),
+        window_(static_cast<T*>(cells_.data()), extents)
+  {
+  }
+
+  grid(grid&& other) noexcept : cells_(std::move(other.cells_)), window_(std::exchange(other.window_, {})) {}
+  grid& operator=(grid&& other) noexcept
+  {
+    cells_ = std::move(other.cells_);
+    window_ = std::exchange(other.window_, {});
+    return *this;
+  }
+
+  index_t size() const { return window_.size(); }
+  cambium::view<T, Rank, device> view() { return window_; }
+  cambium::view<T const, Rank, device> view() const { return window_; }
+  operator cambium::view<T, Rank, device>() { return window_; }
+  operator cambium::view<T const, Rank, device>() const { return window_; }
+
+ private:
+  device_bytes cells_;
+  cambium::view<T, Rank, device> window_;
+};
+
+template <int Rank, class T>
+view<T, Rank, device> as_view(grid<T, Rank, device>& g, char const* = "")
+{
+  return g.view();
+}
+template <int Rank, class T>
+view<T const, Rank, device> as_view(grid<T, Rank, device> const& g, char const* = "")
+{
+  return g.view();
+}
+
+/// A device grid of these extents whose cells hold no value yet.
+template <class T, std::size_t Rank>
+grid<T, static_cast<int>(Rank), device> make_grid(gpu const& where, index_t const (&extents)[Rank])
+{
+  return {where, extents};
+}
 
 /// Copy every cell to, from or on the device, ordered after prior work on where.stream.
 ///
@@ -45,17 +99,6 @@ template <class T, int Rank>
 [[nodiscard]] grid<T, Rank, device> to_device(gpu const& where, grid<T, Rank> const& from)
 {
   return to_device(where, from.view());
-}
-
-/// A list of the host in the policy's memory. Enqueues on a gpu; the list, which is pageable memory, is read before the
-/// call returns.
-template <class P, class T>
-[[nodiscard]] grid<T, 1, typename P::memory> listed_for(P const& where, std::vector<T> const& list)
-{
-  auto const count = static_cast<index_t>(list.size());
-  auto out = make_grid<T>(where, {count});
-  if (count > 0) copy(where, view<T const, 1>(list.data(), {count}), out.view());
-  return out;
 }
 
 /// The same cells in host memory. Returns when they have arrived.

@@ -1,0 +1,72 @@
+#pragma once
+// Loops over cells and indices. The gpu's are in exec/gpu.cuh; calls find them by the type of the policy.
+
+#include <cambium/core/config.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/core/memory.hpp>
+#include <cambium/exec/parallel.hpp>
+
+#include <concepts>
+
+namespace cambium {
+
+/// Call rule(c, y, x) once for every cell of [C,H,W], in no promised order.
+/// The rule must not throw and must write no cell but its own.
+template <class Rule>
+void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rule)
+{
+  index_t const channels = extent[0], height = extent[1], width = extent[2];
+  if (channels <= 0 || height <= 0 || width <= 0) return;
+  for_each_share(where, channels * height, 1, [&](index_t first, index_t last) {
+    for (index_t row = first; row < last; ++row)
+      for (index_t x = 0; x < width; ++x) rule(row / height, row % height, x);
+  });
+}
+
+/// Call rule(i) once for each of 0..count-1, in no promised order. As for_each_cell.
+template <class Rule>
+void for_each_index(cpu const& where, index_t count, Rule const& rule)
+{
+  for_each_share(where, count, 4096, [&](index_t first, index_t last) {
+    for (index_t i = first; i < last; ++i) rule(i);
+  });
+}
+
+/// False: the sentence below is what a call says that finds no loops.
+template <class P>
+inline constexpr bool has_loops = std::same_as<typename P::memory, host>;
+
+/// Where a stage is called with a policy that no header included here brings loops for. Those of gpu, in exec/gpu.cuh, fit
+/// better than these two.
+template <class P, class Rule>
+  requires(!has_loops<P>)
+void for_each_cell(P const&, index_t const (&)[3], Rule const&)
+{
+  static_assert(has_loops<P>,
+                "cambium has no loops for this policy in this translation unit: for gpu, include <cambium/exec/gpu.cuh> "
+                "in a file compiled by nvcc");
+}
+template <class P, class Rule>
+  requires(!has_loops<P>)
+void for_each_index(P const& where, index_t, Rule const& rule)
+{
+  for_each_cell(where, {0, 0, 0}, rule);
+}
+
+/// The rule of fill().
+template <class T>
+struct fill_cell {
+  T* cells;
+  T value;
+
+  CAMBIUM_HD void operator()(index_t i) const { cells[i] = value; }
+};
+
+/// Set `count` cells of the policy's memory to a value. Needs the loops of for_each_cell; enqueues on a gpu.
+template <class P, class T>
+void fill(P const& where, index_t count, T* cells, T value)
+{
+  for_each_index(where, count, fill_cell<T>{cells, value});
+}
+
+}  // namespace cambium

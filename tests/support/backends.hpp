@@ -1,7 +1,7 @@
 #pragma once
 // The backends under test in this translation unit, and how data travels to them and back.
 
-#include <cambium/exec/cpu.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/transition.hpp>
 
@@ -20,6 +20,14 @@ namespace support {
 /// The gpu's algorithms on cores: every stage but for the cpu's own schedules, under the cpu's loops and primitives.
 /// A launch alone shows the rest: streams, blocks, shared memory (docs/gpu.md).
 struct by_rules : cambium::cpu {};
+
+/// Cell by cell, as a device does it: without the rows that a rule may have for the cpu.
+template <class Rule>
+void for_each_cell(by_rules const& where, cambium::index_t const (&extent)[3], Rule const& rule)
+{
+  cambium::cpu const& cores = where;
+  cambium::for_each_cell(cores, extent, [&](cambium::index_t c, cambium::index_t y, cambium::index_t x) { rule(c, y, x); });
+}
 }  // namespace support
 template <>
 inline constexpr bool cambium::reaches_v<support::by_rules, cambium::host> = true;

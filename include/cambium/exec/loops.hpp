@@ -5,21 +5,49 @@
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
 
 #include <concepts>
 
 namespace cambium {
 
+/// Does a rule know how the cpu does a whole row at once, in registers of so many bytes?
+template <class Rule>
+concept rule_of_rows = requires(Rule const& rule, index_t i) { rule.template row<16>(i, i); };
+
+/// Rows first..last-1 of [C,H,W], as a body of run_widest.
+template <class Rule>
+struct run_rows {
+  Rule const& rule;
+  index_t height, first, last;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    for (index_t at = first; at < last; ++at) rule.template row<Bytes>(at / height, at % height);
+  }
+};
+
 /// Call rule(c, y, x) once for every cell of [C,H,W], in no promised order.
 /// The rule must not throw and must write no cell but its own.
+///
+/// A rule may have a second form for the cpu, which does a whole row with vectors and gives the same results:
+///
+///   template <int Bytes> [[gnu::always_inline]] void row(index_t c, index_t y) const;   // see run_widest
 template <class Rule>
 void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rule)
 {
   index_t const channels = extent[0], height = extent[1], width = extent[2];
   if (channels <= 0 || height <= 0 || width <= 0) return;
+  [[maybe_unused]] isa const set = vectors_of(where);
   for_each_share(where, channels * height, 1, [&](index_t first, index_t last) {
-    for (index_t row = first; row < last; ++row)
-      for (index_t x = 0; x < width; ++x) rule(row / height, row % height, x);
+    if constexpr (rule_of_rows<Rule>)
+      run_widest(set, run_rows<Rule>{rule, height, first, last});
+    else
+      for (index_t row = first; row < last; ++row) {
+        index_t const c = row / height, y = row % height;
+        for (index_t x = 0; x < width; ++x) rule(c, y, x);
+      }
   });
 }
 

@@ -1,8 +1,8 @@
 #pragma once
-// What the preprocessor knows of compilers and processors, in one place.
+// All macros that depend on compiler or processor.
 
 #if defined(__CUDACC__)
-#define CAMBIUM_HD __host__ __device__  ///< callable from either side under nvcc, plain C++ elsewhere
+#define CAMBIUM_HD __host__ __device__  ///< callable on host and device under nvcc, plain C++ elsewhere
 #define CAMBIUM_UNROLL
 #else
 #define CAMBIUM_HD

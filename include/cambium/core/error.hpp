@@ -18,7 +18,7 @@ class io_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The device refused. Not the caller's fault, hence not a precondition_error.
+/// A call of the device's runtime failed. It is not the caller's fault, so it is not a precondition_error.
 class gpu_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -28,7 +28,7 @@ template <class Part>
 std::string message_part(Part const& part)
 {
   if constexpr (std::is_floating_point_v<Part>) {
-    char digits[64];  // the fewest that tell this number from any other
+    char digits[64];  // the fewest that identify this number
     return {digits, std::to_chars(digits, digits + sizeof digits, part).ptr};
   } else if constexpr (std::is_arithmetic_v<Part>) {
     return std::to_string(part);
@@ -37,8 +37,8 @@ std::string message_part(Part const& part)
   }
 }
 
-/// Throws precondition_error unless `holds`. A function, not a macro. The parts are joined into
-/// the message only when it is needed; the first one names the public function: "random_walk: ...".
+/// Throw precondition_error unless `holds`. The parts are joined into the message only on failure. The first part names
+/// the public function: "random_walk: ...".
 template <class... Part>
 void expects(bool holds, Part const&... parts)
 {

@@ -4,9 +4,9 @@
 
 namespace cambium {
 
-using index_t = std::int64_t;  ///< signed: a difference or a -1 is an ordinary value
+using index_t = std::int64_t;  ///< signed: differences and -1 are valid values
 
-/// Height and width of a map or an image, in cells. Rows come first, as everywhere in cambium.
+/// Height and width of a map or an image, in cells. Rows come first in all of cambium.
 struct extent2 {
   index_t height = 0;
   index_t width = 0;

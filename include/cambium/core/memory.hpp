@@ -4,17 +4,17 @@
 
 namespace cambium {
 
-// Where bytes live. A view carries its space in its type, so handing host
-// memory to a kernel is a compile error and not a segmentation fault.
+// The memory space of a view is part of its type. So host memory as an argument of a kernel is a compile error, not a
+// segmentation fault.
 struct host {};
 struct device {};
 
-/// Specialised next to each policy: may code running under P dereference S?
+/// Whether code that runs under P may dereference S. Each policy specialises it.
 template <class P, class S>
 inline constexpr bool reaches_v = false;
 
-/// A value that says where work runs and with which resources: `cpu`, `gpu`.
-/// Copyable, cheap, and it names the memory its results live in as `P::memory`.
+/// A value that says where work runs and with which resources: `cpu`, `gpu`. It is copyable and cheap. `P::memory` is
+/// the memory space of its results.
 template <class P>
 concept execution_policy = std::copyable<P> && requires { typename P::memory; };
 

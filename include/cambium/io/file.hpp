@@ -43,9 +43,9 @@ inline bytes read_file(std::filesystem::path const& path)
   return content;
 }
 
-/// Put a file in place whole or not at all: written beside it under a name that ends in ".partial", flushed to
-/// the disk, then renamed. Missing folders are made. What was there before is replaced.
-/// @throws io_error "path: reason"; the old file is then untouched
+/// Write a file completely or not at all. The content is written beside it under a name that ends in ".partial",
+/// flushed to the disk, then renamed. Missing folders are made. An existing file is replaced.
+/// @throws io_error "path: reason"; an existing file is then unchanged
 inline void replace_file(std::filesystem::path const& path, void const* data, std::size_t size)
 {
   namespace fs = std::filesystem;

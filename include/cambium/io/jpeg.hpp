@@ -23,9 +23,9 @@
 
 namespace cambium {
 
-/// libjpeg's side. Failure is a jump back to setjmp; everything that lives across the jump is a member, so that no
-/// register can hold an older copy of it. Data that ends early or does not decode is a failure too, although
-/// libjpeg would paint the rest grey and go on.
+/// The state of libjpeg. A failure jumps back to setjmp. All state across the jump is in members, so no register can
+/// hold an older copy. Data that ends early or does not decode is a failure too; libjpeg itself would fill the rest
+/// with grey.
 struct jpeg_stream {
   jpeg_error_mgr manager{};
   std::jmp_buf jump{};
@@ -42,7 +42,7 @@ struct jpeg_stream {
   jpeg_stream() { jpeg_std_error(&manager)->error_exit = stop, manager.emit_message = warn; }
   ~jpeg_stream()
   {
-    jpeg_destroy_decompress(&reader);  // both do nothing to what was never made
+    jpeg_destroy_decompress(&reader);  // both ignore an object that was not created
     jpeg_destroy_compress(&writer);
     std::free(memory);
   }
@@ -56,7 +56,8 @@ struct jpeg_stream {
     jpeg_create_decompress(&reader);
     jpeg_mem_src(&reader, data, static_cast<unsigned long>(length));
     jpeg_read_header(&reader, TRUE);
-    // A byte of Huffman codes holds far fewer pixels than this even where all are equal: a header that claims more lies.
+    // A byte of Huffman codes holds far fewer pixels than this, even if all are equal. A header that claims more is
+    // false.
     std::size_t const pixels = static_cast<std::size_t>(reader.image_height) * reader.image_width;
     if (!reader.arith_code && pixels / 8192 > length) {
       std::strcpy(message, "too small for the size it claims");
@@ -115,8 +116,8 @@ struct jpeg_stream {
     info->err->format_message(info, self->message);
     std::longjmp(self->jump, 1);
   }
-  /// What does not touch a pixel is passed over. JWRN_NOT_SEQUENTIAL: telephones write a spectral selection of 0..0 into
-  /// sequential scans, where it has no meaning.
+  /// Warnings that affect no pixel are ignored. JWRN_NOT_SEQUENTIAL: telephones write a spectral selection of 0..0 into
+  /// sequential scans. It has no meaning there.
   static void warn(j_common_ptr info, int level)
   {
     int const code = info->err->msg_code;

@@ -1,5 +1,5 @@
 #pragma once
-// Label maps in PNG files: classes, or numbers of instances. Files that are none are named as what they are.
+// Label maps in PNG files: classes, or numbers of instances. For other files the message names their format.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -17,7 +17,7 @@
 
 namespace cambium {
 
-/// Whether a map of classes has a pixel of one: not background, not void (255).
+/// Whether a map of classes has a pixel that is neither background nor void (255).
 [[nodiscard]] inline bool has_class(grid<std::int32_t, 2> const& labels)
 {
   auto const& cells = labels.cells();
@@ -34,10 +34,10 @@ namespace cambium {
   return out;
 }
 
-/// What most likely happened to a map without a class, or with classes that there are not: the end of a message,
-/// "; it holds only 0 and 255, ...". Empty where the numbers do not tell.
+/// Explain a map without any class, or with unknown classes. Returns the end of a message, "; it holds only 0 and 255,
+/// ...", or "" if the numbers give no hint.
 /// @param numbers  those of the map; 255 and negative ones are void
-/// @param classes  there are 1..classes
+/// @param classes  the valid classes are 1..classes
 [[nodiscard]] inline std::string label_map_hint(std::set<std::int32_t> const& numbers, index_t classes)
 {
   std::set<std::int32_t> named;  // classes, if they are any
@@ -60,7 +60,7 @@ namespace cambium {
   if (most >= 24000 && most / 1000 <= 33)
     return "; " + std::to_string(most) + " is class and object together, as in Cityscapes' instanceIds (" +
            std::to_string(most / 1000) + " and " + std::to_string(most % 1000) + "): write the classes alone";
-  std::set<std::int32_t> grey;  // of VOC's classes and its void, rounded either way
+  std::set<std::int32_t> grey;  // grey values of VOC's classes and its void, rounded up and down
   auto const palette = voc_palette();
   for (std::size_t c = 1; c < palette.size(); c = c == 20 ? 255 : c + 1) {
     int const luma = (299 * palette[c].red + 587 * palette[c].green + 114 * palette[c].blue) / 1000;
@@ -79,7 +79,7 @@ namespace cambium {
   return label_map_hint(numbers_of(labels), classes);
 }
 
-/// Decode the PNG of a label map, or say what the file is.
+/// Decode the PNG of a label map. For another format the message names it.
 /// @throws io_error: another kind of file, a colour image, VOC's colours under other indices
 [[nodiscard]] inline png_image_data parse_label_png(bytes const& file, std::string const& name)
 {
@@ -117,8 +117,8 @@ namespace cambium {
                    "; of a panoptic PNG, whose colours are numbers of segments, panopticapi makes such maps");
   }
   if (!image.indexed) return image;
-  // A tool that writes palettes anew, in another order, keeps the colours and loses the classes. VOC's void has a colour
-  // that nobody else uses.
+  // A tool that rewrites the palette in another order keeps the colours and loses the classes. Only VOC uses the colour
+  // of its void.
   std::array<bool, 256> used{};
   for (auto const i : image.samples) used[i] = true;
   bool of_voc = true;
@@ -135,7 +135,7 @@ namespace cambium {
   return image;
 }
 
-/// A map of classes: indices, 8-bit or 16-bit grey, as they are.
+/// Read a map of classes: indices, 8-bit or 16-bit grey, unchanged.
 /// @return [H,W] 0 background, 1..C, 255 void
 /// @throws io_error as parse_label_png
 [[nodiscard]] inline grid<std::int32_t, 2> parse_label_map(bytes const& file, std::string const& name)
@@ -143,8 +143,8 @@ namespace cambium {
   return to_labels(parse_label_png(file, name), name);
 }
 
-/// A map of instances. In a file of 8 bits 255 is void, as in VOC's SegmentationObject; in one of 16 bits every number
-/// is an instance.
+/// Read a map of instances. In a file of 8 bits 255 is void, as in VOC's SegmentationObject. In a file of 16 bits every
+/// number is an instance.
 /// @return [H,W] 0 background, 1..N, -1 void
 /// @throws io_error as parse_label_png
 [[nodiscard]] inline grid<std::int32_t, 2> parse_instance_map(bytes const& file, std::string const& name)

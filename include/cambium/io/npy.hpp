@@ -1,6 +1,6 @@
 #pragma once
-// The .npy files of NumPy, read with suspicion. xtensor reads them too, but takes a truncated file for a
-// whole one; labels made from such a file would be wrong without a word.
+// The .npy files of NumPy. xtensor reads them too, but accepts a truncated file. Labels from such a file would be wrong
+// without a message.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -24,7 +24,7 @@
 
 namespace cambium {
 
-/// An array as it stands in a file: any type, any rank, row-major, in the byte order of this machine.
+/// An array of a file: any type, any rank, row-major, in the byte order of this machine.
 struct npy_array {
   char kind = 'f';  ///< 'f' float, 'i' signed, 'u' unsigned, 'b' bool
   int width = 4;    ///< [bytes] of one element
@@ -49,7 +49,7 @@ struct npy_array {
   }
 };
 
-/// The number that 16 bits of IEEE 754 stand for; a float holds each of them.
+/// Convert 16 bits of IEEE 754 to a float. The conversion is exact.
 [[nodiscard]] inline float float_of_half(std::uint16_t half)
 {
   std::uint32_t const sign = std::uint32_t{half} >> 15 << 31, exponent = half >> 10 & 31, fraction = half & 1023;
@@ -59,7 +59,8 @@ struct npy_array {
   return sign != 0 ? -magnitude : magnitude;
 }
 
-/// A reader of the header's Python dictionary. It knows just what NumPy writes, and refuses what NumPy refuses.
+/// A reader of the header's Python dictionary. It accepts the headers that NumPy writes, and refuses those that NumPy
+/// refuses.
 class npy_header {
  public:
   explicit npy_header(std::string text, std::string name) : text_(std::move(text)), name_(std::move(name))
@@ -250,14 +251,14 @@ class npy_header {
   return out;
 }
 
-/// Read an array of whatever type and shape.
+/// Read an array of any type and shape.
 [[nodiscard]] inline npy_array read_npy(std::filesystem::path const& path)
 {
   return parse_npy(read_file(path), path.string());
 }
 
-/// Does the file's type fit T? Floating point is read into floating point of any width, integers and bool
-/// into the same type only: a label map in float is a mistake somewhere else.
+/// Whether the file's type fits T. Floating point is read into floating point of any width, integers and bool into the
+/// same type only. A label map in float would be a mistake of its writer.
 template <class T>
 bool holds(npy_array const& a)
 {
@@ -270,8 +271,8 @@ bool holds(npy_array const& a)
            (a.kind == 'b' && std::is_same_v<T, std::uint8_t>);
 }
 
-/// An array of the file as a grid. bool becomes std::uint8_t.
-/// @throws io_error when type or rank differ, or when a float64 does not fit into float32
+/// Convert an array of a file to a grid. bool becomes std::uint8_t.
+/// @throws io_error if type or rank differ, or if a float64 does not fit into float32
 template <class T, int Rank>
 [[nodiscard]] grid<T, Rank> to_grid(npy_array const& a, std::string const& name)
 {
@@ -320,7 +321,7 @@ template <class T, int Rank>
   return to_grid<T, Rank>(read_npy(path), path.string());
 }
 
-/// The bytes of a .npy file (version 1.0, little-endian, C order) with these cells.
+/// Format cells as the bytes of a .npy file (version 1.0, little-endian, C order).
 template <class T, int Rank>
 [[nodiscard]] bytes format_npy(view<T, Rank> const& v)
 {
@@ -353,7 +354,7 @@ template <class T, int Rank>
   return out;
 }
 
-/// Write an array, whole or not at all.
+/// Write an array, completely or not at all.
 template <int Rank, gridded<Rank> A>
 void write_npy(std::filesystem::path const& path, A const& a)
 {

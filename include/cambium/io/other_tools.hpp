@@ -1,5 +1,5 @@
 #pragma once
-// Annotations of other tools: what a file is, and what makes a COCO file of it.
+// Annotation files of other tools: recognises the format and names a converter to COCO.
 
 #include <cambium/io/file.hpp>
 
@@ -16,8 +16,9 @@
 
 namespace cambium {
 
-/// What a file is that is no JSON, in words that follow its name: "is YOLO's text of one image; ...".
-/// @return "" where nobody knows
+/// Recognise a file that is not JSON. The result follows the file's name in a message: "is YOLO's text of one image;
+/// ...".
+/// @return "" for an unknown format
 [[nodiscard]] inline std::string name_foreign_text(bytes const& file)
 {
   std::string_view const all(reinterpret_cast<char const*>(file.data()), std::min<std::size_t>(file.size(), 4096));
@@ -43,7 +44,7 @@ namespace cambium {
     return "is a table of Open Images; the scripts of bethgelab/openimages2coco make a COCO file of it";
   if (line.find("file_attributes") != line.npos && line.find("region_count") != line.npos)
     return "is a table of the VGG Image Annotator; its menu has 'Export Annotations (COCO format)'";
-  // YOLO: a class and shares of the image's size.
+  // YOLO: a class and fractions of the image's size.
   std::string const words(line);
   char const* at = words.c_str();
   char* end = nullptr;
@@ -60,8 +61,9 @@ namespace cambium {
   return "";
 }
 
-/// What a JSON file is that is no data set of COCO's, in words that follow its name: "is labelme's file of one image; ...".
-/// @return "" where nobody knows
+/// Recognise a JSON file that is not a COCO data set. The result follows the file's name in a message: "is labelme's
+/// file of one image; ...".
+/// @return "" for an unknown format
 [[nodiscard]] inline std::string name_foreign_json(nlohmann::json const& root)
 {
   std::string const via = "is of the VGG Image Annotator; its menu has 'Export Annotations (COCO format)'";
@@ -95,7 +97,7 @@ namespace cambium {
            "cocodataset/panopticapi makes a COCO file of instances";
   if (object_with(annotation, {"caption"}) && !object_with(annotation, {"category_id"}))
     return "holds captions; a file of instances is needed";
-  // Other fields beside a COCO file's own are its tool's business.
+  // A COCO file may have further fields of its tool.
   if (object_with(root, {"images", "annotations", "categories"})) return "";
   if (object_with(annotation, {"result"})) return studio;
   if (object_with(root, {"shapes", "imagePath"}))

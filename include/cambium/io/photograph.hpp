@@ -1,5 +1,5 @@
 #pragma once
-// Photographs: JPEG or PNG, told apart by what is in the file.
+// Photographs: JPEG or PNG, told apart by content.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -17,7 +17,7 @@
 
 namespace cambium {
 
-/// "; it is a HEIC photograph" and the like, where the content begins as that does; otherwise nothing.
+/// Recognise other image formats by the content's beginning: "; it is a HEIC photograph", or "".
 [[nodiscard]] inline std::string foreign_photograph(bytes const& file)
 {
   std::string_view const text(reinterpret_cast<char const*>(file.data()), std::min<std::size_t>(file.size(), 12));
@@ -34,19 +34,19 @@ namespace cambium {
   return kind == nullptr ? "" : std::string("; it is ") + kind + " photograph: convert it to PNG";
 }
 
-/// What to say of a map whose height and width are exchanged.
+/// The hint for a map whose height and width are exchanged.
 inline constexpr char const* turned_words =
     "; perhaps a tool has turned the photograph by its EXIF orientation, but here pixels count as they are stored";
 
-/// turned_words where one size is the other with height and width exchanged; otherwise nothing.
+/// turned_words if one size is the other with height and width exchanged; otherwise "".
 [[nodiscard]] inline std::string turned_hint(extent2 one, extent2 other)
 {
   return one == extent2{other.width, other.height} && one != other ? turned_words : "";
 }
 
-/// Decode a JPEG or a PNG. The content says which one it is; names say it wrong as often as right.
+/// Decode a JPEG or a PNG. The content decides the format, not the name.
 /// @return [H,W,3] RGB
-/// @throws io_error "name: reason": neither of both, or what parse_jpeg and parse_png throw
+/// @throws io_error "name: reason": neither JPEG nor PNG, or as parse_jpeg and parse_png
 [[nodiscard]] inline grid<std::uint8_t, 3> parse_photograph(bytes const& file, std::string const& name)
 {
   if (file.size() > 8 && file[0] == 0x89 && file[1] == 'P') return to_photograph(parse_png(file, name), name);

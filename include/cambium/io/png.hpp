@@ -28,7 +28,7 @@ struct rgb {
   friend bool operator==(rgb, rgb) = default;
 };
 
-/// The colours everyone in this field knows label maps by: VOC's bit-interleaved colour map, 256 entries.
+/// The field's usual colours of label maps: VOC's bit-interleaved colour map, 256 entries.
 inline std::vector<rgb> voc_palette()
 {
   std::vector<rgb> colours;
@@ -44,7 +44,7 @@ inline std::vector<rgb> voc_palette()
   return colours;
 }
 
-/// A PNG as it stands in the file.
+/// The contents of a PNG file.
 struct png_image_data {
   index_t height = 0, width = 0;
   int channels = 0;       ///< 1 grey or index, 2 grey + alpha, 3 RGB, 4 RGB + alpha
@@ -55,8 +55,8 @@ struct png_image_data {
   bytes samples;  ///< row-major; 16-bit samples in the byte order of this machine
 };
 
-/// libpng's side of reading and writing. It reports failure by a jump back to setjmp; everything that lives across
-/// the jump is a member, so that no register can hold an older copy of it.
+/// The state of libpng. A failure jumps back to setjmp. All state across the jump is in members, so no register can
+/// hold an older copy.
 struct png_stream {
   bytes const* from = nullptr;
   std::size_t place = 0;
@@ -94,7 +94,7 @@ struct png_stream {
     image.height = png_get_image_height(png, info);
     image.width = png_get_image_width(png, info);
     if (image.height > (index_t{1} << 31) / image.width) png_error(png, "more than 2^31 pixels");
-    // Deflate shrinks at most 1032-fold: a header that claims more than that lies. Rows may be of one bit a pixel.
+    // Deflate shrinks at most 1032-fold. A header that claims more is false. Rows may have one bit per pixel.
     if (static_cast<index_t>(png_get_rowbytes(png, info)) * image.height > 1032 * static_cast<index_t>(from->size()))
       png_error(png, "too small for the size it claims");
     image.indexed = png_get_color_type(png, info) == PNG_COLOR_TYPE_PALETTE;
@@ -186,7 +186,7 @@ struct png_stream {
   return parse_png(read_file(path), path.string());
 }
 
-/// A label map from a PNG: indices, 8-bit grey, or 16-bit grey, as they are.
+/// Read a label map from a PNG: indices, 8-bit grey, or 16-bit grey, unchanged.
 /// @return [H,W]
 /// @throws io_error for colour images, and for more than 2^30 pixels
 [[nodiscard]] inline grid<std::int32_t, 2> to_labels(png_image_data const& image, std::string const& name)
@@ -214,7 +214,7 @@ struct png_stream {
   return to_labels(read_png(path), path.string());
 }
 
-/// A photograph from a PNG: RGB, alpha dropped, grey and palettes expanded, 16 bit rounded down to 8.
+/// Read a photograph from a PNG: RGB, alpha dropped, grey and palettes expanded, 16 bits rounded down to 8.
 /// @return [H,W,3]
 [[nodiscard]] inline grid<std::uint8_t, 3> to_photograph(png_image_data const& image, std::string const& name)
 {
@@ -258,8 +258,8 @@ struct png_stream {
   return std::move(stream.written);
 }
 
-/// A label map as an indexed PNG: the bytes of the file are the labels, the palette only dresses them.
-/// @throws precondition_error when a label is outside 0..255
+/// Format a label map as an indexed PNG. The bytes of the file are the labels; the palette only colours them.
+/// @throws precondition_error if a label is outside 0..255
 template <image_like L>
 [[nodiscard]] bytes format_labels(L const& labels, std::vector<rgb> const& palette)
 {
@@ -276,8 +276,8 @@ template <image_like L>
                     static_cast<std::size_t>(v.extent[1]), palette);
 }
 
-/// Instance numbers as a 16-bit grey PNG.
-/// @throws precondition_error when a number is outside 0..65535
+/// Format instance numbers as a 16-bit grey PNG.
+/// @throws precondition_error if a number is outside 0..65535
 template <image_like L>
 [[nodiscard]] bytes format_ids(L const& ids)
 {
@@ -293,7 +293,7 @@ template <image_like L>
                     2 * static_cast<std::size_t>(v.extent[1]));
 }
 
-/// An RGB image [H,W,3] as a PNG.
+/// Format an RGB image [H,W,3] as a PNG.
 template <stack_like I>
 [[nodiscard]] bytes format_photograph_png(I const& image)
 {

@@ -1,5 +1,5 @@
 #pragma once
-// Points as text: `x y class confidence`, one a line.
+// Points as text: `x y class confidence`, one per line.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -21,22 +21,22 @@
 namespace cambium {
 
 struct point_file_options {
-  double threshold = -std::numeric_limits<double>::infinity();  ///< only points of more confidence, strictly, are kept
+  double threshold = -std::numeric_limits<double>::infinity();  ///< only points of strictly greater confidence are kept
 };
 
-/// Read points: `x y class confidence`. Without the fourth word a point is someone's own, of confidence 1. x counts
-/// columns, y rows; both may be fractions. Empty lines and what follows '#' are passed over.
+/// Read points: `x y class confidence`. A point without the fourth word was set by a person and has confidence 1. x
+/// counts columns, y rows; both may be fractions. Empty lines and comments after '#' are ignored.
 ///
-/// @throws       io_error "name:line: reason": another number of words, words that are no numbers, a class that is
-///               negative or no integer, numbers beyond 1e9 in size. "name: reason": points in shares of the image, all
-///               between 0 and 1 and not all of them whole
+/// @throws       io_error "name:line: reason": another number of words, words that are not numbers, a class that is
+///               negative or not an integer, numbers beyond 1e9 in size. "name: reason": points as fractions of the
+///               image, that is all between 0 and 1 and not all integers
 /// @complexity   Theta(characters)
-/// @source       PAM/point_extraction.py and utils/LoadData.py of BESTIE, where `conf > pseudo_thresh` is strict and
-///               looks at the three decimals of the file
+/// @source       PAM/point_extraction.py and utils/LoadData.py of BESTIE. There `conf > pseudo_thresh` is strict and
+///               uses the three decimals of the file
 [[nodiscard]] inline points parse_points(bytes const& file, std::string const& name, point_file_options options = {})
 {
   points out;
-  bool inside = true, whole = true;  // all coordinates: in [0,1], whole numbers
+  bool inside = true, whole = true;  // all coordinates: in [0,1], integers
   for (auto const& [line, text, words] : words_of(file, name)) {
     auto const fail = [&, at = line](std::string const& reason) {
       throw io_error(name + ":" + std::to_string(at) + ": " + reason);
@@ -69,9 +69,9 @@ struct point_file_options {
   return parse_points(read_file(path), path.string(), options);
 }
 
-/// Points as text, the bytes that "%d %d %d %.3f\n" gives.
-/// @throws precondition_error: coordinates that are no whole numbers, which the format does not hold, or beyond 1e9;
-///         negative classes; confidences that are not finite or beyond 1e9
+/// Format points as text, with the bytes of "%d %d %d %.3f\n".
+/// @throws precondition_error: coordinates that are not integers, which the format cannot hold, or beyond 1e9; negative
+///         classes; confidences that are not finite or beyond 1e9
 [[nodiscard]] inline std::string format_points(points const& all)
 {
   std::string text;

@@ -1,6 +1,6 @@
 #pragma once
-// Text files as people's editors write them, and lines that begin with an id. One reader and one writer serve all
-// programs: what one of them writes, another reads.
+// Text files of any editor, and lines that begin with an id. One reader and one writer serve all programs, so each
+// program reads the files of the others.
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
@@ -14,8 +14,8 @@
 
 namespace cambium {
 
-/// The text of a file, without the mark that some editors put before UTF-8.
-/// @throws io_error "name: reason": UTF-16 or UTF-32, with their marks or without; other bytes of zero
+/// The text of a file without its UTF-8 byte order mark.
+/// @throws io_error "name: reason": UTF-16 or UTF-32, with a byte order mark or without; other zero bytes
 [[nodiscard]] inline std::string_view text_of(bytes const& file, std::string const& name)
 {
   std::string_view const text(reinterpret_cast<char const*>(file.data()), file.size());
@@ -40,7 +40,7 @@ struct text_line {
 
 inline constexpr std::string_view blanks = " \t";
 
-/// A text without blanks around it.
+/// Remove blanks around a text.
 [[nodiscard]] inline std::string_view trimmed(std::string_view text)
 {
   auto const first = text.find_first_not_of(blanks);
@@ -48,7 +48,7 @@ inline constexpr std::string_view blanks = " \t";
                                          : text.substr(first, text.find_last_not_of(blanks) + 1 - first);
 }
 
-/// Where a comment begins: at a '#' at the beginning of a text or behind a blank. The text's size where there is none.
+/// The position of a comment: a '#' at the beginning of a text or after a blank. The text's size without a comment.
 [[nodiscard]] inline std::size_t comment_of(std::string_view text, std::size_t from = 0)
 {
   for (; (from = text.find('#', from)) != std::string_view::npos; ++from)
@@ -56,7 +56,7 @@ inline constexpr std::string_view blanks = " \t";
   return text.size();
 }
 
-/// The words of a text, which are parted by blanks and tabs.
+/// Split a text into words at blanks and tabs.
 [[nodiscard]] inline std::vector<std::string_view> split_words(std::string_view text)
 {
   std::vector<std::string_view> out;
@@ -68,8 +68,8 @@ inline constexpr std::string_view blanks = " \t";
   return out;
 }
 
-/// The lines of a text that hold more than blanks, comments among them. Lines end with the mark of any system: LF, CR LF
-/// or CR. What is returned looks at the text.
+/// The lines of a text that are not blank, comments included. Lines end with LF, CR LF or CR. The result refers to the
+/// text.
 /// @throws io_error as text_of
 [[nodiscard]] inline std::vector<text_line> lines_of(bytes const& file, std::string const& name)
 {
@@ -84,7 +84,7 @@ inline constexpr std::string_view blanks = " \t";
   return out;
 }
 
-/// The lines of a text that hold words, without their comments.
+/// The lines of a text that have words, without their comments.
 /// @throws io_error as text_of
 [[nodiscard]] inline std::vector<text_line> words_of(bytes const& file, std::string const& name)
 {
@@ -99,26 +99,26 @@ inline constexpr std::string_view blanks = " \t";
 struct id_line {
   int number = 0;                       ///< from 1
   std::string id;                       ///< without quotes
-  bool known = false;                   ///< the caller knows it, or it stood in quotes
-  std::string_view behind;              ///< what follows the id, blanks before it included, without a comment
-  std::vector<std::string_view> words;  ///< the words of that
+  bool known = false;                   ///< the caller knows the id, or it was in quotes
+  std::string_view behind;              ///< the rest of the line from the id on, with leading blanks, without a comment
+  std::vector<std::string_view> words;  ///< the words of `behind`
   std::string_view text;                ///< the whole line
 };
 
-/// Whether lines hold words behind the id, or an id alone.
+/// Whether lines have words after the id, or an id alone.
 enum class id_lines_of { words, ids };
 
-/// Read lines `<id> <word> <word> …`, or lists of an id a line. An id may hold blanks and '#':
+/// Read lines `<id> <word> <word> …`, or lists with one id per line. An id may contain blanks and '#':
 ///
-///   * In quotes it is what stands between them; two quotes inside are one: "img # 3" 1 2.
-///   * Otherwise it is the beginning of the line, up to a blank or its end, that `known` says yes to.
-///   * Where no beginning is known it is the first word; in a list of ids, the line.
+///   * A quoted id is the text between the quotes: "img # 3" 1 2. Two quotes inside are one quote.
+///   * Otherwise the id is a beginning of the line, up to a blank or the line's end, for which `known` returns true.
+///   * If no beginning is known, the id is the first word; in a list of ids, the line.
 ///
-/// '#' begins a comment at the beginning of a line, and at the beginning of a word behind the id.
+/// '#' begins a comment at the beginning of a line, and at the beginning of a word after the id.
 ///
-/// @param known  (std::string) whether there is such an image
-/// @throws io_error "name:line: reason": two beginnings are known; a quote does not end; words behind the id in a list of
-///         ids. As text_of
+/// @param known  (std::string) whether an image with this id exists
+/// @throws io_error "name:line: reason": two beginnings are known; a quote does not end; words after the id in a list
+///         of ids. As text_of
 template <class Known>
 [[nodiscard]] std::vector<id_line> read_id_lines(bytes const& file, std::string const& name, Known const& known,
                                                  id_lines_of form = id_lines_of::words)
@@ -173,10 +173,9 @@ template <class Known>
   return out;
 }
 
-/// Lines `<id> <word> …` as read_id_lines reads them. If one id needs quotes, all get them, so that no line can be read in
-/// two ways.
-/// @param lines  ids, and what stands behind them
-/// @throws precondition_error: an id that is empty or holds control characters, which no line can hold
+/// Format lines `<id> <word> …` for read_id_lines. If one id needs quotes, all ids get quotes, so no line is ambiguous.
+/// @param lines  ids and the rest of their lines
+/// @throws precondition_error: an id that is empty or contains control characters, which a line cannot hold
 [[nodiscard]] inline std::string format_id_lines(std::vector<std::pair<std::string, std::string>> const& lines)
 {
   bool quotes = false;

@@ -60,18 +60,18 @@ struct voc_list_entry {
   std::string id;                  ///< 2007_000032
   std::string image;               ///< /JPEGImages/2007_000032.jpg, "" where the list has ids
   std::string labels;              ///< /SegmentationClassAug/2007_000032.png, or ""
-  std::vector<std::int32_t> tags;  ///< classes after the id, as they stand there
+  std::vector<std::int32_t> tags;  ///< classes after the id, unchanged
 };
 
-/// What the numbers behind ids mean.
+/// The meaning of the numbers after ids.
 enum class voc_numbers {
   tags,   ///< the classes of an image
-  flags,  ///< whether it shows one class, which is the file's name: 1 yes, 0 only difficult objects, -1 no
-  either  ///< all are 1: one class, or only the images that show it
+  flags,  ///< whether the image has the class of the file's name: 1 yes, 0 only difficult objects, -1 no
+  either  ///< all are 1: tags of class 1, or flags of the images that have the class
 };
 
-/// Tell tags from the flags of ImageSets/Main (dog_train.txt). Flags are one number a line, of -1, 0 and 1; and one is -1,
-/// or all stand in columns of two places ("2007_000032  1"), or the file lies in a folder Main.
+/// Tell tags from the flags of ImageSets/Main (dog_train.txt). Flags are one number per line: -1, 0 or 1. In addition
+/// one is -1, or all columns are two characters wide ("2007_000032  1"), or the file lies in a folder Main.
 [[nodiscard]] inline voc_numbers voc_numbers_of(std::vector<id_line> const& lines, std::filesystem::path const& file)
 {
   bool negative = false, padded = true, ones = lines.size() > 1;
@@ -87,7 +87,7 @@ enum class voc_numbers {
   return ones ? voc_numbers::either : voc_numbers::tags;
 }
 
-/// What to say of flags.
+/// The message about flags.
 inline constexpr char const* voc_flags_words =
     "these are flags of one class, as in VOC's ImageSets/Main (1 shows it, 0 difficult, -1 does not), but tags are "
     "wanted: all classes of each image";
@@ -99,10 +99,10 @@ inline constexpr char const* voc_flags_words =
 ///     /JPEGImages/2007_000032.jpg
 ///     /JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000032.png
 ///
-/// A beginning with a slash is a path; its file's name without the extension is the id. Ids, paths and comments are those of
-/// read_id_lines, without known ids.
+/// A beginning with a slash is a path. The id is its file's name without the extension. Ids, paths and comments are
+/// those of read_id_lines, without known ids.
 ///
-/// @throws io_error "name:line: reason": an id that occurs twice or names no file, words that fit none of these
+/// @throws io_error "name:line: reason": an id that occurs twice or names no file, words in another form
 [[nodiscard]] inline std::vector<voc_list_entry> parse_voc_list(bytes const& file, std::string const& name)
 {
   std::vector<voc_list_entry> out;
@@ -145,8 +145,8 @@ inline constexpr char const* voc_flags_words =
 // --- boxes ---------------------------------------------------------------------------------------------------
 
 struct voc_object {
-  std::string name;        ///< one of voc_class_names, or of one's own
-  box bounds;              ///< in cambium's terms: rows and columns from 0, one past the last
+  std::string name;        ///< one of voc_class_names, or the caller's own
+  box bounds;              ///< as in cambium: rows and columns from 0, end one past the last
   bool difficult = false;  ///< not counted by VOC's evaluation
   bool truncated = false;
 };
@@ -156,25 +156,25 @@ struct voc_annotation {
   index_t height = 0;  ///< [pixels]
   index_t width = 0;   ///< [pixels]
   std::vector<voc_object> objects;
-  std::vector<std::string> notes;  ///< what was not as it should be and yet was read: "object 2: …"
+  std::vector<std::string> notes;  ///< deviations that were read: "object 2: …"
 };
 
 struct voc_annotation_options {
-  bool zero_based = false;  ///< the file counts pixels from 0, as VoTT's do, not from 1
+  bool zero_based = false;  ///< the file counts pixels from 0, as VoTT does, not from 1
   extent2 image = {0, 0};   ///< [pixels] the photograph's size, for files that have none
 };
 
 /// Read an annotation.
 ///
-/// VOC counts pixels from 1 and names the first and the last: xmin..xmax, ymin..ymax become the columns
-/// xmin - 1..xmax - 1 and the rows ymin - 1..ymax - 1. Fractions, which some files have, are rounded, halves up. A box
-/// over the edge by one pixel is clipped, and a note says so. Flags are 0, 1, no, yes, false, true; other words, such as
-/// Unspecified, are no, and a note says so.
+/// VOC counts pixels from 1 and gives the first and the last: xmin..xmax, ymin..ymax become the columns xmin - 1..xmax
+/// - 1 and the rows ymin - 1..ymax - 1. Some files have fractions. They are rounded, halves up. A box that leaves the
+/// image by one pixel is clamped, with a note. Flags are 0, 1, no, yes, false, true. Other words, such as Unspecified,
+/// count as no, with a note.
 ///
-/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing or stands
-///         twice; a box that is empty or leaves the image by more than a pixel
-/// @source VOCdevkit; parsed by pugixml, which neither expands entities nor opens files, and whose depth is not bound
-///         by the stack
+/// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing or
+///         occurs twice; a box that is empty or leaves the image by more than a pixel
+/// @source VOCdevkit. pugixml parses the file. It neither expands entities nor opens files, and the stack does not
+///         limit its depth
 [[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name,
                                                          voc_annotation_options const& options = {})
 {
@@ -238,7 +238,7 @@ struct voc_annotation_options {
     auto const at = where + ": bndbox";
     index_t const left = number(corners, "xmin", at), right = number(corners, "xmax", at);
     index_t const top = number(corners, "ymin", at), bottom = number(corners, "ymax", at);
-    /// One axis in our terms: from 0, one past the last.
+    /// One axis as in cambium: from 0, end one past the last.
     auto const range = [&](char axis, index_t first, index_t last, index_t size) {
       index_t const origin = options.zero_based ? 0 : 1;
       auto const text =
@@ -268,20 +268,20 @@ struct voc_annotation_options {
 
 // --- pairs of PNGs -------------------------------------------------------------------------------------------
 
-/// Objects of an image, and where its labels do not say.
+/// Objects of an image, and its void pixels.
 struct voc_segmentation {
   instances objects;              ///< label 0 background, 1..N by ascending number in the file; classes 1..20; score 1
   grid<std::uint8_t, 2> ignored;  ///< [H,W] 1 where either map is void
 };
 
-/// Put classes and objects of one image together. The class of an object is that of its pixels; pixels of a class
-/// without an object are background.
+/// Combine classes and objects of one image. An object has the class of its pixels. Pixels of a class without an object
+/// are background.
 ///
 /// @param classes  [H,W] from SegmentationClass: 0 background, classes, 255 void
 /// @param objects  [H,W] from SegmentationObject: 0 background, 1.. objects
 /// @param name     begins every message
-/// @param nothing  void among the objects: 255, as in VOC's own files, which have 8 bits; 255 is an object where there
-///                 are 16
+/// @param nothing  the void number among the objects: 255 in VOC's own files of 8 bits. In files of 16 bits 255 is an
+///                 object
 /// @throws         io_error: maps of different sizes; an object with pixels of two classes or of background
 [[nodiscard]] inline voc_segmentation voc_objects(grid<std::int32_t, 2> const& classes,
                                                   grid<std::int32_t, 2> const& objects, std::string const& name,
@@ -291,7 +291,7 @@ struct voc_segmentation {
     throw io_error(name + ": the objects are " + message_part(objects.view()) + " but the classes " +
                    message_part(classes.view()));
   index_t const H = classes.shape()[0], W = classes.shape()[1];
-  std::map<std::int32_t, std::int32_t> number;  // of the file: ours
+  std::map<std::int32_t, std::int32_t> number;  // from the file's numbers to 1..N
   voc_segmentation out{{grid<std::int32_t, 2>(H, W), {}}, grid<std::uint8_t, 2>(H, W)};
   for (index_t i = 0; i < H * W; ++i) {
     std::int32_t const object = objects.data()[i], category = classes.data()[i];
@@ -321,7 +321,7 @@ struct voc_segmentation {
   return out;
 }
 
-/// Read both files. Objects in 16 bits may be more than 254: there 255 is one of them.
+/// Read both files. A map of 16 bits may have more than 254 objects, and 255 is one of them.
 /// @throws io_error: as voc_objects and parse_label_map
 [[nodiscard]] inline voc_segmentation read_voc_segmentation(std::filesystem::path const& class_png,
                                                             std::filesystem::path const& object_png)
@@ -330,13 +330,13 @@ struct voc_segmentation {
                      parse_instance_map(read_file(object_png), object_png.string()), object_png.string(), -1);
 }
 
-/// The two files of an image, with VOC's palette.
+/// Format the two files of an image, with VOC's palette.
 struct voc_png_pair {
   bytes classes;
   bytes objects;
 };
 
-/// @param ignored [H,W] 255 is written where this is not 0; or a grid without cells
+/// @param ignored [H,W] 255 is written at its nonzero cells; or an empty grid
 /// @throws precondition_error: more than 254 objects, classes outside 1..254, maps that do not fit together
 [[nodiscard]] inline voc_png_pair format_voc_segmentation(instances const& objects,
                                                           grid<std::uint8_t, 2> const& ignored = {})

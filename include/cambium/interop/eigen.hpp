@@ -1,5 +1,5 @@
 #pragma once
-// The door to Eigen: maps of cells without a copy, and transitions as sparse matrices, there and back.
+// Eigen: cells as Eigen maps without a copy; transitions as sparse matrices, and back.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -19,10 +19,10 @@
 
 namespace cambium {
 
-/// Look at the cells of a grid or a view without gaps as an Eigen matrix. Nothing is copied or owned.
+/// View the cells of a contiguous grid or view as an Eigen matrix. Nothing is copied or owned.
 ///
-/// @param a  [H,W] becomes H x W; [C,H,W] becomes C x (H*W), one channel a row
-/// @return Eigen::Map, row-major; of const cells where a's are
+/// @param a  [H,W] becomes H x W; [C,H,W] becomes C x (H*W), one channel per row
+/// @return Eigen::Map, row-major; of const cells if a's are const
 template <int Rank, gridded<Rank> A>
 [[nodiscard]] auto as_eigen(A& a)
 {
@@ -36,10 +36,10 @@ template <int Rank, gridded<Rank> A>
   return Eigen::Map<std::conditional_t<std::is_const_v<cell>, rows const, rows>>(v.data, v.extent[0], columns);
 }
 
-/// The matrices a transition stands for. A is symmetric, holds the weights of the edges, and has 1 on its
-/// diagonal; D is the diagonal matrix of its row sums.
+/// The matrices of a transition. A is symmetric, has the edges' weights, and 1 on its diagonal. D is the diagonal
+/// matrix of A's row sums.
 enum class matrix_form {
-  row_stochastic,  ///< D^-1 A: what a step of random_walk applies to scores
+  row_stochastic,  ///< D^-1 A: a step of random_walk
   symmetric,       ///< D^-1/2 A D^-1/2: the same eigenvalues, and orthogonal eigenvectors
   affinity,        ///< A
 };
@@ -48,10 +48,10 @@ enum class matrix_form {
 struct numbered_step {
   offset to;
   int k;
-  bool own;  ///< the edge belongs to the cell the step starts at
+  bool own;  ///< the edge is stored at the cell where the step starts
 };
 
-/// All steps of a stencil in raster order, which is the order of the far cells' numbers.
+/// All steps of a stencil in raster order, the order of the far cells' numbers.
 inline std::vector<numbered_step> raster_steps(stencil const& edges, char const* who)
 {
   expects_half_plane(edges, who);
@@ -73,23 +73,23 @@ inline std::vector<numbered_step> raster_steps(stencil const& edges, char const*
 
 /// Make the sparse matrix of a transition. Cell (y,x) is row and column y * W + x.
 ///
-///   A(v,v) = 1     A(v,u) = weight of the edge between v and u, no entry where it is 0
+///   A(v,v) = 1     A(v,u) = weight of the edge between v and u; no entry for weight 0
 ///
 /// @tparam Order     Eigen::RowMajor or Eigen::ColMajor
-/// @tparam Index     the matrix's StorageIndex: std::int64_t where the entries exceed 2^31
+/// @tparam Index     the matrix's StorageIndex: std::int64_t for more than 2^31 entries
 /// @param where      cpu
 /// @param transition [K,H,W] weights and [H,W] inverse degrees
 /// @param form       row_stochastic, symmetric or affinity
 /// @return Eigen::SparseMatrix<T, Order, Index>, (H*W) x (H*W), compressed
 ///
-/// @throws       precondition_error: extents that disagree, an offset twice in the stencil, weights that are not finite
+/// @throws       precondition_error: different extents, an offset twice in the stencil, weights that are not finite
 ///               and >= 0, inverse degrees outside (0,1], more entries than Index can count
-/// @invariant    affinity and symmetric are symmetric bit by bit; the rows of row_stochastic sum to 1 up to rounding;
+/// @invariant    affinity and symmetric are exactly symmetric; the rows of row_stochastic sum to 1 up to rounding;
 ///               random_walk(steps = n) is the n-th power of row_stochastic times the scores, up to rounding
 /// @complexity   Theta(K * H * W) time; sizeof(T) + sizeof(Index) bytes an entry, at most 2 K + 1 entries a row
 /// @determinism  exact, for every number of threads
-/// @source       to_transition_matrix, misc/indexing.py of jiwoon-ahn/irn, whose matrix is dense and the transpose of
-///               row_stochastic, since there scores are rows
+/// @source       to_transition_matrix, misc/indexing.py of jiwoon-ahn/irn. Its matrix is dense and the transpose of
+///               row_stochastic, because its scores are rows
 template <int Order = Eigen::RowMajor, class Index = int, transition_like A>
 [[nodiscard]] auto to_eigen(cpu const& where, A const& transition, matrix_form form = matrix_form::row_stochastic)
 {
@@ -145,22 +145,22 @@ template <int Order = Eigen::RowMajor, class Index = int, transition_like A>
   return out;
 }
 
-/// Make the transition of a symmetric affinity matrix over the cells of a grid: the way back from
+/// Make the transition of a symmetric affinity matrix over the cells of a grid. This is the inverse of
 /// to_eigen(where, transition, matrix_form::affinity).
 ///
 /// @param where   cpu
 /// @param matrix  (H*W) x (H*W), >= 0, 1 on its diagonal; cell (y,x) is row and column y * W + x. Entries that are
 ///                stored as 0 count as absent
 /// @param size    [cells] H and W
-/// @param edges   K offsets; every entry beside the diagonal lies on one of them
+/// @param edges   K offsets; every entry off the diagonal lies on one of them
 /// @return transition<T>
 ///
-/// @throws       precondition_error that names the first entry, in the matrix's order of storage, which is no finite
-///               number >= 0, is not 1 on the diagonal, differs from its mirror image, or fits no edge
-/// @invariant    the weights are the entries, bit by bit; inverse degrees are those of make_transition
+/// @throws       precondition_error that names the first invalid entry in the matrix's order of storage: it is not a
+///               finite number >= 0, is not 1 on the diagonal, differs from its transposed entry, or fits no edge
+/// @invariant    the weights have the entries' bits; inverse degrees are those of make_transition
 /// @complexity   O(entries * log K) time on one thread; K * H * W weights
 /// @determinism  exact
-/// @source       ours
+/// @source       cambium's own
 template <class T, int Order, class Index>
 [[nodiscard]] transition<T> from_eigen(cpu const&, Eigen::SparseMatrix<T, Order, Index> const& matrix, extent2 size,
                                        stencil const& edges)

@@ -1,7 +1,7 @@
 #pragma once
-// The door to LibTorch: tensors of the host or a CUDA device as views and grids as tensors, without a copy, and losses
-// that know their gradients as nodes of autograd. Needs LibTorch, so no other header and no test of cambium's own includes
-// it. The policy that runs where a CUDA tensor lies is in torch_cuda.hpp.
+// LibTorch: tensors of the host or a CUDA device as views, grids as tensors, without a copy; losses with gradients as
+// nodes of autograd. It needs LibTorch, so no other header and no test of the library includes it. torch_cuda.hpp has
+// the policy for CUDA tensors.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/memory.hpp>
@@ -26,7 +26,7 @@
 
 namespace cambium {
 
-/// A tensor's shape, type and place for messages: "float [2,3,8,8] on cpu".
+/// Describe a tensor's type, shape and device for messages: "float [2,3,8,8] on cpu".
 inline std::string described(at::Tensor const& tensor)
 {
   if (!tensor.defined()) return "undefined";
@@ -37,24 +37,25 @@ inline std::string described(at::Tensor const& tensor)
   return text.str();
 }
 
-/// Look at the cells of a tensor as a view. Nothing is copied or owned: the tensor must outlive the view.
+/// View the cells of a tensor. Nothing is copied or owned: the tensor must outlive the view.
 ///
 ///   auto const scores = tensor_view<float const, 3>(output[0].detach(), "scores");   // keep the tensor, too
 ///
-/// A view of const cells reads any tensor, also one that autograd knows. A view that writes is refused for tensors
-/// that need gradients, leaves or not and whether or not autograd is off: autograd could not see what is written.
-/// Say `tensor.detach()`, which shares the cells, where that is meant. The tensor's version is then counted up once, as
-/// LibTorch's own operations in place do, so that a backward pass that needed the old cells fails and is not wrong.
+/// A view of const cells reads any tensor, also one that autograd tracks. A writing view of a tensor that requires
+/// gradients is refused, whether it is a leaf or not and whether autograd is on or off: autograd could not see the
+/// writes. To write anyway pass `tensor.detach()`, which shares the cells. A writing view increments the tensor's
+/// version once, as LibTorch's in-place operations do. So a backward pass that needs the old cells fails instead of
+/// being wrong.
 ///
 ///   auto const logits = tensor_view<float const, 4, device>(z, "logits");            // of a CUDA tensor
 ///
 /// @tparam T      the cell type; const to read, otherwise to write
-/// @tparam Space  host: a tensor on the CPU; device: one on a CUDA device
+/// @tparam Space  host: a tensor on the CPU; device: a tensor on a CUDA device
 /// @param tensor  strided, row-major without gaps, with `Rank` axes of T
 /// @param what    names it in messages
 ///
-/// @throws precondition_error: a tensor that is undefined, elsewhere than in Space, sparse, quantised, of another type
-///         or rank, channels-last or otherwise not contiguous, lazily negated or conjugated; to write: one that needs
+/// @throws precondition_error: a tensor that is undefined, not in Space, sparse, quantised, of another type or rank,
+///         channels-last or otherwise not contiguous, lazily negated or conjugated; for writing, a tensor that requires
 ///         gradients
 template <class T, int Rank, class Space = host>
 [[nodiscard]] view<T, Rank, Space> tensor_view(at::Tensor const& tensor, std::string const& what = "tensor")
@@ -91,8 +92,8 @@ template <class T, int Rank, class Space = host>
   return {tensor.data_ptr<cell>(), extents};
 }
 
-/// Move the cells of a grid into a tensor of the same shape. Nothing is copied; the grid is empty afterwards, and the
-/// tensor and what shares its memory keep the cells alive.
+/// Move the cells of a grid into a tensor of the same shape. Nothing is copied. The grid is empty afterwards. The
+/// tensor, and all tensors that share its memory, keep the cells alive.
 ///
 ///   at::Tensor scores = into_tensor(random_walk(cpu{}, cams, transition));   // [C,H,W] on the CPU
 template <class T, int Rank>
@@ -107,14 +108,14 @@ template <class T, int Rank>
   return at::from_blob(cells->data(), sizes, [cells](void*) {}, options);
 }
 
-/// What a loss says of its inputs.
+/// A loss and its gradients.
 struct loss_and_gradients {
   double value = 0;
-  std::vector<at::Tensor> gradients;  ///< d value / d input: one an input, in their order, of its shape and type
-  at::Tensor value_there{};           ///< a tensor without axes, instead of `value`, where nobody wants to wait for it
+  std::vector<at::Tensor> gradients;  ///< d value / d input: one per input, in order, of its shape and type
+  at::Tensor value_there{};           ///< a 0-dimensional tensor that replaces `value`, to avoid waiting
 };
 
-/// A loss and its gradients, moved out of cambium's grids.
+/// Make a loss and its gradients from cambium's grids, which are moved.
 template <class T, int... Rank>
 [[nodiscard]] loss_and_gradients with_gradients(double value, grid<T, Rank>&&... by_input)
 {
@@ -123,7 +124,7 @@ template <class T, int... Rank>
   return out;
 }
 
-/// Passes its inputs on, and throws when a derivative asks for its own.
+/// Passes its inputs on. Throws when its own derivative is requested.
 struct once_differentiable : torch::autograd::Function<once_differentiable> {
   static at::Tensor forward(torch::autograd::AutogradContext*, at::Tensor const& gradient) { return gradient.clone(); }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
@@ -133,7 +134,7 @@ struct once_differentiable : torch::autograd::Function<once_differentiable> {
   }
 };
 
-/// The node of autograd behind differentiable(): gradients are computed with the value, and scaled on the way back.
+/// The autograd node of differentiable(). Gradients are computed with the value. The backward pass scales them.
 struct loss_node : torch::autograd::Function<loss_node> {
   using rule = std::function<loss_and_gradients(at::TensorList)>;
 
@@ -157,8 +158,8 @@ struct loss_node : torch::autograd::Function<loss_node> {
                                                  torch::autograd::variable_list const& by_loss)
   {
     auto const gradients = context->get_saved_variables();
-    bool const again = at::GradMode::is_enabled();  // create_graph: somebody may differentiate what is returned
-    torch::autograd::variable_list out(gradients.size() + 1);  // the last one is the rule's, which has none
+    bool const again = at::GradMode::is_enabled();  // create_graph: the result may be differentiated
+    torch::autograd::variable_list out(gradients.size() + 1);  // the last one is the rule's: it has no gradient
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (!context->needs_input_grad(i)) continue;
       at::NoGradGuard const constant;
@@ -179,14 +180,14 @@ struct loss_node : torch::autograd::Function<loss_node> {
 ///   });
 ///   loss.backward();
 ///
-/// The loss is called once, at once, with autograd off. What it captures gets no gradient; only the inputs do.
+/// The loss is called once, immediately, with autograd off. Captured tensors get no gradient, only the inputs do.
 ///
-/// @param inputs  floating-point tensors, one at least: what the loss is differentiated by
+/// @param inputs  at least one floating-point tensor: the variables of the gradient
 /// @param loss    takes as many tensors and returns loss_and_gradients
-/// @return the value: a tensor without axes, of the first input's type, whose backward pass scales the gradients
+/// @return the value: a 0-dimensional tensor of the first input's type. Its backward pass scales the gradients
 ///
-/// @throws precondition_error: an undefined input or one that is no floating-point tensor; gradients of another number,
-///         shape, type or place than the inputs; a second derivative. What `loss` throws comes through
+/// @throws precondition_error: an undefined input, an input that is not floating point; gradients whose number, shape,
+///         type or device differ from the inputs'; a second derivative. Exceptions of `loss` are passed on
 template <std::size_t N, class Loss>
   requires std::is_same_v<decltype(std::apply(std::declval<Loss const&>(), std::declval<std::array<at::Tensor, N>>())),
                           loss_and_gradients>

@@ -1,11 +1,11 @@
 #pragma once
-// The door to LibTorch's CUDA side: where a CUDA tensor's work goes. Plain C++; needs a LibTorch that was built with CUDA.
+// LibTorch's CUDA tensors: a policy for work on them. Plain C++. It needs a LibTorch that was built with CUDA.
 //
 //   gpu const where = gpu_of(logits);                                     // the current stream, LibTorch's memory
 //   at::Tensor by_logits = at::empty_like(logits), value = at::empty({}, logits.options().dtype(at::kDouble));
 //   some_loss_into(where, tensor_view<float const, 4, device>(logits), ..., tensor_view<float, 4, device>(by_logits));
 //
-// Work enqueued so is ordered with LibTorch's own on that stream: nothing waits, nothing is copied.
+// The stream orders this work with LibTorch's own. Nothing waits, nothing is copied.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/gpu.hpp>
@@ -20,7 +20,7 @@
 
 namespace cambium {
 
-/// Device memory from LibTorch's caching allocator, so that the two do not keep pools beside each other.
+/// Device memory from LibTorch's caching allocator. So cambium and LibTorch do not keep two pools.
 class torch_resource final : public device_resource {
  public:
   void* allocate(std::size_t bytes, cudaStream_t stream) override
@@ -37,7 +37,7 @@ class torch_resource final : public device_resource {
   }
 };
 
-/// LibTorch's allocator, for every policy that gpu_of makes.
+/// LibTorch's allocator, used by all policies of gpu_of.
 inline device_resource& libtorch_memory()
 {
   static torch_resource resource;
@@ -45,7 +45,7 @@ inline device_resource& libtorch_memory()
 }
 
 /// The policy for work on a tensor: its device's current stream, and LibTorch's memory.
-/// @throws precondition_error: an undefined tensor, one that is not on a CUDA device, or not on the current one
+/// @throws precondition_error: an undefined tensor, a tensor that is not on the current CUDA device
 [[nodiscard]] inline gpu gpu_of(at::Tensor const& tensor, std::string const& what = "tensor")
 {
   expects(tensor.defined() && tensor.is_cuda(), what, " is ", described(tensor),

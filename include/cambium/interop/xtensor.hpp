@@ -1,6 +1,6 @@
 #pragma once
-// The door to xtensor. Its containers go into every stage as they are (they are array_containers);
-// here is how results come out. The one file that knows where xtensor keeps its headers.
+// xtensor. Its containers are array_containers, so every stage takes them unchanged. This file converts results to
+// xtensor. Only this file knows the paths of xtensor's headers.
 
 #include <cambium/grid/grid.hpp>
 
@@ -18,7 +18,7 @@
 
 namespace cambium {
 
-/// Move the cells of a grid into an xtensor container. Nothing is copied; the grid is empty afterwards.
+/// Move the cells of a grid into an xtensor container. Nothing is copied. The grid is empty afterwards.
 ///
 ///   auto scores = into_xtensor(random_walk(cpu{}, cams, transition));   // scores is an xt:: container, [C,H,W]
 template <class T, int Rank>
@@ -31,7 +31,7 @@ template <class T, int Rank>
   return xt::xtensor_adaptor<cells_t<T>, std::size_t{Rank}, xt::layout_type::row_major>(std::move(cells), shape);
 }
 
-/// Look at the cells of a grid or a view without gaps as an xtensor expression. Nothing is copied or owned.
+/// View the cells of a contiguous grid or view as an xtensor expression. Nothing is copied or owned.
 template <int Rank, gridded<Rank> A>
 [[nodiscard]] auto as_xtensor(A& a)
 {

@@ -17,19 +17,19 @@
 namespace cambium {
 
 struct boundary_f_options {
-  double tolerance = 0.0075;   ///< below 1 a share of the image's diagonal, rounded up to cells; from 1 on [cells]
-  int ignore = label::ignore;  ///< this truth, and every negative one, is of no class
+  double tolerance = 0.0075;   ///< below 1: fraction of the image's diagonal, rounded up to cells; from 1 on: [cells]
+  int ignore = label::ignore;  ///< truth with this or a negative number has no class
 };
 
-/// How well the outline of one class was found.
+/// Precision and recall of one class's outline.
 struct boundary_score {
-  index_t predicted = 0;       ///< [cells] of the predicted outline, but for those on ignored truth
-  index_t predicted_hits = 0;  ///< of them, near the true outline
+  index_t predicted = 0;       ///< [cells] of the predicted outline, without those on ignored truth
+  index_t predicted_hits = 0;  ///< those near the true outline
   index_t truth = 0;           ///< [cells] of the true outline
-  index_t truth_hits = 0;      ///< of them, near the predicted outline
+  index_t truth_hits = 0;      ///< those near the predicted outline
   double precision = 0;
   double recall = 0;
-  double f = 0;  ///< 2 precision recall / (precision + recall); NaN for a class in neither map
+  double f = 0;  ///< 2 precision recall / (precision + recall); NaN for a class that is in neither map
 };
 
 /// Cells whose membership of a mask changes to the right, below, or right below: one cell thick.
@@ -47,14 +47,14 @@ grid<std::uint8_t, 2> outline(index_t H, index_t W, Inside const& inside)
   return out;
 }
 
-/// How many cells of some outline lie within a distance of another outline: exact, by Pythagoras on whole numbers.
-/// @param counts [H,W] 0 where a cell does not count, or an empty grid
+/// Count the cells of one outline within a distance of another outline. Exact: squared distances are integers.
+/// @param counts [H,W] 0 at cells that do not count, or an empty grid
 /// @complexity Theta(H * W + cells of the outline * radius)
 inline void cells_near(grid<std::uint8_t, 2> const& of, grid<std::uint8_t, 2> const& other, double radius,
                        grid<std::uint8_t, 2> const& counts, index_t& all, index_t& near)
 {
   index_t const H = of.shape()[0], W = of.shape()[1], reach = static_cast<index_t>(radius), far = H + W;
-  // How far it is to the other outline straight up or down.
+  // The vertical distance to the other outline.
   auto vertical = make_grid<index_t>({H, W});
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x)
@@ -84,22 +84,24 @@ inline void cells_near(grid<std::uint8_t, 2> const& of, grid<std::uint8_t, 2> co
 ///   f         = 2 precision recall / (precision + recall), 0 if both are 0
 ///   r         = ceil(tolerance * sqrt(H^2 + W^2))
 ///
-/// A class in both maps without an outline in either (it covers all) has f 1; without one in the prediction only,
-/// precision 1 and recall 0; in the truth only, precision 0 and recall 1. A class in one map only has f 0, in neither
-/// NaN. Cells of ignored truth are of no class, and predicted outlines on them do not count against precision.
+/// A class that covers a whole map has no outline there. If neither outline exists, f is 1. If only the predicted
+/// outline is missing, precision is 1 and recall 0. If only the true one is missing, precision is 0 and recall 1. A
+/// class in one map only has f 0; a class in neither map has NaN. Cells of ignored truth have no class. Predicted
+/// outlines on them do not count against precision.
 ///
-/// @param where      cpu: classes are shared among threads
+/// @param where      cpu: threads divide the classes
 /// @param predicted  [H,W] 0..classes-1, or options.ignore for no class
 /// @param truth      [H,W] 0..classes-1, or options.ignore, or negative
 /// @param classes    >= 1
-/// @return one score a class
+/// @return one score per class
 ///
 /// @throws       precondition_error: other labels, with their place; tolerance negative or not finite
 /// @complexity   Theta(classes that occur * H * W + outlines * r)
 /// @determinism  exact: distances are compared as squares
-/// @source       Martin, Fowlkes & Malik, PAMI 2004; Csurka et al., BMVC 2013 (per class, per image); db_eval_boundary of
-///               DAVIS 2016 (Perazzi et al.), whose outlines, disc and rules for empty ones these are, with 0.008 there
-///               and 0.0075 in the Berkeley benchmark. The Berkeley benchmark matches cells one to one; this does not
+/// @source       Martin, Fowlkes & Malik, PAMI 2004; Csurka et al., BMVC 2013 (per class, per image). Outlines,
+///               disc and rules for empty outlines are those of db_eval_boundary of DAVIS 2016 (Perazzi et al.). Its
+///               tolerance is 0.008; the Berkeley benchmark's is 0.0075. The Berkeley benchmark matches cells one to
+///               one; this function does not
 template <image_like Q, image_like G>
 [[nodiscard]] std::vector<boundary_score> boundary_f(cpu const& where, Q const& predicted, G const& truth, int classes,
                                                      boundary_f_options options = {})
@@ -156,7 +158,7 @@ template <image_like Q, image_like G>
   return out;
 }
 
-/// The mean f over the classes that occur; NaN if there is none.
+/// The mean f over the classes that occur; NaN without classes.
 [[nodiscard]] inline double mean_f(std::vector<boundary_score> const& scores)
 {
   std::vector<double> f;
@@ -164,14 +166,15 @@ template <image_like Q, image_like G>
   return mean_defined(f);
 }
 
-/// Cells of a mask within `width` cells of its outside, diagonals as near as sides; beyond the image is outside.
+/// Cells of a mask within `width` cells of its outside. A diagonal step counts 1. Cells beyond the image count as
+/// outside.
 /// @complexity Theta(H * W)
 template <class T>
 grid<std::uint8_t, 2> inner_band(view<T, 2> const& mask, index_t width)
 {
   index_t const H = mask.extent[0], W = mask.extent[1], whole = 2 * width + 1;
-  // A cell stays away from the outside if the square of side `whole` around it is inside: all rows of it are, in rows
-  // that end here.
+  // A cell is far from the outside if the square of side `whole` around it is inside. `rows` marks the centres of row
+  // segments that are inside.
   grid<std::uint8_t, 2> rows(H, W), out(H, W);
   std::vector<index_t> inside(static_cast<std::size_t>(W), 0);
   for (index_t y = 0; y < H; ++y) {
@@ -190,13 +193,13 @@ grid<std::uint8_t, 2> inner_band(view<T, 2> const& mask, index_t width)
   return out;
 }
 
-/// Overlap of the parts of two masks that lie near their outlines.
+/// Intersection over union of the parts of two masks near their outlines.
 ///
 ///   |A' and B'| / |A' or B'|,  A' = cells of A within d of its outside,  d = max(1, round(ratio * sqrt(H^2 + W^2)))
 ///
-/// @param predicted  [H,W] not 0 inside
+/// @param predicted  [H,W] nonzero inside
 /// @param truth      [H,W]
-/// @param ratio      [share of the diagonal] 0.02 is the usual one
+/// @param ratio      [fraction of the diagonal] usually 0.02
 /// @return in [0,1]; NaN for two empty masks
 ///
 /// @throws       precondition_error

@@ -13,39 +13,39 @@
 
 namespace cambium {
 
-/// Detections and true objects of one category on one image, and how much each pair overlaps.
+/// Detections and true objects of one category on one image, and the overlap of each pair.
 struct coco_pair {
   std::int32_t category = 0;        ///< from 0
   std::vector<double> score;        ///< D, finite, in the order of the file of results
   std::vector<double> area;         ///< D areas of the detected masks [pixels]
-  std::vector<double> truth_area;   ///< G areas as the annotations say [pixels]
+  std::vector<double> truth_area;   ///< G areas from the annotations [pixels]
   std::vector<std::uint8_t> crowd;  ///< G flags: a region of several objects
-  /// [D,G] in [0,1]; for a crowd the share of the detection that lies on it. Equal boxes of fractions come out a few ulps
-  /// above 1: up to 1 + 1e-9 counts as 1.
+  /// [D,G] in [0,1]; for a crowd the fraction of the detection that lies on it. Equal boxes with fractions give a few
+  /// ulps above 1. Values up to 1 + 1e-9 count as 1.
   grid<double, 2> iou;
 };
 
-/// Objects whose area lies outside are neither asked for nor counted against.
+/// A range of areas. Objects outside it count neither as missing nor as false.
 struct area_range {
   double least = 0;  ///< <= most
   double most = 1e10;
 };
 
 struct coco_ap_options {
-  /// in [0,1], ascending, at least one. The ninth is what NumPy's linspace(0.5, 0.95, 10) gives, as all evaluations have it
+  /// in [0,1], ascending, at least one. The ninth is that of NumPy's linspace(0.5, 0.95, 10), as in all evaluations
   std::vector<double> thresholds{0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95};
   int recall_points = 101;  ///< 0 to 1 in equal steps; >= 2
   /// at least one
   std::vector<area_range> areas{{0, 1e10}, {0, 32 * 32}, {32 * 32, 96 * 96}, {96 * 96, 1e10}};
-  std::vector<index_t> detections{1, 10, 100};  ///< most of one category and image that count; ascending, from 1
+  std::vector<index_t> detections{1, 10, 100};  ///< largest numbers per category and image; ascending, from 1
 };
 
-/// Precision and recall of COCO's evaluation. -1 where there is no true object.
+/// Precision and recall of COCO's evaluation. -1 where no true object exists.
 struct coco_scores {
   index_t thresholds = 0, recalls = 0, categories = 0, areas = 0, limits = 0;
   std::vector<double> precision;  ///< [thresholds, recalls, categories, areas, limits]
   std::vector<double> recall;     ///< [thresholds, categories, areas, limits]
-  std::vector<double> threshold;  ///< that the first axis stands for
+  std::vector<double> threshold;  ///< the values of the first axis
 
   double& precision_at(index_t t, index_t r, index_t k, index_t a, index_t m)
   {
@@ -65,7 +65,7 @@ struct coco_scores {
   }
 };
 
-/// Positions, highest score first; of equal scores the earlier one first.
+/// Sort positions, highest score first; of equal scores the earlier one first.
 inline std::vector<std::size_t> by_falling_score(std::vector<double> const& score)
 {
   std::vector<std::size_t> order(score.size());
@@ -74,20 +74,20 @@ inline std::vector<std::size_t> by_falling_score(std::vector<double> const& scor
   return order;
 }
 
-/// Who is matched with whom on one image, for one category, threshold and range of areas.
+/// The matches on one image, for one category, threshold and range of areas.
 struct coco_matches {
-  std::vector<std::uint8_t> hit;      ///< of each detection by falling score: it has a true object
-  std::vector<std::uint8_t> ignored;  ///< it does not count
+  std::vector<std::uint8_t> hit;      ///< for each detection, by falling score: it matches a true object
+  std::vector<std::uint8_t> ignored;  ///< the detection does not count
 };
 
 /// Match detections with true objects.
 ///
-/// Each detection, by falling score, takes the object it overlaps most, if by the threshold or more, among those that
-/// nobody took; crowds may be taken any number of times. Objects that count come first: one that does not is taken
-/// only when no other is left. Of equal overlaps the later object wins.
+/// Detections are processed by falling score. Each takes the free object with the largest overlap, if the overlap
+/// reaches the threshold. A crowd may be taken any number of times. Objects that count come first: an object that does
+/// not count is taken only if no other is left. Of equal overlaps the later object wins.
 ///
 /// @param order   the detections that count, by falling score
-/// @param unasked G flags: the object is a crowd or of another size
+/// @param unasked G flags: the object is a crowd or outside the range of areas
 /// @source evaluateImg, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
 inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const& order,
                           std::vector<std::uint8_t> const& unasked, double threshold, area_range range)
@@ -115,25 +115,26 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   return out;
 }
 
-/// Precision and recall of instance masks, as COCO measures them.
+/// Measure precision and recall of instance masks as COCO does.
 ///
-/// The detections of all images are taken by falling score; those that match a true object by the threshold or more
-/// are hits, the others false alarms, but for those on crowds or of another size, which do not count. Precision is
-/// made to fall with recall and read at the first place that reaches each recall point; beyond the last it is 0.
+/// The detections of all images are sorted by falling score. A detection that matches a true object by the threshold or
+/// more is a hit. Detections on crowds or outside the range of areas do not count. All others are false alarms.
+/// Precision is made monotone in recall and read at the first place that reaches each recall point. Beyond the last
+/// recall it is 0.
 ///
-/// @param pairs       images in ascending order of their ids, a category at most once each, which is not checked: pairs
-///                    do not know their image. Those without detections and objects may be left out
-/// @param categories  K, more than any category that occurs
+/// @param pairs       images in ascending order of their ids, each with a category at most once. This is not checked,
+///                    because pairs do not know their image. Pairs without detections and objects may be left out
+/// @param categories  K, larger than every category that occurs
 /// @param options     the thresholds, recall points, areas and limits of the benchmark
-/// @return arrays with -1 where a category has no true object of that size
+/// @return arrays with -1 where a category has no true object in the range
 ///
 /// @throws       precondition_error: lists of different lengths, scores or areas that are not finite, overlaps outside
-///               [0,1], categories outside 0..K-1, thresholds or limits that are none, outside their ranges or not in
-///               ascending order, no range of areas or one whose ends are swapped or NaN
+///               [0,1], categories outside 0..K-1, empty lists of thresholds or limits, thresholds or limits outside
+///               their ranges or not ascending, no range of areas, a range whose ends are swapped or NaN
 /// @complexity   O(thresholds * areas * (sum of D * G + n log n)), n detections
 /// @determinism  exact; of equal scores the earlier image, and the earlier detection of an image, comes first
 /// @source       COCOeval.evaluate and accumulate, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi. There an
-///               object whose id is 0 reads as unmatched; ids play no part here
+///               object whose id is 0 counts as unmatched. Ids have no effect here
 [[nodiscard]] inline coco_scores coco_ap(std::vector<coco_pair> const& pairs, index_t categories,
                                          coco_ap_options const& options = {})
 {
@@ -182,7 +183,7 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   for (std::size_t i = 0; i < pairs.size(); ++i) of_category[static_cast<std::size_t>(pairs[i].category)].push_back(i);
   for (index_t k = 0; k < categories; ++k) {
     auto const& mine = of_category[static_cast<std::size_t>(k)];
-    std::vector<std::vector<std::size_t>> orders;  // of each pair's detections, no more than ever count
+    std::vector<std::vector<std::size_t>> orders;  // of each pair's detections, up to the largest limit
     for (std::size_t const i : mine) {
       orders.push_back(by_falling_score(pairs[i].score));
       if (static_cast<index_t>(orders.back().size()) > options.detections.back())
@@ -241,7 +242,7 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   return out;
 }
 
-/// Mean of the numbers that are not -1; -1 if there is none.
+/// Mean of the numbers that are not -1; -1 without such numbers.
 inline double mean_of_asked(std::vector<double> const& values)
 {
   double sum = 0;
@@ -253,10 +254,10 @@ inline double mean_of_asked(std::vector<double> const& values)
 
 /// Average precision: the mean over thresholds, recall points and categories.
 /// @param threshold  one of the thresholds, or a negative number for all
-/// @param area       which range of areas
-/// @param limit      which limit of detections
-/// @param category   one of them, or -1 for all
-/// @throws precondition_error for what the scores do not hold
+/// @param area       number of the range of areas
+/// @param limit      number of the limit of detections
+/// @param category   one category, or -1 for all
+/// @throws precondition_error if the scores do not have the threshold, area, limit or category
 [[nodiscard]] inline double average_precision_of(coco_scores const& s, double threshold, index_t area, index_t limit,
                                                  index_t category = -1)
 {
@@ -287,14 +288,14 @@ inline double mean_of_asked(std::vector<double> const& values)
   return mean_of_asked(all);
 }
 
-/// The twelve numbers of COCO's table, in its order; -1 where nothing was asked for.
+/// The twelve numbers of COCO's table, in its order; -1 where no true object exists.
 struct coco_summary {
   double ap = -1, ap50 = -1, ap75 = -1, ap_small = -1, ap_medium = -1, ap_large = -1;
   double ar1 = -1, ar10 = -1, ar100 = -1, ar_small = -1, ar_medium = -1, ar_large = -1;
 };
 
-/// @pre the scores are of the benchmark's own options
-/// @throws precondition_error when they are not
+/// @pre the scores have the benchmark's own options
+/// @throws precondition_error if they do not
 /// @source COCOeval.summarize, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
 [[nodiscard]] inline coco_summary summarise(coco_scores const& s)
 {

@@ -15,7 +15,7 @@
 
 namespace cambium {
 
-/// Predicted and true objects of one image, and how much each pair overlaps.
+/// Predicted and true objects of one image, and the overlap of each pair.
 struct image_result {
   std::vector<std::int32_t> predicted;  ///< P classes, 0 <= c < most_classes
   std::vector<float> score;             ///< P scores, not NaN
@@ -23,10 +23,10 @@ struct image_result {
   grid<float, 2> iou;                   ///< [P,G] from mask_iou or label_iou
 };
 
-/// Classes are numbers below this one. Results are lists over classes, and a stray number must not ask for gigabytes.
+/// Classes are below this number. Results are lists over classes, so a wrong number must not allocate gigabytes.
 inline constexpr std::int32_t most_classes = 1 << 20;
 
-/// Overlap of every predicted with every true mask.
+/// Compute the overlap of every predicted mask with every true mask.
 ///
 /// @param predicted  [P,H,W] non-zero inside
 /// @param truth      [G,H,W]
@@ -57,16 +57,17 @@ template <stack_like Q, stack_like G>
   return out;
 }
 
-/// The same for objects that share no cell, from two label maps in one pass.
+/// Compute the same for disjoint objects, from two label maps in one pass.
 ///
 /// @param predicted  [H,W] 0 background, 1..P
 /// @param P          number of predicted objects, >= 0
 /// @param truth      [H,W] 0 background, 1..T, or `ignore`
 /// @param T          number of true objects, >= 0
-/// @param ignore     negative or > T: cells of this truth count for no object. chainercv has no such cells: there void
-///                   counts against a prediction that covers it
+/// @param ignore     negative or > T: cells with this truth count for no object. chainercv has no such cells. There
+///                   void counts against a prediction that covers it
 /// @return [P,T] as mask_iou
-/// @throws       precondition_error: shapes that differ, labels outside their ranges, an `ignore` that is an object
+/// @throws       precondition_error: different shapes, labels outside their ranges, an `ignore` that is an object's
+///         number
 /// @complexity   Theta(H * W + P * T)
 template <image_like Q, image_like G>
 [[nodiscard]] grid<float, 2> label_iou(Q const& predicted, index_t P, G const& truth, index_t T, index_t ignore = -1)
@@ -102,7 +103,7 @@ template <image_like Q, image_like G>
   return out;
 }
 
-/// How a precision-recall curve becomes one number.
+/// The reduction of a precision-recall curve to one number.
 enum class ap_form {
   area,   ///< area under the curve made monotone: VOC 2010 and later
   voc07,  ///< mean of the precision at recall 0, 0.1, ..., 1
@@ -110,11 +111,11 @@ enum class ap_form {
 
 /// AP^r of every class, and their mean over classes with ground truth.
 struct average_precision {
-  std::vector<double> of_class;  ///< NaN where a class has no ground truth, 0 where it has but nothing is predicted
+  std::vector<double> of_class;  ///< NaN without ground truth of the class, 0 with ground truth but without predictions
   double mean = std::numeric_limits<double>::quiet_NaN();
 };
 
-/// Positions of a list, highest score first; of equal scores the later one first.
+/// Sort the positions of a list, highest score first; of equal scores the later one first.
 inline std::vector<std::size_t> by_score(std::vector<float> const& score)
 {
   std::vector<std::size_t> order(score.size());
@@ -124,7 +125,7 @@ inline std::vector<std::size_t> by_score(std::vector<float> const& score)
   return order;
 }
 
-/// One point of a precision-recall curve after another, from matches in the order of their scores.
+/// Build a precision-recall curve point by point, from matches in the order of their scores.
 inline double area_of_curve(std::vector<bool> const& match, index_t positives, ap_form form)
 {
   std::vector<double> precision, recall;
@@ -153,7 +154,7 @@ inline double area_of_curve(std::vector<bool> const& match, index_t positives, a
   return ap;
 }
 
-/// Throws unless every image of a list is well formed. Returns one more than the largest class.
+/// Throw unless every image of a list is valid. Returns the largest class plus one.
 inline std::int32_t check_results(std::vector<image_result> const& images)
 {
   std::int32_t classes = 0;
@@ -175,20 +176,20 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
   return classes;
 }
 
-/// Average precision of instance masks at one overlap threshold.
+/// Compute the average precision of instance masks at one overlap threshold.
 ///
-/// Inside an image the predictions of a class are taken by falling score; each goes to the true object it
-/// overlaps most, and is a hit if that overlap reaches the threshold and the object was not taken yet.
+/// In each image the predictions of a class are processed by falling score. Each is matched to the true object with the
+/// largest overlap. It is a hit if that overlap reaches the threshold and the object is still free.
 ///
 /// @param images     every image of the set
-/// @param threshold  in [0,1]; 0.25, 0.5, 0.7 and 0.75 are the usual ones
+/// @param threshold  in [0,1]; usually 0.25, 0.5, 0.7 and 0.75
 /// @param form       area or voc07
 ///
-/// @throws       precondition_error when an image is malformed or the threshold outside [0,1]
+/// @throws       precondition_error: an invalid image, a threshold outside [0,1]
 /// @complexity   O(sum over images of P * G + (P + G) * the classes on it, + n log n + largest class), n predictions
 /// @determinism  exact; of equal scores the later one comes first, as a stable ascending sort read backwards
-/// @source       eval_instance_segmentation_voc of chainercv. Overlap and threshold are compared in float; two
-///               empty masks (0/0) match; the unstable order in which NumPy sorts equal scores is not reproduced
+/// @source       eval_instance_segmentation_voc of chainercv. Overlap and threshold are compared in float. Two empty
+///               masks (0/0) match. NumPy's unstable order of equal scores is not reproduced
 [[nodiscard]] inline average_precision instance_ap(std::vector<image_result> const& images, double threshold,
                                                    ap_form form = ap_form::area)
 {
@@ -239,7 +240,7 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
   return out;
 }
 
-/// AP at several thresholds, in the order given.
+/// Compute AP at several thresholds, in their order.
 [[nodiscard]] inline std::vector<average_precision> instance_ap(std::vector<image_result> const& images,
                                                                 std::vector<double> const& thresholds,
                                                                 ap_form form = ap_form::area)
@@ -249,9 +250,9 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
   return out;
 }
 
-/// Average best overlap: for every true object the largest overlap with a prediction of its class (0 without
-/// one), averaged over the objects of a class, and over classes.
-/// @throws  precondition_error when an image is malformed
+/// Compute the average best overlap. For every true object it is the largest overlap with a prediction of its class, or
+/// 0 without predictions. It is averaged over the objects of a class, then over classes.
+/// @throws  precondition_error: an invalid image
 /// @source  Pont-Tuset & Van Gool 2015; ABO of Zhou et al., CVPR 2018 (PRM)
 [[nodiscard]] inline average_precision average_best_overlap(std::vector<image_result> const& images)
 {

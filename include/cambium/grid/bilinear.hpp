@@ -10,8 +10,8 @@
 
 namespace cambium {
 
-/// Where one output cell of a bilinear resize reads along one axis: cells `low` and `high`, weighted
-/// `1 - fraction` and `fraction`.
+/// The two input cells of one output cell of a bilinear resize along one axis: `low` with weight `1 - fraction`, `high`
+/// with weight `fraction`.
 template <class T>
 struct bilinear_tap {
   index_t low;
@@ -19,8 +19,8 @@ struct bilinear_tap {
   T fraction;
 };
 
-/// The tap of output cell `at` when `cells` input cells are stretched by 1/scale: centres of cells are
-/// aligned, borders are not (align_corners=False of the usual frameworks).
+/// The tap of output cell `at` if `cells` input cells are enlarged by 1/scale. Centres of cells are aligned, corners
+/// are not (align_corners=False of the usual frameworks).
 ///
 /// @param at     output index, >= 0
 /// @param scale  [input cells per output cell] e.g. 1/4 for an enlargement by 4
@@ -31,13 +31,13 @@ CAMBIUM_HD bilinear_tap<T> tap(index_t at, T scale, index_t cells)
   T const source = scale * (static_cast<T>(at) + T(0.5)) - T(0.5);
   T const inside = source > 0 ? source : T(0);
   index_t low = static_cast<index_t>(inside);
-  if (low > cells - 1) low = cells - 1;  // crops may ask for cells beyond the enlarged map
+  if (low > cells - 1) low = cells - 1;  // a crop may have cells beyond the enlarged map
   index_t const high = low + 1 < cells ? low + 1 : low;
   return {low, high, high == low ? T(0) : inside - static_cast<T>(low)};
 }
 
-/// (1 - fraction) * low + fraction * high, rounded as by the usual frameworks. Of equal cells it is their value: the
-/// rounded products may miss that by an ulp. low + fraction * (high - low) would keep constants as well, but rounds most
+/// (1 - fraction) * low + fraction * high, rounded as in the usual frameworks. Equal cells keep their value; the
+/// rounded products could miss it by an ulp. low + fraction * (high - low) would keep constants too, but rounds most
 /// other values differently.
 template <class T>
 CAMBIUM_HD T between(T low, T high, T fraction)
@@ -45,8 +45,8 @@ CAMBIUM_HD T between(T low, T high, T fraction)
   return low == high ? low : (1 - fraction) * low + fraction * high;
 }
 
-/// Mixes two rows into one.
-/// @return whether any mixed cell but a 0 equals the one before it
+/// Mix two rows into one.
+/// @return whether any mixed nonzero cell equals the one before it
 template <class T>
 bool mix_rows(T const* low, T const* high, T fraction, index_t cells, T* mixed)
 {
@@ -70,7 +70,7 @@ bool mix_rows(T const* low, T const* high, T fraction, index_t cells, T* mixed)
   return any;
 }
 
-/// One row of a bilinear enlargement: `down` picks the two rows of the map that are mixed, `across[x]` the two columns.
+/// Compute one row of a bilinear enlargement. `down` has the two rows of the map to mix, `across[x]` the two columns.
 ///
 /// @param map     [h,w]
 /// @param mixed   [w] scratch
@@ -81,7 +81,7 @@ void bilinear_row(image_view<T const> map, bilinear_tap<T> const& down, std::vec
 {
   T const* const low = &map(down.low, 0);
   T const* const high = &map(down.high, 0);
-  // Most rows have no equal neighbours, and are spared the question at every pixel.
+  // Most rows have no equal neighbours. They need no comparison per pixel.
   if (mix_rows(low, high, down.fraction, map.extent[1], mixed)) {
     for (bilinear_tap<T> const& t : across) *out++ = between(mixed[t.low], mixed[t.high], t.fraction);
     return;

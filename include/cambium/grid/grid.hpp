@@ -17,8 +17,8 @@
 
 namespace cambium {
 
-/// Memory for numbers: aligned to a cache line, and left as it is when a vector grows, because the
-/// algorithm that asked for it writes every cell.
+/// Memory for numbers, aligned to a cache line. A growing vector does not initialise it, because the algorithm writes
+/// every cell.
 template <class T>
 struct cell_allocator {
   using value_type = T;
@@ -35,7 +35,7 @@ struct cell_allocator {
     std::size_t const size = n * sizeof(T);
     void* const p = ::operator new(size, alignment(size));
 #if defined(__linux__)
-    // Fresh memory is faulted in page by page; pages of 2 MB make that 512 times rarer. A wish, not a need.
+    // New memory causes a page fault per page. Pages of 2 MB make faults 512 times rarer. The system may decline.
     if (alignment(size) == huge) madvise(p, size, MADV_HUGEPAGE);
 #endif
     return static_cast<T*>(p);
@@ -67,7 +67,7 @@ struct cell_allocator {
 template <class T>
 using cells_t = std::vector<T, cell_allocator<T>>;
 
-/// The number of cells of a shape. Throws when an extent is negative or the product does not fit.
+/// The number of cells of a shape. Throws if an extent is negative or the product overflows.
 template <std::size_t Rank>
 index_t cell_count(index_t const (&extent)[Rank])
 {
@@ -85,7 +85,7 @@ index_t cell_count(index_t const (&extent)[Rank])
   return n;
 }
 
-/// Owning counterpart of view. This header has the grid of host memory, grid/device.hpp that of device memory.
+/// Owning counterpart of view. This header has the grid in host memory, grid/device.hpp the one in device memory.
 template <class T, int Rank, class Space = host>
 class grid {
   static_assert(std::is_same_v<Space, host>,
@@ -110,7 +110,7 @@ class grid<T, Rank, host> {
     cells_.assign(cells_.size(), T{});
   }
 
-  /// The cells hold no value yet: for results that are written whole.
+  /// The cells are not initialised: for results that a stage writes completely.
   struct uninitialised {};
   grid(index_t const (&extents)[std::size_t{Rank}], uninitialised) : cells_(static_cast<std::size_t>(cell_count(extents)))
   {
@@ -119,7 +119,7 @@ class grid<T, Rank, host> {
 
   cells_t<T>& cells() & { return cells_; }  ///< row-major, no gaps
   cells_t<T> const& cells() const& { return cells_; }
-  cells_t<T> cells() && { return std::move(cells_); }  ///< so that a loop over a result's cells keeps them
+  cells_t<T> cells() && { return std::move(cells_); }  ///< a loop over a temporary's cells owns them
   T* data() { return cells_.data(); }
   T const* data() const { return cells_.data(); }
   std::array<index_t, std::size_t{Rank}> const& shape() const { return extent_; }
@@ -157,21 +157,21 @@ class grid<T, Rank, host> {
   cells_t<T> cells_;
 };
 
-/// A grid of this shape in Space whose cells hold no value yet.
+/// Make a grid of this shape in Space. Its cells are not initialised.
 template <class T, class Space, class U, int Rank, class S2>
 grid<T, Rank, Space> grid_like(view<U, Rank, S2> const& v)
 {
   return {v.extent, typename grid<T, Rank, Space>::uninitialised{}};
 }
 
-/// A host grid of these extents whose cells hold no value yet.
+/// Make a host grid of these extents. Its cells are not initialised.
 template <class T, std::size_t Rank>
 grid<T, static_cast<int>(Rank)> make_grid(index_t const (&extents)[Rank])
 {
   return {extents, typename grid<T, static_cast<int>(Rank)>::uninitialised{}};
 }
 
-/// As make_grid(extents), in the memory of a policy of the host; the gpu's is in grid/device.hpp.
+/// As make_grid(extents), in the memory of a host policy. grid/device.hpp has the gpu's.
 template <class T, std::size_t Rank, execution_policy P>
   requires std::same_as<typename P::memory, host>
 grid<T, static_cast<int>(Rank)> make_grid(P const&, index_t const (&extents)[Rank])
@@ -179,14 +179,15 @@ grid<T, static_cast<int>(Rank)> make_grid(P const&, index_t const (&extents)[Ran
   return make_grid<T>(extents);
 }
 
-/// For a policy of other memory: that of gpu, in grid/device.hpp, fits better.
+/// For a policy of other memory. The gpu's overload in grid/device.hpp is a better match.
 template <class T, std::size_t Rank, execution_policy P>
 grid<T, static_cast<int>(Rank), typename P::memory> make_grid(P const&, index_t const (&)[Rank])
 {
   return {};
 }
 
-/// Make a grid of scratch at least so large, in the memory of any policy; its cells are lost if it grows. Enqueues on a gpu.
+/// Make a scratch grid at least this large, in the memory of any policy. Its cells are lost if it grows. Enqueues on a
+/// gpu.
 /// @return the first cell
 template <class P, class T>
 T* reserve(P const& where, grid<T, 1, typename P::memory>& cells, index_t count)

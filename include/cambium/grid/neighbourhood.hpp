@@ -5,7 +5,7 @@
 
 namespace cambium {
 
-/// The neighbours of a cell that come before it in raster order. The others are their mirror images.
+/// The neighbours of a cell that come before it in raster order. The other neighbours are their mirror images.
 struct neighbourhood {
   int size = 0;
   offset before[4]{};
@@ -27,7 +27,7 @@ inline constexpr neighbourhood c8{4, {
                                      }};
 // clang-format on
 
-/// Throws unless all neighbours come before the cell in raster order. `who` begins the message.
+/// Throw unless all neighbours come before the cell in raster order. `who` begins the message.
 inline void expects_before(neighbourhood const& near, char const* who)
 {
   expects(0 <= near.size && near.size <= 4, who, ": a neighbourhood of ", near.size, " cells");

@@ -12,8 +12,8 @@ struct offset {
   friend CAMBIUM_HD constexpr bool operator==(offset a, offset b) { return a.dy == b.dy && a.dx == b.dx; }
 };
 
-/// Does the thick line from (0,0) to `to` touch `at`? True for the cells of the bounding box of the
-/// two ends whose distance to the line is below 1 cell; both ends belong to it.
+/// Whether the thick line from (0,0) to `to` touches `at`. True for the cells of the two ends' bounding box whose
+/// distance to the line is below 1 cell, both ends included.
 CAMBIUM_HD constexpr bool on_path(offset to, offset at)
 {
   int const cross = to.dy * at.dx - to.dx * at.dy;
@@ -22,14 +22,14 @@ CAMBIUM_HD constexpr bool on_path(offset to, offset at)
   return in_rows && in_columns && cross * cross < to.dy * to.dy + to.dx * to.dx;
 }
 
-/// The cells a step crosses, destination first, source (0,0) last: by descending |dy| + |dx|, ties in
-/// raster order. The order matters where the first of several equal maxima is meant.
+/// The cells of a step's path, destination first, source (0,0) last: by descending |dy| + |dx|, ties in raster order.
+/// The order matters to a caller that takes the first of several equal maxima.
 ///
 /// @source Ahn, Cho, Kwak, CVPR 2019; PathIndex.get_search_paths_dst, misc/indexing.py of
-///         jiwoon-ahn/irn. Not a Bresenham line: a (1,1) step reads 4 cells.
+///         jiwoon-ahn/irn. It is not a Bresenham line: a (1,1) step has 4 cells.
 struct path {
-  static constexpr int longest = 17;   ///< [cells] every step is shorter than this
-  static constexpr int capacity = 37;  ///< [cells] no such step crosses more
+  static constexpr int longest = 17;   ///< [cells] every step is shorter
+  static constexpr int capacity = 37;  ///< [cells] the largest path of such a step
 
   int size = 0;
   offset at[capacity]{};

@@ -9,21 +9,21 @@
 
 namespace cambium {
 
-/// How many maxima a plateau of equal cells is.
+/// The number of maxima of a plateau of equal cells.
 enum class plateau {
-  every_cell,  ///< as many as it has cells: the original of BESTIE
-  one_cell,    ///< one, at the cell nearest to the mean of its cells, the first of several in raster order
+  every_cell,  ///< every cell is a maximum: BESTIE's original
+  one_cell,    ///< one maximum, at the cell nearest to the mean of the cells; of several the first in raster order
 };
 
 __extension__ typedef __int128 wide_integer;
 
-/// How many cells a plateau has, and the sums of their rows and of their columns.
+/// The number of cells of a plateau, and the sums of their rows and of their columns.
 struct plateau_sums {
   index_t cells = 0, y = 0, x = 0;
 
-  /// How far a cell is from the mean, in whole numbers, so that equal distances are equal:
+  /// The squared distance of a cell from the mean, in integers, so equal distances compare equal:
   ///
-  ///   n |p - mean|^2 = n p.p - 2 p.sum + sum.sum / n,   here without the last term, which is the same for every cell p
+  ///   n |p - mean|^2 = n p.p - 2 p.sum + sum.sum / n,   without the last term, which is the same for every cell p
   ///
   /// @pre cells * the larger extent of the map < 2^63: then the sums fit 64 bits and the distance 128
   CAMBIUM_HD wide_integer distance(index_t at_y, index_t at_x) const
@@ -33,15 +33,15 @@ struct plateau_sums {
   }
 };
 
-/// A plateau whose cells meet in any order: in four rounds over its cells, each begun when the one before has ended, the
-/// nearest to their mean is found, the first of several in raster order.
+/// Finds the cell nearest to a plateau's mean, of several the first in raster order. The cells may come in any order.
+/// It takes four rounds over the cells, with a barrier between rounds.
 struct plateau_tally {
   enum class round { sums, high, low, place };
 
   plateau_sums of{};
-  std::int64_t high = std::numeric_limits<std::int64_t>::max();   ///< of the least distance, the upper half
-  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< and of those that have it, the lower half
-  index_t at = std::numeric_limits<index_t>::max();               ///< the first cell there
+  std::int64_t high = std::numeric_limits<std::int64_t>::max();   ///< upper half of the smallest distance
+  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< the smallest lower half among cells with that upper half
+  index_t at = std::numeric_limits<index_t>::max();               ///< the first cell with that distance
 
   /// @param cell  its number in raster order
   CAMBIUM_HD void meet(round now, index_t y, index_t x, index_t cell)

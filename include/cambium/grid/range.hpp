@@ -14,11 +14,11 @@
 
 namespace cambium {
 
-/// How far rounding carries a value of [0,1] out of it: 4 steps of its type at 1, 4.8e-7 in float.
+/// The distance by which rounding may carry a value out of [0,1]: 4 steps of its type at 1, 4.8e-7 in float.
 template <class T>
 inline constexpr T unit_slack = 4 * std::numeric_limits<T>::epsilon();
 
-/// Are all cells of a row inside [low, high]? NaN is outside.
+/// Whether all cells of a row are inside [low, high]. NaN is outside.
 template <class T>
 struct row_inside {
   T const* row;
@@ -34,9 +34,9 @@ struct row_inside {
     index_t x = 0;
     bool all = true;
     if (length >= lanes) {
-      // In sign bits and without comparisons, which g++ 12 takes apart lane by lane here: a difference is
-      // negative outside the range, and v - v is not 0 for a NaN or an infinity. An alarm may be false, where a
-      // limit is infinite or rounding goes down, so it is looked into.
+      // The test uses sign bits, because g++ 12 splits comparisons lane by lane here. A difference is negative outside
+      // the range. v - v is not 0 for NaN and infinity. An infinite limit or rounding may give a false alarm, so the
+      // second pass checks it.
       using integers = bits<T, lanes>;
       integers outside{};
       for (; x + lanes <= length; x += lanes) {
@@ -52,16 +52,16 @@ struct row_inside {
   }
 };
 
-/// Throws unless every cell of v is inside [low, high]: "what(c,y,x) is 1.5; expected ...".
-/// Looked at by all threads of the policy; the first cell by index is named.
+/// Throw unless every cell of v is inside [low, high]: "what(c,y,x) is 1.5; expected ...". All threads of the policy
+/// check cells. The message names the first invalid cell by index.
 ///
-/// @complexity Theta(cells), a register at a time
+/// @complexity Theta(cells), one register at a time
 template <class T, int Rank, class value = std::remove_const_t<T>>
 void expects_inside(cpu const& where, view<T, Rank> const& v, std::type_identity_t<value> low,
                     std::type_identity_t<value> high, char const* what, char const* expected)
 {
   if (v.size() == 0) return;
-  // Runs of cells that lie side by side: rows, or long pieces of the whole where there are no gaps.
+  // Contiguous runs of cells: rows, or long pieces of a view without gaps.
   index_t const run = v.contiguous() ? 8192 : v.extent[Rank - 1], count = (v.size() + run - 1) / run;
   auto const run_at = [&](index_t i) {
     value const* at = v.data;
@@ -97,7 +97,7 @@ void expects_inside(cpu const& where, view<T, Rank> const& v, std::type_identity
                            expected);
 }
 
-/// Throws unless every cell is a finite number, as integers are.
+/// Throw unless every cell is finite. Integers always are.
 template <class T, int Rank>
 void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
 {
@@ -107,9 +107,10 @@ void expects_finite(cpu const& where, view<T, Rank> const& v, char const* what)
                    "a finite number");
 }
 
-/// Throws unless every cell of a label map is one of 0..most: "what(y,x) is 7, outside 0..5". With most = -1 none is.
+/// Throw unless every cell of a label map is in 0..most: "what(y,x) is 7, outside 0..5". With most = -1 every label is
+/// invalid.
 ///
-/// @complexity Theta(cells), a register at a time, and a second look only at a row that may be wrong
+/// @complexity Theta(cells), one register at a time, and a second pass over a row with an alarm
 template <class T>
 void expects_labels(image_view<T> const& labels, index_t most, char const* what)
 {
@@ -118,8 +119,8 @@ void expects_labels(image_view<T> const& labels, index_t most, char const* what)
   using number = std::make_unsigned_t<wide>;
   constexpr int lanes = 16 / static_cast<int>(sizeof(number));
   constexpr int sign = 8 * static_cast<int>(sizeof(number)) - 1;
-  // Without a sign a negative label is a large number, and so is limit - label where the label is larger. That of types
-  // without a sign a label beyond half their range raises a false alarm, is what the second look is for.
+  // As an unsigned number a negative label is large. So is limit - label if the label is larger. For unsigned types,
+  // values above half the range also set the top bit. The second pass sorts out these false alarms.
   auto const limit = static_cast<number>(std::min(static_cast<std::uint64_t>(std::max<index_t>(most, 0)),
                                                   static_cast<std::uint64_t>(std::numeric_limits<wide>::max())));
   for (index_t y = 0; labels.extent[1] > 0 && y < labels.extent[0]; ++y) {

@@ -9,7 +9,7 @@
 
 namespace cambium {
 
-/// Where the run of equal cells that begins at `begin` ends in a row of W.
+/// The end of the run of equal cells that starts at `begin` in a row of W.
 template <class T>
 index_t run_end(T const* row, index_t begin, index_t W)
 {
@@ -28,8 +28,8 @@ index_t run_end(T const* row, index_t begin, index_t W)
   return end;
 }
 
-/// Calls body(y, begin, end, value) for every run of equal cells of every row, in raster order.
-/// Label maps have long runs: what is done once a run instead of once a cell is nearly free.
+/// Call body(y, begin, end, value) for every run of equal cells of every row, in raster order. Label maps have long
+/// runs, so work per run is nearly free compared with work per cell.
 template <class T, class Body>
 void for_each_run(image_view<T> const& map, Body const& body)
 {

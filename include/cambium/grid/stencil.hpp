@@ -5,18 +5,17 @@
 
 namespace cambium {
 
-/// The edges of one cell, as offsets. Only the half plane `(dy,dx) > (0,0)` is
-/// listed, so every undirected edge of the grid has exactly one owner.
-/// Fixed capacity: the whole stencil travels to a kernel by value.
+/// The edges of one cell, as offsets. Only offsets of the half plane `(dy,dx) > (0,0)` are listed, so every undirected
+/// edge of the grid has exactly one owner. The capacity is fixed, because kernels receive a stencil by value.
 struct stencil {
-  static constexpr int capacity = 444;  ///< so many fit the 4 KB of a kernel's arguments
+  static constexpr int capacity = 444;  ///< as many as fit into the 4 KB of a kernel's arguments
   static constexpr int largest_radius = path::longest;
 
   int size = 0;
   offset at[capacity]{};
 
-  /// All offsets strictly inside a disc, in the order of the original: grouped by the number of
-  /// cells on their path, inside a group by row and column.
+  /// All offsets strictly inside a disc, in the original's order: by the number of cells on their path, then by row and
+  /// column.
   ///
   /// @param radius  [cells] 1..17. 1 gives no offset, 2 gives 4, 5 gives 34, 10 gives 152, 17 gives 444
   /// @throws precondition_error outside that range
@@ -39,7 +38,7 @@ struct stencil {
     return s;
   }
 
-  /// The farthest a single edge reaches along either axis. [cells]
+  /// The largest extent of an edge along either axis. [cells]
   constexpr int reach() const
   {
     int most = 0;
@@ -60,7 +59,7 @@ struct stencil {
   }
 };
 
-/// Throws unless every offset lies in the half plane that owns edges. `who` begins the message.
+/// Throw unless every offset lies in the half plane that owns edges. `who` begins the message.
 inline void expects_half_plane(stencil const& edges, char const* who)
 {
   expects(0 <= edges.size && edges.size <= stencil::capacity, who, ": a stencil of ", edges.size, " offsets");

@@ -9,17 +9,17 @@
 
 namespace cambium {
 
-/// A part of a map that is worked on by itself.
+/// A part of a map that is computed separately.
 struct map_tile {
-  box kept;    ///< what it answers for: the tiles' kept boxes part the map
-  box worked;  ///< kept, and what surrounds it
+  box kept;    ///< its part of the result; the kept boxes of all tiles partition the map
+  box worked;  ///< kept, and the cells around it
 };
 
-/// A map in tiles, row by row.
+/// Divide a map into tiles, row by row.
 ///
 /// @param map      [cells] H, W
 /// @param size     [cells] of a kept box, >= 1; the last ones of a row or column may be smaller
-/// @param overlap  [cells] by which a worked box exceeds the kept one on each side where the map goes on, >= 0
+/// @param overlap  [cells] by which a worked box exceeds the kept one on each side, within the map, >= 0
 [[nodiscard]] inline std::vector<map_tile> tiles_of(extent2 map, index_t size, index_t overlap)
 {
   expects(map.height >= 0 && map.width >= 0, "tiles_of: a map of ", map.height, " x ", map.width);
@@ -37,7 +37,7 @@ struct map_tile {
   return out;
 }
 
-/// The window of a view's last two axes that a box names.
+/// The window of a view's last two axes inside a box.
 template <class T, int Rank, class Space>
 [[nodiscard]] view<T, Rank, Space> crop(view<T, Rank, Space> v, box const& to)
 {

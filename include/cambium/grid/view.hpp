@@ -14,14 +14,14 @@
 
 namespace cambium {
 
-/// A product that may not fit where another factor is 0: of a view of nothing.
+/// Multiply with wrap-around: an empty view may have huge extents.
 CAMBIUM_HD constexpr index_t wrapped_product(index_t a, index_t b)
 {
   return static_cast<index_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
 }
 
-/// A non-owning, row-major window on a grid of rank 1 to 4, for example [H,W] or [C,H,W].
-/// Trivially copyable: it is what kernels receive. The innermost stride is 1.
+/// A non-owning, row-major window on a grid of rank 1 to 4, for example [H,W] or [C,H,W]. It is trivially copyable, so
+/// kernels receive it by value. The innermost stride is 1.
 template <class T, int Rank, class Space = host>
 struct view {
   static_assert(1 <= Rank && Rank <= 4);
@@ -34,7 +34,7 @@ struct view {
 
   view() = default;
 
-  /// A window on size(extents) elements without gaps.
+  /// A window on contiguous elements.
   CAMBIUM_HD view(T* first, index_t const (&extents)[std::size_t{Rank}]) : data(first)
   {
     index_t step = 1;
@@ -45,7 +45,7 @@ struct view {
     }
   }
 
-  /// A writable view is a readable one; a view never changes its memory space.
+  /// A writable view converts to a readable one. A view never changes its memory space.
   template <class U>
     requires std::same_as<U const, T>
   CAMBIUM_HD view(view<U, Rank, Space> const& other) : data(other.data)
@@ -53,7 +53,7 @@ struct view {
     for (int r = 0; r < Rank; ++r) extent[r] = other.extent[r], stride[r] = other.stride[r];
   }
 
-  /// The cell at these indices, one index an axis.
+  /// The cell at these indices, one index per axis.
   template <class... Index>
   CAMBIUM_HD T& operator()(Index... index) const
   {
@@ -74,7 +74,7 @@ struct view {
     return plane;
   }
 
-  /// Number of cells; 0 when any extent is 0.
+  /// Number of cells; 0 if any extent is 0.
   CAMBIUM_HD index_t size() const
   {
     index_t n = 1;
@@ -82,7 +82,7 @@ struct view {
     return n;
   }
 
-  /// True when the cells lie one after another without gaps.
+  /// Whether the cells are contiguous.
   CAMBIUM_HD bool contiguous() const
   {
     index_t step = 1;
@@ -108,7 +108,7 @@ std::string message_part(view<T, Rank, Space> const& v)
   return text + "]";
 }
 
-/// Same extents along every axis?
+/// Whether two views have the same extents.
 template <class T, class U, int Rank, class S, class S2>
 bool same_shape(view<T, Rank, S> const& a, view<U, Rank, S2> const& b)
 {
@@ -117,8 +117,8 @@ bool same_shape(view<T, Rank, S> const& a, view<U, Rank, S2> const& b)
   return true;
 }
 
-/// Do the memory ranges behind two views share a byte? Ranges, not single cells: rows interleaved
-/// in one buffer count as overlapping.
+/// Whether the memory ranges of two views share a byte. Ranges are compared, not cells: rows interleaved in one buffer
+/// count as overlapping.
 template <class T, class U, int Rank, int Rank2, class S>
 bool overlap(view<T, Rank, S> const& a, view<U, Rank2, S> const& b)
 {
@@ -134,13 +134,13 @@ bool overlap(view<T, Rank, S> const& a, view<U, Rank2, S> const& b)
   return a0 < b1 && b0 < a1;
 }
 
-// --- other people's arrays -------------------------------------------------------------------
+// --- arrays of other libraries -------------------------------------------------------------------
 
-/// A contiguous row-major array of the host that says where its cells and extents are.
+/// A contiguous row-major array in host memory that knows its cells and extents.
 ///
 /// - `a.data()` is a pointer to the first cell, or to `a.data_offset()` cells before it;
 /// - `a.shape()` is a range of integers with `size()`, or a pointer to `a.num_dimensions()` of them;
-/// - `a.strides()`, if there is one, tells the truth: it is checked to be row-major without gaps.
+/// - `a.strides()`, if present, must be row-major without gaps; this is checked.
 ///
 /// xt::xtensor, xt::xarray, xt::pytensor and boost::multi_array are models.
 template <class A>
@@ -150,7 +150,7 @@ concept array_container = requires(A& a) {
   a.shape()[0];
 } && (requires(A& a) { a.shape().size(); } || requires(A& a) { a.num_dimensions(); });
 
-/// One more axis before the others, of extent 1: an image as a batch of one.
+/// Add a first axis of extent 1: an image becomes a batch of one.
 template <class T, int Rank, class S>
 view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
 {
@@ -161,14 +161,14 @@ view<T, Rank + 1, S> as_batch(view<T, Rank, S> const& v)
   return out;
 }
 
-/// The view of something that already is one.
+/// Return a view unchanged.
 template <int Rank, class T, class Space>
 view<T, Rank, Space> as_view(view<T, Rank, Space> const& v, char const* = "")
 {
   return v;
 }
 
-/// A container as a view of the given rank. `what` names it in the message if the rank differs.
+/// View a container with the given rank. `what` names it in the message if the rank differs.
 template <int Rank, array_container A>
 auto as_view(A& a, char const* what = "array")
 {
@@ -196,7 +196,7 @@ auto as_view(A& a, char const* what = "array")
   return v;
 }
 
-/// Anything the doors of cambium accept where they say [H,W]: a view, a grid, or an array_container.
+/// An argument of a stage: a view, a grid, or an array_container, of the given rank.
 template <class A, int Rank>
 concept gridded = requires(A& a) { as_view<Rank>(a); };
 template <class A>
@@ -209,6 +209,6 @@ using view_of = decltype(as_view<Rank>(std::declval<A&>()));
 template <class A, int Rank>
 using value_of = typename view_of<A, Rank>::value_type;  ///< the cell type without const
 template <class A, int Rank>
-using space_of = typename view_of<A, Rank>::memory;  ///< where its bytes live
+using space_of = typename view_of<A, Rank>::memory;  ///< its memory space
 
 }  // namespace cambium

@@ -1,6 +1,6 @@
 #pragma once
-// Atomic steps for rules whose cells meet: the same call on a core and on a device. Order is relaxed; what comes out must
-// not depend on who was first, so there are sums of integers only.
+// Atomic operations for rules that write to shared cells: the same call on cores and on a device. The memory order is
+// relaxed. Results must not depend on the order of writers, so only integers can be summed.
 
 #include <cambium/core/config.hpp>
 
@@ -14,7 +14,7 @@
 
 namespace cambium {
 
-/// *at = min(*at, value). @return what was there
+/// *at = min(*at, value). @return the old value
 template <std::integral T>
 CAMBIUM_HD T atomic_min(T* at, T value)
 {
@@ -32,7 +32,7 @@ CAMBIUM_HD T atomic_min(T* at, T value)
 #endif
 }
 
-/// *at = max(*at, value). @return what was there
+/// *at = max(*at, value). @return the old value
 template <std::integral T>
 CAMBIUM_HD T atomic_max(T* at, T value)
 {
@@ -50,7 +50,7 @@ CAMBIUM_HD T atomic_max(T* at, T value)
 #endif
 }
 
-/// *at = max(*at, value) of numbers that are not negative: their bits are in their order.
+/// *at = max(*at, value) for non-negative numbers: their bits have the numbers' order.
 CAMBIUM_HD inline void raise_to(float* at, float value)
 {
 #if defined(__CUDA_ARCH__)
@@ -63,7 +63,7 @@ CAMBIUM_HD inline void raise_to(float* at, float value)
 #endif
 }
 
-/// *at += value. @return what was there
+/// *at += value. @return the old value
 template <std::integral T>
 CAMBIUM_HD T atomic_add(T* at, T value)
 {
@@ -76,7 +76,7 @@ CAMBIUM_HD T atomic_add(T* at, T value)
 #endif
 }
 
-/// If *at is `expected` it becomes `value`. @return what was there
+/// If *at is `expected`, set it to `value`. @return the old value
 template <std::integral T>
 CAMBIUM_HD T atomic_exchange_if(T* at, T expected, T value)
 {
@@ -90,7 +90,7 @@ CAMBIUM_HD T atomic_exchange_if(T* at, T expected, T value)
 #endif
 }
 
-/// What is there now, though others may be writing.
+/// Read *at while other threads may write it.
 template <std::integral T>
 CAMBIUM_HD T atomic_read(T const* at)
 {

@@ -4,23 +4,23 @@
 
 namespace cambium {
 
-/// Vector instruction sets a schedule may use. The widest one the processor has is found at run time.
+/// Vector instruction sets of schedules. The processor's widest one is found at run time.
 enum class isa { baseline, avx2, avx512 };
 
-/// Run on the calling process's cores.
+/// Run on cores.
 struct cpu {
   using memory = host;
-  int threads = 0;            ///< [count] 0 = what OpenMP would pick; ignored without OpenMP
-  isa vectors = isa::avx512;  ///< upper bound; lower it to get the bits of an older machine
+  int threads = 0;            ///< [count] 0: OpenMP's own choice; ignored without OpenMP
+  isa vectors = isa::avx512;  ///< upper bound; a lower one gives an older machine's bits
 };
 
 template <>
 inline constexpr bool reaches_v<cpu, host> = true;
 
-/// Returns once the work enqueued before has passed: at once on cores. `what` begins the message of a device's failure.
+/// Wait until all enqueued work is done. Cores never wait. `what` begins the message if a device fails.
 inline void wait_for(cpu const&, char const* what) { static_cast<void>(what); }
 
-/// The value at `at`, in the policy's memory, once the work enqueued before has passed.
+/// Read a value in the policy's memory, after all enqueued work is done.
 ///
 /// @asynchrony gpu: waits for where.stream
 template <class T>

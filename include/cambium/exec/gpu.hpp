@@ -1,5 +1,5 @@
 #pragma once
-// Plain C++: a .cpp may hold a gpu policy and device memory; only loops, in exec/gpu.cuh, need nvcc.
+// Plain C++: a .cpp file may have a gpu policy and device memory. Only the loops of exec/gpu.cuh need nvcc.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/memory.hpp>
@@ -14,8 +14,8 @@
 
 namespace cambium {
 
-/// Throws gpu_error("what: the runtime's text") unless the call succeeded. The runtime remembers a failure and would tell
-/// the next launch of it: it is made to forget.
+/// Throw gpu_error("what: the runtime's text") unless the call succeeded. The runtime would report the failure again at
+/// the next launch, so this function clears it.
 inline void throw_if_failed(cudaError_t code, char const* what)
 {
   if (code == cudaSuccess) return;
@@ -23,19 +23,19 @@ inline void throw_if_failed(cudaError_t code, char const* what)
   throw gpu_error(std::string(what) + ": " + cudaGetErrorString(code));
 }
 
-/// Where device memory comes from. Derive from it to use a pool of your own, for example a network's.
+/// A source of device memory. Derive from it to use another pool, for example a network's.
 class device_resource {
  public:
   virtual ~device_resource() = default;
-  /// @return memory that work enqueued on `stream` from now on may use; aligned to 256 bytes
+  /// @return memory for work that is enqueued on `stream` from now on; aligned to 256 bytes
   /// @throws gpu_error
   virtual void* allocate(std::size_t bytes, cudaStream_t stream) = 0;
-  /// The memory may be used again once what is enqueued on `stream` has passed.
+  /// The memory may be reused after all work that is enqueued on `stream`.
   virtual void release(void* memory, std::size_t bytes, cudaStream_t stream) noexcept = 0;
 };
 
-/// A pool of our own on each device, ordered by the stream: neither call waits for the device. What is given back stays in
-/// the pool, where the device's own pool would return it to the system whenever somebody waits for a stream.
+/// A stream-ordered pool on each device. Neither call waits for the device. Freed memory stays in the pool. The
+/// device's default pool would return it to the system at every wait for a stream.
 class stream_ordered_resource final : public device_resource {
  public:
   void* allocate(std::size_t bytes, cudaStream_t stream) override
@@ -69,11 +69,11 @@ class stream_ordered_resource final : public device_resource {
     return pool_[id];
   }
 
-  cudaMemPool_t pool_[most_devices]{};  // until the process ends: grids may outlive this object
+  cudaMemPool_t pool_[most_devices]{};  // kept until the process ends: grids may outlive this object
   std::once_flag made_[most_devices];
 };
 
-/// What a policy without a resource of its own uses.
+/// The resource of a policy without its own.
 inline device_resource& default_resource()
 {
   static stream_ordered_resource resource;
@@ -85,13 +85,14 @@ struct gpu {
   using memory = device;
   cudaStream_t stream = nullptr;        ///< not owned; must outlive the enqueued work and the grids made with it
   device_resource* resource = nullptr;  ///< not owned, may be null: default_resource()
-  bool alone = true;  ///< false: others use the device at the same time, and no schedule takes all of it
+  bool alone = true;  ///< false: other work shares the device, so no schedule takes all of it
 };
 
 template <>
 inline constexpr bool reaches_v<gpu, device> = true;
 
-/// Bytes of device memory, given back on the stream they came from. So is all scratch: one scratch, one stream.
+/// Bytes of device memory, freed on the stream that allocated them. The same holds for scratch: one scratch, one
+/// stream.
 class device_bytes {
  public:
   device_bytes() = default;
@@ -116,7 +117,7 @@ class device_bytes {
   [[nodiscard]] void* data() const { return first_; }
   [[nodiscard]] std::size_t size() const { return size_; }
 
-  /// Makes it at least so large; what it held is lost if it grows.
+  /// Make the memory at least this large. Its contents are lost if it grows.
   void reserve(gpu const& where, std::size_t size)
   {
     if (size > size_) *this = device_bytes(where, size);
@@ -138,7 +139,7 @@ class device_bytes {
   std::size_t size_ = 0;
 };
 
-/// How many CUDA devices are usable. 0 without a driver (cudaErrorInsufficientDriver) or without a card.
+/// The number of usable CUDA devices. 0 without a driver (cudaErrorInsufficientDriver) or without a card.
 inline int device_count() noexcept
 {
   int count = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// Loops over cells and indices. The gpu's are in exec/gpu.cuh; calls find them by the type of the policy.
+// Loops over cells and indices. exec/gpu.cuh has the gpu's loops. Argument-dependent lookup finds them by the policy.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -11,7 +11,7 @@
 
 namespace cambium {
 
-/// Does a rule know how the cpu does a whole row at once, in registers of so many bytes?
+/// Whether a rule has a form for a whole row, in registers of a given number of bytes.
 template <class Rule>
 concept rule_of_rows = requires(Rule const& rule, index_t i) { rule.template row<16>(i, i); };
 
@@ -28,10 +28,10 @@ struct run_rows {
   }
 };
 
-/// Call rule(c, y, x) once for every cell of [C,H,W], in no promised order.
-/// The rule must not throw and must write no cell but its own.
+/// Call rule(c, y, x) once for every cell of [C,H,W], in unspecified order. The rule must not throw. It must write only
+/// its own cell.
 ///
-/// A rule may have a second form for the cpu, which does a whole row with vectors and gives the same results:
+/// A rule may have a second form for the cpu, which computes a whole row with vectors and gives the same results:
 ///
 ///   template <int Bytes> [[gnu::always_inline]] void row(index_t c, index_t y) const;   // see run_widest
 template <class Rule>
@@ -51,7 +51,7 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
   });
 }
 
-/// Call rule(i) once for each of 0..count-1, in no promised order. As for_each_cell.
+/// Call rule(i) once for each of 0..count-1, in unspecified order. As for_each_cell.
 template <class Rule>
 void for_each_index(cpu const& where, index_t count, Rule const& rule)
 {
@@ -60,12 +60,11 @@ void for_each_index(cpu const& where, index_t count, Rule const& rule)
   });
 }
 
-/// False: the sentence below is what a call says that finds no loops.
+/// Whether this translation unit has loops for a policy. If not, a call does not compile, with the message below.
 template <class P>
 inline constexpr bool has_loops = std::same_as<typename P::memory, host>;
 
-/// Where a stage is called with a policy that no header included here brings loops for. Those of gpu, in exec/gpu.cuh, fit
-/// better than these two.
+/// Overloads for a policy whose loops no included header has. The gpu's loops in exec/gpu.cuh are a better match.
 template <class P, class Rule>
   requires(!has_loops<P>)
 void for_each_cell(P const&, index_t const (&)[3], Rule const&)
@@ -90,7 +89,7 @@ struct fill_cell {
   CAMBIUM_HD void operator()(index_t i) const { cells[i] = value; }
 };
 
-/// Set `count` cells of the policy's memory to a value. Needs the loops of for_each_cell; enqueues on a gpu.
+/// Set `count` cells of the policy's memory to a value. It needs the loops of for_each_cell. A gpu enqueues.
 template <class P, class T>
 void fill(P const& where, index_t count, T* cells, T value)
 {

@@ -6,13 +6,13 @@
 
 namespace cambium {
 
-/// Numbers up to the first lose bits when halved; from the second on, sums may be infinite.
+/// Numbers up to the first lose bits if halved. From the second on, sums may be infinite.
 template <class T>
 inline constexpr T least_to_halve = std::numeric_limits<T>::min() * 2;
 template <class T>
 inline constexpr T most_to_add = std::numeric_limits<T>::max() / 2;
 
-/// The mean of two numbers, on either side with the bits of std::midpoint, which a device does not have.
+/// The mean of two numbers, on host and device, with the bits of std::midpoint. A device has no std::midpoint.
 template <class T>
 CAMBIUM_HD T middle(T a, T b)
 {

@@ -1,5 +1,5 @@
 #pragma once
-// Floating-point numbers as integers of the same order, for steps and sorts that know integers only.
+// Floating-point numbers as integers of the same order, for atomics and sorts that take integers only.
 
 #include <cambium/core/config.hpp>
 
@@ -9,11 +9,11 @@
 
 namespace cambium {
 
-/// As large an integer with a sign.
+/// The signed integer type of the same size.
 template <class T>
 using order_key_t = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
 
-/// An integer that is larger exactly where the number is; -0 and 0 are one. NaN has a place beyond the infinities.
+/// An integer that is larger if and only if the number is larger. -0 and 0 are equal. NaN lies beyond the infinities.
 template <class T>
 CAMBIUM_HD order_key_t<T> order_key(T value)
 {
@@ -26,7 +26,7 @@ CAMBIUM_HD order_key_t<T> order_key(T value)
   return bits >= 0 ? bits : bits ^ all_but_sign;
 }
 
-/// The number an integer stands for.
+/// The number of a key.
 template <class T>
 CAMBIUM_HD T from_order_key(order_key_t<T> at)
 {

@@ -1,5 +1,5 @@
 #pragma once
-// Cores. The only file with OpenMP in it; without OpenMP everything here runs on the calling thread.
+// Threads. Only this file uses OpenMP. Without OpenMP all work runs on the calling thread.
 
 #if defined(_OPENMP) && !__has_include(<omp.h>)
 #error "cambium: -fopenmp is on, but this compiler has no <omp.h>. Install it (libomp-dev for clang), or leave -fopenmp out: cambium then uses one thread"
@@ -20,7 +20,7 @@
 
 namespace cambium {
 
-/// How many threads a call with this policy may use: at least 1.
+/// The largest number of threads of a call with this policy, at least 1.
 inline int thread_count(cpu const& where)
 {
 #if defined(_OPENMP)
@@ -33,9 +33,9 @@ inline int thread_count(cpu const& where)
 
 /// Run body(rank, size) on a team of at most `most` threads, ranks 0..size-1, and wait for all.
 ///
-/// The team may be smaller than asked (nested regions, limits of the system): the body learns its
-/// true size. The first exception, by time, is rethrown here once every member has returned; a body
-/// whose members wait for each other must not throw.
+/// The team may be smaller than requested (nested regions, limits of the system). `size` is its real size. The first
+/// exception, by time, is rethrown after all members have returned. A body whose members wait for each other must not
+/// throw.
 template <class Body>
 void as_team(int most, Body const& body)
 {
@@ -57,15 +57,15 @@ void as_team(int most, Body const& body)
 #endif
 }
 
-/// How many threads some work is worth, where `grain` items are the least for one: at least 1.
+/// The number of threads for `count` items, if each gets at least `grain` of them; at least 1.
 inline int team_size(cpu const& where, index_t count, index_t grain)
 {
   index_t const useful = (count + grain - 1) / grain;
   return static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), useful)));
 }
 
-/// Call body(first, last) on contiguous shares of 0..count-1, one share a thread.
-/// `grain` is the smallest share worth a thread.
+/// Call body(first, last) on contiguous shares of 0..count-1, one share per thread. `grain` is the smallest share that
+/// pays for a thread.
 template <class Body>
 void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
 {
@@ -76,12 +76,12 @@ void for_each_share(cpu const& where, index_t count, index_t grain, Body const& 
   });
 }
 
-/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works with:
-/// where there are as many items as threads each gets one core, and whoever is done takes the next one, in order; fewer
-/// items come one after the other, each with all threads, since teams do not nest.
+/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the body's policy. If there
+/// are at least as many items as threads, each item gets one core, and a free thread takes the next item, in order.
+/// Fewer items run one after the other, each with all threads, because teams do not nest.
 ///
-/// An exception ends the work of its member of the team only; the first, by time, is rethrown when all have returned. A
-/// batch that is to go on past a bad item catches in its body.
+/// An exception ends only its own thread's work. The first one, by time, is rethrown after all threads have returned. A
+/// body that must continue after an invalid item catches the exception itself.
 template <class Body>
 void for_each_item(cpu const& where, index_t count, Body const& body)
 {
@@ -98,10 +98,10 @@ void for_each_item(cpu const& where, index_t count, Body const& body)
   });
 }
 
-/// Steps a member of a team has finished; the others watch it. One cache line each.
+/// The number of steps that a member of a team has finished. Other members wait for it. Each has its own cache line.
 ///
-/// Waiting spins for a while, since the partner is usually microseconds away, and then yields, so
-/// that more threads than cores slow the work down but do not stop it.
+/// A waiting thread spins first, because its partner is usually microseconds away. Then it yields. So more threads than
+/// cores slow the work down but do not stop it.
 struct alignas(64) progress {
   std::atomic<index_t> done{0};
 

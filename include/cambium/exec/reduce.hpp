@@ -1,5 +1,5 @@
 #pragma once
-// Many sums at once on cores. The gpu's are in exec/gpu.cuh; both sum in the same order.
+// Many sums at once, on cores. exec/gpu.cuh has the gpu's. Both sum in the same order.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -14,23 +14,24 @@
 
 namespace cambium {
 
-/// The shape of the tree in which a row is summed: 256 lanes take every 256th of 4096 values, then lanes pair up.
+/// The shape of a row's reduction tree: each of 256 lanes sums every 256th of 4096 values; then lanes are summed in
+/// pairs.
 inline constexpr index_t reduce_lanes = 256, reduce_chunk = 4096;
 
-/// Into how many chunks a row is cut; at least one.
+/// The number of chunks of a row, at least one.
 inline index_t chunks_of(index_t length)
 {
   return length <= reduce_chunk ? 1 : (length + reduce_chunk - 1) / reduce_chunk;
 }
 
-/// How many results of chunks reduce_rows on a device keeps at a time, for who must not allocate later.
+/// The largest number of chunk results that reduce_rows keeps on a device. A caller can reserve them in advance.
 inline index_t reduce_room(index_t rows, index_t length)
 {
   index_t const chunks = chunks_of(length);
   return chunks == 1 ? 0 : rows * (chunks + chunks_of(chunks));
 }
 
-/// One chunk of a row, as a block of threads does it.
+/// Reduce one chunk of a row, as a block of threads does.
 template <class A, class Value, class Op>
 A reduce_one_chunk(index_t row, index_t begin, index_t end, Value const& value, A identity, Op const& op)
 {
@@ -44,13 +45,13 @@ A reduce_one_chunk(index_t row, index_t begin, index_t end, Value const& value, 
   return lane[0];
 }
 
-/// Sum rows: out[r] = op over i of value(r, i), from `identity`, in a fixed tree that does not depend on threads.
+/// Sum rows: out[r] = op over i of value(r, i), from `identity`, in a fixed tree. The tree does not depend on threads.
 ///
 /// @param value   value(r, i) -> A, for r in 0..rows-1 and i in 0..length-1
 /// @param op      op(A, A) -> A with op(identity, a) = a; need not be exactly associative
 /// @param out     `rows` results in the memory of the policy; a row of length 0 is `identity`
 /// @complexity    Theta(rows * length)
-/// @determinism   the same order of operations on cores and on a device
+/// @determinism   cores and devices have the same order of operations
 template <class P, class A, class Value, class Op>
   requires std::same_as<typename P::memory, host>
 void reduce_rows(P const& where, index_t rows, index_t length, Value const& value, A identity, Op const& op, A* out,
@@ -83,14 +84,14 @@ struct only_row {
   CAMBIUM_HD auto operator()(index_t, index_t i) const { return value(i); }
 };
 
-/// As reduce_rows, of one row: value(i) -> A.
+/// As reduce_rows, for one row: value(i) -> A.
 template <class P, class A, class Value, class Op>
 void reduce(P const& where, index_t length, Value const& value, A identity, Op const& op, A* out, workspace<P>& space)
 {
   reduce_rows(where, 1, length, only_row<Value>{value}, identity, op, out, space);
 }
 
-// Operations that know their results on either side.
+// Operations for host and device.
 struct plus {
   template <class A>
   CAMBIUM_HD A operator()(A a, A b) const

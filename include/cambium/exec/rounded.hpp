@@ -1,5 +1,5 @@
 #pragma once
-// Products that equal another program's bit by bit, on either side.
+// Products with the bits of another program, on host and device.
 
 #include <cambium/core/config.hpp>
 #include <cambium/exec/simd.hpp>
@@ -8,7 +8,7 @@
 
 namespace cambium {
 
-/// a * b, rounded before anything is added to it: no compiler, nvcc neither, makes a fused multiply-add of it.
+/// a * b, rounded before a sum uses it. No compiler, nvcc included, makes a fused multiply-add of it.
 template <class T>
 [[gnu::always_inline]] CAMBIUM_HD inline T rounded_product(T a, T b)
 {

@@ -1,5 +1,5 @@
 #pragma once
-// Running sums of integers on cores. The gpu's are in exec/gpu.cuh.
+// Running sums of integers, on cores. exec/gpu.cuh has the gpu's.
 
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>
@@ -9,7 +9,7 @@
 
 namespace cambium {
 
-/// out[i] = in[0] + ... + in[i-1]. `in` and `out` may be the same memory, that of the policy.
+/// out[i] = in[0] + ... + in[i-1]. Both are in the policy's memory and may be the same.
 ///
 /// @complexity   Theta(count)
 /// @determinism  exact: integers only

@@ -1,9 +1,9 @@
 #pragma once
-// Vectors inside one core: packs of lanes, the widest instruction set found at run time, and the two
-// pieces of floating-point state that the schedules depend on.
+// Vectors inside one core: packs of lanes, choice of the widest instruction set at run time, and the floating-point
+// modes of the schedules.
 //
-// A schedule is written once as a struct with `template <int Bytes> [[gnu::always_inline]] void run() const`
-// and started with run_widest(). Packs never cross a function boundary by value: their ABI depends on flags.
+// A schedule is one struct with `template <int Bytes> [[gnu::always_inline]] void run() const`. run_widest() starts it.
+// Packs are never passed by value to a function, because their ABI depends on flags.
 
 #include <cambium/core/config.hpp>
 #include <cambium/exec/cpu.hpp>
@@ -18,7 +18,7 @@
 
 namespace cambium {
 
-/// `Lanes` values of T in one register, or in as few as the machine needs.
+/// `Lanes` values of T in one register, or in several if the machine's are smaller.
 template <class T, int Lanes>
 struct pack_of {
   typedef std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t> integer;
@@ -45,8 +45,8 @@ template <int Lanes, class T>
   return *reinterpret_cast<typename pack_of<T, Lanes>::anywhere const*>(p);
 }
 
-/// Every lane moves to the next higher one, 0 comes into the first; and the other way round. In memory, where
-/// packs may cross functions. Two spellings, because g++ takes element lists apart and clang++ has no __builtin_shuffle.
+/// Every lane moves to the next higher one, 0 comes into the first; and the other way round. In memory, where packs may
+/// cross functions. Two spellings, because g++ takes element lists apart and clang++ has no __builtin_shuffle.
 template <class T, int Lanes, int... Lane>
 [[gnu::always_inline]] inline void shift_lanes_up(T* p, std::integer_sequence<int, Lane...>)
 {
@@ -95,7 +95,7 @@ template <class Body>
 }
 #endif
 
-/// The widest instruction set this processor has.
+/// The processor's widest instruction set.
 inline isa widest_isa()
 {
 #if CAMBIUM_X86
@@ -112,7 +112,7 @@ inline isa widest_isa()
 #endif
 }
 
-/// The instruction set a call with this policy uses: the widest one, or the narrower one it asks for.
+/// The instruction set of a call: the processor's widest one, or a narrower one that the policy requests.
 inline isa vectors_of(cpu const& where)
 {
   isa const widest = widest_isa();
@@ -192,8 +192,8 @@ template <int Lanes>
   x = y + y * (off * (1.5f * off + 1.f));
 }
 
-/// While it lives, this thread treats numbers below the smallest normal one as 0. Without it a score
-/// that fades out behind a boundary costs a hundred times its share.
+/// While this object lives, its thread treats numbers below the smallest normal one as 0. Without it a score that fades
+/// out behind a boundary is a hundred times as slow.
 class flush_denormals {
  public:
 #if CAMBIUM_X86

@@ -1,5 +1,5 @@
 #pragma once
-// Sorting on cores. The gpu's are in exec/gpu.cuh.
+// Sorting, on cores. exec/gpu.cuh has the gpu's.
 
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>
@@ -14,7 +14,7 @@ namespace cambium {
 
 /// Sort pairs by key, ascending; equal keys keep their order.
 ///
-/// @param bits  keys are below 2^bits; fewer bits are less work on a device
+/// @param bits  keys are below 2^bits; a device is faster with fewer bits
 /// @pre         the four ranges of `count` share no memory
 /// @complexity  cores: O(count log count); a device: Theta(count * bits / 8)
 template <class P, std::unsigned_integral K, class V>

@@ -4,8 +4,8 @@
 
 namespace cambium {
 
-/// Memory that reduce, scan and sort work in. It grows to the largest call, so that calls on maps of one size allocate
-/// once. One call at a time.
+/// Memory of reduce, scan and sort. It grows to the largest call, so calls on maps of one size allocate once. Only one
+/// call may use it at a time.
 template <class P>
 class workspace {};  // cores need none
 

@@ -40,7 +40,7 @@ struct plateau_tally {
 
   plateau_sums of{};
   std::int64_t high = std::numeric_limits<std::int64_t>::max();   ///< upper half of the smallest distance
-  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< the smallest lower half among cells with that upper half
+  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< the smallest lower half with that upper half
   index_t at = std::numeric_limits<index_t>::max();               ///< the first cell with that distance
 
   /// @param cell  its number in raster order

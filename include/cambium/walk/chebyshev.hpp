@@ -14,17 +14,17 @@ namespace cambium {
 ///   x^steps ~ sum over k of coefficient[k] T_k(s),   s = (2x - 1 - lower) / (1 - lower)
 ///
 /// With lower >= -1 both parts of x = (1-lower)/2 s + (1+lower)/2 have non-negative weights, hence all
-/// coefficients are non-negative and the infinite sum is 1: what the sum leaves out at any x of the
-/// interval is at most `remainder` = 1 - (sum of the coefficients kept). Nothing is estimated.
+/// coefficients are non-negative and the infinite sum is 1. The omitted terms at any x of the interval are at most
+/// `remainder` = 1 - (sum of the kept coefficients). Nothing is estimated.
 struct chebyshev_power {
   std::vector<double> coefficient;  ///< degree + 1 of them
   double remainder = 0;             ///< bound of |x^steps - sum| on [lower, 1]
-  double lower = -1;                ///< where the interval begins
+  double lower = -1;                ///< the interval's lower end
 
   int degree() const { return static_cast<int>(coefficient.size()) - 1; }
 };
 
-/// The shortest expansion of x^steps on [lower, 1] whose remainder is at most `allowed`.
+/// Find the shortest expansion of x^steps on [lower, 1] whose remainder is at most `allowed`.
 ///
 /// @param steps    [count] >= 0
 /// @param lower    -1 <= lower < 1
@@ -40,7 +40,7 @@ inline chebyshev_power expand_power(index_t steps, double lower, double allowed)
   expects(allowed > 0, "expand_power: allowed is ", allowed);
   if (allowed < 1e-14) allowed = 1e-14;
 
-  // Hoeffding bounds the degree from above; one more power of two of nodes makes aliasing invisible.
+  // Hoeffding bounds the degree from above. Twice as many nodes make aliasing negligible.
   double const enough = std::sqrt(2.0 * static_cast<double>(steps) * std::log(2 / (allowed * 1e-3))) + 2;
   index_t const most = std::min<index_t>(steps, static_cast<index_t>(enough));
   index_t const nodes = 2 * most + 64;
@@ -69,8 +69,8 @@ inline chebyshev_power expand_power(index_t steps, double lower, double allowed)
   return p;
 }
 
-/// T^steps of a walk on a graph whose largest degree is known: its eigenvalues lie in [2/degree - 1, 1].
-/// @param worst  what the remainder is at most multiplied by at any cell, as a part of the seeds' range
+/// Expand T^steps of a walk on a graph with this largest degree. Its eigenvalues lie in [2/degree - 1, 1].
+/// @param worst  the largest factor of the remainder at any cell, as a fraction of the seeds' range
 inline chebyshev_power expand_walk(index_t steps, double degree, double tolerance, double worst)
 {
   double const lower = 2 / degree - 1 - 1e-6;  // degrees are rounded to T

@@ -1,14 +1,13 @@
 #pragma once
 // The CPU schedule of the random walk.
 //
-// A row of W columns is cut into `lanes` segments of S columns, and position p of the row is the pack
-// (column p, p+S, p+2S, ...). A neighbour dx columns away is then the pack dx positions away: every
-// load is aligned, whatever dx is. Positions left of 0 and right of S-1 are copies, refreshed after
-// each step, so that the segments see each other.
+// A row of W columns is cut into `lanes` segments of S columns. Position p of the row is the pack (column p, p+S, p+2S,
+// ...). A neighbour dx columns away is then the pack dx positions away, so every load is aligned for every dx.
+// Positions left of 0 and right of S-1 are copies of other segments' ends. They are refreshed after each step.
 //
-// One block is `rows` output rows at one position and up to four channels. For each input row and
-// each dx the scores are loaded once and used for all output rows whose stencil holds that
-// neighbour; the weights of an edge are stored once, with the owner of the edge, and read from both ends.
+// One block is `rows` output rows at one position and up to four channels. For each input row and each dx the scores
+// are loaded once and used for all output rows whose stencil has that neighbour. The weights of an edge are stored
+// once, with the edge's owner, and read from both ends.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -26,13 +25,13 @@
 
 namespace cambium {
 
-/// Output rows of one block: as many as registers of that size [bytes] hold accumulators for.
+/// Output rows of one block: limited by the accumulators that fit into registers of that size [bytes].
 constexpr int rows_of_block(int register_size) { return register_size == 64 || !CAMBIUM_X86 ? 4 : 2; }
 
 inline constexpr int most_rows = 4;
 inline constexpr int most_channels = 4;
 
-/// Where things lie in the lane layout of a map. Offsets are in elements.
+/// The lane layout of a map. Offsets are in elements.
 struct lane_map {
   index_t height = 0, width = 0;
   int lanes = 1;
@@ -67,8 +66,8 @@ struct lane_map {
     weight_position = lanes;
     weight_band = rows * weight_row;
     if (weight_size() * static_cast<index_t>(cell_size) > index_t{6} << 20) {
-      // Edge after edge would be many streams at once. Large maps: position after position, each with all edges of its
-      // block, so that a step reads one.
+      // Edge after edge would be many streams at once. Large maps are stored position after position, each with all
+      // edges of its block, so a step reads one stream.
       weight_row = edges.size * lanes;
       weight_position = rows * weight_row;
       weight_band = (segment + 2 * reach_x) * weight_position;
@@ -80,17 +79,17 @@ struct lane_map {
 
   /// Offset of row y, position p.
   index_t score(index_t y, index_t p) const { return (y + reach_y) * score_row + (p + reach_x) * lanes; }
-  /// Bands above the map, without weights, that edges into the first rows would come from.
+  /// Bands above the map, without weights: the sources of edges into the first rows.
   index_t bands_above() const { return (reach_y + rows - 1) / rows; }
-  /// Offset of the weights of a band; weight_at leads on to an edge's position 0.
+  /// Offset of the weights of a band. weight_at is added for an edge's position 0.
   index_t weight(index_t band) const { return (band + bands_above()) * weight_band; }
   index_t weight_size() const { return (bands + bands_above()) * weight_band; }
   index_t degree(index_t y) const { return y * segment * lanes; }
   index_t degree_size() const { return bands * rows * segment * lanes; }
 };
 
-/// One neighbour of a block: where its scores are and, for output rows first..last of the block, its weights.
-/// Small, because the table competes with scores and weights for the first-level cache.
+/// One neighbour of a block: the offset of its scores and, for output rows first..last of the block, of its weights. It
+/// is small, because the table shares the first-level cache with scores and weights.
 struct block_neighbour {
   std::int32_t score;
   std::int32_t weight[most_rows];
@@ -118,7 +117,7 @@ struct block_program {
   }
 
  private:
-  /// Appends input row r, shift dx if exactly the output rows first..last form a run that uses it.
+  /// Append input row r, shift dx if exactly the output rows first..last use it.
   void add(lane_map const& map, stencil const& edges, index_t r, index_t dx, int first, int last)
   {
     index_t weight = 0;
@@ -132,7 +131,7 @@ struct block_program {
     neighbour.push_back(n);
   }
 
-  /// Is (r, dx) a neighbour of output row j? If so, where is the weight of that edge?
+  /// The offset of the edge's weight if (r, dx) is a neighbour of output row j.
   static bool find(lane_map const& map, stencil const& edges, index_t r, index_t dx, int j, index_t& weight)
   {
     index_t const dy = r - j;
@@ -163,7 +162,7 @@ struct band_step {
   T const* inverse_degree;  ///< row 0 of the band
   T const* seeds;           ///< as scores; not read by a plain step
   T* out;                   ///< as scores
-  index_t ahead;            ///< how far ahead weights are asked for, in elements; 0 = not at all
+  index_t ahead;            ///< [elements] distance of the weights' prefetch; 0: no prefetch
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
@@ -231,8 +230,8 @@ struct band_step {
       for (int c = 0; c < Channels; ++c) {
         index_t const cell = at + c * plane + j * row + b * Lanes;
         pack<T, Lanes> const here = lanes_at<Lanes>(scores + cell).v;
-        // The self edge comes last: small terms are summed before they meet a large one, so that a cell
-        // behind a boundary does not drift by half an ulp an edge and step.
+        // The self edge comes last. Small terms are summed before the large one is added. So a cell behind a boundary
+        // does not drift by half an ulp per edge and step.
         pack<T, Lanes> const average = (sum[j][c][b] + here) * inverse;
         auto& to = lanes_at<Lanes>(out + cell);
         if (form.plain)
@@ -244,13 +243,13 @@ struct band_step {
     }
   }
 
-  /// Asks for lines of memory.
+  /// Prefetch cache lines.
   [[gnu::always_inline]] static void fetch(T const* first, T const* last)
   {
     for (; first < last; first += 64 / sizeof(T)) __builtin_prefetch(first, 0, 2);
   }
 
-  /// Adds the neighbours that output rows First..Last of the block share.
+  /// Add the neighbours that output rows First..Last of the block share.
   template <int Lanes, int Rows, int Channels, int Wide, int First, int Last>
   [[gnu::always_inline]] void gather(T const* x, T const* w, sums<Lanes, Rows, Channels, Wide>& sum) const
   {
@@ -272,7 +271,7 @@ struct band_step {
     }
   }
 
-  /// Copies the ends of the segments of one row into the positions beside them.
+  /// Copy the ends of the segments of one row into the positions beside them.
   template <int Lanes>
   [[gnu::always_inline]] void refresh(T* row) const
   {
@@ -299,7 +298,8 @@ struct band_step {
   }
 };
 
-/// How one channel travels: shifted while it walks, shifted back and kept inside [low, high] at the end.
+/// The shift and range of one channel. The walk subtracts the shift, and at the end adds it back and clamps to [low,
+/// high].
 template <class T>
 struct channel_frame {
   T shift = 0;
@@ -307,15 +307,15 @@ struct channel_frame {
   T high = std::numeric_limits<T>::max();
 };
 
-/// Buffers for walks on maps of one shape under one policy, so that a walk allocates nothing.
+/// Buffers for walks on maps of one shape under one policy. A walk with them allocates nothing.
 template <class T, class P = cpu>
 class walk_scratch;
 
 template <class T>
 class walk_scratch<T, cpu> {
  public:
-  /// For [C,H,W] seeds on a grid with these edges, run under this policy with this
-  /// tolerance of walk_options or none.
+  /// Buffers for [C,H,W] seeds on a grid with these edges, under this policy, with this tolerance of walk_options or
+  /// without one.
   walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0)
       : set(vectors_of(where)),
         edges(graph),
@@ -339,13 +339,13 @@ class walk_scratch<T, cpu> {
   block_program program;
   cells_t<T> weights, inverse_degree;
   cells_t<T> a, b;   ///< scores of the last two steps
-  cells_t<T> seeds;  ///< kept by the accelerated form only
+  cells_t<T> seeds;  ///< used by the accelerated form only
   std::vector<channel_frame<T>> channel;
   std::vector<progress> members;
 };
 
-/// Copies row + by into lanes, positions first..last-1, `apart` elements from each other; lanes beyond the row's ends
-/// hold 0.
+/// Copy row + by into lanes, positions first..last-1, `apart` elements from each other. Lanes beyond the row's ends are
+/// 0.
 template <class T>
 void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t last, index_t apart, T* position0)
 {
@@ -360,7 +360,7 @@ void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t 
   }
 }
 
-/// Brings a transition into the lane layout. Its weights are finite; what leaves the grid is not read.
+/// Convert a transition to the lane layout. Its weights are finite. Edges that leave the grid are not read.
 template <class T>
 void spread_transition(cpu const& where, transition_view<T> const& t, walk_scratch<T>& s)
 {
@@ -389,7 +389,7 @@ void spread_transition(cpu const& where, transition_view<T> const& t, walk_scrat
   });
 }
 
-/// Brings scores into the lane layout, less the shift of their channel; 0 around the map.
+/// Convert scores to the lane layout, minus their channel's shift. Cells around the map are 0.
 template <class T>
 void spread_scores(cpu const& where, stack_view<T const> scores, std::vector<channel_frame<T>> const& channel,
                    lane_map const& map, T* out)
@@ -408,7 +408,7 @@ void spread_scores(cpu const& where, stack_view<T const> scores, std::vector<cha
   });
 }
 
-/// Brings scores back, shifted and kept in range as their channel says.
+/// Convert scores back. Each channel's shift is added, and scores are clamped to its range.
 template <class T>
 void collect_scores(cpu const& where, T const* lanes, lane_map const& map, std::vector<channel_frame<T>> const& channel,
                     stack_view<T> out)
@@ -426,10 +426,10 @@ void collect_scores(cpu const& where, T const* lanes, lane_map const& map, std::
   });
 }
 
-/// Runs steps on the lane layout: step i writes form(i) of the current scores over the older ones.
+/// Run steps on the lane layout. Step i computes form(i) from the current scores and overwrites the older ones.
 ///
-/// Each member of the team keeps a band of rows. It computes the rows its neighbours will read first and
-/// publishes them, so that nobody waits for a whole step. Returns the buffer that holds the result.
+/// Each thread of the team has a band of rows. It first computes the rows that its neighbours read, and publishes them.
+/// So no thread waits for a whole step. Returns the buffer with the result.
 template <class T, class Form>
 T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& form)
 {
@@ -444,7 +444,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
     flush_denormals const quick;
     index_t const first = map.bands * rank / size, last = map.bands * (rank + 1) / size;
     T *from = s.a.data(), *to = s.b.data();
-    // Weights that no cache holds are asked for four blocks ahead: a processor's own prefetcher starts anew at every
+    // Weights that no cache holds are prefetched four blocks ahead. The processor's own prefetcher restarts at every
     // page, and a block is two pages.
     bool const streams = map.weight_size() * static_cast<index_t>(sizeof(T)) > index_t{64} << 20;
     index_t const ahead = streams ? (map.reach_x + 4) * map.weight_position : 0;

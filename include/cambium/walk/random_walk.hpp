@@ -20,8 +20,8 @@
 namespace cambium {
 
 struct walk_options {
-  index_t steps = 256;   ///< [count] how often every cell averages its neighbours; >= 0
-  double tolerance = 0;  ///< [fraction of a channel's seed range] largest error allowed; 0 = exact
+  index_t steps = 256;   ///< [count] steps, in each of which every cell averages its neighbours; >= 0
+  double tolerance = 0;  ///< [fraction of a channel's seed range] largest allowed error; 0: exact
 
   /// IRNet squares its dense matrix `times` times, which is 2^times steps: exp_times = 8 is 256 steps.
   static walk_options squarings(int times, double tolerance = 0)
@@ -39,13 +39,13 @@ struct degree_range {
   double largest = 1;
 };
 
-/// Size of the seeds of one channel, as the error bound of the accelerated form needs it.
+/// The norm of one channel's seeds in the error bound of the accelerated form.
 struct seed_norm {
   double middle = 0;  ///< mean of the seeds, weighted by the degrees, in units
   double norm = 0;    ///< sqrt(sum of degree * (seed - middle)^2 / smallest degree)
 };
 
-/// A sum over a map in eight parts, which do not wait for each other.
+/// A sum over a map in eight independent parts.
 template <class Term>
 double sum_over(index_t H, index_t W, Term const& term)
 {
@@ -59,7 +59,7 @@ double sum_over(index_t H, index_t W, Term const& term)
   return ((part[0] + part[1]) + (part[2] + part[3])) + ((part[4] + part[5]) + (part[6] + part[7]));
 }
 
-/// In two passes over seeds scaled by `unit`, so that neither an offset nor huge values cancel or overflow.
+/// Two passes over seeds scaled by `unit`. So offsets do not cancel and huge values do not overflow.
 template <class T>
 seed_norm measure_seeds(image_view<T const> seeds, image_view<double const> degree, degree_range const& range,
                         double unit)
@@ -75,8 +75,8 @@ seed_norm measure_seeds(image_view<T const> seeds, image_view<double const> degr
   return {middle, std::sqrt(squares / range.smallest)};
 }
 
-/// The shortest polynomial in T that stands in for T^steps within `tolerance` of every channel's range.
-/// Also frames the channels: less their mean, and back into the range of their seeds.
+/// Find the shortest polynomial in T that approximates T^steps within `tolerance` of every channel's range. Also find
+/// each channel's mean, which the walk subtracts, and the range of its seeds, to which the walk clamps.
 ///
 /// T is similar to the symmetric D^-1/2 A D^-1/2, and row v of T holds 1/degree(v) on the diagonal and
 /// 1 - 1/degree(v) beside it: by Gershgorin its spectrum lies in [2/max(degree) - 1, 1]. A polynomial
@@ -140,13 +140,13 @@ void random_walk_on(cpu const& where, stack_view<T const> seeds, transition_view
   } else {
     for (auto& frame : s.channel) frame.shift = 0;
     spread_scores(where, seeds, s.channel, s.map, s.a.data());
-    std::fill(s.b.begin(), s.b.end(), T(0));  // what lies around the map is read and never written
+    std::fill(s.b.begin(), s.b.end(), T(0));  // cells around the map are read and never written
     lanes = walk_lanes(where, s, options.steps, [](index_t) { return step_form<T>{}; });
   }
   collect_scores(where, lanes, s.map, s.channel, out);
 }
 
-/// Scratch of any other policy: one more stack of scores, and the channels' ranges for walks with a tolerance.
+/// Scratch of all other policies: one more stack of scores, and the channels' ranges for walks with a tolerance.
 template <class T, class P>
 class walk_scratch {
   static_assert(std::same_as<typename P::memory, host>,
@@ -164,7 +164,7 @@ class walk_scratch {
   workspace<P> reducing;
 };
 
-/// Any other policy: the rules under that policy's loop.
+/// All other policies: the rules under the policy's loop.
 template <execution_policy P, class T, class S>
 void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, walk_options options,
                     stack_view<T, S> out, walk_scratch<T, P>& scratch)
@@ -182,41 +182,41 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 
 /// Spread scores over a grid by a random walk that boundaries slow down.
 ///
-/// out = T^steps seeds: `steps` times, every cell takes the weighted mean of itself and its
-/// neighbours. Edges of weight near 0 let nothing through.
+/// out = T^steps seeds: `steps` times, every cell takes the weighted mean of itself and its neighbours. Edges of weight
+/// near 0 let no score pass.
 ///
-/// With a tolerance the same power is taken as a short Chebyshev sum of about
-/// sqrt(2 steps ln(2/r)) applications of T instead of `steps` (78 for 256 at 2e-5), where r is the tolerance less what
-/// the seeds' spread may make of it; the degree follows from a proven bound, see plan_walk. A gpu does not wait to look
-/// at the seeds and takes a tenth more, see plan_walk_unseen.
+/// With a tolerance the same power is a short Chebyshev sum of about sqrt(2 steps ln(2/r)) applications of T instead of
+/// `steps` (78 for 256 at 2e-5). r is the polynomial's error bound: the tolerance divided by the seeds' norm relative
+/// to their range. A proven bound gives the degree, see plan_walk. A gpu does not wait to look at the seeds. It takes a
+/// tenth more applications, see plan_walk_unseen.
 ///
-/// @param where       where to run; must reach the memory of the arrays
-/// @param seeds       [C,H,W] scores; not modified. A step sums before it divides: their sizes are at most the largest
-///                    number over 2K + 2 (float, 34 edges: 4.8e36), over 8 (steps + 1) more with a tolerance, and over the
-///                    largest weight where that is beyond 1
+/// @param where       the policy; it must reach the memory of the arrays
+/// @param seeds       [C,H,W] scores; not modified. A step sums before it divides. So |seed| is at most the largest
+///                    number divided by 2K + 2 (float, 34 edges: 4.8e36); with a tolerance also divided by 8 (steps +
+///                    1); and divided by the largest weight if that is above 1
 /// @param transition  [K,H,W] edge weights and [H,W] inverse degrees, from make_transition
 /// @param options     steps = 256 is IRNet's exp_times = 8; tolerance = 0 is exact
 /// @param out         [C,H,W] the spread scores, in the unit of seeds
-/// @param scratch     walk_scratch made for this shape, these edges and this policy; its contents are lost
+/// @param scratch     walk_scratch for this shape, these edges and this policy; its contents are lost
 ///
-/// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. Host memory: seeds
-///               within that, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they are the inverse
-///               degrees of these weights, which on a gpu are at most 1, as affinities and their powers are
+/// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. In host memory
+///               seeds are within that limit, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they
+///               are the inverse degrees of these weights. On a gpu the weights are then at most 1, as affinities and
+///               their powers are
 /// @throws       precondition_error before anything is written; gpu_error if a launch fails
-/// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]) and constants are fixed points, both up to rounding, which
-///               adds up: after 256 steps a constant may be off by 3e-5 of itself in float and by 2e-12 in double.
-///               With a tolerance: |out - exact| <= tolerance * (max(seeds[c]) - min(seeds[c])) up to rounding,
-///               and out never leaves [min(seeds[c]), max(seeds[c])], so that constants are kept
+/// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]), and constants are fixed points, both up to rounding.
+///               Rounding accumulates: after 256 steps a constant may be off by a relative 3e-5 in float and by 2e-12
+///               in double. With a tolerance: |out - exact| <= tolerance * (max(seeds[c]) - min(seeds[c])) up to
+///               rounding, and out never leaves [min(seeds[c]), max(seeds[c])], so constants are kept
 /// @complexity   Theta(steps * C * H * W * K) time, O((K + C) * H * W) memory in the scratch. The exact form
 ///               allocates nothing, the accelerated one H * W degrees and its coefficients
 /// @determinism  the same bits on every run and for every number of threads; between instruction sets and
 ///               between cpu and gpu up to contraction of multiply-add, bounded in docs/determinism.md.
 ///               On the cpu, numbers below the smallest normal one count as 0
-/// @asynchrony   gpu: enqueues on where.stream and returns, cannot check values; cpu: returns when done
+/// @asynchrony   gpu: enqueues on where.stream and returns, cannot check values; cpu: returns after the walk
 /// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (13); propagate_to_edge, misc/indexing.py of jiwoon-ahn/irn.
-///               There a dense (HW)^2 matrix is squared exp_times times; here the same operator is applied
-///               on K edges a cell. Multiplying seeds by (1 - boundary), which IRNet does first, is the
-///               pipeline's business: see pipeline/irnet.hpp
+///               The original squares a dense (HW)^2 matrix exp_times times. This function applies the same operator to
+///               K edges per cell. IRNet first multiplies seeds by (1 - boundary); pipeline/irnet.hpp does that
 template <execution_policy P, stack_like X, transition_like A, stack_like O>
   requires reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 3>>
 void random_walk_into(P const& where, X const& seeds, A const& transition, walk_options options, O&& out,

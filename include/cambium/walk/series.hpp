@@ -1,6 +1,6 @@
 #pragma once
-// The accelerated walk: steps of a Clenshaw sum. The cpu's schedule takes its steps from here; every other policy runs
-// the rules.
+// The accelerated walk: steps of a Clenshaw sum. The cpu's schedule takes its steps from this file. All other policies
+// run its rules.
 
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
@@ -15,8 +15,8 @@
 
 namespace cambium {
 
-/// Clenshaw: b_k = c_k x + 2 s(T) b_k+1 - b_k+2 for k = degree - 1 down to 1, from b_degree = c_degree x and 0; the result
-/// is c_0 x + s(T) b_1 - b_2. s(T) = mean * T + self takes [lower, 1] to [-1, 1].
+/// Clenshaw: b_k = c_k x + 2 s(T) b_k+1 - b_k+2 for k = degree - 1 down to 1, from b_degree = c_degree x and 0; the
+/// result is c_0 x + s(T) b_1 - b_2. s(T) = mean * T + self takes [lower, 1] to [-1, 1].
 template <class T>
 step_form<T> clenshaw_form(chebyshev_power const& p, index_t k)
 {
@@ -25,18 +25,19 @@ step_form<T> clenshaw_form(chebyshev_power const& p, index_t k)
           static_cast<T>(p.coefficient[static_cast<std::size_t>(k)]), false};
 }
 
-/// The shortest polynomial in T that stands in for T^steps within `tolerance` of a channel's range, whatever the seeds
-/// and the weights in [0,1] are: for who cannot look at them before they are walked on.
+/// Find the shortest polynomial in T that approximates T^steps within `tolerance` of a channel's range, for all seeds
+/// and all weights in [0,1]. A gpu uses it, because it cannot look at the seeds without waiting.
 ///
-/// Degrees lie in [1, 1 + 2 K] for K edges. A polynomial that is off by r on [2/(1 + 2 K) - 1, 1] is then off by at most
-/// r * sqrt(cells * (1 + 2 K)) * (half of the range) at any cell, see plan_walk; some tenth more steps than with a look.
+/// Degrees lie in [1, 1 + 2 K] for K edges. A polynomial that is off by r on [2/(1 + 2 K) - 1, 1] is then off by at
+/// most r * sqrt(cells * (1 + 2 K)) * (half of the range) at any cell, see plan_walk. That is about a tenth more steps
+/// than with a look at the seeds.
 inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, index_t steps, double tolerance)
 {
   double const largest = 1 + 2 * edges.size;
   return expand_walk(steps, largest, tolerance, std::sqrt(static_cast<double>(cells) * largest) / 2);
 }
 
-/// A cell of a channel as the range it spans.
+/// The range of a single cell of a channel.
 template <class T, class S>
 struct range_of_seed {
   view<T const, 4, S> seeds;
@@ -79,14 +80,14 @@ struct series_step {
   }
 };
 
-/// v, kept in the range of its channel's seeds. NaN stays NaN.
+/// v, clamped to the range of its channel's seeds. NaN stays NaN.
 template <class T>
 CAMBIUM_HD T kept(T v, value_range<T> const& channel)
 {
   return v < channel.low ? channel.low : channel.high < v ? channel.high : v;
 }
 
-/// v, less the middle of its channel while it walked, back in the channel.
+/// v plus the middle of its channel, which the walk had subtracted.
 template <class T>
 CAMBIUM_HD T framed(T v, value_range<T> const& channel)
 {
@@ -100,7 +101,7 @@ struct series_end {
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = framed(out(c, y, x), channel[c]); }
 };
 
-/// Rule: ends a walk whose tolerance needed every step, so that the exact walk was run.
+/// Rule: the end of a walk whose tolerance required every step, so the exact walk ran.
 template <class T, class S>
 struct keep_in_range {
   value_range<T> const* channel;
@@ -116,7 +117,7 @@ void measure_channels(P const& where, view<T const, 4, S> const& seeds, value_ra
               value_range<T>::none(), join_ranges{}, channel, space);
 }
 
-/// The rules under any policy's loop, exact. `spare` holds every other step.
+/// The exact walk: rules under any policy's loop. `spare` holds every other step.
 template <class P, class T, class S>
 void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, index_t steps,
                   stack_view<T, S> out, stack_view<T, S> spare)

@@ -1,5 +1,5 @@
 #pragma once
-// What one step of a walk writes.
+// One step of a walk.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -8,8 +8,8 @@
 
 namespace cambium {
 
-/// The rule, written once for every backend: one cell takes the mean of itself and its
-/// neighbours, weighted by the edges between them. A gather: no atomics, fixed order of sums.
+/// The rule of all backends: a cell takes the weighted mean of itself and its neighbours. It is a gather, so it needs
+/// no atomics and has a fixed order of sums.
 template <class T, class S>
 struct walk_step {
   transition_view<T, S> t;
@@ -24,7 +24,7 @@ struct walk_step {
     T sum = 0;
     for (int k = 0; k < t.edges.size; ++k) {
       index_t const dy = t.edges.at[k].dy, dx = t.edges.at[k].dx;
-      index_t const ay = y + dy, ax = x + dx;  // far end of the edge this cell owns
+      index_t const ay = y + dy, ax = x + dx;  // far end of the edge that this cell owns
       index_t const by = y - dy, bx = x - dx;  // owner of the edge that ends here
       if (ay < height && ax >= 0 && ax < width) sum += t.weight(k, y, x) * from(c, ay, ax);
       if (by >= 0 && bx >= 0 && bx < width) sum += t.weight(k, by, bx) * from(c, by, bx);
@@ -33,7 +33,7 @@ struct walk_step {
   }
 };
 
-/// What a step writes: mean * (weighted mean of the neighbourhood) + self * scores + before * out + seed * seeds.
+/// The result of a step: mean * (weighted mean of the neighbourhood) + self * scores + before * out + seed * seeds.
 /// The plain walk is {1, 0, 0, 0}.
 template <class T>
 struct step_form {

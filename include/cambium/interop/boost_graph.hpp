@@ -1,6 +1,6 @@
 #pragma once
-// The door to Boost.Graph: a grid whose cells are vertices and whose stencil makes edges. Nothing is stored or copied:
-// algorithms of Boost.Graph read maps of cambium and write into them.
+// Boost.Graph: a grid as a graph. Cells are vertices, and a stencil gives the edges. Nothing is stored or copied.
+// Algorithms of Boost.Graph read cambium's maps and write into them.
 
 #include <cambium/core/error.hpp>
 #include <cambium/grid/grid.hpp>
@@ -27,12 +27,12 @@
 
 namespace cambium {
 
-/// A join predicate: all neighbours belong together.
+/// A join predicate that joins all neighbours.
 struct every_edge {
   constexpr bool operator()(index_t, index_t, index_t, index_t) const { return true; }
 };
 
-/// A predicate on edges, known by their offset k and the cell (y,x) that owns them: those above a weight.
+/// A predicate on edges: true above a weight. An edge is given by its offset k and its owner, the cell (y,x).
 template <class T>
 struct weight_above {
   stack_view<T const> weight;  ///< [K,H,W]
@@ -41,7 +41,7 @@ struct weight_above {
   bool operator()(index_t k, index_t y, index_t x) const { return weight(k, y, x) > threshold; }
 };
 
-/// An edge of a grid, seen from one of its two ends. Both sights of it are equal.
+/// An edge of a grid, seen from one of its two ends. Both views compare equal.
 struct cell_edge {
   index_t owner = -1;   ///< number of the cell that owns it
   std::int32_t k = 0;   ///< offset of the stencil
@@ -56,14 +56,14 @@ struct cell_edge {
 
 /// An undirected graph of the cells of an [H,W] grid, for the algorithms of Boost.Graph.
 ///
-/// Cell (y,x) is vertex y * W + x. An edge joins (y,x) and (y,x) + offset where both lie on the grid and `join` says
-/// yes. join is either a predicate on neighbours, join(y, x, ny, nx), as connected_if takes it, or one on edges,
-/// join(k, y, x), such as weight_above. It is asked anew at every visit.
+/// Cell (y,x) is vertex y * W + x. An edge joins (y,x) and (y,x) + offset if both lie on the grid and `join` returns
+/// true. join is either a predicate on neighbours, join(y, x, ny, nx), as for connected_if, or a predicate on edges,
+/// join(k, y, x), for example weight_above. It is called at every visit.
 ///
 /// Models VertexListGraph, EdgeListGraph, BidirectionalGraph (and so IncidenceGraph), AdjacencyGraph and
-/// AdjacencyMatrix. Iterators point to the graph, which must outlive them; the graph is as large as its stencil.
+/// AdjacencyMatrix. Iterators point to the graph, which must outlive them. The graph has the size of its stencil.
 ///
-/// @complexity   O(K) an out_edges, in_edges, degree or edge; num_edges O(K) with every_edge, otherwise O(K * H * W)
+/// @complexity   O(K) per out_edges, in_edges, degree or edge; num_edges O(K) with every_edge, otherwise O(K * H * W)
 /// @determinism  vertices and edges in raster order of the owner, out-edges in the order of the stencil
 template <class Join = every_edge>
 class cell_graph {
@@ -96,8 +96,8 @@ class cell_graph {
 
   /// @param size   [cells] height and width
   /// @param edges  K offsets
-  /// @param join   which edges exist
-  /// @throws precondition_error: a negative size, more cells than index_t counts, offsets outside the half plane or
+  /// @param join   whether an edge exists
+  /// @throws precondition_error: a negative size, more cells than index_t can count, offsets outside the half plane or
   ///         listed twice
   cell_graph(extent2 size, stencil const& edges, Join join = {}) : size_(size), edges_(edges), join_(std::move(join))
   {
@@ -120,7 +120,7 @@ class cell_graph {
   cambium::place place(vertex_descriptor v) const { return {v / size_.width, v % size_.width}; }
   bool on_grid(index_t y, index_t x) const { return 0 <= y && y < size_.height && 0 <= x && x < size_.width; }
 
-  /// Does the edge exist that belongs to (y,x), a cell of the grid?
+  /// Whether the edge k of the cell (y,x) exists.
   bool joined(int k, index_t y, index_t x) const
   {
     index_t const fy = y + edges_.at[k].dy, fx = x + edges_.at[k].dx;
@@ -156,7 +156,7 @@ class cell_graph {
       ++at_;
       settle();
     }
-    void settle()  // on the next edge that exists, or at the end
+    void settle()  // move to the next existing edge, or to the end
     {
       for (; at_ < 2 * graph_->edges_.size; ++at_) {
         offset const to = graph_->edges_.at[at_ / 2];
@@ -209,7 +209,7 @@ class cell_graph {
     int k_ = 0;
   };
 
-  // --- what Boost.Graph asks, found by argument-dependent look-up ---
+  // --- Boost.Graph's interface, found by argument-dependent lookup ---
 
   friend vertices_size_type num_vertices(cell_graph const& g) { return static_cast<std::size_t>(g.cells_); }
   friend std::pair<vertex_iterator, vertex_iterator> vertices(cell_graph const& g)
@@ -260,7 +260,7 @@ class cell_graph {
     return {adjacency_iterator(around.first, &g), adjacency_iterator(around.second, &g)};
   }
 
-  /// The edge between two cells, if there is one.
+  /// The edge between two cells, if it exists.
   friend std::pair<edge_descriptor, bool> edge(vertex_descriptor u, vertex_descriptor v, cell_graph const& g)
   {
     bool const forward = u < v;
@@ -293,7 +293,7 @@ class cell_graph {
   index_t cells_ = 0;
 };
 
-/// Property map: the place of each vertex.
+/// Property map: the index of each vertex.
 template <class Join>
 struct place_map {
   using key_type = index_t;
@@ -310,8 +310,8 @@ template <class Join>
   return {&g};
 }
 
-/// Property map: a value for each edge, in the [K,H,W] of its owner. Not the edge_index of Boost.Graph, whose numbers
-/// have no gaps.
+/// Property map: a value for each edge, at its owner's cell in [K,H,W]. It is not the edge_index of Boost.Graph, which
+/// has no gaps.
 template <class T>
 struct edge_values : boost::put_get_helper<T&, edge_values<T>> {
   using key_type = cell_edge;
@@ -326,8 +326,8 @@ struct edge_values : boost::put_get_helper<T&, edge_values<T>> {
   T& operator[](cell_edge const& e) const { return data[e.k * cells + e.owner]; }
 };
 
-/// Look at the cells of [K,H,W] as values of the edges: weights to read, or results to write.
-/// @throws precondition_error when the shape does not fit the graph or the view has gaps
+/// View the cells of [K,H,W] as values of the edges: weights to read, or results to write.
+/// @throws precondition_error if the shape does not fit the graph or the view has gaps
 template <class Join, stack_like A>
 [[nodiscard]] auto edge_map(cell_graph<Join> const& g, A& values)
 {
@@ -339,8 +339,8 @@ template <class Join, stack_like A>
   return edge_values<std::remove_pointer_t<decltype(v.data)>>(v.data, v.extent[1] * v.extent[2]);
 }
 
-/// Look at the cells of [H,W] as values of the vertices: labels, distances, colours.
-/// @throws precondition_error when the shape does not fit the graph or the view has gaps
+/// View the cells of [H,W] as values of the vertices: labels, distances, colours.
+/// @throws precondition_error if the shape does not fit the graph or the view has gaps
 template <class Join, image_like A>
 [[nodiscard]] auto vertex_map(cell_graph<Join> const& g, A& values)
 {

@@ -30,13 +30,13 @@ namespace cambium {
 
 // --- the 80 classes and their ids --------------------------------------------------------------------------
 
-/// COCO's ids of its 80 classes: 1 to 90, of which ten were never used.
+/// COCO's ids of its 80 classes: 1 to 90. Ten of them were never used.
 inline constexpr std::array<int, 80> coco_category_ids{
     1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28, 31,
     32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59,
     60, 61, 62, 63, 64, 65, 67, 70, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 84, 85, 86, 87, 88, 89, 90};
 
-/// The id in COCO's files of a class 1..80 of a label map; 0 stays 0. Of channel c of a network it is that of c + 1.
+/// Convert a class 1..80 of a label map to COCO's id; 0 stays 0. Channel c of a network is class c + 1.
 /// @throws precondition_error outside 0..80
 [[nodiscard]] inline int sparse_category(int contiguous)
 {
@@ -45,7 +45,7 @@ inline constexpr std::array<int, 80> coco_category_ids{
   return in_use ? coco_category_ids[static_cast<std::size_t>(contiguous - 1)] : 0;
 }
 
-/// The class 1..80 of an id in COCO's files; 0 stays 0.
+/// Convert COCO's id to the class 1..80; 0 stays 0.
 /// @throws precondition_error for an id that is not in use
 [[nodiscard]] inline int contiguous_category(int sparse)
 {
@@ -73,16 +73,16 @@ struct coco_category {
 using coco_polygons = std::vector<std::vector<double>>;  ///< x0 y0 x1 y1 ... of each part [pixels]
 
 struct coco_annotation {
-  std::int64_t id = 0;  ///< when written: 0 for the next free number
+  std::int64_t id = 0;  ///< for writing, 0 means the next free number
   std::int64_t image_id = 0;
   std::int64_t category_id = 0;
   std::variant<std::monostate, coco_polygons, rle> segmentation{};
   bool iscrowd = false;          ///< a region of several objects
   double area = 0;               ///< [pixels]
   std::array<double, 4> bbox{};  ///< left, top, width, height [pixels]
-  std::string box_fault{};       ///< when read: what is wrong with the box, "annotations[3].bbox: is 0 wide ..."; or ""
+  std::string box_fault{};       ///< after reading: the box's error, "annotations[3].bbox: is 0 wide ..."; or ""
 
-  /// An empty list of polygons is no mask.
+  /// Whether there is a mask. An empty list of polygons is not a mask.
   bool has_mask() const
   {
     auto const* const polygons = std::get_if<coco_polygons>(&segmentation);
@@ -94,13 +94,13 @@ struct coco_dataset {
   std::vector<coco_image> images;
   std::vector<coco_category> categories;
   std::vector<coco_annotation> annotations;
-  std::vector<std::string> notes{};  ///< when read: what was passed over, a sentence each
+  std::vector<std::string> notes{};  ///< after reading: ignored parts, one sentence each
 };
 
-/// What regions of several objects (iscrowd 1) are.
+/// The treatment of regions of several objects (iscrowd 1).
 enum class crowds {
-  ignore,  ///< neither objects nor background: their pixels count for nothing
-  objects  ///< each is an object like others
+  ignore,  ///< neither objects nor background: their pixels do not count
+  objects  ///< each is an object
 };
 
 struct coco_result {
@@ -110,16 +110,16 @@ struct coco_result {
   double score = 0;
 };
 
-/// left, top, width, height: as COCO writes boxes.
+/// Convert a box to COCO's left, top, width, height.
 [[nodiscard]] inline std::array<double, 4> coco_box(box const& b)
 {
   return {static_cast<double>(b.left), static_cast<double>(b.top), static_cast<double>(b.right - b.left),
           static_cast<double>(b.bottom - b.top)};
 }
 
-/// What is wrong with a box; "" if nothing is. Wrong are numbers that are not finite or beyond 1e9, a negative width or
-/// height, a box of 0 x 0, and one wholly outside its image. A box without height or without width is sound: it is a row or
-/// a column of cells. So is one that leaves its image: it is cut.
+/// Find the error of a box; "" for a valid box. Invalid are numbers that are not finite or beyond 1e9, a negative width
+/// or height, a box of 0 x 0, and a box wholly outside its image. A box without height or without width is valid: it is
+/// a row or a column of cells. A box that leaves its image is valid too: it is clamped.
 /// @param bbox left, top, width, height [pixels]
 [[nodiscard]] inline std::string fault_of_box(std::array<double, 4> const& bbox, extent2 image)
 {
@@ -136,8 +136,8 @@ struct coco_result {
   return "";
 }
 
-/// The cells whose middle is inside a box, at least one each way, cut at the image.
-/// @throws precondition_error for a box with a fault: see fault_of_box
+/// The cells whose centre is inside a box, at least one along each axis, clamped to the image.
+/// @throws precondition_error for an invalid box: see fault_of_box
 [[nodiscard]] inline box cells_of_box(std::array<double, 4> const& bbox, extent2 image)
 {
   std::string const fault = fault_of_box(bbox, image);
@@ -154,9 +154,9 @@ struct coco_result {
   return {top, left, bottom, right};
 }
 
-/// The mask of an annotation: the union of its polygons, or its runs.
+/// Make the mask of an annotation: the union of its polygons, or its runs.
 /// @param image the size of its image
-/// @throws precondition_error when it has neither, or they are damaged or of another size
+/// @throws precondition_error if it has neither, or if they are damaged or have another size
 /// @source annToRLE, PythonAPI/pycocotools/coco.py of cocodataset/cocoapi
 [[nodiscard]] inline rle mask_of(coco_annotation const& annotation, extent2 image)
 {
@@ -174,9 +174,9 @@ struct coco_result {
   return merge_rle(parts);
 }
 
-/// Set the cells of an annotation's mask, or of its box where it has none, to 1.
+/// Set the cells of an annotation's mask to 1, or the cells of its box if it has no mask.
 /// @param cells [H,W] of its image
-/// @throws precondition_error when it has neither
+/// @throws precondition_error if it has neither
 inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& annotation)
 {
   extent2 const image{cells.shape()[0], cells.shape()[1]};
@@ -190,8 +190,8 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   for (index_t y = b.top; y < b.bottom; ++y) std::fill_n(&cells(y, b.left), b.right - b.left, std::uint8_t{1});
 }
 
-/// Whether a mask is nothing but the outline of its box: then it is a box, not a mask.
-/// @pre its polygons or runs are sound
+/// Whether a mask is only the outline of its box. Then it is a box, not a mask.
+/// @pre its polygons or runs are valid
 [[nodiscard]] inline bool is_box_outline(coco_annotation const& annotation)
 {
   if (!annotation.has_mask()) return false;
@@ -212,9 +212,9 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   return seen == 15;
 }
 
-/// The id of an image: the name of its file without the ending, with the folders it is in: "a/1" for "a/1.jpg". It depends
-/// on nothing else in the data set.
-/// @throws io_error with the reason alone: a name that is empty, absolute, leaves its folder or holds a backslash
+/// The id of an image: the name of its file with its folders, without the ending: "a/1" for "a/1.jpg". It does not
+/// depend on other entries.
+/// @throws io_error with only the reason: a name that is empty, absolute, leaves its folder or contains a backslash
 [[nodiscard]] inline std::string id_of_file(std::string const& file_name)
 {
   std::filesystem::path const name(file_name), plain = name.lexically_normal();
@@ -231,7 +231,7 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   return (plain.parent_path() / plain.stem()).generic_string();
 }
 
-/// An annotation of a mask, with its area and box.
+/// Make an annotation of a mask, with its area and box.
 [[nodiscard]] inline coco_annotation annotate(std::int64_t image_id, std::int64_t category_id, rle mask)
 {
   coco_annotation out{.image_id = image_id, .category_id = category_id};
@@ -243,11 +243,11 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
 
 // --- reading -------------------------------------------------------------------------------------------------
 
-/// An entry of a list in a JSON file: its fields, and how to say what is wrong with one.
+/// An entry of a list in a JSON file: reads its fields and throws errors that name them.
 struct json_entry {
   nlohmann::json const& value;
   std::string const& file;
-  std::string const& list;  ///< "annotations", or "" where the file itself is the list
+  std::string const& list;  ///< "annotations", or "" if the file itself is the list
   std::size_t index;
 
   /// "annotations[12].bbox: reason (id 17)"
@@ -261,7 +261,7 @@ struct json_entry {
   {
     throw io_error(file + ": " + sentence(field, reason));
   }
-  nlohmann::json const* find(char const* field) const  ///< null is as good as missing
+  nlohmann::json const* find(char const* field) const  ///< null counts as missing
   {
     auto const found = value.find(field);
     return found == value.end() || found->is_null() ? nullptr : &*found;
@@ -272,7 +272,7 @@ struct json_entry {
     if (found == nullptr) fail(field, "is missing");
     return *found;
   }
-  /// `field` is a text, or makes one: only a failure needs it.
+  /// `field` is a text, or a function that makes one. It is called only on failure.
   template <class Field>
   static std::string name_of(Field const& field)
   {
@@ -281,7 +281,7 @@ struct json_entry {
     else
       return field;
   }
-  /// What is there instead of a number. NaN and infinities come as texts: see parse_json.
+  /// Describe a value that is not a number. NaN and infinities are texts: see parse_json.
   static std::string no_number(nlohmann::json const& v, char const* what)
   {
     if (v == "NaN" || v == "Infinity" || v == "-Infinity")
@@ -291,7 +291,7 @@ struct json_entry {
                : std::string("is not ") + what;
   }
   template <class Field>
-  std::int64_t integer(nlohmann::json const& v, Field const& field) const  ///< 1.0 is one
+  std::int64_t integer(nlohmann::json const& v, Field const& field) const  ///< 1.0 is an integer
   {
     if (v.is_number_float())
       if (auto const d = v.get<double>(); d == std::floor(d) && std::abs(d) < 9e15) return static_cast<std::int64_t>(d);
@@ -307,7 +307,7 @@ struct json_entry {
     return v.get<double>();
   }
   double number(char const* field) const { return number(at(field), field); }
-  std::string text(char const* field) const  ///< "" when missing
+  std::string text(char const* field) const  ///< "" if missing
   {
     auto const* const v = find(field);
     if (v == nullptr) return "";
@@ -316,10 +316,10 @@ struct json_entry {
   }
 };
 
-/// [pixels] More than this is taken for damage: a few bytes must not ask for gigabytes.
+/// [pixels] Larger numbers count as damage: a few bytes must not allocate gigabytes.
 inline constexpr index_t largest_side = index_t{1} << 20;
 
-/// Call one(entry) for every entry of a list; each must be an object.
+/// Call one(entry) for every entry of a list. Each entry must be an object.
 template <class One>
 void for_each_entry(nlohmann::json const& list, std::string const& file, std::string const& name, One const& one)
 {
@@ -331,7 +331,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   }
 }
 
-/// A file with the words NaN, Infinity and -Infinity, which Python's json writes, as texts.
+/// Replace the words NaN, Infinity and -Infinity, which Python's json writes, by texts.
 [[nodiscard]] inline bytes quote_no_numbers(bytes const& file)
 {
   std::string_view const all(reinterpret_cast<char const*>(file.data()), file.size());
@@ -352,7 +352,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   return out;
 }
 
-/// Parse JSON. NaN, Infinity and -Infinity, which are none of it, become texts, so that whoever reads the field can say so.
+/// Parse JSON. NaN, Infinity and -Infinity are not JSON. They become texts, so the reader of a field can name them.
 /// @throws io_error "name: reason"
 [[nodiscard]] inline nlohmann::json parse_json(bytes const& file, std::string const& name)
 {
@@ -369,7 +369,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   }
 }
 
-/// The runs of an object {"size": [height, width], "counts": text or list}.
+/// Read the runs of an object {"size": [height, width], "counts": text or list}.
 [[nodiscard]] inline rle runs_of(nlohmann::json const& v, json_entry const& entry)
 {
   auto const size = v.find("size"), counts = v.find("counts");
@@ -396,7 +396,8 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   return mask;
 }
 
-/// The polygons of `segmentation`; those of under three corners are passed over with a note, as they enclose nothing.
+/// Read the polygons of `segmentation`. Polygons with fewer than three corners enclose nothing. They are ignored, with
+/// a note.
 [[nodiscard]] inline coco_polygons polygons_of(nlohmann::json const& v, json_entry const& entry,
                                                std::vector<std::string>& notes)
 {
@@ -435,15 +436,15 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
 
 /// Read a data set: `images`, `annotations`, `categories`.
 ///
-/// Masks are polygons, compressed runs or lists of runs. `iscrowd` is 0 when it is missing. `bbox` is then that of the
-/// mask, and `area` that of the mask or else of the box. null is as good as missing, 1.0 is a whole number, and a
-/// `segmentation` without a part is none. A box with a fault is kept, and `box_fault` says what is wrong: it concerns its
-/// annotation alone. Other fields are passed over.
+/// Masks are polygons, compressed runs or lists of runs. A missing `iscrowd` is 0. A missing `bbox` is the mask's. A
+/// missing `area` is the mask's, else the box's. null counts as missing. 1.0 is an integer. An empty `segmentation`
+/// means no mask. An invalid box is kept, and `box_fault` has its error: only its annotation is affected. Other fields
+/// are ignored.
 ///
 /// @throws io_error "name: annotations[12].segmentation: reason (id 17)": JSON that does not parse, a file of another
-///         tool (by its name), missing fields, wrong types, ids that occur twice or refer to nothing, damaged masks, masks
-///         of another size than their image, boxes that are all shares of their image's size
-/// @source the format of cocodataset.org; PythonAPI/pycocotools/coco.py of cocodataset/cocoapi checks none of these
+///         tool (by its name), missing fields, wrong types, ids that occur twice, references to missing ids, damaged
+///         masks, masks whose size differs from their image's, boxes that are all fractions of their image's size
+/// @source the format of cocodataset.org. PythonAPI/pycocotools/coco.py of cocodataset/cocoapi has no such checks
 [[nodiscard]] inline coco_dataset parse_coco(bytes const& file, std::string const& name)
 {
   auto const root = parse_json(file, name);
@@ -548,10 +549,10 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   return out;
 }
 
-/// What a person should hear of a data set before it is used, a sentence each: how many crowds it has and of which classes,
-/// boxes with a fault, masks that are but the outlines of boxes, what was passed over.
+/// Remarks on a data set for its user, one sentence each: the number and classes of crowds, invalid boxes, masks that
+/// are only outlines of boxes, ignored parts.
 /// @param name         begins every sentence
-/// @param masks_count  they are used for more than crowds: then it matters whether they are masks
+/// @param masks_count  whether masks are used for more than crowds; then outlines of boxes are reported
 [[nodiscard]] inline std::vector<std::string> remarks_on(coco_dataset const& set, std::string const& name, crowds how,
                                                          bool masks_count = true)
 {
@@ -622,7 +623,7 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   return {{"size", {mask.height, mask.width}}, {"counts", compressed_counts(mask)}};
 }
 
-/// One line of JSON. Numbers that JSON cannot say and text that is not UTF-8 are the caller's mistakes.
+/// Format one line of JSON. The caller must not pass NaN, infinities or text that is not UTF-8.
 [[nodiscard]] inline std::string json_line(nlohmann::json const& value, char const* who)
 {
   try {
@@ -632,9 +633,10 @@ void for_each_entry(nlohmann::json const& list, std::string const& file, std::st
   }
 }
 
-/// A data set as text: one entry a line, masks as compressed runs or polygons, ids unique over the whole set.
+/// Format a data set as text: one entry per line, masks as compressed runs or polygons, ids unique over the whole set.
 ///
-/// @throws precondition_error: ids that occur twice or refer to nothing, damaged masks, NaN, text that is not UTF-8
+/// @throws precondition_error: ids that occur twice, references to missing ids, damaged masks, NaN, text that is not
+///         UTF-8
 [[nodiscard]] inline std::string format_coco(coco_dataset const& set)
 {
   char const* const who = "format_coco";
@@ -696,7 +698,7 @@ inline void write_coco(std::filesystem::path const& path, coco_dataset const& se
   replace_file(path, format_coco(set));
 }
 
-/// A list of results as text, one a line.
+/// Format a list of results as text, one per line.
 /// @throws precondition_error: damaged masks, scores that are not finite
 [[nodiscard]] inline std::string format_coco_results(std::vector<coco_result> const& results)
 {
@@ -721,10 +723,10 @@ inline void write_coco_results(std::filesystem::path const& path, std::vector<co
 
 // --- who is compared with whom -------------------------------------------------------------------------------
 
-/// What a data set and a list of results say about one category on one image.
+/// The annotations and results of one category on one image.
 struct coco_group {
   std::int64_t image_id = 0;
-  std::int32_t category = 0;             ///< place of the category among the set's, by ascending id
+  std::int32_t category = 0;             ///< index of the category among the set's, by ascending id
   std::vector<std::size_t> annotations;  ///< positions, in the order of the set
   std::vector<std::size_t> results;      ///< positions, in the order of the list
 };

@@ -3,7 +3,9 @@
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
+#include <cambium/exec/rounded.hpp>
 #include <cambium/exec/simd.hpp>
+#include <cambium/exec/softmax.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
@@ -32,20 +34,11 @@ struct softmax_row {
     constexpr int lanes = Bytes / 4;
     using numbers = pack<float, lanes>;
     for (index_t x = 0; x < width; x += lanes) {
-      numbers most = lanes_at<lanes>(row + x).v, sum{}, nothing = most - most;
-      for (index_t l = 1; l < channels; ++l) {
-        numbers const v = lanes_at<lanes>(row + l * width + x).v;
-        most = v > most ? v : most;
-        nothing += v - v;  // NaN once it was not finite
-      }
-      bits<float, lanes> const odd = nothing != nothing;
+      numbers most, sum, invalid;
+      largest_scores<lanes>(row + x, channels, width, most, &invalid);
+      bits<float, lanes> const odd = invalid != invalid;
       for (int i = 0; i < lanes; ++i) *finite = *finite && odd[i] == 0;
-      for (index_t l = 0; l < channels; ++l) {
-        numbers v = lanes_at<lanes>(row + l * width + x).v - most;
-        exponential<lanes>(v);
-        sum += v;
-        lanes_at<lanes>(row + l * width + x).v = v;
-      }
+      exponentials_of_scores<lanes>(row + x, channels, width, most, sum);
       numbers const part = 1 / sum;
       for (index_t l = 0; l < channels; ++l) lanes_at<lanes>(row + l * width + x).v *= part;
     }
@@ -152,13 +145,9 @@ struct largest_softmax {
     using integers = bits<float, lanes>;
     integers odd{}, unsure{};
     for (index_t x = 0; x < softmax_block::cells; x += lanes) {
-      numbers most = lanes_at<lanes>(score + x).v, nothing = most - most;
-      for (index_t l = 1; l < channels; ++l) {
-        numbers const v = lanes_at<lanes>(score + l * stride + x).v;
-        most = v > most ? v : most;
-        nothing += v - v;
-      }
-      odd |= nothing != nothing;
+      numbers most, invalid;
+      largest_scores<lanes>(score + x, channels, stride, most, &invalid);
+      odd |= invalid != invalid;
       numbers sum{}, top{}, second{};  // the second is what the top displaced, the largest of the lower channels
       integers of{};
       for (index_t l = 0; l < channels; ++l) {
@@ -305,7 +294,7 @@ template <stack_like S, image_like M>
 // --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
 
 
-/// The softmax of a cell's scores: its largest score and one over the sum of exponentials.
+/// The softmax of a cell's scores.
 template <class T, class S>
 struct softmax_of_cell {
   stack_view<T const, S> scores;
@@ -315,23 +304,14 @@ struct softmax_of_cell {
   float part;
 
   CAMBIUM_HD softmax_of_cell(stack_view<T const, S> const& all, index_t at_y, index_t at_x)
-      : scores(all), y(at_y), x(at_x), most(static_cast<float>(all(0, at_y, at_x))), part(0)
+      : scores(all), y(at_y), x(at_x)
   {
-    for (index_t l = 1; l < scores.extent[0]; ++l) {
-      float const v = static_cast<float>(scores(l, y, x));
-      most = v > most ? v : most;
-    }
-    float sum = 0;
-    for (index_t l = 0; l < scores.extent[0]; ++l) sum += above(l);
-    part = 1 / sum;
+    auto const score = [this](index_t l) { return static_cast<float>(scores(l, y, x)); };
+    auto const all_of = softmax_of(scores.extent[0], score, [](index_t, float v) { return exponential(v); });
+    most = all_of.most, part = 1 / all_of.sum;
   }
 
-  CAMBIUM_HD float above(index_t l) const
-  {
-    float const v = static_cast<float>(scores(l, y, x)) - most;
-    return std::exp(v < -87.f ? -87.f : v);
-  }
-  CAMBIUM_HD float operator()(index_t l) const { return above(l) * part; }
+  CAMBIUM_HD float operator()(index_t l) const { return exponential(static_cast<float>(scores(l, y, x)) - most) * part; }
 };
 
 /// Rule: the most probable class of a cell.

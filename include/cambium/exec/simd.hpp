@@ -134,23 +134,42 @@ void run_widest(isa set, Body const& body)
   body.template run<16>();
 }
 
-/// x becomes e^x, lane by lane, within 2 ulp, for x in [-87,88].
-template <int Lanes>
-[[gnu::always_inline]] inline void exponential_inside(pack<float, Lanes>& x)
+/// x becomes e^x within 2 ulp, for x in [-87,88]. The polynomial of packs and of single numbers: see exec/rounded.hpp.
+///
+/// @param raise  raise(p, n): multiply p by 2^k, where k is in the low bits of n
+template <class Number, class Raise>
+[[gnu::always_inline]] CAMBIUM_HD inline void exponential_polynomial(Number& x, Raise const& raise)
 {
-  using numbers = pack<float, Lanes>;
-  using integers = bits<float, Lanes>;
-  numbers const shifted = x * 1.44269504f + 12582912.f;  // the whole part of log2, in the low bits
-  numbers const whole = shifted - 12582912.f;
-  numbers const r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
-  numbers p = r * 1.98412698e-4f + 1.38888889e-3f;
+  Number const shifted = x * 1.44269504f + 12582912.f;  // the whole part of log2, in the low bits
+  Number const whole = shifted - 12582912.f;
+  Number const r = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
+  Number p = r * 1.98412698e-4f + 1.38888889e-3f;
   p = p * r + 8.33333333e-3f;
   p = p * r + 4.16666667e-2f;
   p = p * r + 1.66666667e-1f;
   p = p * r + 0.5f;
   p = p * r + 1.f;
   p = p * r + 1.f;
-  x = (numbers)((integers)p + ((integers)shifted << 23));
+  raise(p, shifted);
+  x = p;
+}
+
+/// p becomes p * 2^k, lane by lane, where k is in the low bits of n.
+template <int Lanes>
+struct raise_lanes {
+  using numbers = pack<float, Lanes>;
+  using integers = bits<float, Lanes>;
+  [[gnu::always_inline]] CAMBIUM_HD void operator()(numbers& p, numbers const& n) const
+  {
+    p = (numbers)((integers)p + ((integers)n << 23));
+  }
+};
+
+/// x becomes e^x, lane by lane, within 2 ulp, for x in [-87,88].
+template <int Lanes>
+[[gnu::always_inline]] inline void exponential_inside(pack<float, Lanes>& x)
+{
+  exponential_polynomial(x, raise_lanes<Lanes>{});
 }
 
 /// x becomes e^x, lane by lane, within 2 ulp; below e^-87 it is e^-87, above e^88 it is e^88. NaN stays.

@@ -49,12 +49,13 @@ instances accepted_components(cpu const& where, grid<std::int32_t, 2> const& pre
   auto const ids =
       group_pixels(where, grid<float, 3>(2, H, W), regions.label, centres);  // each cell to its nearest cue
   grid<float, 2> const nothing(H, W);  // what scores are made of elsewhere; here cues have their own
-  auto const groups = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), nothing, nothing);
+  auto const groups = measure_groups(where, ids, centres.at.size(), nothing, nothing);
   std::vector<std::int32_t> categories;
   std::vector<double> scores;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    categories.push_back(centres.at[i].category);
-    if (groups[i].area > 0) scores.push_back(centres.at[i].score);
+    point const& centre = centres.at(static_cast<index_t>(i));
+    categories.push_back(centre.category);
+    if (groups[i].area > 0) scores.push_back(centre.score);
   }
   auto out = score_groups(where, ids, groups, categories, scored_by::class_only);
   for (std::size_t i = 0; i < out.found.size(); ++i) out.found[i].score = scores[i];

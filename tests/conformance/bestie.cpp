@@ -246,11 +246,11 @@ void refine_point(golden_case& c)
 
 // --- grouping -----------------------------------------------------------------------------------
 
-grid<std::int32_t, 2> rows_of(points const& list)
+grid<std::int32_t, 2> rows_of(grid<point, 1> const& list)
 {
   grid<std::int32_t, 2> out(list.size(), 2);
-  for (std::size_t i = 0; i < list.size(); ++i)
-    out(i, 0) = static_cast<std::int32_t>(list[i].y), out(i, 1) = static_cast<std::int32_t>(list[i].x);
+  for (index_t i = 0; i < list.size(); ++i)
+    out(i, 0) = static_cast<std::int32_t>(list(i).y), out(i, 1) = static_cast<std::int32_t>(list(i).x);
   return out;
 }
 
@@ -303,13 +303,13 @@ void instance_segmentation(golden_case& c)
       c.param<double>("threshold"), c.param<bool>("ignore") ? lone_region::nothing : lone_region::one_group,
       {.kernel = c.param<index_t>("nms_kernel"), .beta = fails ? 0 : c.param<double>("beta")});
   auto after = heat;
-  for (point const& p : out.centres.at)
+  for (point const& p : out.centres.at.cells())
     after(static_cast<index_t>(p.y), static_cast<index_t>(p.x)) =
         out.response(static_cast<index_t>(p.y), static_cast<index_t>(p.x));
   c.result("center_map_after", after);
   c.result("ins_seg", out.ids);
   bool const none = c.read("centers").value.empty();  // then ours is the whole region's
-  c.result("centers", rows_of(none && out.centres.at.size() <= 1 ? points{} : out.centres.at));
+  c.result("centers", rows_of(none && out.centres.at.size() <= 1 ? grid<point, 1>{} : out.centres.at));
 }
 
 // --- inference ----------------------------------------------------------------------------------

@@ -48,22 +48,29 @@ grid<float, 3> eighths(index_t H, index_t W, unsigned seed)
   return out;
 }
 
+/// Centres of regions, as a test writes them.
+struct listed {
+  points at;
+  std::vector<index_t> first;
+
+  template <class P>
+  region_centres<typename P::memory> in(P const& where) const
+  {
+    return {to_memory(where, at), to_memory(where, first)};
+  }
+};
+
 /// What P makes of maps of the host.
 template <class P>
 struct on {
   using to = support::carry<P>;
 
-  static region_centres back(region_centres const& found) { return found; }
-  static region_centres back(region_centres_in<typename P::memory> const& found) { return to_host(P{}, found); }
-  static auto there(region_centres const& centres)
+  static listed back(region_centres<typename P::memory> const& found)
   {
-    if constexpr (std::is_same_v<P, cpu>)
-      return centres;
-    else
-      return copy_of(P{}, centres);
+    return {to_vector(P{}, found.at), to_vector(P{}, found.first)};
   }
 
-  static region_centres find(grid<float, 2> const& heat, grid<std::int32_t, 2> const& regions, index_t count,
+  static listed find(grid<float, 2> const& heat, grid<std::int32_t, 2> const& regions, index_t count,
                              centre_options options = {})
   {
     return back(find_centres(P{}, to::there(heat), to::there(regions), count, options));
@@ -72,23 +79,23 @@ struct on {
   {
     return to::back(weak_cells(P{}, to::there(regions), to::there(offset)));
   }
-  static region_centres discs(grid<std::int32_t, 2> const& weak, index_t N, grid<std::int32_t, 2> const& regions,
+  static listed discs(grid<std::int32_t, 2> const& weak, index_t N, grid<std::int32_t, 2> const& regions,
                               index_t count, disc_options options = {})
   {
     return back(disc_centres(P{}, to::there(weak), N, to::there(regions), count, options));
   }
-  static region_centres join(region_centres const& found, region_centres const& further,
+  static listed join(listed const& found, listed const& further,
                              grid<std::int32_t, 2> const& regions, join_options options, grid<float, 2>& heat)
   {
     auto marked = support::copied<P>(heat);
-    auto const out = join_centres(P{}, there(found), there(further), to::there(regions), options, marked);
+    auto const out = join_centres(P{}, found.in(P{}), further.in(P{}), to::there(regions), options, marked);
     heat = to::back(marked);
     return back(out);
   }
   static grid<std::int32_t, 2> group(grid<float, 3> const& offset, grid<std::int32_t, 2> const& regions,
-                                     region_centres const& centres)
+                                     listed const& centres)
   {
-    return to::back(group_pixels(P{}, to::there(offset), to::there(regions), there(centres)));
+    return to::back(group_pixels(P{}, to::there(offset), to::there(regions), centres.in(P{})));
   }
   static grid<std::int32_t, 2> group(grid<float, 3> const& offset, points const& centres)
   {
@@ -240,8 +247,8 @@ TEMPLATE_LIST_TEST_CASE("further centres join where they are far from the others
   grid<float, 2> heat(1, W);
   std::fill(heat.cells().begin(), heat.cells().end(), 0.06f);
   heat(0, 202) = 0.05f;
-  region_centres const found{{{0, 100, 0, 0.5}}, {0, 1}};
-  region_centres const further{{{0, 0}, {0, 200}, {0, 201}, {0, 202}, {0, 203}}, {0, 5}};
+  listed const found{{{0, 100, 0, 0.5}}, {0, 1}};
+  listed const further{{{0, 0}, {0, 200}, {0, 201}, {0, 202}, {0, 203}}, {0, 5}};
   auto const joined = on<TestType>::join(found, further, regions, {}, heat);
   // exactly 100 stays out, so does a weak response; the others are not compared with each other
   CHECK(joined.at == points{{0, 100, 0, 0.5}, {0, 201, 0, 1}, {0, 203, 0, 1}});
@@ -251,7 +258,7 @@ TEMPLATE_LIST_TEST_CASE("further centres join where they are far from the others
   CHECK(heat(0, 200) == 0.06f);
   CHECK(heat(0, 202) == 0.05f);
 
-  region_centres const none{{}, {0, 0}};
+  listed const none{{}, {0, 0}};
   CHECK(on<TestType>::join(none, further, regions, {}, heat).at.size() == 4);  // nothing found before: all of them
   // A tenth of 330 cells is enough instead of 100.
   std::fill(heat.cells().begin(), heat.cells().end(), 0.06f);
@@ -265,8 +272,8 @@ TEMPLATE_LIST_TEST_CASE("a further centre outside its region does not join", "[d
   auto const regions = picture({"11.22"});
   grid<float, 2> heat(1, 5);
   std::fill(heat.cells().begin(), heat.cells().end(), 0.5f);
-  region_centres const none{{}, {0, 0, 0}};
-  region_centres const further{{{0, 2}, {0, 3}, {0, 4}}, {0, 2, 3}};
+  listed const none{{}, {0, 0, 0}};
+  listed const further{{{0, 2}, {0, 3}, {0, 4}}, {0, 2, 3}};
   CHECK(on<TestType>::join(none, further, regions, {}, heat).at == points{{0, 4, 0, 1}});
 }
 
@@ -276,7 +283,7 @@ TEMPLATE_LIST_TEST_CASE("regions without a centre may get one", "[displacement][
   auto const regions = picture({"111.222.333"});
   auto heat = picture<float>({"121.5..    "});
   heat(0, 8) = heat(0, 9) = heat(0, 10) = -2;
-  region_centres const found{{{0, 4, 0, 5}}, {0, 0, 1, 1}}, none{{}, {0, 0, 0, 0}};
+  listed const found{{{0, 4, 0, 5}}, {0, 0, 1, 1}}, none{{}, {0, 0, 0, 0}};
   auto const joined = on<TestType>::join(found, none, regions, {.whole_regions = true}, heat);
   CHECK(joined.at == points{{0, 1, 0, 2}, {0, 4, 0, 5}, {0, 8, 0, -2}});
   CHECK(joined.first == std::vector<index_t>{0, 1, 2, 3});
@@ -289,21 +296,21 @@ TEMPLATE_LIST_TEST_CASE("cells vote for the nearest centre of their region", "[d
   if (!support::carry<TestType>::usable()) return;
   auto const offset = eighths(24, 33, 4);
   auto const regions = some_regions(24, 33, 11);
-  region_centres centres{{}, {0, 4, 4, 5}};
+  listed centres{{}, {0, 4, 4, 5}};
   auto const at = uniform<float, 2>({5, 2}, 0, 24, 6);
   for (int k = 0; k < 5; ++k)
     centres.at.push_back({std::floor(static_cast<double>(at(k, 0))), std::floor(static_cast<double>(at(k, 1)))});
   centres.at[3] = centres.at[1];  // a centre twice: the first wins
   for (auto const set : {isa::baseline, isa::avx2, isa::avx512}) {
     auto const ids = std::is_same_v<TestType, cpu>
-                         ? group_pixels(cpu{.threads = 2, .vectors = set}, offset, regions, centres)
+                         ? group_pixels(cpu{.threads = 2, .vectors = set}, offset, regions, centres.in(cpu{}))
                          : on<TestType>::group(offset, regions, centres);
     bool seen[6] = {};
     for (int i = 0; i < 24 * 33; ++i) {
       int const y = i / 33, x = i % 33, r = regions(y, x);
       int want = 0;
       double least = 1e300;
-      for (index_t k = r == 0 ? 0 : centres.begin(r); r != 0 && k < centres.end(r); ++k) {
+      for (index_t k = r == 0 ? 0 : centres.first[static_cast<std::size_t>(r - 1)]; r != 0 && k < centres.first[static_cast<std::size_t>(r)]; ++k) {
         double const dy = centres.at[static_cast<std::size_t>(k)].y - (y + static_cast<double>(offset(0, y, x)));
         double const dx = centres.at[static_cast<std::size_t>(k)].x - (x + static_cast<double>(offset(1, y, x)));
         if (std::sqrt(dy * dy + dx * dx) < least) least = std::sqrt(dy * dy + dx * dx), want = static_cast<int>(k + 1);
@@ -392,7 +399,7 @@ TEMPLATE_LIST_TEST_CASE("grouping of nothing", "[displacement][errors]", support
   grid<float, 3> const offset(2, H, W);
   auto const found = on<TestType>::find(heat, regions, 2);
   CHECK(found.at.empty());
-  CHECK(found.regions() == 2);
+  CHECK(found.first.size() == 3);
   CHECK(on<TestType>::discs(on<TestType>::weak(regions, offset), 0, regions, 2).at.empty());
   CHECK(on<TestType>::join(found, found, regions, {.whole_regions = true}, heat).at.empty());
   for (auto const v : on<TestType>::group(offset, regions, found).cells()) CHECK(v == 0);
@@ -401,11 +408,12 @@ TEMPLATE_LIST_TEST_CASE("grouping of nothing", "[displacement][errors]", support
 
 TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
 {
+  using side = on<cpu>;
   double const nan = std::nan("");
   auto regions = picture({"12", ".2"});
   grid<float, 2> heat(2, 2);
   grid<float, 3> offset(2, 2, 2);
-  region_centres const none{{}, {0, 0, 0}};
+  listed const none{{}, {0, 0, 0}};
   CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 1), precondition_error, "region(0,1) is 2, outside 0..1");
   CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, -1), precondition_error, "count is -1");
   CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, picture({"1"}), 1), precondition_error, "regions are [1,1]");
@@ -422,47 +430,47 @@ TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
   CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, regions, 2, regions, 2, {.tolerance = nan}), precondition_error,
                         "tolerance");
   CAMBIUM_THROWS_SAYING(disc_centres(cpu{}, regions, -1, regions, 2), precondition_error, "N is -1");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, {{}, {0, 0}}, regions, {}, heat), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::join(none, {{}, {0, 0}}, regions, {}, heat), precondition_error,
                         "centres of 2 and of 1 regions");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, {{{0, 5}}, {0, 1, 1}}, none, regions, {}, heat), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::join({{{0, 5}}, {0, 1, 1}}, none, regions, {}, heat), precondition_error,
                         "(0,5) is outside a map of [2,2]");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {.apart = -1}, heat), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {.apart = -1}, heat), precondition_error,
                         "apart is -1");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {.relative = nan}, heat), precondition_error, "nan");
+  CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {.relative = nan}, heat), precondition_error, "nan");
   grid<float, 2> other(1, 2);
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, none, regions, {}, other), precondition_error, "response is [1,2]");
-  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
+  CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {}, other), precondition_error, "response is [1,2]");
+  CAMBIUM_THROWS_SAYING(side::group(offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
   auto const undivided =
-      GENERATE(region_centres{{}, {0, 0, 500}}, region_centres{{}, {}}, region_centres{{}, {1, 0, 0}},
-               region_centres{{{0, 0}}, {0, 0, 0}}, region_centres{{{0, 0}}, {1, 1, 1}},
-               region_centres{{{0, 0}}, {0, 7, 1}}, region_centres{{{0, 0}}, {0, -7, 1}});
-  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, undivided), precondition_error,
+      GENERATE(listed{{}, {0, 0, 500}}, listed{{}, {}}, listed{{}, {1, 0, 0}},
+               listed{{{0, 0}}, {0, 0, 0}}, listed{{{0, 0}}, {1, 1, 1}},
+               listed{{{0, 0}}, {0, 7, 1}}, listed{{{0, 0}}, {0, -7, 1}});
+  CAMBIUM_THROWS_SAYING(side::group(offset, regions, undivided), precondition_error,
                         "group_pixels: centres: first does not divide");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, undivided, none, regions, {}, heat), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::join(undivided, none, regions, {}, heat), precondition_error,
                         "join_centres: found: first does not divide");
-  CAMBIUM_THROWS_SAYING(join_centres(cpu{}, none, undivided, regions, {}, heat), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::join(none, undivided, regions, {}, heat), precondition_error,
                         "join_centres: further: first does not divide");
   CAMBIUM_THROWS_SAYING(by_region({}, -1), precondition_error, "by_region: -1 regions");
   CAMBIUM_THROWS_SAYING(by_region({{3, {}}}, 2), precondition_error, "by_region: region 3 is outside 1..2");
   CAMBIUM_THROWS_SAYING(by_region({{0, {}}}, 2), precondition_error, "by_region: region 0 is outside 1..2");
-  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, points{{nan, 0}}), precondition_error, "a centre is at (nan,0)");
+  CAMBIUM_THROWS_SAYING(side::group(offset, points{{nan, 0}}), precondition_error, "a centre is at (nan,0)");
   CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, offset, nan, 1), precondition_error, "factors are nan");
   CAMBIUM_THROWS_SAYING(scale_offsets(cpu{}, grid<float, 3>(3, 1, 1), 1, 1), precondition_error, "instead of [2,H,W]");
   CAMBIUM_THROWS_SAYING(mean_with_mirrored_offsets(cpu{}, offset, grid<float, 3>(2, 1, 1)), precondition_error,
                         "[2,1,1]");
   offset(1, 1, 0) = std::numeric_limits<float>::infinity();
-  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, offset, regions, none), precondition_error, "offset(1,1,0) is inf");
+  CAMBIUM_THROWS_SAYING(side::group(offset, regions, none), precondition_error, "offset(1,1,0) is inf");
   CAMBIUM_THROWS_SAYING(weak_cells(cpu{}, regions, offset), precondition_error, "offset(1,1,0) is inf");
   heat(1, 1) = std::nanf("");
   CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 2), precondition_error, "response(1,1) is nan");
   regions(1, 0) = -3;
-  CAMBIUM_THROWS_SAYING(group_pixels(cpu{}, grid<float, 3>(2, 2, 2), regions, none), precondition_error,
+  CAMBIUM_THROWS_SAYING(side::group(grid<float, 3>(2, 2, 2), regions, none), precondition_error,
                         "region(1,0) is -3");
 }
 
 namespace {
 
-void check_same(region_centres const& have, region_centres const& want)
+void check_same(listed const& have, listed const& want)
 {
   CHECK(have.at == want.at);
   CHECK(have.first == want.first);
@@ -505,7 +513,7 @@ TEMPLATE_LIST_TEST_CASE("a device finds and joins the centres that the cpu does"
       join_options const join{.least = -0.2, .apart = 9, .relative = relative, .whole_regions = whole};
       auto marked = heat, marked_there = heat;
       auto const sparse = cpu_side::find(heat, regions, 3, {.threshold = 0.9, .kernel = 99});
-      region_centres const some = whole ? region_centres{{}, {0, 0, 0, 0}} : sparse;
+      listed const some = whole ? listed{{}, {0, 0, 0, 0}} : sparse;
       auto const want = cpu_side::join(some, further, regions, join, marked);
       check_same(device_side::join(some, further, regions, join, marked_there), want);
       CHECK(marked_there == marked);
@@ -527,10 +535,10 @@ TEMPLATE_LIST_TEST_CASE("what a device cannot refuse does no harm", "[displaceme
   CHECK(side::discs(negative, 2, negative, 2, {.tolerance = 100, .outside = false}).at.size() == 2);
   grid<float, 3> offset(2, 2, 2);
   offset(0, 0, 0) = std::nanf(""), offset(1, 1, 1) = HUGE_VALF;
-  region_centres const two{{{0, 0}, {0, 1}}, {0, 2, 2}};
+  listed const two{{{0, 0}, {0, 1}}, {0, 2, 2}};
   CHECK(drawn(side::group(offset, negative, two)) == rows{"1.", ".1"});
   // Lists that are not divided, and places off the map.
-  auto broken = copy_of(TestType{}, two);
+  auto broken = two.in(TestType{});
   grid<index_t, 1> wrong(3);
   wrong(0) = -5, wrong(1) = 100, wrong(2) = 1;
   broken.first = support::copied<TestType>(wrong);
@@ -540,8 +548,8 @@ TEMPLATE_LIST_TEST_CASE("what a device cannot refuse does no harm", "[displaceme
   auto marked = support::copied<TestType>(heat);
   auto const joined = join_centres(TestType{}, broken, broken, there, {.whole_regions = true}, marked);
   CHECK(to_host(TestType{}, joined).regions() == 2);
-  region_centres const outside{{{-1, 0}, {0, 1e300}, {std::nan(""), 0}}, {0, 3, 3}};
-  region_centres const none{{}, {0, 0, 0}};
+  listed const outside{{{-1, 0}, {0, 1e300}, {std::nan(""), 0}}, {0, 3, 3}};
+  listed const none{{}, {0, 0, 0}};
   CHECK(side::join(none, outside, negative, {}, heat).at.empty());
 }
 
@@ -552,7 +560,7 @@ TEMPLATE_LIST_TEST_CASE("a device's doors for centres look first", "[displacemen
   using side = on<TestType>;
   auto const regions = picture({"12", ".2"});
   grid<float, 2> heat(2, 2);
-  region_centres const none{{}, {0, 0, 0}};
+  listed const none{{}, {0, 0, 0}};
   CAMBIUM_THROWS_SAYING(side::find(heat, regions, -1), precondition_error, "count is -1");
   CAMBIUM_THROWS_SAYING(side::find(heat, picture({"1"}), 1), precondition_error, "regions are [1,1]");
   CAMBIUM_THROWS_SAYING(side::find(heat, regions, 2, {.kernel = 2}), precondition_error, "kernel is 2");

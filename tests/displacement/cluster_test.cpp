@@ -24,7 +24,7 @@ grid<std::uint8_t, 2> weak_on(grid<float, 3> const& D, double threshold = 2.5)
 }
 
 template <class P>
-instance_map cluster_on(grid<std::int32_t, 2> const& regions, grid<std::int32_t, 3> const& ends)
+instance_map<> cluster_on(grid<std::int32_t, 2> const& regions, grid<std::int32_t, 3> const& ends)
 {
   using to = support::carry<P>;
   auto const map = cluster(P{}, to::there(regions), to::there(ends));

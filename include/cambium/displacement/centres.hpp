@@ -4,6 +4,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/displacement/cluster.hpp>
+#include <cambium/displacement/region_centres.hpp>
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/loops.hpp>
@@ -34,40 +35,6 @@
 #include <vector>
 
 namespace cambium {
-
-/// The centres of each region of a map, region by region.
-struct region_centres {
-  points at;
-  std::vector<index_t> first{0};  ///< N + 1 entries: those of region r are at[first[r-1]] .. at[first[r]-1]
-
-  index_t regions() const { return static_cast<index_t>(first.size()) - 1; }
-  index_t begin(index_t region) const { return first[static_cast<std::size_t>(region - 1)]; }
-  index_t end(index_t region) const { return first[static_cast<std::size_t>(region)]; }
-};
-
-/// Sort (region, point) pairs by region; of a region they keep their order.
-/// @throws precondition_error: a region outside 1..count
-inline region_centres by_region(std::vector<std::pair<index_t, point>> const& found, index_t count)
-{
-  region_centres out;
-  expects(count >= 0, "by_region: ", count, " regions");
-  for (auto const& [region, at] : found)
-    expects(0 < region && region <= count, "by_region: region ", region, " is outside 1..", count);
-  out.first.assign(static_cast<std::size_t>(count + 1), 0);
-  for (auto const& [region, at] : found) ++out.first[static_cast<std::size_t>(region)];
-  for (std::size_t r = 1; r < out.first.size(); ++r) out.first[r] += out.first[r - 1];
-  out.at.resize(found.size());
-  std::vector<index_t> next = out.first;
-  for (auto const& [region, at] : found)
-    out.at[static_cast<std::size_t>(next[static_cast<std::size_t>(region - 1)]++)] = at;
-  return out;
-}
-
-/// Throws unless every centre belongs to a region. `who` begins the message.
-inline void expects_centres(region_centres const& centres, char const* who)
-{
-  expects_divided(centres.first, static_cast<index_t>(centres.at.size()), who);
-}
 
 /// Throws unless an offset field [2,H,W] lies over this map. `who` begins the message.
 template <class T, class U, class S>
@@ -120,7 +87,7 @@ void expects_findable(image_view<T, S> const& heat, image_view<std::int32_t cons
 /// @source       find_instance_center, utils/utils.py of clovaai/BESTIE, on the centre map times the region: `>` against
 ///               the threshold rounded to float. Its top_k ranks coordinates instead of scores and is left out
 template <image_like X, image_like R>
-[[nodiscard]] region_centres find_centres(cpu const& where, X const& response, R const& regions, index_t count,
+[[nodiscard]] region_centres<> find_centres(cpu const& where, X const& response, R const& regions, index_t count,
                                           centre_options options = {})
 {
   using T = value_of<X, 2>;
@@ -219,7 +186,7 @@ void expects_discs(image_view<L, S> const& label, index_t N, image_view<std::int
 /// @source       cluster_peaks, utils/utils.py of clovaai/BESTIE, whose loop over components begins with the background:
 ///               everything outside the weak cells of a region is a centre when it has the size of a disc
 template <image_like L, image_like R>
-[[nodiscard]] region_centres disc_centres(cpu const&, L const& weak, index_t N, R const& regions, index_t count,
+[[nodiscard]] region_centres<> disc_centres(cpu const&, L const& weak, index_t N, R const& regions, index_t count,
                                           disc_options options = {})
 {
   auto const label = as_view<2>(weak, "disc_centres: weak");
@@ -299,7 +266,7 @@ void expects_joinable(index_t count, index_t further, image_view<std::int32_t co
 /// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow that
 ///               a cluster stands there. Its distance is absolute, so that in small regions nothing is ever added
 template <image_like R, image_like X>
-[[nodiscard]] region_centres join_centres(cpu const&, region_centres const& found, region_centres const& further,
+[[nodiscard]] region_centres<> join_centres(cpu const&, region_centres<> const& found, region_centres<> const& further,
                                           R const& regions, join_options options, X&& response)
 {
   using T = value_of<X, 2>;
@@ -311,12 +278,12 @@ template <image_like R, image_like X>
   expects_joinable(count, further.regions(), region, options, heat);
   expects_labels(region, count, "join_centres: region");
   for (auto const* const list : {&found, &further})
-    for (point const& p : list->at)
+    for (point const& p : list->at.cells())
       expects(0 <= p.y && p.y < static_cast<double>(H) && 0 <= p.x && p.x < static_cast<double>(W), "join_centres: (",
               p.y, ",", p.x, ") is outside a map of ", region);
 
   std::vector<box> bounds;
-  if (options.relative > 0 && !further.at.empty()) {
+  if (options.relative > 0 && further.at.size() > 0) {
     bounds.assign(static_cast<std::size_t>(count + 1), {H, W, 0, 0});
     for (index_t y = 0; y < H; ++y)
       for (index_t x = 0; x < W; ++x) {
@@ -324,45 +291,39 @@ template <image_like R, image_like X>
         b = {std::min(b.top, y), std::min(b.left, x), y + 1, std::max(b.right, x + 1)};
       }
   }
-  auto const cell_of = [](point const& p) { return place{static_cast<index_t>(p.y), static_cast<index_t>(p.x)}; };
   std::vector<place> marks;
-  region_centres out;
+  std::vector<std::pair<index_t, point>> all;
+  std::vector<char> lone(static_cast<std::size_t>(count + 1), 0);
+  bool any = false;
   for (index_t r = 1; r <= count; ++r) {
-    out.at.insert(out.at.end(), found.at.begin() + found.begin(r), found.at.begin() + found.end(r));
+    std::size_t const before = all.size();
+    for (index_t i = found.first(r - 1); i < found.first(r); ++i) all.push_back({r, found.at(i)});
     double apart = options.apart;
     if (!bounds.empty()) {
       box const& b = bounds[static_cast<std::size_t>(r)];
       apart =
           options.relative * std::hypot(static_cast<double>(b.bottom - b.top), static_cast<double>(b.right - b.left));
     }
-    for (index_t i = further.begin(r); i < further.end(r); ++i) {
-      point p = further.at[static_cast<std::size_t>(i)];
-      auto const [y, x] = cell_of(p);
+    for (index_t i = further.first(r - 1); i < further.first(r); ++i) {
+      point p = further.at(i);
+      index_t const y = static_cast<index_t>(p.y), x = static_cast<index_t>(p.x);
       bool fits = region(y, x) == r && heat(y, x) > static_cast<T>(options.least);
-      for (index_t j = found.begin(r); j < found.end(r) && fits; ++j) {
-        point const& q = found.at[static_cast<std::size_t>(j)];
+      for (index_t j = found.first(r - 1); j < found.first(r) && fits; ++j) {
+        point const& q = found.at(j);
         double const dy = q.y - p.y, dx = q.x - p.x;
         fits = rounded_product(dy, dy) + rounded_product(dx, dx) > rounded_product(apart, apart);
       }
       if (!fits) continue;
       p.score = 1;
-      out.at.push_back(p);
+      all.push_back({r, p});
       marks.push_back({y, x});
     }
-    out.first.push_back(static_cast<index_t>(out.at.size()));
+    lone[static_cast<std::size_t>(r)] = all.size() == before;
+    any = any || all.size() == before;
   }
   for (place const m : marks) heat(m.y, m.x) = 1;
-  if (!options.whole_regions) return out;
+  if (!options.whole_regions || !any) return by_region(all, count);
 
-  std::vector<std::pair<index_t, point>> all;
-  std::vector<char> lone(static_cast<std::size_t>(count + 1), 0);
-  bool any = false;
-  for (index_t r = 1; r <= count; ++r) {
-    lone[static_cast<std::size_t>(r)] = out.begin(r) == out.end(r);
-    any = any || out.begin(r) == out.end(r);
-    for (index_t i = out.begin(r); i < out.end(r); ++i) all.push_back({r, out.at[static_cast<std::size_t>(i)]});
-  }
-  if (!any) return out;
   std::vector<point> best(lone.size());
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
@@ -407,7 +368,7 @@ template <class T, class R>
 struct vote_rows {
   image_view<R const> region;
   stack_view<T const> offset;
-  region_centres const* centres;
+  centres_view<host> centres;
   float const* cy;
   float const* cx;
   image_view<std::int32_t> out;
@@ -422,7 +383,7 @@ struct vote_rows {
         auto const r = static_cast<index_t>(region(y, x));
         index_t id = 0;
         if (r != 0) {
-          index_t const first = centres->begin(r), count = centres->end(r) - first;
+          index_t const first = centres.begin(r), count = centres.end(r) - first;
           if (count == 1) id = first + 1;
           if (count > 1)
             id = first + 1 +
@@ -455,7 +416,7 @@ struct vote_rows {
 ///               map once a region and needs memory for centres * H * W distances. Without a centre it raises
 template <stack_like D, image_like R>
 [[nodiscard]] grid<std::int32_t, 2> group_pixels(cpu const& where, D const& offset, R const& regions,
-                                                 region_centres const& centres)
+                                                 region_centres<> const& centres)
 {
   using T = value_of<D, 3>;
   using cell_type = value_of<R, 2>;
@@ -465,14 +426,14 @@ template <stack_like D, image_like R>
   expects_centres(centres, "group_pixels: centres");
   expects_labels(region, centres.regions(), "group_pixels: region");
   std::vector<float> cy, cx;
-  for (point const& p : centres.at) {
+  for (point const& p : centres.at.cells()) {
     expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
     cy.push_back(static_cast<float>(p.y)), cx.push_back(static_cast<float>(p.x));
   }
   auto out = make_grid<std::int32_t>({region.extent[0], region.extent[1]});
   isa const set = vectors_of(where);
   for_each_share(where, region.extent[0], 16, [&](index_t begin, index_t end) {
-    run_widest(set, vote_rows<T, cell_type>{region, field, &centres, cy.data(), cx.data(), out.view(), begin, end});
+    run_widest(set, vote_rows<T, cell_type>{region, field, {centres.at, centres.first}, cy.data(), cx.data(), out.view(), begin, end});
   });
   return out;
 }
@@ -484,7 +445,7 @@ template <stack_like D>
   auto const field = as_view<3>(offset, "group_pixels: offset");
   auto whole = make_grid<std::uint8_t>({field.extent[1], field.extent[2]});
   std::fill(whole.cells().begin(), whole.cells().end(), std::uint8_t{1});
-  return group_pixels(where, offset, whole, {centres, {0, static_cast<index_t>(centres.size())}});
+  return group_pixels(where, offset, whole, all_of_one_region(where, centres));
 }
 
 /// Multiply an offset field, when the map it is read on has another size than the one it was learnt on.
@@ -531,112 +492,6 @@ template <stack_like D>
 
 // --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
 
-
-/// As region_centres, in the memory of a policy.
-template <class Space>
-struct region_centres_in {
-  grid<point, 1, Space> at;
-  grid<index_t, 1, Space> first;  ///< N + 1 entries: those of region r are at(first(r-1)) .. at(first(r)-1)
-
-  index_t regions() const { return first.size() - 1; }
-};
-
-/// The same centres in the memory of a policy.
-/// @throws precondition_error: centres that are not divided among regions
-template <class P>
-[[nodiscard]] region_centres_in<typename P::memory> copy_of(P const& where, region_centres const& from)
-{
-  expects_centres(from, "copy_of");
-  return {to_memory(where, from.at), to_memory(where, from.first)};
-}
-
-/// The same centres on the host.
-/// @asynchrony gpu: waits for where.stream
-template <class P>
-[[nodiscard]] region_centres to_host(P const& where, region_centres_in<typename P::memory> const& from)
-{
-  region_centres out{points(static_cast<std::size_t>(from.at.size())),
-                     std::vector<index_t>(static_cast<std::size_t>(from.first.size()))};
-  copy(where, from.at.view(), view<point, 1>(out.at.data(), {from.at.size()}));
-  copy(where, from.first.view(), view<index_t, 1>(out.first.data(), {from.first.size()}));
-  wait_for(where, "to_host");
-  return out;
-}
-
-// --- candidates, region by region -------------------------------------------------------------------------------------
-
-/// How many candidates a region has, and which candidates have one.
-struct count_candidate {
-  std::int32_t const* region;  ///< of each candidate, 0 for none
-  index_t candidates;
-  index_t regions;
-  std::int32_t* chosen;  ///< candidates + 1
-  index_t* of_region;    ///< regions + 1, zeros
-
-  CAMBIUM_HD void operator()(index_t i) const
-  {
-    index_t const r = i < candidates ? region[i] : 0;
-    bool const is = 0 < r && r <= regions;
-    chosen[i] = is ? 1 : 0;
-    if (is) atomic_add(&of_region[r - 1], index_t{1});
-  }
-};
-
-/// The chosen candidates side by side, with their region.
-struct list_candidate {
-  std::int32_t const* region;
-  std::int32_t const* before;
-  std::uint32_t* key;
-  std::int32_t* value;
-
-  CAMBIUM_HD void operator()(index_t i) const
-  {
-    if (before[i] == before[i + 1]) return;
-    key[before[i]] = static_cast<std::uint32_t>(region[i]);
-    value[before[i]] = static_cast<std::int32_t>(i);
-  }
-};
-
-/// The points of the list. A Source has operator()(i) -> point of candidate i.
-template <class Source>
-struct write_centre {
-  Source source;
-  std::int32_t const* candidate;
-  point* at;
-
-  CAMBIUM_HD void operator()(index_t k) const { at[k] = source(candidate[k]); }
-};
-
-/// As by_region: sorts candidates by region; of a region they keep their order.
-///
-/// @param region  [candidates] in the policy's memory; candidates outside 1..regions are left out
-/// @asynchrony    gpu: waits for where.stream
-template <class P, class Source>
-region_centres_in<typename P::memory> candidates_by_region(P const& where, index_t candidates,
-                                                           std::int32_t const* region, index_t regions,
-                                                           Source const& source)
-{
-  expects(candidates <= std::numeric_limits<std::int32_t>::max(), "by_region: ", candidates, " candidates");
-  workspace<P> space;
-  region_centres_in<typename P::memory> out{{}, make_grid<index_t>(where, {regions + 1})};
-  auto chosen = make_grid<std::int32_t>(where, {candidates + 1});
-  std::int32_t* const before = chosen.view().data;
-  index_t* const first = out.first.view().data;
-  fill(where, regions + 1, first, index_t{0});
-  for_each_index(where, candidates + 1, count_candidate{region, candidates, regions, before, first});
-  exclusive_scan(where, candidates + 1, before, before, space);
-  exclusive_scan(where, regions + 1, first, first, space);
-  index_t const count = read_cell(where, before + candidates);
-  out.at = make_grid<point>(where, {count});
-  auto key = make_grid<std::uint32_t>(where, {count}), sorted_key = make_grid<std::uint32_t>(where, {count});
-  auto value = make_grid<std::int32_t>(where, {count}), sorted = make_grid<std::int32_t>(where, {count});
-  for_each_index(where, candidates, list_candidate{region, before, key.view().data, value.view().data});
-  int const bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(regions)));
-  sort_by_key(where, count, key.view().data, value.view().data, sorted_key.view().data, sorted.view().data,
-              bits < 32 ? bits : 32, space);
-  for_each_index(where, count, write_centre<Source>{source, sorted.view().data, out.at.view().data});
-  return out;
-}
 
 // --- find_centres -----------------------------------------------------------------------------------------------------
 
@@ -719,7 +574,7 @@ struct cell_as_centre {
 template <execution_policy P, image_like X, image_like R>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 2>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto find_centres(P const& where, X const& response, R const& regions, index_t count,
-                                centre_options options = {}) -> region_centres_in<typename P::memory>
+                                centre_options options = {}) -> region_centres<typename P::memory>
 {
   using T = value_of<X, 2>;
   using S = typename P::memory;
@@ -871,7 +726,7 @@ struct choose_disc {
 template <execution_policy P, image_like L, image_like R>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto disc_centres(P const& where, L const& weak, index_t N, R const& regions, index_t count,
-                                disc_options options = {}) -> region_centres_in<typename P::memory>
+                                disc_options options = {}) -> region_centres<typename P::memory>
 {
   using cell_type = value_of<L, 2>;
   using S = typename P::memory;
@@ -894,34 +749,6 @@ template <execution_policy P, image_like L, image_like R>
 }
 
 // --- join_centres -----------------------------------------------------------------------------------------------------
-
-/// Centres as rules read them. What is said of a list that is not divided is of no centre.
-template <class S>
-struct centres_view {
-  view<point const, 1, S> at;
-  view<index_t const, 1, S> first;
-
-  CAMBIUM_HD index_t regions() const { return first.extent[0] - 1; }
-  CAMBIUM_HD index_t begin(index_t region) const { return inside(first(region - 1)); }
-  CAMBIUM_HD index_t end(index_t region) const { return inside(first(region)); }
-  /// The region of centre i: the one whose share ends after it. 0 where there is none.
-  CAMBIUM_HD index_t region_of(index_t i) const
-  {
-    index_t low = 1, high = regions();
-    while (low < high) {
-      index_t const middle = (low + high) / 2;
-      if (end(middle) > i)
-        high = middle;
-      else
-        low = middle + 1;
-    }
-    bool const is = low <= regions() && begin(low) <= i && i < end(low);
-    return is ? low : 0;
-  }
-
- private:
-  CAMBIUM_HD index_t inside(index_t i) const { return i < 0 ? 0 : i < at.extent[0] ? i : at.extent[0]; }
-};
 
 /// What join_centres learns of a region.
 struct region_facts {
@@ -1045,9 +872,9 @@ struct choose_joined {
 /// @asynchrony   waits for the stream
 template <execution_policy P, image_like R, image_like X>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<X, 2>>
-[[nodiscard]] auto join_centres(P const& where, region_centres_in<typename P::memory> const& found,
-                                region_centres_in<typename P::memory> const& further, R const& regions,
-                                join_options options, X&& response) -> region_centres_in<typename P::memory>
+[[nodiscard]] auto join_centres(P const& where, region_centres<typename P::memory> const& found,
+                                region_centres<typename P::memory> const& further, R const& regions,
+                                join_options options, X&& response) -> region_centres<typename P::memory>
 {
   using T = value_of<X, 2>;
   using S = typename P::memory;
@@ -1135,7 +962,7 @@ template <execution_policy P, stack_like D, image_like R, image_like O>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<D, 3>> && reaches<P, space_of<R, 2>> &&
           reaches<P, space_of<O, 2>>
 void group_pixels_into(P const& where, D const& offset, R const& regions,
-                       region_centres_in<typename P::memory> const& centres, O&& out, group_scratch<P>& scratch)
+                       region_centres<typename P::memory> const& centres, O&& out, group_scratch<P>& scratch)
 {
   using T = value_of<D, 3>;
   using cell_type = value_of<R, 2>;
@@ -1160,7 +987,7 @@ void group_pixels_into(P const& where, D const& offset, R const& regions,
 template <execution_policy P, stack_like D, image_like R>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<D, 3>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto group_pixels(P const& where, D const& offset, R const& regions,
-                                region_centres_in<typename P::memory> const& centres)
+                                region_centres<typename P::memory> const& centres)
 {
   auto const region = as_view<2>(regions, "group_pixels: regions");
   auto out = make_grid<std::int32_t>(where, region.extent);
@@ -1180,8 +1007,7 @@ template <execution_policy P, stack_like D>
     expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
   auto whole = make_grid<std::uint8_t>(where, {field.extent[1], field.extent[2]});
   fill(where, whole.size(), whole.view().data, std::uint8_t{1});
-  auto const there = copy_of(where, region_centres{centres, {0, static_cast<index_t>(centres.size())}});
-  return group_pixels(where, field, whole, there);
+  return group_pixels(where, field, whole, all_of_one_region(where, centres));
 }
 
 // --- offsets ----------------------------------------------------------------------------------------------------------

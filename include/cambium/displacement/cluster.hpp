@@ -81,12 +81,11 @@ template <stack_like X>
 }
 
 /// Which instance each cell belongs to. Ids 0..count-1 without gaps.
-template <class Space>
-struct instance_map_in {
+template <class Space = host>
+struct instance_map {
   grid<std::int32_t, 2, Space> id;
   index_t count = 0;  ///< known on the host
 };
-using instance_map = instance_map_in<host>;
 
 /// Throws unless there is a centroid for every cell of the regions.
 template <class R, class C, class S>
@@ -112,7 +111,7 @@ void expects_centroids(image_view<R, S> const& region, stack_view<C, S> const& c
 /// @source       cluster_centroids, step/make_ins_seg_labels.py of jiwoon-ahn/irn. That group 0 is an ordinary
 ///               instance, and present in some images only, is the original's; ids cannot be compared between images
 template <image_like R, stack_like C>
-[[nodiscard]] instance_map cluster(cpu const&, R const& regions, C const& centroids)
+[[nodiscard]] instance_map<> cluster(cpu const&, R const& regions, C const& centroids)
 {
   auto const region = as_view<2>(regions, "cluster: regions");
   auto const centroid = as_view<3>(centroids, "cluster: centroids");
@@ -128,7 +127,7 @@ template <image_like R, stack_like C>
       most = number > most ? number : most;
     }
   std::vector<std::int32_t> renumbered(static_cast<std::size_t>(most + 1), -1);
-  instance_map out{make_grid<std::int32_t>({H, W}), 0};
+  instance_map<> out{make_grid<std::int32_t>({H, W}), 0};
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x) {
       index_t const number = region(centroid(0, y, x), centroid(1, y, x));
@@ -316,7 +315,7 @@ void cluster_into(P const& where, R const& regions, C const& centroids, O&& id, 
 /// @asynchrony waits for the stream
 template <execution_policy P, image_like R, stack_like C>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<C, 3>>
-[[nodiscard]] auto cluster(P const& where, R const& regions, C const& centroids) -> instance_map_in<typename P::memory>
+[[nodiscard]] auto cluster(P const& where, R const& regions, C const& centroids) -> instance_map<typename P::memory>
 {
   auto const region = as_view<2>(regions, "cluster: regions");
   auto const centroid = as_view<3>(centroids, "cluster: centroids");

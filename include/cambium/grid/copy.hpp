@@ -39,12 +39,26 @@ void copy(cpu const& where, view<T, Rank> const& from, view<U, Rank> const& to)
 
 /// Copy a list of the host into the memory of the policy.
 /// @asynchrony gpu: enqueues; the list, which is pageable memory, is read before the call returns
-template <class P, class T>
-[[nodiscard]] grid<T, 1, typename P::memory> to_memory(P const& where, std::vector<T> const& list)
+template <class P, class T, class A>
+[[nodiscard]] grid<T, 1, typename P::memory> to_memory(P const& where, std::vector<T, A> const& list)
 {
   auto const count = static_cast<index_t>(list.size());
   auto out = make_grid<T>(where, {count});
   if (count > 0) copy(where, view<T const, 1>(list.data(), {count}), out.view());
+  return out;
+}
+
+/// Copy cells of the policy's memory into a list of the host.
+/// @asynchrony gpu: waits for where.stream
+template <execution_policy P, class C>
+  requires gridded<C, 1>
+[[nodiscard]] auto to_vector(P const& where, C const& cells)
+{
+  using T = value_of<C, 1>;
+  view<T const, 1, typename P::memory> const from = as_view<1>(cells, "to_vector: cells");
+  std::vector<T> out(static_cast<std::size_t>(from.extent[0]));
+  copy(where, from, view<T, 1>(out.data(), {from.extent[0]}));
+  wait_for(where, "to_vector");
   return out;
 }
 

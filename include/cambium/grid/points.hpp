@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,7 @@ using points = std::vector<point>;
 
 /// Throws unless `first` divides a list of so many items among regions: it begins with 0, never falls and ends with their
 /// number. Items of region r are first[r-1] .. first[r]-1. `who` begins the message.
-inline void expects_divided(std::vector<index_t> const& first, index_t items, char const* who)
+inline void expects_divided(std::span<index_t const> first, index_t items, char const* who)
 {
   expects(!first.empty() && first.front() == 0 && first.back() == items && std::is_sorted(first.begin(), first.end()),
           who, ": first does not divide ", items, " items among ", static_cast<index_t>(first.size()) - 1, " regions");

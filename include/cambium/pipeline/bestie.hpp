@@ -284,7 +284,7 @@ enum class lone_region {
 template <class T>
 struct bestie_groups {
   grid<T, 2> response;  ///< [H,W] the centre map of each region's class; 1 where the disc rule added a centre
-  region_centres centres;
+  region_centres<> centres;
   grid<std::int32_t, 2> ids;  ///< [H,W] 0 or 1 + index into centres.at
 };
 
@@ -312,7 +312,7 @@ template <class T>
   expects(options.beta >= 0, "bestie_group: beta is ", options.beta);
   bestie_groups<T> out{select(where, centre, regions.label, regions.categories, flipped), {}, {}};
   out.centres = find_centres(where, out.response, regions.label, count, {threshold, options.kernel, options.plateaus});
-  region_centres discs = by_region({}, count);
+  auto discs = by_region({}, count);
   if (options.beta > 0) {
     auto const weak = connected_equal(where, weak_cells(where, regions.label, offset), c4);
     discs = disc_centres(where, weak.label, weak.count, regions.label, count,
@@ -381,15 +381,15 @@ struct bestie_measured {
     }
     out.groups = bestie_group(where, out.regions, in.centre, in.offset, options.labels.threshold, lone_region::nothing,
                               options.groups);
-    out.measures = measure_groups(where, out.groups.ids, static_cast<index_t>(out.groups.centres.at.size()),
+    out.measures = measure_groups(where, out.groups.ids, out.groups.centres.at.size(),
                                   out.groups.response, own);
     return out;
   }
 
   void write(cpu const& where, bestie_refine_options const& options, centre_targets_view const& to) const
   {
-    refine_into(where, regions.label, regions.categories, groups.ids, groups.centres.first, measures, options.labels,
-                to);
+    refine_into(where, regions.label, regions.categories, groups.ids, to_vector(where, groups.centres.first), measures,
+                options.labels, to);
   }
 };
 
@@ -499,7 +499,7 @@ enum class border_points {
 };
 
 /// Points of the classes present, by class: those of class c are the centres of region c + 1 of a semantic map.
-inline region_centres points_by_class(points const& given, std::vector<std::int32_t> const& classes, index_t C,
+inline region_centres<> points_by_class(points const& given, std::vector<std::int32_t> const& classes, index_t C,
                                       border_points border)
 {
   expects(C >= 0, "points_by_class: ", C, " classes");
@@ -536,7 +536,7 @@ void bestie_refined_offsets_into(cpu const& where, stack_view<T const> offset, S
 {
   auto const centres = points_by_class(clicks, classes, C, border);
   auto const ids = group_pixels(where, offset, present_classes(where, semantic, C, classes), centres);
-  lead_to_points_into(where, ids, centres.at, to, weight);
+  lead_to_points_into(where, ids, to_vector(where, centres.at), to, weight);
 }
 
 // --- instances ----------------------------------------------------------------------------------
@@ -651,9 +651,9 @@ template <class T>
   auto const regions = find_regions(where, reading.decided.label, options.smallest);
   auto const groups = bestie_group<T>(where, regions, in.centre, reading.offset, options.threshold, options.alone,
                                       options.groups, flipped.centre);
-  auto const measured = measure_groups(where, groups.ids, static_cast<index_t>(groups.centres.at.size()),
+  auto const measured = measure_groups(where, groups.ids, groups.centres.at.size(),
                                        groups.response, reading.decided.probability);
-  auto const categories = categories_of_groups(groups.centres.first, regions.categories);
+  auto const categories = categories_of_groups(to_vector(where, groups.centres.first), regions.categories);
   return {std::move(reading.decided.label), score_groups(where, groups.ids, measured, categories)};
 }
 
@@ -674,27 +674,13 @@ template <class T>
   auto const& probability = reading.decided.probability;
   auto const centres = points_by_class(clicks, classes, in.centre.extent[0], border_points::keep);
   auto const ids = group_pixels(where, reading.offset, reading.decided.label, centres);
-  auto const measured = measure_groups(where, ids, static_cast<index_t>(centres.at.size()), probability, probability);
+  auto const measured = measure_groups(where, ids, centres.at.size(), probability, probability);
   return {std::move(reading.decided.label),
-          score_groups(where, ids, measured, categories_of(centres.at), scored_by::class_only)};
+          score_groups(where, ids, measured, categories_of(to_vector(where, centres.at)), scored_by::class_only)};
 }
 
 // --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
 
-
-/// Cells of a policy's memory as a list of the host: the cues of bestie_peaks, for example.
-/// @asynchrony gpu: waits for where.stream
-template <execution_policy P, class C>
-  requires gridded<C, 1>
-[[nodiscard]] auto to_vector(P const& where, C const& cells)
-{
-  using T = value_of<C, 1>;
-  view<T const, 1, typename P::memory> const from = as_view<1>(cells, "to_vector: cells");
-  std::vector<T> out(static_cast<std::size_t>(from.extent[0]));
-  copy(where, from, view<T, 1>(out.data(), {from.extent[0]}));
-  wait_for(where, "to_vector");
-  return out;
-}
 
 /// Targets of an image or a batch, as Out, the same on the host. @asynchrony gpu: waits for where.stream
 template <class Out, class P, class Targets>
@@ -945,7 +931,7 @@ template <execution_policy P, image_like M>
 template <class T, class Space>
 struct bestie_groups_in {
   grid<T, 2, Space> response;  ///< [H,W] the centre map of each region's class; 1 where the disc rule added a centre
-  region_centres_in<Space> centres;
+  region_centres<Space> centres;
   grid<std::int32_t, 2, Space> ids;  ///< [H,W] 0 or 1 + index into centres.at
 };
 
@@ -966,7 +952,7 @@ template <execution_policy P, class T, class S>
   expects(options.beta >= 0, "bestie_group: beta is ", options.beta);
   bestie_groups_in<T, S> out{select(where, centre, regions.label, regions.categories, flipped), {}, {}};
   out.centres = find_centres(where, out.response, regions.label, count, {threshold, options.kernel, options.plateaus});
-  auto discs = copy_of(where, by_region({}, count));
+  auto discs = to_memory(where, by_region({}, count));
   if (options.beta > 0) {
     auto const weak = connected_equal(where, weak_cells(where, regions.label, offset), c4);
     discs = disc_centres(where, weak.label, weak.count, regions.label, count,
@@ -1064,11 +1050,11 @@ template <execution_policy P, class T, stack_like M>
 }
 
 /// Points by class, after a look at all that the host can see of them.
-[[nodiscard]] inline region_centres checked_clicks(points const& clicks, std::vector<std::int32_t> const& classes,
-                                                   index_t C, border_points border)
+[[nodiscard]] inline region_centres<> checked_clicks(points const& clicks, std::vector<std::int32_t> const& classes,
+                                                     index_t C, border_points border)
 {
   auto out = points_by_class(clicks, classes, C, border);
-  for (point const& p : out.at)
+  for (point const& p : out.at.cells())
     expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
   return out;
 }
@@ -1093,7 +1079,7 @@ void bestie_refined_offsets_into(P const& where, stack_view<T const, typename P:
   expects_targets_over(centre_targets_view_in<typename P::memory>{{nullptr, {0, H, W}}, to, weight}, H, W,
                        "lead_to_points");
   auto const given = present_classes(where, in, C, classes);
-  auto const there = copy_of(where, by_class);
+  auto const there = to_memory(where, by_class);
   auto const ids = group_pixels(where, offset, given, there);
   lead_to_points_into(where, ids, there.at, to, weight);
 }
@@ -1191,11 +1177,11 @@ template <execution_policy P, class T>
   check_output(in, "bestie_instances_at");
   auto const by_class = checked_clicks(clicks, classes, in.centre.extent[0], border_points::keep);
   auto reading = read_output<P, T>(where, in, flipped, classes, options, "bestie_instances_at");
-  auto const there = copy_of(where, by_class);
+  auto const there = to_memory(where, by_class);
   auto const& probability = reading.decided.probability;
   auto const ids = group_pixels(where, reading.offset, reading.decided.label, there);
   auto const measured = measure_groups(where, ids, there.at.size(), probability, probability);
-  auto objects = score_groups(where, ids, measured, categories_of(by_class.at), scored_by::class_only);
+  auto objects = score_groups(where, ids, measured, categories_of(to_vector(where, by_class.at)), scored_by::class_only);
   return {std::move(reading.decided.label), std::move(objects)};
 }
 

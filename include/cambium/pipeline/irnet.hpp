@@ -148,7 +148,7 @@ template <class T>
 
 /// Which instance each cell of a displacement field belongs to.
 template <class T>
-[[nodiscard]] instance_map irnet_clusters(cpu const& where, stack_view<T const> displacement,
+[[nodiscard]] instance_map<> irnet_clusters(cpu const& where, stack_view<T const> displacement,
                                           irnet_options const& options)
 {
   auto const centroids = nearest_cells(where, trace(where, displacement, {.iterations = options.iterations}));
@@ -405,7 +405,7 @@ template <execution_policy P, class T, class S>
 /// As irnet_clusters in irnet.hpp. @asynchrony waits for where.stream: how many clusters there are decides what follows
 template <execution_policy P, class T, class S>
   requires(!std::same_as<P, cpu>) && reaches<P, S>
-[[nodiscard]] instance_map_in<S> irnet_clusters(P const& where, stack_view<T const, S> displacement,
+[[nodiscard]] instance_map<S> irnet_clusters(P const& where, stack_view<T const, S> displacement,
                                                 irnet_options const& options)
 {
   auto const centroids = nearest_cells(where, trace(where, displacement, {.iterations = options.iterations}));

@@ -74,7 +74,7 @@ struct walked_tile {
 ///
 /// @param clusters  of the whole image, so that an instance has one number on all tiles
 template <class T>
-[[nodiscard]] walked_tile<T> walk_instances(cpu const& where, irnet_input<T> const& in, instance_map const& clusters,
+[[nodiscard]] walked_tile<T> walk_instances(cpu const& where, irnet_input<T> const& in, instance_map<> const& clusters,
                                             map_tile const& at, irnet_options const& options)
 {
   auto const& [kept, worked] = at;

@@ -1,0 +1,181 @@
+#pragma once
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/atomic.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/exec/loops.hpp>
+#include <cambium/exec/scan.hpp>
+#include <cambium/exec/sort.hpp>
+#include <cambium/grid/copy.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/points.hpp>
+
+#include <bit>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace cambium {
+
+/// The centres of each region of a map, region by region.
+template <class Space = host>
+struct region_centres {
+  grid<point, 1, Space> at;
+  grid<index_t, 1, Space> first;  ///< N + 1 entries: region r has at(first(r-1)) .. at(first(r)-1)
+
+  index_t regions() const { return first.size() - 1; }
+};
+
+/// Sort (region, point) pairs by region. Points of one region keep their order.
+/// @throws precondition_error: a region outside 1..count
+inline region_centres<> by_region(std::vector<std::pair<index_t, point>> const& found, index_t count)
+{
+  expects(count >= 0, "by_region: ", count, " regions");
+  for (auto const& [region, at] : found)
+    expects(0 < region && region <= count, "by_region: region ", region, " is outside 1..", count);
+  region_centres<> out{make_grid<point>({static_cast<index_t>(found.size())}), grid<index_t, 1>(count + 1)};
+  for (auto const& [region, at] : found) ++out.first(region);
+  for (index_t r = 1; r <= count; ++r) out.first(r) += out.first(r - 1);
+  auto next = out.first;
+  for (auto const& [region, at] : found) out.at(next(region - 1)++) = at;
+  return out;
+}
+
+/// The points of a list as the centres of region 1, the only one.
+/// @asynchrony gpu: enqueues
+template <class P>
+[[nodiscard]] region_centres<typename P::memory> all_of_one_region(P const& where, points const& list)
+{
+  return {to_memory(where, list), to_memory(where, std::vector<index_t>{0, static_cast<index_t>(list.size())})};
+}
+
+/// Throws unless every centre belongs to a region. `who` begins the message.
+inline void expects_centres(region_centres<> const& centres, char const* who)
+{
+  expects_divided(centres.first.cells(), centres.at.size(), who);
+}
+
+/// The same centres in the memory of a policy.
+/// @throws     precondition_error: centres that are not divided among regions
+/// @asynchrony gpu: enqueues
+template <class P>
+[[nodiscard]] region_centres<typename P::memory> to_memory(P const& where, region_centres<> const& from)
+{
+  expects_centres(from, "to_memory");
+  return {to_memory(where, from.at.cells()), to_memory(where, from.first.cells())};
+}
+
+/// The same centres on the host.
+/// @asynchrony gpu: waits for where.stream
+template <class P>
+[[nodiscard]] region_centres<> to_host(P const& where, region_centres<typename P::memory> const& from)
+{
+  region_centres<> out{make_grid<point>({from.at.size()}), make_grid<index_t>({from.first.size()})};
+  copy(where, from.at.view(), out.at.view());
+  copy(where, from.first.view(), out.first.view());
+  wait_for(where, "to_host");
+  return out;
+}
+
+/// Centres as rules read them. Indices outside the list are clamped, so that a list that is not divided does no harm.
+template <class S>
+struct centres_view {
+  view<point const, 1, S> at;
+  view<index_t const, 1, S> first;
+
+  CAMBIUM_HD index_t regions() const { return first.extent[0] - 1; }
+  CAMBIUM_HD index_t begin(index_t region) const { return inside(first(region - 1)); }
+  CAMBIUM_HD index_t end(index_t region) const { return inside(first(region)); }
+  /// The region of centre i: the first whose share ends after it. 0 where there is none.
+  CAMBIUM_HD index_t region_of(index_t i) const
+  {
+    index_t low = 1, high = regions();
+    while (low < high) {
+      index_t const middle = (low + high) / 2;
+      if (end(middle) > i)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    bool const is = low <= regions() && begin(low) <= i && i < end(low);
+    return is ? low : 0;
+  }
+
+ private:
+  CAMBIUM_HD index_t inside(index_t i) const { return i < 0 ? 0 : i < at.extent[0] ? i : at.extent[0]; }
+};
+
+/// How many candidates a region has, and which candidates have one.
+struct count_candidate {
+  std::int32_t const* region;  ///< of each candidate, 0 for none
+  index_t candidates;
+  index_t regions;
+  std::int32_t* chosen;  ///< candidates + 1
+  index_t* of_region;    ///< regions + 1, zeros
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    index_t const r = i < candidates ? region[i] : 0;
+    bool const is = 0 < r && r <= regions;
+    chosen[i] = is ? 1 : 0;
+    if (is) atomic_add(&of_region[r - 1], index_t{1});
+  }
+};
+
+/// The chosen candidates side by side, with their region.
+struct list_candidate {
+  std::int32_t const* region;
+  std::int32_t const* before;
+  std::uint32_t* key;
+  std::int32_t* value;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    if (before[i] == before[i + 1]) return;
+    key[before[i]] = static_cast<std::uint32_t>(region[i]);
+    value[before[i]] = static_cast<std::int32_t>(i);
+  }
+};
+
+/// The points of the list. A Source has operator()(i) -> point of candidate i.
+template <class Source>
+struct write_centre {
+  Source source;
+  std::int32_t const* candidate;
+  point* at;
+
+  CAMBIUM_HD void operator()(index_t k) const { at[k] = source(candidate[k]); }
+};
+
+/// As by_region: sorts candidates by region; of a region they keep their order.
+///
+/// @param region  [candidates] in the policy's memory; candidates outside 1..regions are left out
+/// @asynchrony    gpu: waits for where.stream
+template <class P, class Source>
+region_centres<typename P::memory> candidates_by_region(P const& where, index_t candidates, std::int32_t const* region,
+                                                        index_t regions, Source const& source)
+{
+  expects(candidates <= std::numeric_limits<std::int32_t>::max(), "by_region: ", candidates, " candidates");
+  workspace<P> space;
+  region_centres<typename P::memory> out{{}, make_grid<index_t>(where, {regions + 1})};
+  auto chosen = make_grid<std::int32_t>(where, {candidates + 1});
+  std::int32_t* const before = chosen.view().data;
+  index_t* const first = out.first.view().data;
+  fill(where, regions + 1, first, index_t{0});
+  for_each_index(where, candidates + 1, count_candidate{region, candidates, regions, before, first});
+  exclusive_scan(where, candidates + 1, before, before, space);
+  exclusive_scan(where, regions + 1, first, first, space);
+  index_t const count = read_cell(where, before + candidates);
+  out.at = make_grid<point>(where, {count});
+  auto key = make_grid<std::uint32_t>(where, {count}), sorted_key = make_grid<std::uint32_t>(where, {count});
+  auto value = make_grid<std::int32_t>(where, {count}), sorted = make_grid<std::int32_t>(where, {count});
+  for_each_index(where, candidates, list_candidate{region, before, key.view().data, value.view().data});
+  int const bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(regions)));
+  sort_by_key(where, count, key.view().data, value.view().data, sorted_key.view().data, sorted.view().data,
+              bits < 32 ? bits : 32, space);
+  for_each_index(where, count, write_centre<Source>{source, sorted.view().data, out.at.view().data});
+  return out;
+}
+
+}  // namespace cambium

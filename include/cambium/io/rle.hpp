@@ -1,5 +1,5 @@
 #pragma once
-// Masks as run lengths, column by column: what COCO's tools store them as.
+// Masks as run lengths, column by column, the form of COCO's tools.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -27,7 +27,7 @@
 namespace cambium {
 
 /// Lengths of runs of a mask, **column by column** (down, then right), starting with a run of zeros that may be empty.
-/// Every function below that makes one gives no empty run but the first; every one that takes one accepts them.
+/// Functions of this file return no empty run except the first. They accept empty runs everywhere.
 struct rle {
   index_t height = 0;
   index_t width = 0;
@@ -42,7 +42,7 @@ struct rle {
   friend bool operator==(rle const&, rle const&) = default;
 };
 
-/// What is wrong with run lengths: "" if nothing is. They are >= 0 and fill the image.
+/// Find the error of run lengths; "" for valid ones. Valid run lengths are >= 0 and fill the image.
 /// @complexity Theta(runs)
 [[nodiscard]] inline std::string fault_of(rle const& mask)
 {
@@ -60,14 +60,15 @@ struct rle {
   return "";
 }
 
-/// Throws precondition_error unless run lengths fill their image. `who` begins the message.
+/// Throw precondition_error unless run lengths fill their image. `who` begins the message.
 inline void expects_runs(rle const& mask, char const* who)
 {
   std::string const fault = fault_of(mask);
   expects(fault.empty(), who, ": ", fault);
 }
 
-/// Throws precondition_error for sizes that are negative or whose cells cannot be counted. `who` begins the message.
+/// Throw precondition_error for negative sizes, and for sizes whose number of cells overflows. `who` begins the
+/// message.
 inline void expects_image(extent2 image, char const* who)
 {
   expects(
@@ -76,7 +77,7 @@ inline void expects_image(extent2 image, char const* who)
 }
 
 /// Positions x * height + y, ascending, at which a mask changes between outside and inside.
-/// An even number of them: one that is set to the end changes there.
+/// Their number is even: a mask whose last cell is set changes at the end.
 /// @complexity Theta(runs)
 [[nodiscard]] inline std::vector<index_t> turns_of(rle const& mask)
 {
@@ -86,7 +87,7 @@ inline void expects_image(extent2 image, char const* who)
   return turns;
 }
 
-/// The mask that changes at these positions. Two changes at one place are none.
+/// Make the mask that changes at these positions. Two changes at one position cancel.
 /// @param turns ascending, in 0..height * width
 /// @complexity Theta(turns)
 [[nodiscard]] inline rle rle_of_turns(extent2 image, std::vector<index_t> turns)
@@ -107,7 +108,7 @@ inline void expects_image(extent2 image, char const* who)
 
 // --- encode and decode -----------------------------------------------------------------------------------
 
-/// Which of n <= 64 cells are not 0, the first in the lowest bit.
+/// A bit for each of n <= 64 cells: 1 if the cell is nonzero. The first cell is the lowest bit.
 template <class T>
 std::uint64_t set_bits(T const* cells, index_t n)
 {
@@ -128,9 +129,9 @@ std::uint64_t set_bits(T const* cells, index_t n)
   return set;
 }
 
-/// Encode the cells of `bounds`, whose rows are given as bits: bits(y, x, n) holds the cells (y,x) to (y,x+n-1), the
-/// first in the lowest bit. A row is compared with the one above, 64 cells at a time, so that only changes cost more;
-/// they are then sorted by column, which counting them does.
+/// Encode the cells of `bounds`. Rows are given as bits: bits(y, x, n) has the cells (y,x) to (y,x+n-1), the first in
+/// the lowest bit. A row is compared with the row above, 64 cells at a time, so only changes cost more. A counting sort
+/// then orders the changes by column.
 /// @complexity Theta(cells of the box / 64 + columns + runs)
 template <class Bits>
 [[nodiscard]] rle encode_bits(extent2 image, box bounds, Bits const& bits)
@@ -146,7 +147,7 @@ template <class Bits>
     for (index_t w = 0; w < words; ++w)
       set(y, w) = bits(bounds.top + y, bounds.left + 64 * w, std::min<index_t>(64, columns - 64 * w));
 
-  // What stands above the first row: nothing, or the end of the column before where the box has the image's height.
+  // The row above the first row: zeros, or the end of the previous column if the box has the image's height.
   bool const whole = rows == image.height;
   std::vector<std::uint64_t> above(static_cast<std::size_t>(words), 0);
   for (index_t w = 0; whole && w < words; ++w)
@@ -174,8 +175,8 @@ template <class Bits>
   return rle_of_turns(image, std::move(turns));
 }
 
-/// Encode the cells of `bounds` for which inside(y, x) holds; there are none outside.
-/// @throws precondition_error when the box leaves the image
+/// Encode the cells of `bounds` for which inside(y, x) is true. The mask has no cells outside `bounds`.
+/// @throws precondition_error if the box leaves the image
 /// @complexity Theta(cells of the box)
 template <class Inside>
 [[nodiscard]] rle encode_rle(extent2 image, box bounds, Inside const& inside)
@@ -187,13 +188,13 @@ template <class Inside>
   });
 }
 
-/// Encode the cells of a mask that are not 0.
+/// Encode the nonzero cells of a mask.
 ///
 /// @param mask [H,W]
 /// @complexity   Theta(H * W), bytes 16 at a time, and the runs
 /// @determinism  exact
-/// @source       rleEncode, common/maskApi.c of cocodataset/cocoapi (format only), which wants the mask in columns and
-///               takes a change between two values that are not 0 for the end of a run
+/// @source       rleEncode, common/maskApi.c of cocodataset/cocoapi (format only). It takes the mask in columns. There
+///               a change between two nonzero values ends a run
 template <image_like M>
 [[nodiscard]] rle encode_rle(M const& mask)
 {
@@ -202,7 +203,7 @@ template <image_like M>
                      [&](index_t y, index_t x, index_t n) { return set_bits(&v(y, x), n); });
 }
 
-/// Call inside(x, top, bottom) for every column's part of every run of ones, in order: cells (top..bottom-1, x).
+/// Call inside(x, top, bottom) for each column's part of each run of ones, in order: cells (top..bottom-1, x).
 /// @throws precondition_error unless the counts fill the image
 /// @complexity Theta(runs + columns)
 template <class Inside>
@@ -222,9 +223,9 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   }
 }
 
-/// The mask as cells.
+/// Decode a mask to cells.
 ///
-/// Ends of runs are marked in the cells; each row is then added to the one above, without carry.
+/// The ends of runs are marked in the cells. Then each row is added to the row above, without carry.
 ///
 /// @return [H,W] 1 inside, 0 outside
 /// @throws       precondition_error unless the counts fill the image
@@ -255,8 +256,8 @@ void for_each_column_run(rle const& mask, Inside const& inside)
 
 // --- as text ---------------------------------------------------------------------------------------------
 
-/// The same text as the COCO API's compressed `counts`: six bits a character from '0', five of them payload, each
-/// count from the fourth on as the difference to the count two before.
+/// Format compressed `counts` as the COCO API does: six bits per character from '0', five of them payload. From the
+/// fourth on, a count is the difference to the count two before.
 /// @source rleToString, common/maskApi.c of cocodataset/cocoapi (format only)
 [[nodiscard]] inline std::string compressed_counts(rle const& mask)
 {
@@ -281,7 +282,7 @@ void for_each_column_run(rle const& mask, Inside const& inside)
 /// @throws       io_error: other characters, a count that ends early, is negative or longer than 60 bits, or counts
 ///               that do not fill the image
 /// @complexity   Theta(characters)
-/// @source       rleFrString, common/maskApi.c of cocodataset/cocoapi (format only), which checks nothing
+/// @source       rleFrString, common/maskApi.c of cocodataset/cocoapi (format only). It has no checks
 [[nodiscard]] inline rle parse_counts(std::string_view text, extent2 image, std::string const& name)
 {
   rle mask{image.height, image.width, {}};
@@ -308,12 +309,12 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   return mask;
 }
 
-// --- what masks have in common ---------------------------------------------------------------------------
+// --- boxes, overlaps, unions of masks ---------------------------------------------------------------------------
 
 /// The smallest box around a mask; all zeros if it is empty.
 /// @throws precondition_error unless the counts fill the image
 /// @complexity Theta(runs)
-/// @source rleToBbox, common/maskApi.c of cocodataset/cocoapi; empty runs inside do not count here
+/// @source rleToBbox, common/maskApi.c of cocodataset/cocoapi. Here empty runs do not count
 [[nodiscard]] inline box bounds_of(rle const& mask)
 {
   expects_runs(mask, "bounds_of");
@@ -323,7 +324,7 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   for (std::size_t i = 0; i < turns.size(); i += 2) {
     if (turns[i] == turns[i + 1]) continue;
     index_t const first = turns[i] / H, last = (turns[i + 1] - 1) / H;
-    bool const one = first == last;  // of more columns than one it has the end of the first and the top of the last
+    bool const one = first == last;  // over several columns: the end of the first and the top of the last
     out.top = std::min(out.top, one ? turns[i] - first * H : 0);
     out.bottom = std::max(out.bottom, one ? turns[i + 1] - last * H : H);
     out.left = std::min(out.left, first);
@@ -332,7 +333,7 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   return out.right == 0 ? box{} : out;
 }
 
-/// Cells that two masks share, given the places where they change.
+/// Count the cells that two masks share, from the positions of their changes.
 /// @complexity Theta(turns of both)
 [[nodiscard]] inline index_t shared_cells(std::vector<index_t> const& a, std::vector<index_t> const& b)
 {
@@ -340,25 +341,25 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
     index_t const end_a = a[i + 1], end_b = b[j + 1];
     both += std::max<index_t>(0, std::min(end_a, end_b) - std::max(a[i], b[j]));
-    i += 2 * static_cast<std::size_t>(end_a <= end_b);  // no branch: which one ends first is a coin toss
+    i += 2 * static_cast<std::size_t>(end_a <= end_b);  // no branch: the order of ends is unpredictable
     j += 2 * static_cast<std::size_t>(end_b <= end_a);
   }
   return both;
 }
 
-/// Overlap of every detected with every true mask.
+/// Compute the overlap of every detected mask with every true mask.
 ///
-///   iou(d,g) = |d and g| / |d or g|; where g is a crowd |d and g| / |d|; 0 if they share no cell
+///   iou(d,g) = |d and g| / |d or g|; for a crowd g |d and g| / |d|; 0 if they share no cell
 ///
 /// @param detected  D masks of one size
 /// @param truth     G masks of the same size
-/// @param crowd     G flags, or none at all: regions of several objects
+/// @param crowd     G flags, or an empty list: regions of several objects
 /// @return [D,G]
 ///
-/// @throws       precondition_error: masks of different sizes or damaged ones, another number of flags
-/// @complexity   O(G * runs of D + D * runs of G); pairs whose boxes do not meet cost nothing
+/// @throws       precondition_error: masks of different sizes, damaged masks, a number of flags other than G and 0
+/// @complexity   O(G * runs of D + D * runs of G); pairs with disjoint boxes cost nothing
 /// @determinism  exact
-/// @source       rleIou, common/maskApi.c of cocodataset/cocoapi, which gives -1 for masks of different sizes
+/// @source       rleIou, common/maskApi.c of cocodataset/cocoapi. It gives -1 for masks of different sizes
 [[nodiscard]] inline grid<double, 2> rle_iou(std::vector<rle> const& detected, std::vector<rle> const& truth,
                                              std::vector<std::uint8_t> const& crowd = {})
 {
@@ -399,9 +400,9 @@ enum class merge {
   both,    ///< intersection
 };
 
-/// The union or the intersection of masks of one size.
+/// Compute the union or the intersection of masks of one size.
 ///
-/// @throws       precondition_error: no mask, masks of different sizes, damaged masks
+/// @throws       precondition_error: an empty list, masks of different sizes, damaged masks
 /// @complexity   O(runs * log masks)
 /// @determinism  exact
 /// @source       rleMerge, common/maskApi.c of cocodataset/cocoapi
@@ -419,7 +420,7 @@ enum class merge {
   auto const a = turns_of(first), b = turns_of(second);
   std::vector<index_t> turns;
   turns.reserve(a.size() + b.size());
-  // With i turns of a and j of b behind, a cell is inside a where i is odd and inside b where j is.
+  // After i turns of a and j of b, a cell is inside a if i is odd, and inside b if j is odd.
   for (std::size_t i = 0, j = 0; i < a.size() || j < b.size();) {
     auto const inside = [&] { return how == merge::either ? ((i | j) & 1) != 0 : (i & j & 1) != 0; };
     bool const before = inside();
@@ -431,20 +432,20 @@ enum class merge {
 
 // --- outlines ----------------------------------------------------------------------------------------------
 
-/// The mask inside an outline, bit for bit as COCO's tools draw it.
+/// Make the mask inside an outline, with the bits of COCO's tools.
 ///
-/// Corners are rounded to fifths of a pixel and joined by straight lines of such fifths, one per step of the longer
-/// axis. Where a line passes the middle of a column, the mask changes at the next cell below.
+/// Corners are rounded to fifths of a pixel and joined by straight lines of fifths, one per step of the longer axis.
+/// Where a line crosses the middle of a column, the mask changes at the next cell below.
 ///
 /// @param image  size of the mask, at most 2^62 cells
 /// @param xy     x0 y0 x1 y1 ...: three corners or more [pixels], finite, at most 4e8 in size; (0,0) is the outer
-///               corner of the first pixel. Crossing lines: inside is where an odd number of them lies above
+///               corner of the first pixel. For crossing lines a cell is inside if an odd number of them is above it
 ///
 /// @throws       precondition_error
-/// @complexity   O(corners * columns they span + crossings * log crossings), however far the corners lie outside
+/// @complexity   O(corners * columns that they span + crossings * log crossings), for corners at any distance outside
 /// @determinism  exact
 /// @source       rleFrPoly, common/maskApi.c of cocodataset/cocoapi: the same fifths, roundings (towards zero after
-///               adding a half) and joints, but only columns' middles are computed
+///               adding a half) and joints. Only the middles of columns are computed
 [[nodiscard]] inline rle rle_of_polygon(extent2 image, std::span<double const> xy)
 {
   expects_image(image, "rle_of_polygon");
@@ -464,10 +465,10 @@ enum class merge {
     if (flat ? x0 > x1 : y0 > y1) std::swap(x0, x1), std::swap(y0, y1);
     double const slope = flat ? static_cast<double>(y1 - y0) / static_cast<double>(across)
                               : static_cast<double>(x1 - x0) / static_cast<double>(down);
-    // Step t along the longer axis: where the other one stands.
+    // The position along the other axis at step t of the longer one.
     auto const other = [&](index_t t) {
       double rise = slope * static_cast<double>(t);
-      no_contract(rise);  // rounded before it is added, whatever the processor can fuse
+      no_contract(rise);  // rounded before the sum, also on processors with fused multiply-add
       return static_cast<index_t>(static_cast<double>(flat ? y0 : x0) + rise + .5);
     };
     // The middle of column x lies between fifths 5x+2 and 5x+3.
@@ -497,7 +498,7 @@ enum class merge {
   return rle_of_turns(image, std::move(turns));
 }
 
-/// The mask of a rectangle, as COCO's tools draw it: rle_of_polygon of its corners.
+/// Make the mask of a rectangle as COCO's tools do: rle_of_polygon of its corners.
 /// @param left,top,width,height [pixels]
 [[nodiscard]] inline rle rle_of_box(extent2 image, double left, double top, double width, double height)
 {

@@ -37,7 +37,7 @@ struct input_file {
 /// What a method says of one image.
 struct answer {
   cambium::grid<std::int32_t, 2> semantic;  ///< [H,W] 0, 1..C, 255 undecided
-  cambium::instances objects;               ///< categories are 0-based classes
+  cambium::instances<> objects;             ///< categories are 0-based classes
   std::vector<int> classes;                 ///< that were looked for, 1..C
   cambium::grid<std::int32_t, 2> baseline;  ///< [H,W] what it started from, to be compared with the truth; or empty
   std::vector<std::pair<std::string, cambium::bytes>> files;  ///< further ones: names below --out

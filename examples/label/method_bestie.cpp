@@ -29,8 +29,8 @@ std::vector<std::string> const centroid_words{"truncated", "exact"};
 std::vector<std::string> const plateau_words{"every", "one"};
 
 /// The components of a semantic map that exactly one cue, or with `split` at least one, says to be objects.
-instances accepted_components(cpu const& where, grid<std::int32_t, 2> const& present, points const& cues,
-                              transfer_options const& rules)
+instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& present, points const& cues,
+                                transfer_options const& rules)
 {
   auto const regions = find_regions(where, present, rules.smallest);
   auto const count = static_cast<index_t>(regions.categories.size());

@@ -461,8 +461,8 @@ class boxes_method : public method {
 
   /// The pixels of each box with a label of its class; where boxes of a class overlap, of the smallest, then of the first.
   /// The score is the mean probability that the network expects. Boxes without a pixel give none.
-  instances masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,
-                           grid<std::int32_t, 2> const& semantic) const
+  instances<> masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,
+                             grid<std::int32_t, 2> const& semantic) const
   {
     index_t const H = semantic.shape()[0], W = semantic.shape()[1];
     std::vector<box> parts;
@@ -499,7 +499,7 @@ class boxes_method : public method {
         ++o.area;
         o.bounds = {std::min(o.bounds.top, y), std::min(o.bounds.left, x), y + 1, std::max(o.bounds.right, x + 1)};
       }
-    instances out{make_grid<std::int32_t>({H, W}), {}};
+    instances<> out{make_grid<std::int32_t>({H, W}), {}};
     std::vector<std::int32_t> number(boxes.size() + 1, 0);
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (found[i].area == 0) continue;

@@ -25,7 +25,7 @@ inline cambium::rgb distinct_colour(int i)
 /// Tints every instance and outlines it; fragments (score 0) are outlined in grey only.
 /// @param photograph [H,W,3]
 inline cambium::grid<std::uint8_t, 3> draw_instances(cambium::grid<std::uint8_t, 3> photograph,
-                                                     cambium::instances const& objects)
+                                                     cambium::instances<> const& objects)
 {
   using cambium::index_t;
   auto const& label = objects.label;

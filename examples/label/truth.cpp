@@ -52,7 +52,7 @@ void expects_objects_in_truth(std::vector<std::string> const& ids, std::string c
                     (maps > 1 ? ", here and in all " + std::to_string(maps) + " maps" : "") + hint);
 }
 
-image_result compare_instances(instances const& found, truth const& is, bool void_counts)
+image_result compare_instances(instances<> const& found, truth const& is, bool void_counts)
 {
   std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
   for (std::size_t i = 0; i < is.instances.cells().size(); ++i) {

@@ -49,7 +49,7 @@ struct odd_truth {
 
 /// The predicted instances, the true ones, and their overlaps. A true instance has the class of most of its pixels. An
 /// instance without a class is void.
-cambium::image_result compare_instances(cambium::instances const& found, truth const& is, bool void_counts);
+cambium::image_result compare_instances(cambium::instances<> const& found, truth const& is, bool void_counts);
 
 /// Results that need no pixels, for records.
 json confusion_cells(cambium::confusion_matrix const& m);

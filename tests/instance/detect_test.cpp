@@ -32,8 +32,8 @@ grid<float, 2> scores_of(rows const& text)
 
 /// What P makes of maps of the host.
 template <class P, class L, class T>
-instances detect_on(grid<L, 2> const& labels, numbers const& categories, grid<T, 2> const& scores,
-                    detect_options options = {})
+instances<> detect_on(grid<L, 2> const& labels, numbers const& categories, grid<T, 2> const& scores,
+                      detect_options options = {})
 {
   using to = support::carry<P>;
   auto found = detect(P{}, to::there(labels), categories, to::there(scores), options);

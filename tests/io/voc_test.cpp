@@ -327,7 +327,7 @@ TEST_CASE("pairs that do not fit together are refused", "[io][errors]")
   CHECK(why(rows{{7, 8}}, rows{{5, 5}}) == "o.png: object 5 has pixels of class 7 and of class 8");
   CHECK(why(rows{{7, 0}}, rows{{5, 5}}) == "o.png: object 5 has pixels of class 0, which is background");
 
-  instances objects{map_of({{0, 1}}), {{3, 1, 1, {0, 1, 1, 2}}}};
+  instances<> objects{map_of({{0, 1}}), {{3, 1, 1, {0, 1, 1, 2}}}};
   CHECK(!format_voc_segmentation(objects).classes.empty());
   auto bad = objects;
   bad.found[0].category = 255;

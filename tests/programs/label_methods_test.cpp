@@ -114,7 +114,7 @@ struct playground : scratch {
 
 /// The files of an image are what the pipeline says.
 void check_files(fs::path const& out, std::string const& id, grid<std::int32_t, 2> const& semantic,
-                 instances const& objects)
+                 instances<> const& objects)
 {
   CHECK(read_labels(out / "semantic" / (id + ".png")) == semantic);
   CHECK(read_labels(out / "instances" / (id + ".png")) == objects.label);

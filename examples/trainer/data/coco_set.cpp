@@ -172,7 +172,7 @@ grid<std::uint8_t, 2> coco_set::crowds_of(entry const& e) const
   return out;
 }
 
-cambium::instances coco_set::truth(std::size_t i) const
+cambium::instances<> coco_set::truth(std::size_t i) const
 {
   entry const& e = at(i);
   extent2 const size{e.image.height, e.image.width};
@@ -192,7 +192,7 @@ cambium::instances coco_set::truth(std::size_t i) const
   // What is wholly covered leaves no number behind.
   std::vector<std::int32_t> number(category.size() + 1);
   for (std::int32_t const v : drawn.cells()) number[static_cast<std::size_t>(v)] = 1;
-  cambium::instances out;
+  cambium::instances<> out;
   number[0] = 0;
   for (std::size_t n = 1; n < number.size(); ++n)
     if (number[n] != 0) {

@@ -49,7 +49,7 @@ class coco_set final : public dataset {
   [[nodiscard]] weak_image load(std::size_t i) const override;
   /// Masks of all objects, in the file's order; where they overlap the later one has the cell, and one that is wholly
   /// covered is left out. @throws cambium::io_error: an object without a mask
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override;
+  [[nodiscard]] cambium::instances<> truth(std::size_t i) const override;
   /// Crowds that are ignored, where no object is.
   [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override;
 

@@ -64,7 +64,7 @@ class dataset {
   [[nodiscard]] virtual weak_image load(std::size_t i) const = 0;
   /// The exact instances, classes from 0; for evaluation, and for the exactly labelled part of box supervision.
   /// @throws cambium::io_error where the set has none
-  [[nodiscard]] virtual cambium::instances truth(std::size_t i) const = 0;
+  [[nodiscard]] virtual cambium::instances<> truth(std::size_t i) const = 0;
   /// Where the truth does not say what is there. @return [H,W] 1 there; without cells: it says everywhere
   /// @throws as truth
   [[nodiscard]] virtual cambium::grid<std::uint8_t, 2> ignored(std::size_t) const { return {}; }

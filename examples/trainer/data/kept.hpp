@@ -23,7 +23,7 @@ class kept final : public dataset {
   [[nodiscard]] std::int64_t category_id(std::int32_t category) const override { return from_->category_id(category); }
   [[nodiscard]] std::uint64_t weak_labels() const override { return from_->weak_labels(); }
   [[nodiscard]] weak_image load(std::size_t i) const override { return images_.at(i); }
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return from_->truth(i); }
+  [[nodiscard]] cambium::instances<> truth(std::size_t i) const override { return from_->truth(i); }
   [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override { return from_->ignored(i); }
 
  private:

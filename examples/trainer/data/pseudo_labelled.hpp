@@ -38,13 +38,13 @@ class pseudo_labelled final : public dataset {
   [[nodiscard]] std::uint64_t weak_labels() const override { return photographs_.weak_labels(); }
   /// As the photographs' own set has it; crowds of the file are ignored, too.
   [[nodiscard]] weak_image load(std::size_t i) const override;
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override { return of_.at(i); }
+  [[nodiscard]] cambium::instances<> truth(std::size_t i) const override { return of_.at(i); }
   /// Crowds of the file, where no pseudo label is.
   [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override;
 
  private:
   dataset const& photographs_;
-  std::vector<cambium::instances> of_;
+  std::vector<cambium::instances<>> of_;
   std::vector<cambium::grid<std::uint8_t, 2>> ignored_;  ///< crowds of the file; without cells: none
   std::vector<std::string> remarks_;
 };

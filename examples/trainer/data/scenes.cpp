@@ -323,7 +323,7 @@ weak_image scenes::load(std::size_t i) const
   return out;
 }
 
-cambium::instances scenes::truth(std::size_t i) const
+cambium::instances<> scenes::truth(std::size_t i) const
 {
   expects(i < size(), "scenes: scene ", i, " of ", size());
   return draw_scene(options_, i).objects;

@@ -31,7 +31,7 @@ struct scene_options {
 /// One scene with everything that is known of it.
 struct scene {
   cambium::grid<std::uint8_t, 3> photograph;  ///< [H,W,3]
-  cambium::instances objects;                 ///< classes from 0; score 1; only what is visible
+  cambium::instances<> objects;               ///< classes from 0; score 1; only what is visible
   cambium::points points;  ///< a visible pixel near the middle of each object, in the order of objects
 };
 
@@ -47,7 +47,7 @@ class scenes final : public dataset {
   [[nodiscard]] std::vector<std::string> const& class_names() const override;
   [[nodiscard]] std::string id(std::size_t i) const override;
   [[nodiscard]] weak_image load(std::size_t i) const override;
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override;
+  [[nodiscard]] cambium::instances<> truth(std::size_t i) const override;
   [[nodiscard]] scene_options const& options() const { return options_; }
 
  private:

@@ -257,7 +257,7 @@ weak_image voc_folder::load(std::size_t i) const
   return out;
 }
 
-cambium::instances voc_folder::truth(std::size_t i) const
+cambium::instances<> voc_folder::truth(std::size_t i) const
 {
   entry const& e = at(i);
   fs::path const classes = in_root(options_.class_maps) / (e.id + ".png"),

@@ -60,7 +60,7 @@ class voc_folder final : public dataset {
   /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like others.
   /// @throws cambium::io_error: there are no such files, or they do not fit; a class map of 0 and 255 alone of an image
   ///         that is not said to show nothing; classes, but no object
-  [[nodiscard]] cambium::instances truth(std::size_t i) const override;
+  [[nodiscard]] cambium::instances<> truth(std::size_t i) const override;
   /// Where the truth does not say. @return [H,W] 1 where either map has 255
   [[nodiscard]] cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override;
 

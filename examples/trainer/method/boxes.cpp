@@ -188,7 +188,7 @@ std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> cons
       return several ? c : 0;
     };
     if (exact[i]) {
-      cambium::instances const truth = from.truth(i);
+      cambium::instances<> const truth = from.truth(i);
       expects(truth.label.shape()[0] == shape[0] && truth.label.shape()[1] == shape[1], "boxes: image ", sample.id,
               " is [", shape[0], ",", shape[1], "] but its truth is [", truth.label.shape()[0], ",",
               truth.label.shape()[1], "]");

@@ -140,7 +140,7 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
   augmentation.fill = -1;  // numbers of instances know no 255
   loader<lesson_item> items(set.size(), seed_of(options.seed, static_cast<std::uint64_t>(chance::order)),
                             options.workers, [&](std::size_t i, std::uint64_t seed) {
-                              cambium::instances labels = set.truth(i);
+                              cambium::instances<> labels = set.truth(i);
                               weak_image image = set.load(i);
                               mark_unknown(labels.label, image.ignored, "train_instances: " + set.id(i));
                               labelled_photograph from;

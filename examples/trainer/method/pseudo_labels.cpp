@@ -35,7 +35,7 @@ pseudo_labels::pseudo_labels(std::vector<std::string> const& class_names, pseudo
   }
 }
 
-void pseudo_labels::add(std::string const& file_name, cambium::instances const& found, std::int64_t image_id)
+void pseudo_labels::add(std::string const& file_name, cambium::instances<> const& found, std::int64_t image_id)
 {
   expects(!file_name.empty(), "pseudo_labels: image ", set_.images.size(), " has no file name");
   auto const fail = [&](auto const&... parts) { expects(false, "pseudo_labels: ", file_name, ": ", parts...); };
@@ -93,7 +93,7 @@ void pseudo_labels::write_results(std::filesystem::path const& path) const
 }
 
 void write_pseudo_labels_as_coco(std::filesystem::path const& path, std::vector<labelled_file> const& images,
-                                 std::vector<cambium::instances> const& found,
+                                 std::vector<cambium::instances<>> const& found,
                                  std::vector<std::string> const& class_names, pseudo_label_options options)
 {
   expects(images.size() == found.size(), "write_pseudo_labels_as_coco: ", images.size(), " images but instances of ",

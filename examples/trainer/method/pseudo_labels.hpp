@@ -38,7 +38,7 @@ class pseudo_labels {
   /// @param image_id   0: one after the largest so far
   /// @throws cambium::precondition_error: an empty label map, labels without an instance, classes outside the set's, scores that
   ///         are not finite, an id that is taken or negative, no file name
-  void add(std::string const& file_name, cambium::instances const& found, std::int64_t image_id = 0);
+  void add(std::string const& file_name, cambium::instances<> const& found, std::int64_t image_id = 0);
 
   [[nodiscard]] std::size_t images() const { return set_.images.size(); }
   [[nodiscard]] std::size_t instances() const { return set_.annotations.size(); }
@@ -67,7 +67,7 @@ struct labelled_file {
 /// @param found   N, classes from 0
 /// @throws as pseudo_labels, and cambium::precondition_error for lists of different lengths
 void write_pseudo_labels_as_coco(std::filesystem::path const& path, std::vector<labelled_file> const& images,
-                                 std::vector<cambium::instances> const& found,
+                                 std::vector<cambium::instances<>> const& found,
                                  std::vector<std::string> const& class_names, pseudo_label_options options = {});
 
 }  // namespace trainer

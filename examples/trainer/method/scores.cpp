@@ -18,7 +18,7 @@ using cambium::index_t;
 
 namespace {
 
-void expects_known(cambium::instances const& objects, std::int32_t classes, char const* whose)
+void expects_known(cambium::instances<> const& objects, std::int32_t classes, char const* whose)
 {
   for (auto const& one : objects.found)
     expects(0 <= one.category && one.category < classes, "scoring: ", whose, " class ", one.category, " is outside 0..",
@@ -27,7 +27,7 @@ void expects_known(cambium::instances const& objects, std::int32_t classes, char
 
 }  // namespace
 
-void scoring::add_instances(cambium::instances const& found, cambium::instances const& truth,
+void scoring::add_instances(cambium::instances<> const& found, cambium::instances<> const& truth,
                             grid<std::uint8_t, 2> const& ignored)
 {
   expects_known(found, classes_, "found");
@@ -60,7 +60,7 @@ void scoring::add_instances(cambium::instances const& found, cambium::instances 
   images_.push_back(std::move(one));
 }
 
-void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instances const& truth,
+void scoring::add_semantic(grid<std::int32_t, 2> const& found, cambium::instances<> const& truth,
                            grid<std::uint8_t, 2> const& ignored)
 {
   expects_known(truth, classes_, "true");
@@ -76,7 +76,7 @@ scores scoring::result() const
   return {miou, ap(0.25), ap(0.5), ap(0.7), ap(0.75)};
 }
 
-grid<std::int32_t, 2> semantic_of(cambium::instances const& objects)
+grid<std::int32_t, 2> semantic_of(cambium::instances<> const& objects)
 {
   auto out = objects.label;
   for (auto& v : out.cells())

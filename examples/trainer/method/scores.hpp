@@ -28,12 +28,12 @@ class scoring {
   /// overlaps by the lowest threshold, is left out, as COCO leaves out what lies on a crowd: nobody says whether it is right.
   /// @param ignored  [H,W] 1 where the truth does not say; without cells: nowhere
   /// @throws cambium::precondition_error: other sizes, a class outside
-  void add_instances(cambium::instances const& found, cambium::instances const& truth,
+  void add_instances(cambium::instances<> const& found, cambium::instances<> const& truth,
                      cambium::grid<std::uint8_t, 2> const& ignored = {});
 
   /// Semantic labels, [H,W] 0 background, class + 1, against those of the true instances.
   /// @param ignored  as in add_instances
-  void add_semantic(cambium::grid<std::int32_t, 2> const& found, cambium::instances const& truth,
+  void add_semantic(cambium::grid<std::int32_t, 2> const& found, cambium::instances<> const& truth,
                     cambium::grid<std::uint8_t, 2> const& ignored = {});
 
   [[nodiscard]] scores result() const;
@@ -45,6 +45,6 @@ class scoring {
 };
 
 /// The semantic labels of instances: [H,W] 0 background, class + 1.
-[[nodiscard]] cambium::grid<std::int32_t, 2> semantic_of(cambium::instances const& objects);
+[[nodiscard]] cambium::grid<std::int32_t, 2> semantic_of(cambium::instances<> const& objects);
 
 }  // namespace trainer

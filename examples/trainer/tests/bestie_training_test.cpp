@@ -235,7 +235,7 @@ class one_crowd : public dataset {
     out.ignored(0, 1) = 1;
     return out;
   }
-  cambium::instances truth(std::size_t) const override { return {cambium::grid<std::int32_t, 2>(1, 3), {}}; }
+  cambium::instances<> truth(std::size_t) const override { return {cambium::grid<std::int32_t, 2>(1, 3), {}}; }
   cambium::grid<std::uint8_t, 2> ignored(std::size_t i) const override { return load(i).ignored; }
 
  private:

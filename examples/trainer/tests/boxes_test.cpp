@@ -50,17 +50,17 @@ class discs : public dataset {
     return out;
   }
 
-  cambium::instances truth(std::size_t i) const override { return truth(i, true); }
+  cambium::instances<> truth(std::size_t i) const override { return truth(i, true); }
 
   std::set<std::size_t> mutable asked;  ///< whose truth was asked for
 
  protected:
-  cambium::instances truth(std::size_t i, bool from_outside) const
+  cambium::instances<> truth(std::size_t i, bool from_outside) const
   {
     if (from_outside) asked.insert(i);
     auto const n = static_cast<index_t>(i);
     index_t const r = 5 + n % 4, cy = r + 1 + n * 5 % (side_ - 2 * r - 2), cx = r + 1 + n * 11 % (side_ - 2 * r - 2);
-    cambium::instances out{grid<std::int32_t, 2>(side_, side_), {}};
+    cambium::instances<> out{grid<std::int32_t, 2>(side_, side_), {}};
     index_t area = 0;
     for (index_t y = 0; y < side_; ++y)
       for (index_t x = 0; x < side_; ++x)
@@ -363,7 +363,7 @@ class wrong : public discs {
     if (what == "none") out.boxes.clear();
     return out;
   }
-  cambium::instances truth(std::size_t i) const override
+  cambium::instances<> truth(std::size_t i) const override
   {
     auto out = discs::truth(i);
     if (i == 3 && what == "truth size") out.label = grid<std::int32_t, 2>(8, 8);

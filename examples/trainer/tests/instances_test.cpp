@@ -137,7 +137,7 @@ class crowded : public dataset {
     for (index_t y = 0; y < 20; ++y) std::fill_n(&out.ignored(y, 0), 20, std::uint8_t{1});
     return out;
   }
-  cambium::instances truth(std::size_t i) const override
+  cambium::instances<> truth(std::size_t i) const override
   {
     auto out = from.truth(i);
     if (!as_instance) return out;

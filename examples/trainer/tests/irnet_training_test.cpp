@@ -55,7 +55,7 @@ class spoiled final : public dataset {
     if (i == 1) throw cambium::io_error("scene_00001.jpg: cut off");
     return from_.load(i);
   }
-  cambium::instances truth(std::size_t i) const override { return from_.truth(i); }
+  cambium::instances<> truth(std::size_t i) const override { return from_.truth(i); }
 
  private:
   scenes from_;
@@ -136,7 +136,7 @@ class retagged : public trainer::dataset {
     std::fill_n(out.ignored.data(), 32 * 64, std::uint8_t{1});
     return out;
   }
-  cambium::instances truth(std::size_t i) const override { return from_.truth(i); }
+  cambium::instances<> truth(std::size_t i) const override { return from_.truth(i); }
 
  private:
   trainer::dataset const& from_;
@@ -197,7 +197,7 @@ TEST_CASE("a training that was stopped goes on with the bits it would have had",
         if (++loaded == at) throw cambium::io_error("killed");
         return from.load(i);
       }
-      cambium::instances truth(std::size_t i) const override { return from.truth(i); }
+      cambium::instances<> truth(std::size_t i) const override { return from.truth(i); }
     } const set(train, loaded, die_at);
     auto one = how;
     one.workers = 0;  // so that the order of loading is known

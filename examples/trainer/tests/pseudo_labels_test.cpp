@@ -24,9 +24,9 @@ using cambium::precondition_error;
 namespace {
 
 /// Two touching instances, one that is a fragment of score 0, one that has no cell.
-cambium::instances example(index_t H, index_t W)
+cambium::instances<> example(index_t H, index_t W)
 {
-  cambium::instances out;
+  cambium::instances<> out;
   out.label = grid<std::int32_t, 2>(H, W);
   for (index_t y = 1; y < 4; ++y) out.label(y, 1) = out.label(y, 2) = 1;
   out.label(1, 3) = out.label(2, 3) = out.label(2, 4) = 2;
@@ -43,7 +43,7 @@ TEST_CASE("pseudo_labels: what is written is read", "[property]")
   support::temporary_folder const folder;
   pseudo_labels all({"cat", "dog"});
   all.add("a.jpg", example(6, 8));
-  all.add("sub/b.jpg", cambium::instances{grid<std::int32_t, 2>(3, 5), {}});
+  all.add("sub/b.jpg", cambium::instances<>{grid<std::int32_t, 2>(3, 5), {}});
   all.add("c.jpg", example(7, 9), 40);
   all.add("d.jpg", example(5, 6));
   CHECK(all.images() == 4);
@@ -105,7 +105,7 @@ class two_folders : public trainer::dataset {
     out.id = id(i), out.photograph = grid<std::uint8_t, 3>(6, 7, 3);
     return out;
   }
-  cambium::instances truth(std::size_t) const override { return {}; }
+  cambium::instances<> truth(std::size_t) const override { return {}; }
 
  private:
   std::vector<std::string> names_{"cat", "dog"};
@@ -182,7 +182,7 @@ TEST_CASE("pseudo_labels: what is wrong is named, and nothing of it is kept", "[
   CAMBIUM_THROWS_SAYING(all.add("b.jpg", example(6, 8), 5), precondition_error, "b.jpg: its id 5 is that of a.jpg");
   CAMBIUM_THROWS_SAYING(all.add("b.jpg", example(6, 8), -1), precondition_error, "b.jpg: its id is -1");
   CAMBIUM_THROWS_SAYING(all.add("", example(6, 8)), precondition_error, "no file name");
-  CAMBIUM_THROWS_SAYING(all.add("b.jpg", cambium::instances{}), precondition_error, "b.jpg: its label map is 0 x 0");
+  CAMBIUM_THROWS_SAYING(all.add("b.jpg", cambium::instances<>{}), precondition_error, "b.jpg: its label map is 0 x 0");
   auto bad = example(6, 8);
   bad.found.resize(1);
   CAMBIUM_THROWS_SAYING(all.add("b.jpg", bad), precondition_error, "row 1, column 3 is 2 of 1 instances");

@@ -14,9 +14,9 @@ using cambium::precondition_error;
 namespace {
 
 /// One row: a number an object, classes in order.
-cambium::instances row(std::vector<std::int32_t> const& labels, std::vector<std::int32_t> const& classes)
+cambium::instances<> row(std::vector<std::int32_t> const& labels, std::vector<std::int32_t> const& classes)
 {
-  cambium::instances out{grid<std::int32_t, 2>(1, labels.size()), {}};
+  cambium::instances<> out{grid<std::int32_t, 2>(1, labels.size()), {}};
   std::copy(labels.begin(), labels.end(), out.label.data());
   for (auto const c : classes) out.found.push_back({c, 1 - static_cast<double>(out.found.size()) / 8, 0, {}});
   return out;

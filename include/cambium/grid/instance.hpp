@@ -41,36 +41,51 @@ struct instance {
   box bounds;
 };
 
-/// Objects that share no cell.
+/// Objects that share no cell. In other memory than the host's the host does not know their number.
+template <class Space = host>
 struct instances {
-  grid<std::int32_t, 2> label;  ///< [H,W] 0 background, i+1 where found[i] is
+  grid<std::int32_t, 2, Space> label;  ///< [H,W] 0 background, i+1 on the cells of found(i)
+  grid<instance, 1, Space> found;      ///< [N] of which the first count(0) are instances
+  grid<std::int32_t, 1, Space> count;  ///< [1]
+};
+template <>
+struct instances<host> {
+  grid<std::int32_t, 2> label;  ///< [H,W] 0 background, i+1 on the cells of found[i]
   std::vector<instance> found;
 };
 
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
-/// Objects that share no cell, where nobody on the host knows yet how many there are.
-template <class Space>
-struct instance_table {
-  grid<std::int32_t, 2, Space> label;  ///< [H,W] 0 background, i+1 where found(i) is
-  grid<instance, 1, Space> found;      ///< [N] of which the first count(0) hold a value
-  grid<std::int32_t, 1, Space> count;  ///< [1]
-};
+/// The instances that write(label, found, count) writes: views of [H,W], of [most] and of [1] in the policy's memory.
+template <class P, class Write>
+[[nodiscard]] instances<typename P::memory> make_instances(P const& where, index_t H, index_t W, index_t most,
+                                                           Write const& write)
+{
+  auto label = make_grid<std::int32_t>(where, {H, W});
+  auto found = make_grid<instance>(where, {most});
+  auto count = make_grid<std::int32_t>(where, {1});
+  write(label.view(), found.view(), count.view());
+  if constexpr (std::is_same_v<typename P::memory, host>)
+    return {std::move(label), std::vector<instance>(found.data(), found.data() + count(0))};
+  else
+    return {std::move(label), std::move(found), std::move(count)};
+}
 
 /// The same instances on the host.
 /// @asynchrony gpu: waits for where.stream, twice
 template <class P>
-[[nodiscard]] instances to_host(P const& where, instance_table<typename P::memory> const& from)
+[[nodiscard]] instances<> to_host(P const& where, instances<typename P::memory> const& from)
 {
-  index_t const count = read_cell(where, from.count.view().data);
-  instances out{make_grid<std::int32_t>(from.label.view().extent),
-                std::vector<instance>(static_cast<std::size_t>(count))};
-  copy(where, from.label.view(), out.label.view());
-  copy(where, view<instance const, 1, typename P::memory>(from.found.view().data, {count}),
-       view<instance, 1>(out.found.data(), {count}));
-  wait_for(where, "to_host");
-  return out;
+  if constexpr (std::is_same_v<typename P::memory, host>) {
+    return from;
+  } else {
+    index_t const count = read_cell(where, from.count.view().data);
+    instances<> out{make_grid<std::int32_t>(from.label.view().extent),
+                    std::vector<instance>(static_cast<std::size_t>(count))};
+    copy(where, from.label.view(), out.label.view());
+    copy(where, view<instance const, 1, typename P::memory>(from.found.view().data, {count}),
+         view<instance, 1>(out.found.data(), {count}));
+    wait_for(where, "to_host");
+    return out;
+  }
 }
 
 /// The rule that closes labels up: label l, kept where before[l] != before[l-1], becomes before[l]; others 0.

@@ -59,8 +59,8 @@ void expects_detectable(image_view<L, S> const& label, image_view<T, S> const& s
 ///               image, hence the 0; `sum < max_fragment_size`, strict. Where that raises because nothing is
 ///               found, this returns an empty list
 template <image_like L, image_like X>
-[[nodiscard]] instances detect(cpu const& where, L const& labels, std::vector<std::int32_t> const& categories,
-                               X const& scores, detect_options options = {})
+[[nodiscard]] instances<> detect(cpu const& where, L const& labels, std::vector<std::int32_t> const& categories,
+                                 X const& scores, detect_options options = {})
 {
   static_cast<void>(where);
   static_assert(std::is_integral_v<value_of<L, 2>>, "detect: labels are integers");
@@ -83,7 +83,7 @@ template <image_like L, image_like X>
       largest[i] = std::max(largest[i], std::isnan(here) ? 0 : here);
     }
 
-  instances out{make_grid<std::int32_t>({H, W}), {}};
+  instances<> out{make_grid<std::int32_t>({H, W}), {}};
   std::vector<std::int32_t> table(categories.size() + 1, 0);
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (all[i].area == 0) continue;
@@ -265,7 +265,7 @@ void detect_into(P const& where, L const& labels, K const& categories, X const& 
 template <execution_policy P, image_like L, image_like X>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>> && reaches<P, space_of<X, 2>>
 [[nodiscard]] auto detect(P const& where, L const& labels, std::vector<std::int32_t> const& categories, X const& scores,
-                          detect_options options = {}) -> instance_table<typename P::memory>
+                          detect_options options = {}) -> instances<typename P::memory>
 {
   auto const label = as_view<2>(labels, "detect: labels");
   auto const score = as_view<2>(scores, "detect: scores");
@@ -273,11 +273,11 @@ template <execution_policy P, image_like L, image_like X>
   index_t const N = static_cast<index_t>(categories.size());
   auto category = make_grid<std::int32_t>(where, {N});
   copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category.view());
-  instance_table<typename P::memory> out{make_grid<std::int32_t>(where, label.extent), make_grid<instance>(where, {N}),
-                                         make_grid<std::int32_t>(where, {1})};
   detect_scratch<P, value_of<X, 2>> scratch;
-  detect_into(where, label, category, score, options, out.label, out.found, out.count, scratch);
-  return out;
+  auto const [H, W] = extent2{label.extent[0], label.extent[1]};
+  return make_instances(where, H, W, N, [&](auto const& to, auto const& found, auto const& count) {
+    detect_into(where, label, category, score, options, to, found, count, scratch);
+  });
 }
 
 }  // namespace cambium

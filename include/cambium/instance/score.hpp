@@ -107,9 +107,9 @@ enum class scored_by {
 /// @source       get_ins_map, get_ins_map_with_point, utils/utils.py of clovaai/BESTIE. Where nothing is found they return one
 ///               empty mask of class 0 and score 0, this an empty list
 template <image_like I>
-[[nodiscard]] instances score_groups(cpu const&, I const& ids, std::vector<group_measure> const& groups,
-                                     std::vector<std::int32_t> const& categories,
-                                     scored_by by = scored_by::centre_and_class)
+[[nodiscard]] instances<> score_groups(cpu const&, I const& ids, std::vector<group_measure> const& groups,
+                                       std::vector<std::int32_t> const& categories,
+                                       scored_by by = scored_by::centre_and_class)
 {
   auto const id = as_view<2>(ids, "score_groups: ids");
   index_t const N = static_cast<index_t>(groups.size());
@@ -117,7 +117,7 @@ template <image_like I>
           static_cast<index_t>(categories.size()), " categories");
   index_t const H = id.extent[0], W = id.extent[1];
   expects_labels(id, N, "score_groups: id");
-  instances out{make_grid<std::int32_t>({H, W}), {}};
+  instances<> out{make_grid<std::int32_t>({H, W}), {}};
   std::vector<std::int32_t> table(groups.size() + 1, 0);
   for (std::size_t i = 0; i < groups.size(); ++i) {
     auto const& g = groups[i];
@@ -358,7 +358,7 @@ template <execution_policy P, image_like I, gridded<1> G>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
 [[nodiscard]] auto score_groups(P const& where, I const& ids, G const& groups,
                                 std::vector<std::int32_t> const& categories,
-                                scored_by by = scored_by::centre_and_class) -> instance_table<typename P::memory>
+                                scored_by by = scored_by::centre_and_class) -> instances<typename P::memory>
 {
   using id_type = value_of<I, 2>;
   using S = typename P::memory;
@@ -370,17 +370,15 @@ template <execution_policy P, image_like I, gridded<1> G>
           static_cast<index_t>(categories.size()), " categories");
   auto category = make_grid<std::int32_t>(where, {N}), before = make_grid<std::int32_t>(where, {N + 2});
   copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category.view());
-  instance_table<S> out{make_grid<std::int32_t>(where, id.extent), make_grid<instance>(where, {N}),
-                        make_grid<std::int32_t>(where, {1})};
   workspace<P> space;
   std::int32_t* const kept = before.view().data;
   for_each_index(where, N + 2, keep_group<S>{group, kept});
   exclusive_scan(where, N + 2, kept, kept, space);
   view<std::int32_t const, 1, S> const through(kept + 1, {N + 1});
-  for_each_index(where, N + 1,
-                 score_group<S>{group, category.view(), by, through.data, out.found.view(), out.count.view()});
-  for_each_cell(where, cells, close_up_label<id_type, S>{id, through, out.label.view()});
-  return out;
+  return make_instances(where, cells[1], cells[2], N, [&](auto const& label, auto const& found, auto const& number) {
+    for_each_index(where, N + 1, score_group<S>{group, category.view(), by, through.data, found, number});
+    for_each_cell(where, cells, close_up_label<id_type, S>{id, through, label});
+  });
 }
 
 }  // namespace cambium

@@ -270,7 +270,7 @@ struct voc_annotation_options {
 
 /// Objects of an image, and its void pixels.
 struct voc_segmentation {
-  instances objects;              ///< label 0 background, 1..N by ascending number in the file; classes 1..20; score 1
+  instances<> objects;            ///< label 0 background, 1..N by ascending number in the file; classes 1..20; score 1
   grid<std::uint8_t, 2> ignored;  ///< [H,W] 1 where either map is void
 };
 
@@ -338,7 +338,7 @@ struct voc_png_pair {
 
 /// @param ignored [H,W] 255 is written at its nonzero cells; or an empty grid
 /// @throws precondition_error: more than 254 objects, classes outside 1..254, maps that do not fit together
-[[nodiscard]] inline voc_png_pair format_voc_segmentation(instances const& objects,
+[[nodiscard]] inline voc_png_pair format_voc_segmentation(instances<> const& objects,
                                                           grid<std::uint8_t, 2> const& ignored = {})
 {
   auto const N = static_cast<index_t>(objects.found.size());
@@ -358,7 +358,7 @@ struct voc_png_pair {
 }
 
 inline void write_voc_segmentation(std::filesystem::path const& class_png, std::filesystem::path const& object_png,
-                                   instances const& objects, grid<std::uint8_t, 2> const& ignored = {})
+                                   instances<> const& objects, grid<std::uint8_t, 2> const& ignored = {})
 {
   auto const files = format_voc_segmentation(objects, ignored);
   replace_file(class_png, files.classes);

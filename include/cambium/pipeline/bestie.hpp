@@ -560,7 +560,7 @@ struct bestie_instance_options {
 /// Labels of one image.
 struct bestie_labels {
   grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1
-  instances objects;               ///< categories are 0-based classes
+  instances<> objects;             ///< categories are 0-based classes
 };
 
 /// The decision of all classes, or of those present; and the offsets as they are to be read.
@@ -1090,7 +1090,7 @@ void bestie_refined_offsets_into(P const& where, stack_view<T const, typename P:
 template <class Space>
 struct bestie_label_maps {
   grid<std::int32_t, 2, Space> semantic;  ///< [H,W] 0 background, class + 1
-  instance_table<Space> objects;          ///< categories are 0-based classes
+  instances<Space> objects;               ///< categories are 0-based classes
 };
 
 /// The same labels on the host. @asynchrony gpu: waits for where.stream

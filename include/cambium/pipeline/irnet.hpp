@@ -64,7 +64,7 @@ struct irnet_input {
 /// Semantic and instance labels of one image.
 struct irnet_labels {
   grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1
-  instances objects;               ///< categories are keys: 0-based classes
+  instances<> objects;             ///< categories are keys: 0-based classes
 };
 
 /// Throws unless classes have labels: key + 1 is below label::ignore.
@@ -213,10 +213,10 @@ inline std::vector<std::int32_t> irnet_channel_keys(std::vector<std::int32_t> co
 
 /// Instances of components that lie in one channel each, channel by channel.
 template <class T>
-[[nodiscard]] instances irnet_detect_components(cpu const& where, components<> const& found,
-                                                assignment<T> const& chosen,
-                                                std::vector<std::int32_t> const& channel_keys,
-                                                detect_options const& rules)
+[[nodiscard]] instances<> irnet_detect_components(cpu const& where, components<> const& found,
+                                                  assignment<T> const& chosen,
+                                                  std::vector<std::int32_t> const& channel_keys,
+                                                  detect_options const& rules)
 {
   std::vector<std::int32_t> channel_of, categories;
   auto const labels = relabel(where, found.label, order_by_channel(found, chosen.channel, channel_of));
@@ -228,8 +228,8 @@ template <class T>
 ///
 /// @param channel_keys  the class of each channel
 template <class T>
-[[nodiscard]] instances irnet_detect(cpu const& where, assignment<T> const& chosen,
-                                     std::vector<std::int32_t> const& channel_keys, irnet_options const& options)
+[[nodiscard]] instances<> irnet_detect(cpu const& where, assignment<T> const& chosen,
+                                       std::vector<std::int32_t> const& channel_keys, irnet_options const& options)
 {
   auto const& [H, W] = chosen.channel.shape();
   auto const rules = irnet_fragments({H, W}, options);
@@ -243,9 +243,9 @@ template <class T>
 /// max_fragment_size grow back over the boundary inside their class region; a region without such a core is one
 /// instance. A component's score is the largest scaled class score on it.
 template <class T>
-[[nodiscard]] instances irnet_components(cpu const& where, assignment<T> const& chosen,
-                                         std::vector<std::int32_t> const& keys, image_view<T const> boundary,
-                                         irnet_options const& options)
+[[nodiscard]] instances<> irnet_components(cpu const& where, assignment<T> const& chosen,
+                                           std::vector<std::int32_t> const& keys, image_view<T const> boundary,
+                                           irnet_options const& options)
 {
   if (options.parts == pieces::merged || options.component_thres > 1) return irnet_detect(where, chosen, keys, options);
   auto const& [H, W] = chosen.channel.shape();
@@ -311,8 +311,8 @@ template <class T>
 
 /// Instances of walked instance channels.
 template <class T>
-[[nodiscard]] instances irnet_label_instances(cpu const& where, stack_view<T const> walked, irnet_input<T> const& in,
-                                              irnet_options const& options)
+[[nodiscard]] instances<> irnet_label_instances(cpu const& where, stack_view<T const> walked, irnet_input<T> const& in,
+                                                irnet_options const& options)
 {
   auto const C = static_cast<index_t>(in.keys.size());
   auto const keys = irnet_channel_keys(in.keys, C == 0 ? 0 : walked.extent[0] / C);
@@ -361,7 +361,7 @@ template <class T>
 template <class Space>
 struct irnet_label_maps {
   grid<std::int32_t, 2, Space> semantic;  ///< [H,W] 0 background, class + 1
-  instance_table<Space> objects;          ///< categories are keys: 0-based classes
+  instances<Space> objects;               ///< categories are keys: 0-based classes
 };
 
 /// The same labels on the host. @asynchrony gpu: waits for where.stream
@@ -460,10 +460,10 @@ struct count_up {
 /// As irnet_detect_components in irnet.hpp.
 template <execution_policy P, class T, class S>
   requires(!std::same_as<P, cpu>) && reaches<P, S>
-[[nodiscard]] instance_table<S> irnet_detect_components(P const& where, components<std::int32_t, S> const& found,
-                                                        assignment<T, S> const& chosen,
-                                                        std::vector<std::int32_t> const& channel_keys,
-                                                        detect_options const& rules)
+[[nodiscard]] instances<S> irnet_detect_components(P const& where, components<std::int32_t, S> const& found,
+                                                   assignment<T, S> const& chosen,
+                                                   std::vector<std::int32_t> const& channel_keys,
+                                                   detect_options const& rules)
 {
   index_t const N = found.count;
   auto const label = found.label.view();
@@ -484,19 +484,19 @@ template <execution_policy P, class T, class S>
   for_each_index(where, N + 1,
                  take_order<S>{in_order.view(), component.view(), keys.view(), table.view(), category.view()});
   auto const ordered = relabel(where, found.label, table);
-  instance_table<S> out{make_grid<std::int32_t>(where, label.extent), make_grid<instance>(where, {N}),
-                        make_grid<std::int32_t>(where, {1})};
   detect_scratch<P, T> scratch;
-  detect_into(where, ordered, category, chosen.score, rules, out.label, out.found, out.count, scratch);
-  return out;
+  auto const [H, W] = extent2{label.extent[0], label.extent[1]};
+  return make_instances(where, H, W, N, [&](auto const& to, auto const& all, auto const& count) {
+    detect_into(where, ordered, category, chosen.score, rules, to, all, count, scratch);
+  });
 }
 
 /// As irnet_detect in irnet.hpp. @asynchrony waits for where.stream unless pieces are merged
 template <execution_policy P, class T, class S>
   requires(!std::same_as<P, cpu>) && reaches<P, S>
-[[nodiscard]] instance_table<S> irnet_detect(P const& where, assignment<T, S> const& chosen,
-                                             std::vector<std::int32_t> const& channel_keys,
-                                             irnet_options const& options)
+[[nodiscard]] instances<S> irnet_detect(P const& where, assignment<T, S> const& chosen,
+                                        std::vector<std::int32_t> const& channel_keys,
+                                        irnet_options const& options)
 {
   auto const channel = chosen.channel.view();
   auto const rules = irnet_fragments({channel.extent[0], channel.extent[1]}, options);
@@ -559,9 +559,9 @@ struct follow_cores {
 /// As irnet_components in irnet.hpp. @asynchrony waits for where.stream
 template <execution_policy P, class T, class S>
   requires(!std::same_as<P, cpu>) && reaches<P, S>
-[[nodiscard]] instance_table<S> irnet_components(P const& where, assignment<T, S> const& chosen,
-                                                 std::vector<std::int32_t> const& keys, image_view<T const, S> boundary,
-                                                 irnet_options const& options)
+[[nodiscard]] instances<S> irnet_components(P const& where, assignment<T, S> const& chosen,
+                                            std::vector<std::int32_t> const& keys, image_view<T const, S> boundary,
+                                            irnet_options const& options)
 {
   if (options.parts == pieces::merged || options.component_thres > 1) return irnet_detect(where, chosen, keys, options);
   auto const channel = chosen.channel.view();

@@ -4,8 +4,11 @@
 #if defined(__CUDACC__)
 #define CAMBIUM_HD __host__ __device__  ///< callable on host and device under nvcc, plain C++ elsewhere
 #define CAMBIUM_UNROLL
+/// Unroll the next loop of a thread of a device.
+#define CAMBIUM_UNROLL_DEVICE _Pragma("unroll")
 #else
 #define CAMBIUM_HD
+#define CAMBIUM_UNROLL_DEVICE
 /// Unroll the next loop: its trip count is a small constant and its arrays live in registers.
 #if defined(__clang__)
 #define CAMBIUM_UNROLL _Pragma("clang loop unroll(full)")

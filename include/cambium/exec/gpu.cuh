@@ -8,6 +8,7 @@
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
 #include <cambium/exec/gpu.hpp>
+#include <cambium/exec/launch.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
 #include <cambium/exec/scan.hpp>
@@ -26,47 +27,55 @@ namespace cambium {
 
 namespace kernel {
 
-// What may be larger than a launch walks in strides of it: rows, channels, indices.
+/// Where this thread stands.
+__device__ inline launch_place here()
+{
+  return {{gridDim.x, gridDim.y, gridDim.z},
+          {blockIdx.x, blockIdx.y, blockIdx.z},
+          {blockDim.x, blockDim.y, blockDim.z},
+          {threadIdx.x, threadIdx.y, threadIdx.z}};
+}
+
+inline dim3 size_of(launch_size const& n) { return {n.x, n.y, n.z}; }
+
+struct block_barrier {
+  __device__ void operator()() const { __syncthreads(); }
+};
+
 template <class Rule>
 __global__ void each_cell(index_t channels, index_t height, index_t width, Rule rule)
 {
-  index_t const x = index_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (x >= width) return;
-  for (index_t c = blockIdx.z; c < channels; c += gridDim.z)
-    for (index_t y = index_t{blockIdx.y} * blockDim.y + threadIdx.y; y < height; y += index_t{gridDim.y} * blockDim.y)
-      rule(c, y, x);
+  launch_cells(here(), channels, height, width, rule);
 }
 
 template <class Rule>
 __global__ void each_index(index_t count, Rule rule)
 {
-  for (index_t i = index_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += index_t{gridDim.x} * blockDim.x)
-    rule(i);
+  launch_indices(here(), count, rule);
 }
 
 }  // namespace kernel
 
-/// As for_each_cell on the CPU; enqueues on where.stream and returns.
+/// As for_each_cell on the cpu; enqueues on where.stream and returns.
 template <class Rule>
 void for_each_cell(gpu const& where, index_t const (&extent)[3], Rule const& rule)
 {
   static_assert(sizeof(Rule) <= 4000, "a rule travels to the kernel by value; 4 KB is the limit");
   if (extent[0] <= 0 || extent[1] <= 0 || extent[2] <= 0) return;
-  auto const at_most = [](index_t n) { return static_cast<unsigned>(n < 65535 ? n : 65535); };
-  dim3 const block(32, 8);
-  dim3 const blocks(static_cast<unsigned>((extent[2] + 31) / 32), at_most((extent[1] + 7) / 8), at_most(extent[0]));
-  kernel::each_cell<<<blocks, block, 0, where.stream>>>(extent[0], extent[1], extent[2], rule);
+  auto const [blocks, threads] = cell_launch(extent);
+  kernel::each_cell<<<kernel::size_of(blocks), kernel::size_of(threads), 0, where.stream>>>(extent[0], extent[1],
+                                                                                            extent[2], rule);
   throw_if_failed(cudaGetLastError(), "for_each_cell: launch");
 }
 
-/// As for_each_index on the CPU; enqueues on where.stream and returns.
+/// As for_each_index on the cpu; enqueues on where.stream and returns.
 template <class Rule>
 void for_each_index(gpu const& where, index_t count, Rule const& rule)
 {
   static_assert(sizeof(Rule) <= 4000, "a rule travels to the kernel by value; 4 KB is the limit");
   if (count <= 0) return;
-  index_t const blocks = (count + 255) / 256;
-  kernel::each_index<<<static_cast<unsigned>(blocks < 1 << 30 ? blocks : 1 << 30), 256, 0, where.stream>>>(count, rule);
+  auto const [blocks, threads] = index_launch(count);
+  kernel::each_index<<<kernel::size_of(blocks), kernel::size_of(threads), 0, where.stream>>>(count, rule);
   throw_if_failed(cudaGetLastError(), "for_each_index: launch");
 }
 
@@ -96,28 +105,12 @@ void with_workspace(gpu const& where, workspace<gpu>& space, char const* what, C
 
 namespace kernel {
 
-/// Chunk blockIdx.x of each row, as reduce_one_chunk.
 template <class A, class Value, class Op>
 __global__ void __launch_bounds__(reduce_lanes)
     reduce_chunks(index_t rows, index_t length, Value value, A identity, Op op, A* out)
 {
   __shared__ alignas(A) unsigned char memory[reduce_lanes * sizeof(A)];
-  A* const lane = reinterpret_cast<A*>(memory);
-  int const l = static_cast<int>(threadIdx.x);
-  index_t const begin = index_t{blockIdx.x} * reduce_chunk;
-  index_t const end = begin + reduce_chunk < length ? begin + reduce_chunk : length;
-  for (index_t row = blockIdx.y; row < rows; row += gridDim.y) {
-    A sum = identity;
-    for (index_t i = begin + l; i < end; i += reduce_lanes) sum = op(sum, value(row, i));
-    lane[l] = sum;
-    __syncthreads();
-    for (int half = static_cast<int>(reduce_lanes) / 2; half > 0; half /= 2) {
-      if (l < half) lane[l] = op(lane[l], lane[l + half]);
-      __syncthreads();
-    }
-    if (l == 0) out[row * gridDim.x + blockIdx.x] = lane[0];
-    __syncthreads();
-  }
+  launch_reduce(here(), rows, length, value, identity, op, out, reinterpret_cast<A*>(memory), block_barrier{});
 }
 
 /// Results of an earlier round, as values of the next.
@@ -129,12 +122,10 @@ struct partial_sums {
 };
 
 template <class A, class Value, class Op>
-void launch_reduce(gpu const& where, index_t rows, index_t length, Value const& value, A identity, Op const& op, A* out)
+void reduce_round(gpu const& where, index_t rows, index_t length, Value const& value, A identity, Op const& op, A* out)
 {
-  index_t const chunks = chunks_of(length);
-  dim3 const blocks(static_cast<unsigned>(chunks), static_cast<unsigned>(rows < 65535 ? rows : 65535));
-  reduce_chunks<<<blocks, static_cast<unsigned>(reduce_lanes), 0, where.stream>>>(rows, length, value, identity, op,
-                                                                                  out);
+  auto const [blocks, threads] = reduce_launch(rows, length);
+  reduce_chunks<<<size_of(blocks), size_of(threads), 0, where.stream>>>(rows, length, value, identity, op, out);
   throw_if_failed(cudaGetLastError(), "reduce_rows: launch");
 }
 
@@ -147,13 +138,13 @@ void reduce_rows(gpu const& where, index_t rows, index_t length, Value const& va
 {
   if (rows <= 0) return;
   index_t chunks = chunks_of(length);
-  if (chunks == 1) return kernel::launch_reduce(where, rows, length, value, identity, op, out);
+  if (chunks == 1) return kernel::reduce_round(where, rows, length, value, identity, op, out);
   auto* from = static_cast<A*>(space.bytes(where, static_cast<std::size_t>(reduce_room(rows, length)) * sizeof(A)));
   A* to = from + rows * chunks;
-  kernel::launch_reduce(where, rows, length, value, identity, op, from);
+  kernel::reduce_round(where, rows, length, value, identity, op, from);
   while (chunks > 1) {
     index_t const fewer = chunks_of(chunks);
-    kernel::launch_reduce(where, rows, chunks, kernel::partial_sums<A>{from, chunks}, identity, op,
+    kernel::reduce_round(where, rows, chunks, kernel::partial_sums<A>{from, chunks}, identity, op,
                           fewer == 1 ? out : to);
     std::swap(from, to);
     chunks = fewer;

@@ -3,78 +3,67 @@
 
 #include <cambium/exec/gpu.cuh>
 #include <cambium/walk/random_walk.hpp>
-#include <cambium/walk/resident.cuh>
+#include <cambium/walk/resident.hpp>
+
+#include <cooperative_groups.h>
 
 #include <type_traits>
 
 namespace cambium {
 
-/// How a walk runs on a device. See resident.cuh for what each costs.
-enum class walk_schedule {
-  automatic,  ///< cluster for several problems, grid for few, each_step where that one does not hold the map or cannot run
-  each_step,  ///< a launch a step: any size, any stencil, float and double
-  grid,       ///< one cooperative launch: all problems of a call at a time, every block waits for every other
-  cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; built for and run on 9.0
-};
+namespace kernel {
 
-inline constexpr int resident_radius = 5;  ///< stencils inside disc(5), IRNet's, can be resident
-
-/// What a device offers a resident walk.
-struct walk_device {
-  int multiprocessors = 0, capability = 0;
-  std::size_t shared_memory = 0;  ///< [bytes] of a block
-  bool cooperative = false;
-
-  static walk_device current()
-  {
-    int id = 0, value = 0;
-    throw_if_failed(cudaGetDevice(&id), "random_walk: device");
-    auto const ask = [&](cudaDeviceAttr what) {
-      throw_if_failed(cudaDeviceGetAttribute(&value, what, id), "random_walk: device attribute");
-      return value;
-    };
-    walk_device out;
-    out.multiprocessors = ask(cudaDevAttrMultiProcessorCount);
-    out.capability = ask(cudaDevAttrComputeCapabilityMajor);
-    out.shared_memory = static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-    out.cooperative = ask(cudaDevAttrCooperativeLaunch) != 0;
-    return out;
+/// Waits until every block that shares a map has come here, and sees what they wrote.
+template <bool Cluster>
+__device__ void wait_for_neighbours()
+{
+  if constexpr (Cluster) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    cooperative_groups::this_cluster().sync();
+#else
+    __trap();  // there are no clusters before compute capability 9.0, and none is launched
+#endif
+  } else {
+    cooperative_groups::this_grid().sync();
   }
+}
+
+template <bool Cluster>
+struct resident_waits {
+  __device__ void block() const { __syncthreads(); }
+  __device__ void neighbours() const { wait_for_neighbours<Cluster>(); }
 };
 
-/// A schedule and how it cuts the maps. Pure arithmetic: what a device can hold is passed in.
-struct walk_plan {
-  walk_schedule schedule = walk_schedule::each_step;
-  walk_bands<resident_radius> cut{};
+/// All steps of many walks: block (band, problem).
+template <int Radius, bool Cluster, class Program>
+__global__ void __launch_bounds__(walk_bands<Radius>::most_threads, 1)
+    resident_walk(walk_bands<Radius> cut, walk_problems all, edge_places<Radius> places,
+                  view<float const, 4, device> weights, view<float const, 3, device> degrees, quad* even, quad* odd,
+                  __grid_constant__ Program const program)
+{
+  extern __shared__ float4 shared_cells[];
+  walk_resident(cut, all, places, weights, degrees, even, odd, program, here(), reinterpret_cast<quad*>(shared_cells),
+                resident_waits<Cluster>{});
+}
 
-  /// @param wanted  automatic, or what must be
-  /// @param alone   false: others use the device, and `automatic` does not take the whole of it
-  /// @throws precondition_error: a wanted schedule cannot run such maps on such a device
-  static walk_plan of(walk_schedule wanted, walk_device const& has, walk_problems const& all, stencil const& edges,
-                      bool single_precision, bool alone = true)
-  {
-    using bands = walk_bands<resident_radius>;
-    walk_plan out;
-    if (wanted == walk_schedule::each_step || all.count() * all.height * all.width == 0) return out;
-    bool const resident = single_precision && edge_places<resident_radius>::hold(edges);
-    auto const grid_cut = bands::of(all.height, all.width, has.multiprocessors / all.count(), has.shared_memory);
-    auto const cluster_cut = bands::of(all.height, all.width, 16, has.shared_memory);
-    bool const grid_holds = resident && has.cooperative && all.count() <= 65535 && grid_cut.rows > 0;
-    bool const cluster_holds = resident && has.capability >= 9 && all.count() <= 65535 && cluster_cut.rows > 0;
-    expects(wanted == walk_schedule::automatic || edge_places<resident_radius>::hold(edges),
-            "random_walk: a resident walk holds the edges of stencil::disc(", resident_radius,
-            "); longer ones walk with walk_schedule::each_step");
-    expects(wanted != walk_schedule::grid || grid_holds, "random_walk: the grid cannot hold ", all.count(),
-            " problems of ", all.height, " x ", all.width, " cells");
-    expects(wanted != walk_schedule::cluster || cluster_holds, "random_walk: a cluster cannot hold ", all.height, " x ",
-            all.width, " cells");
-    if (wanted == walk_schedule::grid ||
-        (wanted == walk_schedule::automatic && alone && grid_holds && !(cluster_holds && all.count() > 2)))
-      return {walk_schedule::grid, grid_cut};
-    if (cluster_holds) return {walk_schedule::cluster, cluster_cut};
-    return out;
-  }
-};
+}  // namespace kernel
+
+/// What the current device offers. @throws gpu_error
+inline walk_device current_walk_device()
+{
+  int id = 0, value = 0;
+  throw_if_failed(cudaGetDevice(&id), "random_walk: device");
+  auto const ask = [&](cudaDeviceAttr what) {
+    throw_if_failed(cudaDeviceGetAttribute(&value, what, id), "random_walk: device attribute");
+    return value;
+  };
+  walk_device out;
+  out.multiprocessors = ask(cudaDevAttrMultiProcessorCount);
+  out.capability = ask(cudaDevAttrComputeCapabilityMajor);
+  out.shared_memory = static_cast<std::size_t>(ask(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  out.cooperative = ask(cudaDevAttrCooperativeLaunch) != 0;
+  return out;
+}
 
 /// The steps of a batch of images of one size. The views are not owned.
 template <class T, class Space = device>
@@ -164,7 +153,7 @@ class walk_scratch<T, gpu> {
   {
     // Without a resident form nothing needs to be asked.
     if (wanted != walk_schedule::each_step && std::is_same_v<T, float>) {
-      auto const has = walk_device::current();
+      auto const has = current_walk_device();
       plan = walk_plan::of(wanted, has, all, graph, true, where.alone);
       bool const held = holds<walk_powers>(has, plan, all) && (tolerance == 0 || holds<walk_series>(has, plan, all));
       expects(

@@ -19,31 +19,17 @@
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
-#include <cambium/exec/gpu.hpp>
-#include <cambium/grid/stencil.hpp>
+#include <cambium/exec/launch.hpp>
+#include <cambium/exec/reduce.hpp>
 #include <cambium/grid/view.hpp>
+#include <cambium/walk/resident_plan.hpp>
 #include <cambium/walk/series.hpp>
-
-#include <cooperative_groups.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
 namespace cambium {
-
-/// Scores of four channels at one cell.
-struct alignas(16) quad {
-  float a = 0, b = 0, c = 0, d = 0;
-};
-
-/// A problem is one image and four of its channels. Scores travel as [problems,H,W] of quads.
-struct walk_problems {
-  index_t images = 1, channels = 0, height = 0, width = 0;
-
-  CAMBIUM_HD index_t groups() const { return (channels + 3) / 4; }
-  CAMBIUM_HD index_t count() const { return images * groups(); }
-};
 
 /// Brings [B,C,H,W] into quads; channels that are not there are 0. For a series: see walk_series.
 template <class S>
@@ -152,70 +138,7 @@ struct walk_series {
   }
 };
 
-/// How a map is cut into blocks: bands of an even number of rows, a thread two rows of one column.
-template <int Radius>
-struct walk_bands {
-  static constexpr int reach = Radius - 1;  ///< [cells] of the farthest edge of stencil::disc(Radius)
-  static constexpr int most_threads = 384;  ///< 168 registers each
-  static constexpr int neighbours = [] {
-    int n = 0;
-    for (int dy = -reach; dy <= reach; ++dy)
-      for (int dx = -reach; dx <= reach; ++dx) n += dy * dy + dx * dx < Radius * Radius ? 1 : 0;
-    return n - 1;
-  }();
-
-  index_t height = 0, width = 0;
-  int rows = 2;  ///< of a band, even
-
-  CAMBIUM_HD index_t bands() const { return (height + rows - 1) / rows; }
-  CAMBIUM_HD int threads() const { return static_cast<int>(width) * (rows / 2); }
-  /// The tile: the band, `reach` rows and columns around it, all of one buffer.
-  CAMBIUM_HD int tile_rows() const { return rows + 2 * reach; }
-  CAMBIUM_HD int tile_width() const { return static_cast<int>(width) + 2 * reach; }
-  CAMBIUM_HD int tile_size() const { return tile_rows() * tile_width(); }
-  CAMBIUM_HD std::size_t shared_bytes() const { return 2 * static_cast<std::size_t>(tile_size()) * sizeof(quad); }
-
-  /// Bands with as few rows as there may be, at most `most_bands` of them; rows = 0 where a block does not hold its share.
-  static walk_bands of(index_t height, index_t width, index_t most_bands, std::size_t shared_memory)
-  {
-    walk_bands out{height, width, 2};
-    if (width < 1 || width > most_threads || most_bands < 1) return {height, width, 0};
-    while (out.bands() > most_bands && out.threads() + width <= most_threads) out.rows += 2;
-    if (out.bands() > most_bands || out.shared_bytes() > shared_memory) out.rows = 0;
-    return out;
-  }
-};
-
-/// Which edge of a stencil leads to each neighbour inside stencil::disc(Radius), row by row without (0,0); -1: none does.
-template <int Radius>
-struct edge_places {
-  std::int16_t edge[walk_bands<Radius>::neighbours];
-
-  /// Can the walk along these edges stay on the chip? Every edge lies inside the disc.
-  static bool hold(stencil const& edges)
-  {
-    return std::all_of(edges.at, edges.at + edges.size,
-                       [](offset o) { return index_t{o.dy} * o.dy + index_t{o.dx} * o.dx < Radius * Radius; });
-  }
-  static edge_places of(stencil const& edges)
-  {
-    constexpr int reach = walk_bands<Radius>::reach;
-    edge_places out;
-    int n = 0;
-    for (int dy = -reach; dy <= reach; ++dy)
-      for (int dx = -reach; dx <= reach; ++dx) {
-        if (dy * dy + dx * dx >= Radius * Radius || (dy == 0 && dx == 0)) continue;
-        out.edge[n] = -1;
-        for (int k = 0; k < edges.size; ++k)
-          if (edges.at[k] == offset{dy, dx} || edges.at[k] == offset{-dy, -dx})
-            out.edge[n] = static_cast<std::int16_t>(k);
-        ++n;
-      }
-    return out;
-  }
-};
-
-/// What one thread of a block does. Its functions are called by the kernel, and by a test that plays the blocks on a core.
+/// What one thread of a block does. See walk_resident.
 template <int Radius, class S>
 struct walk_thread {
   using bands = walk_bands<Radius>;
@@ -244,15 +167,15 @@ struct walk_thread {
   CAMBIUM_HD void load(view<float const, 3, S> const& weights, view<float const, 2, S> const& degrees,
                        edge_places<Radius> const& places)
   {
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
     for (int below = 0; below < 2; ++below) {
       index_t const y = first_row + row + below;
       bool const there = y < cut.height;
       inverse_degree[below] = there ? degrees(y, index_t{x}) : 0;
       int n = 0;
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
       for (int dy = -reach; dy <= reach; ++dy)
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
         for (int dx = -reach; dx <= reach; ++dx) {
           if (!in_disc(dy, dx) || (dy == 0 && dx == 0)) continue;
           bool const mine = dy > 0 || (dy == 0 && dx > 0);  // else the edge is the neighbour's
@@ -274,9 +197,9 @@ struct walk_thread {
     quad const* const corner = tile + row * cut.tile_width() + x;  // the neighbour (-reach, -reach) of the upper cell
     quad self[2];
     int met[2] = {0, 0};
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
     for (int ty = 0; ty <= 2 * reach + 1; ++ty)
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
       for (int tx = 0; tx <= 2 * reach; ++tx) {
         int const dx = tx - reach;
         bool const upper = ty <= 2 * reach && in_disc(ty - reach, dx), lower = ty >= 1 && in_disc(ty - 1 - reach, dx);
@@ -295,7 +218,7 @@ struct walk_thread {
             add(sum[1], weight[1][met[1]++], q);
         }
       }
-#pragma unroll
+CAMBIUM_UNROLL_DEVICE
     for (int below = 0; below < 2; ++below) {
       if (!inside(below)) continue;
       float const by = inverse_degree[below];
@@ -347,40 +270,25 @@ CAMBIUM_HD void fill_tile(walk_bands<Radius> const& cut, index_t band, int threa
   }
 }
 
-namespace kernel {
-
-/// Waits until every block that shares a map has come here, and sees what they wrote.
-template <bool Cluster>
-__device__ void wait_for_neighbours()
-{
-  if constexpr (Cluster) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    cooperative_groups::this_cluster().sync();
-#else
-    __trap();  // there are no clusters before compute capability 9.0, and none is launched
-#endif
-  } else {
-    cooperative_groups::this_grid().sync();
-  }
-}
-
-/// All steps of many walks: block (band, problem). Scores begin in `even` and end in program.steps % 2 ? odd : even; in
-/// the other map is what the first step writes over.
-template <int Radius, bool Cluster, class Program>
-__global__ void __launch_bounds__(walk_bands<Radius>::most_threads, 1)
-    resident_walk(walk_bands<Radius> cut, walk_problems all, edge_places<Radius> places,
-                  view<float const, 4, device> weights, view<float const, 3, device> degrees, quad* even, quad* odd,
-                  __grid_constant__ Program const program)
+/// What one thread of a resident walk does in a launch: all steps of its two cells. Scores begin in `even` and end in
+/// program.steps % 2 ? odd : even; the first step writes over the other map.
+///
+/// @param tiles  [2 * cut.tile_size()] memory that the block shares
+/// @param even   [H,W] of this problem; `odd` likewise
+/// @param waits  waits.block() is the barrier of a block; waits.neighbours() that of all blocks that share the maps, after
+///               which each sees what the others wrote
+template <int Radius, class S, class Program, class Waits>
+CAMBIUM_HD void walk_resident(walk_bands<Radius> const& cut, walk_problems const& all, edge_places<Radius> const& places,
+                              view<float const, 4, S> const& weights, view<float const, 3, S> const& degrees, quad* even,
+                              quad* odd, Program const& program, launch_place const& at, quad* tiles, Waits const& waits)
 {
   constexpr int reach = walk_bands<Radius>::reach;
-  extern __shared__ float4 shared_cells[];
-  quad* const tiles = reinterpret_cast<quad*>(shared_cells);
-  index_t const band = blockIdx.x, problem = blockIdx.y, image = problem / all.groups();
+  index_t const band = at.block.x, problem = at.block.y, image = problem / all.groups();
   index_t const first_cell = problem * cut.height * cut.width;
-  int const thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  quad* map[2] = {even + first_cell, odd + first_cell};
+  int const thread = static_cast<int>(at.thread.x), threads = static_cast<int>(at.threads.x);
+  quad* const map[2] = {even + first_cell, odd + first_cell};
 
-  walk_thread<Radius, device> mine(cut, band, thread);
+  walk_thread<Radius, S> mine(cut, band, thread);
   mine.load(weights[image], degrees[image], places);
   quad* const back = tiles + cut.tile_size();
   fill_tile(cut, band, thread, threads, 0, cut.tile_rows(), from_memory{map[0]}, tiles);
@@ -390,20 +298,18 @@ __global__ void __launch_bounds__(walk_bands<Radius>::most_threads, 1)
     fill_tile(cut, band, thread, threads, reach, reach + cut.rows, from_memory{map[1]}, back);
   else
     fill_tile(cut, band, thread, threads, reach, reach + cut.rows, nothing{}, back);
-  __syncthreads();
+  waits.block();
   for (index_t s = 0; s < program.steps; ++s) {
     quad* const tile = tiles + (s % 2) * cut.tile_size();
     quad* const next = tiles + (1 - s % 2) * cut.tile_size();
     quad* const to = map[1 - s % 2];
     mine.step(tile, next, to, program.at(s, first_cell));
-    wait_for_neighbours<Cluster>();
+    waits.neighbours();
     // A neighbour writes on `to` again two steps on, after a wait that this block reaches when it has read it.
     fill_tile(cut, band, thread, threads, 0, reach, from_memory{to}, next);
     fill_tile(cut, band, thread, threads, reach + cut.rows, cut.tile_rows(), from_memory{to}, next);
-    __syncthreads();
+    waits.block();
   }
 }
-
-}  // namespace kernel
 
 }  // namespace cambium

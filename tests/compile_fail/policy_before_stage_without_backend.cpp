@@ -1,0 +1,13 @@
+// says: cambium has no loops for this policy in this translation unit.*include <cambium/exec/gpu\.cuh>
+
+#include "device_only.hpp"
+
+#include <cambium/affinity/path_affinity.hpp>
+
+using namespace cambium;
+
+int main()
+{
+  image_view<float, device> const boundary;
+  path_affinity_into(device_only{}, boundary, stencil::disc(2), stack_view<float, device>{});
+}

@@ -49,7 +49,7 @@ int main()
   auto const whole = grow(cpu{}, drop_small(cpu{}, parted, 2), mask);
   draw("single cells dropped, the rest grown back", whole.label);
 
-  for (auto const& s : statistics(cpu{}, whole.label, whole.count))
+  for (auto const& s : statistics(cpu{}, whole.label, whole.count).cells())
     std::printf("area %2d, rows %d-%d, columns %d-%d, centre (%.1f, %.1f)\n", static_cast<int>(s.area),
                 static_cast<int>(s.bounds.top), static_cast<int>(s.bounds.bottom) - 1, static_cast<int>(s.bounds.left),
                 static_cast<int>(s.bounds.right) - 1, s.centroid_y, s.centroid_x);

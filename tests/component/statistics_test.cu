@@ -1,4 +1,4 @@
 // The same tests, compiled by nvcc: gpu is one of the backends.
 #include <cambium/exec/gpu.cuh>
 
-#include "statistics_rules_test.cpp"
+#include "statistics_test.cpp"

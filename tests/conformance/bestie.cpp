@@ -369,7 +369,7 @@ void get_ins_map(golden_case& c)
 /// left, top, width, height, area, and the centroid as (x, y), of labels from `first` on.
 void hand_in_statistics(golden_case& c, components<> const& found, std::size_t first)
 {
-  auto const of = statistics(where, found.label, found.count);
+  auto const of = statistics(where, found.label, found.count).cells();
   grid<std::int32_t, 2> rows(of.size() - first, 5);
   grid<double, 2> centroids(of.size() - first, 2);
   for (std::size_t i = first; i < of.size(); ++i) {

@@ -101,4 +101,33 @@ CAMBIUM_HD T atomic_read(T const* at)
 #endif
 }
 
+/// Who writes on the cells of a rule at a time. One thread of the cpu needs no lock.
+enum class writers { many, one };
+
+/// *at += value; min_into and max_into: *at becomes the smaller or larger of *at and value.
+template <writers Of, std::integral T>
+CAMBIUM_HD void add_into(T* at, T value)
+{
+  if constexpr (Of == writers::one)
+    *at = static_cast<T>(*at + value);
+  else
+    atomic_add(at, value);
+}
+template <writers Of, std::integral T>
+CAMBIUM_HD void min_into(T* at, T value)
+{
+  if constexpr (Of == writers::one)
+    *at = value < *at ? value : *at;
+  else if (value < atomic_read(at))
+    atomic_min(at, value);
+}
+template <writers Of, std::integral T>
+CAMBIUM_HD void max_into(T* at, T value)
+{
+  if constexpr (Of == writers::one)
+    *at = *at < value ? value : *at;
+  else if (value > atomic_read(at))
+    atomic_max(at, value);
+}
+
 }  // namespace cambium

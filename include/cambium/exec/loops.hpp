@@ -4,6 +4,7 @@
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
 #include <cambium/core/memory.hpp>
+#include <cambium/exec/atomic.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/simd.hpp>
 
@@ -79,6 +80,21 @@ void for_each_index(P const& where, index_t, Rule const& rule)
 {
   for_each_cell(where, {0, 0, 0}, rule);
 }
+
+/// The policy under which a rule with many short sums runs: on the cpu one thread without locks is faster than several with
+/// them. See writers.
+template <class P>
+P const& summing(P const& where)
+{
+  return where;
+}
+inline cpu summing(cpu where)
+{
+  where.threads = 1;
+  return where;
+}
+template <class P>
+inline constexpr writers writers_of = std::same_as<P, cpu> ? writers::one : writers::many;
 
 /// The rule of fill().
 template <class T>

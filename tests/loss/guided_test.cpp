@@ -113,50 +113,94 @@ TEST_CASE("gradients of guided losses are slopes", "[loss][property]")
   check([](auto const& b) { return focal_loss(cpu{}, b.output, b.target, b.weight); });
 }
 
-TEST_CASE("channels do not count in the divisor, unless asked", "[loss][picture]")
+TEMPLATE_LIST_TEST_CASE("channels do not count in the divisor, unless asked", "[loss][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 4> output(1, 2, 1, 3), target(1, 2, 1, 3), weight(1, 1, 1, 3);
   output(0, 0, 0, 0) = 2, output(0, 1, 0, 0) = 4, output(0, 0, 0, 2) = 100;
   weight(0, 0, 0, 0) = 1, weight(0, 0, 0, 1) = 0.5f;  // two guided pixels; the third is not
-  CHECK(guided_square_error(cpu{}, output, target, weight).value == 10);
-  CHECK(guided_absolute_error(cpu{}, output, target, weight).value == 3);
-  CHECK(guided_absolute_error(cpu{}, output, target, weight, {.over = guided_mean::values}).value == 1.5);
-  auto const loss = guided_absolute_error(cpu{}, output, target, weight);
-  CHECK(loss.gradient(0, 0, 0, 0) == 0.5f);
-  CHECK(loss.gradient(0, 0, 0, 1) == 0);  // equal: slope 0
-  CHECK(loss.gradient(0, 0, 0, 2) == 0);
+  auto const &o = to::there(output), &t = to::there(target), &w = to::there(weight);
+  CHECK(guided_square_error(TestType{}, o, t, w).value == 10);
+  CHECK(guided_absolute_error(TestType{}, o, t, w).value == 3);
+  CHECK(guided_absolute_error(TestType{}, o, t, w, {.over = guided_mean::values}).value == 1.5);
+  auto const loss = guided_absolute_error(TestType{}, o, t, w);
+  auto const gradient = to::back(loss.gradient);
+  CHECK(gradient(0, 0, 0, 0) == 0.5f);
+  CHECK(gradient(0, 0, 0, 1) == 0);  // equal: slope 0
+  CHECK(gradient(0, 0, 0, 2) == 0);
 }
 
-TEST_CASE("no guided pixel, no pixel, certainty", "[loss][errors]")
+TEMPLATE_LIST_TEST_CASE("no guided pixel, no pixel, certainty", "[loss][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   batch<float> d(1, 2, 3, 4, 1);
   std::fill(d.weight.cells().begin(), d.weight.cells().end(), 0.f);
-  for (auto const& loss :
-       {guided_square_error(cpu{}, d.output, d.target, d.weight),
-        guided_absolute_error(cpu{}, d.output, d.target, d.weight), focal_loss(cpu{}, d.output, d.target, d.weight)}) {
+  auto const zero = [&](auto const& loss) {
     CHECK(loss.value == 0);
-    for (float const g : loss.gradient.cells()) CHECK(g == 0);
-  }
-  grid<float, 4> const none(0, 2, 3, 4);
-  CHECK(mean_square_error(cpu{}, none, none).value == 0);
-  CHECK(guided_square_error(cpu{}, none, none, grid<float, 4>(0, 1, 3, 4)).value == 0);
+    for (float const g : to::back(loss.gradient).cells()) CHECK(g == 0);
+  };
+  TestType const where{};
+  zero(guided_square_error(where, to::there(d.output), to::there(d.target), to::there(d.weight)));
+  zero(guided_absolute_error(where, to::there(d.output), to::there(d.target), to::there(d.weight)));
+  zero(focal_loss(where, to::there(d.output), to::there(d.target), to::there(d.weight)));
+  grid<float, 4> const none(0, 2, 3, 4), unweighted(0, 1, 3, 4);
+  CHECK(mean_square_error(where, to::there(none), to::there(none)).value == 0);
+  CHECK(guided_square_error(where, to::there(none), to::there(none), to::there(unweighted)).value == 0);
 
   grid<double, 4> p(1, 1, 1, 1), t(1, 1, 1, 1), w(1, 1, 1, 1);
   w(0, 0, 0, 0) = 1;
-  CHECK(focal_loss(cpu{}, p, t, w).value == 0);  // right
+  auto const focal = [&](focal_options const& o = {}) {
+    return focal_loss(where, to::there(p), to::there(t), to::there(w), o);
+  };
+  CHECK(focal().value == 0);  // right
   t(0, 0, 0, 0) = 1;
-  CHECK(std::isinf(focal_loss(cpu{}, p, t, w).value));  // wrong and sure of it
-  CHECK(focal_loss(cpu{}, p, t, w, {.clip = 1e-4}).value == Approx(-std::log(1e-4)).epsilon(1e-3));
-  CHECK(focal_loss(cpu{}, p, t, w, {.clip = 1e-4}).gradient(0, 0, 0, 0) == 0);
+  CHECK(std::isinf(focal().value));  // wrong and sure of it
+  CHECK(focal({.clip = 1e-4}).value == Approx(-std::log(1e-4)).epsilon(1e-3));
+  CHECK(to::back(focal({.clip = 1e-4}).gradient)(0, 0, 0, 0) == 0);
   p(0, 0, 0, 0) = 1;
-  CHECK(focal_loss(cpu{}, p, t, w).value == 0);
-  CHECK(focal_loss(cpu{}, p, t, w).gradient(0, 0, 0, 0) == 0);
+  CHECK(focal().value == 0);
+  CHECK(to::back(focal().gradient)(0, 0, 0, 0) == 0);
 
   // A share that rounds to 0 is 0, though the logarithm beside it is infinite.
   t(0, 0, 0, 0) = 1 - 1.2e-16, w(0, 0, 0, 0) = 1e-290;
   REQUIRE(t(0, 0, 0, 0) < 1);
-  CHECK(focal_loss(cpu{}, p, t, w).value == 0);
-  CHECK(focal_loss(cpu{}, p, t, w).gradient(0, 0, 0, 0) == 0);
+  CHECK(focal().value == 0);
+  CHECK(to::back(focal().gradient)(0, 0, 0, 0) == 0);
+}
+
+namespace {
+/// A term of a caller's own: m * (a - b)^4.
+struct fourth_power {
+  CAMBIUM_HD error_term operator()(double a, double b, double m) const
+  {
+    double const far = a - b, square = far * far;
+    return {m * square * square, 4 * m * square * far};
+  }
+};
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a term of the caller's, weighted or not, and its divisor", "[loss][reference]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  batch<double> d(2, 3, 6, 5, 12);
+  auto const fourth = [](double a, double b) { return std::pow(a - b, 4); };
+  auto const [sum, guided] = by_definition(d, fourth);
+  auto const weighted = guided_loss(where, fourth_power{}, to::there(d.output), to::there(d.target), to::there(d.weight));
+  CHECK(weighted.value == Approx(sum / static_cast<double>(guided)));
+  std::fill(d.weight.cells().begin(), d.weight.cells().end(), 1);
+  double const all = by_definition(d, fourth).first;
+  auto const plain = [&](guided_mean over) {
+    return guided_loss(where, fourth_power{}, to::there(d.output), to::there(d.target), every_pixel{}, {over}).value;
+  };
+  CHECK(plain(guided_mean::pixels) == Approx(all / (2 * 6 * 5)));
+  CHECK(plain(guided_mean::values) == Approx(all / (2 * 3 * 6 * 5)));
+  index_t ones = 0;
+  for (double const t : d.target.cells()) ones += t == 1;
+  CHECK(plain(guided_mean::ones) == Approx(all / static_cast<double>(ones)));
 }
 
 TEST_CASE("threads change nothing in guided losses", "[loss][property]")
@@ -198,7 +242,7 @@ TEST_CASE("guided losses reject what they document", "[loss][errors]")
                         "mean_absolute_error: output is [1,2,3,4]");
 }
 
-TEMPLATE_LIST_TEST_CASE("guided losses of a device are those of cores", "[loss][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("guided losses of a device are those of cores", "[loss][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -226,8 +270,7 @@ TEMPLATE_LIST_TEST_CASE("guided losses of a device are those of cores", "[loss][
   same(mean_absolute_error(where, o, t), mean_absolute_error(cpu{}, d.output, d.target));
 }
 
-TEMPLATE_LIST_TEST_CASE("guided losses of a device repeat their bits and check shapes", "[loss][errors]",
-                        support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("guided losses repeat their bits and check shapes", "[loss][errors]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -246,7 +289,8 @@ TEMPLATE_LIST_TEST_CASE("guided losses of a device repeat their bits and check s
   guided_scratch<TestType> scratch(where);
   auto const into_input = [&] {
     view<float const, 4, typename TestType::memory> const output = o.view();
-    mean_square_error_into(where, output, t.view(), o.view(), value.view(), scratch);
+    guided_loss_into(where, rule::square_error{}, output, t.view(), every_pixel{}, {.over = guided_mean::values}, o.view(),
+                     value.view(), scratch, "mean_square_error");
   };
   CAMBIUM_THROWS_SAYING(into_input(), precondition_error, "mean_square_error: the gradient overlaps an input");
 }

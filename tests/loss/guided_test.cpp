@@ -181,7 +181,8 @@ struct fourth_power {
 };
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a term of the caller's, weighted or not, and its divisor", "[loss][reference]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a term of the caller's, weighted or not, and its divisor", "[loss][reference]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -189,12 +190,13 @@ TEMPLATE_LIST_TEST_CASE("a term of the caller's, weighted or not, and its diviso
   batch<double> d(2, 3, 6, 5, 12);
   auto const fourth = [](double a, double b) { return std::pow(a - b, 4); };
   auto const [sum, guided] = by_definition(d, fourth);
-  auto const weighted = guided_loss(where, fourth_power{}, to::there(d.output), to::there(d.target), to::there(d.weight));
-  CHECK(weighted.value == Approx(sum / static_cast<double>(guided)));
+  auto const& output = to::there(d.output);
+  auto const& target = to::there(d.target);
+  CHECK(guided_loss(where, fourth_power{}, output, target, to::there(d.weight)).value == Approx(sum / static_cast<double>(guided)));
   std::fill(d.weight.cells().begin(), d.weight.cells().end(), 1);
   double const all = by_definition(d, fourth).first;
   auto const plain = [&](guided_mean over) {
-    return guided_loss(where, fourth_power{}, to::there(d.output), to::there(d.target), every_pixel{}, {over}).value;
+    return guided_loss(where, fourth_power{}, output, target, every_pixel{}, {over}).value;
   };
   CHECK(plain(guided_mean::pixels) == Approx(all / (2 * 6 * 5)));
   CHECK(plain(guided_mean::values) == Approx(all / (2 * 3 * 6 * 5)));
@@ -289,8 +291,8 @@ TEMPLATE_LIST_TEST_CASE("guided losses repeat their bits and check shapes", "[lo
   guided_scratch<TestType> scratch(where);
   auto const into_input = [&] {
     view<float const, 4, typename TestType::memory> const output = o.view();
-    guided_loss_into(where, rule::square_error{}, output, t.view(), every_pixel{}, {.over = guided_mean::values}, o.view(),
-                     value.view(), scratch, "mean_square_error");
+    guided_loss_into(where, rule::square_error{}, output, t.view(), every_pixel{}, {.over = guided_mean::values},
+                     o.view(), value.view(), scratch, "mean_square_error");
   };
   CAMBIUM_THROWS_SAYING(into_input(), precondition_error, "mean_square_error: the gradient overlaps an input");
 }

@@ -44,8 +44,10 @@ std::vector<double> by_definition(batch const& d)
 
 }  // namespace
 
-TEST_CASE("cross entropies are their definitions", "[loss][reference]")
+TEMPLATE_LIST_TEST_CASE("cross entropies are their definitions", "[loss][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [B, C, H, W] = GENERATE(table<int, int, int, int>({{1, 3, 3, 3}, {2, 5, 13, 27}, {3, 2, 1, 30}}));
   double const fraction = GENERATE(0.2, 0.37, 1.0);
   CAPTURE(B, C, H, W, fraction);
@@ -61,19 +63,21 @@ TEST_CASE("cross entropies are their definitions", "[loss][reference]")
     for (std::size_t i = 0; i < k; ++i) sum += v[i];
     return sum / static_cast<double>(k);
   };
-  CHECK(hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels, {.fraction = fraction}).value ==
+  auto const& logits = to::there(d.logits);
+  auto const& labels = to::there(d.labels);
+  CHECK(hardest_pixels_cross_entropy(TestType{}, logits, labels, {.fraction = fraction}).value ==
         Approx(mean_of_largest(losses)));
   auto const of_labelled =
-      hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels, {.fraction = fraction, .of = pixel_pool::labelled});
+      hardest_pixels_cross_entropy(TestType{}, logits, labels, {.fraction = fraction, .of = pixel_pool::labelled});
   CHECK(of_labelled.value == Approx(mean_of_largest(labelled)));
-  auto const plain = cross_entropy(cpu{}, d.logits, d.labels);
+  auto const plain = cross_entropy(TestType{}, logits, labels);
   double sum = 0;
   for (double const v : labelled) sum += v;
   CHECK(plain.value == Approx(sum / static_cast<double>(labelled.size())));
   CHECK(plain.pixels == static_cast<index_t>(labelled.size()));
   if (fraction == 1.0) {
     CHECK(of_labelled.value == plain.value);
-    CHECK(of_labelled.gradient == plain.gradient);
+    CHECK(to::back(of_labelled.gradient) == to::back(plain.gradient));
   }
 }
 
@@ -88,74 +92,96 @@ TEST_CASE("gradients of cross entropies are slopes", "[loss][property]")
   });
 }
 
-TEST_CASE("of equal losses the first pixels are taken", "[loss][picture]")
+TEMPLATE_LIST_TEST_CASE("of equal losses the first pixels are taken", "[loss][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 4> logits(1, 2, 2, 5);
   grid<std::int32_t, 3> labels(1, 2, 5);
   labels(0, 0, 0) = label::ignore;
   logits(0, 1, 1, 1) = 3;  // the hardest pixel; all others lose log 2
-  auto const got = hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.4});
+  auto const got = hardest_pixels_cross_entropy(TestType{}, to::there(logits), to::there(labels), {.fraction = 0.4});
   CHECK(got.pixels == 4);
+  auto const gradient = to::back(got.gradient);
   std::string taken;
-  for (index_t i = 0; i < 10; ++i) taken += got.gradient(0, 1, i / 5, i % 5) != 0 ? '#' : '.';
+  for (index_t i = 0; i < 10; ++i) taken += gradient(0, 1, i / 5, i % 5) != 0 ? '#' : '.';
   CHECK(taken == ".###..#...");
 }
 
-TEST_CASE("ignored pixels count, unless asked", "[loss][picture]")
+TEMPLATE_LIST_TEST_CASE("ignored pixels count, unless asked", "[loss][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<double, 4> const logits(1, 2, 1, 10);
   grid<std::int32_t, 3> labels(1, 1, 10);
   for (index_t x = 2; x < 10; ++x) labels(0, 0, x) = label::ignore;
+  auto const& there = to::there(logits);
+  auto const& known = to::there(labels);
   double const one = std::log(2.0);
   // half of ten pixels: two of them are labelled, three zeros fill up
-  CHECK(hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.5}).value == Approx(2 * one / 5));
-  auto const own = hardest_pixels_cross_entropy(cpu{}, logits, labels, {.fraction = 0.5, .of = pixel_pool::labelled});
+  CHECK(hardest_pixels_cross_entropy(TestType{}, there, known, {.fraction = 0.5}).value == Approx(2 * one / 5));
+  hard_pixel_options const labelled{.fraction = 0.5, .of = pixel_pool::labelled};
+  auto const own = hardest_pixels_cross_entropy(TestType{}, there, known, labelled);
   CHECK(own.value == Approx(one));
   CHECK(own.pixels == 1);
 }
 
-TEST_CASE("few pixels, none, and none with a label", "[loss][errors]")
+TEMPLATE_LIST_TEST_CASE("few pixels, none, and none with a label", "[loss][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   batch const d(1, 3, 2, 2, 1);  // the original: k = 0, NaN
+  TestType const where{};
   auto losses = by_definition(d);
-  auto const few = hardest_pixels_cross_entropy(cpu{}, d.logits, d.labels);
+  auto const few = hardest_pixels_cross_entropy(where, to::there(d.logits), to::there(d.labels));
   CHECK(few.pixels == 1);
   CHECK(few.value == Approx(*std::max_element(losses.begin(), losses.end())));
   grid<std::int32_t, 3> nothing(1, 2, 2);
   std::fill(nothing.cells().begin(), nothing.cells().end(), label::ignore);
-  CHECK(cross_entropy(cpu{}, d.logits, nothing).value == 0);
-  CHECK(hardest_pixels_cross_entropy(cpu{}, d.logits, nothing).value == 0);
-  auto const none = hardest_pixels_cross_entropy(cpu{}, d.logits, nothing, {.of = pixel_pool::labelled});
+  CHECK(cross_entropy(where, to::there(d.logits), to::there(nothing)).value == 0);
+  CHECK(hardest_pixels_cross_entropy(where, to::there(d.logits), to::there(nothing)).value == 0);
+  hard_pixel_options const labelled{.of = pixel_pool::labelled};
+  auto const none = hardest_pixels_cross_entropy(where, to::there(d.logits), to::there(nothing), labelled);
   CHECK((none.value == 0 && none.pixels == 0));
-  for (double const g : none.gradient.cells()) CHECK(g == 0);
-  CHECK(cross_entropy(cpu{}, grid<float, 4>(2, 3, 0, 4), grid<std::uint8_t, 3>(2, 0, 4)).value == 0);
-  CHECK(hardest_pixels_cross_entropy(cpu{}, grid<float, 4>(0, 3, 4, 4), grid<std::uint8_t, 3>(0, 4, 4)).value == 0);
-  CHECK(cross_entropy(cpu{}, grid<float, 4>(1, 1, 2, 2), grid<std::uint8_t, 3>(1, 2, 2)).value == 0);  // one class
+  for (double const g : to::back(none.gradient).cells()) CHECK(g == 0);
+  auto const of_shape = [&](index_t B, index_t C, index_t H, index_t W, auto const& loss) {
+    grid<float, 4> const logits(B, C, H, W);
+    grid<std::uint8_t, 3> const labels(B, H, W);
+    return loss(to::there(logits), to::there(labels)).value;
+  };
+  auto const plain = [&](auto const& z, auto const& l) { return cross_entropy(where, z, l); };
+  auto const hardest = [&](auto const& z, auto const& l) { return hardest_pixels_cross_entropy(where, z, l); };
+  CHECK(of_shape(2, 3, 0, 4, plain) == 0);
+  CHECK(of_shape(0, 3, 4, 4, hardest) == 0);
+  CHECK(of_shape(1, 1, 2, 2, plain) == 0);  // one class
 }
 
-TEST_CASE("huge logits stay numbers", "[loss][property]")
+TEMPLATE_LIST_TEST_CASE("huge logits stay numbers", "[loss][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 4> logits(1, 2, 1, 1);
   logits(0, 0, 0, 0) = std::numeric_limits<float>::max();
   logits(0, 1, 0, 0) = -std::numeric_limits<float>::max();
   grid<std::int32_t, 3> labels(1, 1, 1);
   labels(0, 0, 0) = 1;
-  auto const wrong = cross_entropy(cpu{}, logits, labels);
+  auto const wrong = cross_entropy(TestType{}, to::there(logits), to::there(labels));
   CHECK(wrong.value == Approx(2 * static_cast<double>(std::numeric_limits<float>::max())));
-  CHECK(wrong.gradient(0, 0, 0, 0) == 1);
-  CHECK(wrong.gradient(0, 1, 0, 0) == -1);
+  CHECK(to::back(wrong.gradient)(0, 0, 0, 0) == 1);
+  CHECK(to::back(wrong.gradient)(0, 1, 0, 0) == -1);
 
   // The loss and the logit of the label cancel; the gradient must not come from their sum.
   logits(0, 0, 0, 0) = 3, logits(0, 1, 0, 0) = -1e20f;
-  for (auto const& loss : {cross_entropy(cpu{}, logits, labels), hardest_pixels_cross_entropy(cpu{}, logits, labels)}) {
-    CHECK(loss.gradient(0, 0, 0, 0) == 1);
-    CHECK(loss.gradient(0, 1, 0, 0) == -1);
-  }
+  auto const certain = [](auto const& loss) {
+    auto const gradient = to::back(loss.gradient);
+    CHECK(gradient(0, 0, 0, 0) == 1);
+    CHECK(gradient(0, 1, 0, 0) == -1);
+  };
+  certain(cross_entropy(TestType{}, to::there(logits), to::there(labels)));
+  certain(hardest_pixels_cross_entropy(TestType{}, to::there(logits), to::there(labels)));
   grid<double, 4> wide(1, 2, 1, 1);
   wide(0, 0, 0, 0) = 1e308, wide(0, 1, 0, 0) = -1e308;
-  auto const widest = cross_entropy(cpu{}, wide, labels);
-  CHECK(widest.gradient(0, 0, 0, 0) == 1);
-  CHECK(widest.gradient(0, 1, 0, 0) == -1);
+  certain(cross_entropy(TestType{}, to::there(wide), to::there(labels)));
 }
 
 TEST_CASE("threads change nothing in cross entropies", "[loss][property]")
@@ -186,7 +212,7 @@ TEST_CASE("cross entropies reject what they document", "[loss][errors]")
                           precondition_error, "outside (0,1]");
 }
 
-TEMPLATE_LIST_TEST_CASE("cross entropies of a device are those of cores", "[loss][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("cross entropies of a device are those of cores", "[loss][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -223,15 +249,25 @@ TEMPLATE_LIST_TEST_CASE("labels that are no class, and what cross entropies of a
   using to = support::carry<TestType>;
   if (!to::usable()) return;
   TestType const where{};
-  batch good(1, 3, 5, 6, 1), strange = good;
+  batch good(1, 3, 5, 6, 1), invalid = good;
   for (index_t i = 0; i < good.labels.size(); i += 3)
-    good.labels.data()[i] = label::ignore, strange.labels.data()[i] = i % 2 == 0 ? -7 : 3;
+    good.labels.data()[i] = label::ignore, invalid.labels.data()[i] = i % 2 == 0 ? -7 : 3;
   auto const logits = support::copied<TestType>(good.logits);
-  auto const labels = support::copied<TestType>(good.labels), odd = support::copied<TestType>(strange.labels);
+  auto const labels = support::copied<TestType>(good.labels), unknown = support::copied<TestType>(invalid.labels);
   auto const want = hardest_pixels_cross_entropy(cpu{}, good.logits, good.labels, {.of = pixel_pool::labelled});
-  auto const have = hardest_pixels_cross_entropy(where, logits, odd, {.of = pixel_pool::labelled});
+  auto const have = hardest_pixels_cross_entropy(where, logits, unknown, {.of = pixel_pool::labelled});
   CHECK(have.value == Approx(want.value));
   CHECK(have.pixels == want.pixels);
+  // a NaN is harder than any number, whatever its sign
+  for (double const sign : {1.0, -1.0}) {
+    auto broken = good;
+    broken.labels(0, 3, 4) = 1;
+    broken.logits(0, 1, 3, 4) = std::copysign(std::numeric_limits<double>::quiet_NaN(), sign);
+    auto const lost = hardest_pixels_cross_entropy(where, support::copied<TestType>(broken.logits),
+                                                   support::copied<TestType>(broken.labels), {.fraction = 0.01});
+    CHECK(lost.pixels == 1);
+    CHECK(std::isnan(lost.value));
+  }
   auto const few = support::copied<TestType>(grid<std::int32_t, 3>(1, 5, 5));
   CAMBIUM_THROWS_SAYING(cross_entropy(where, logits, few), precondition_error, "but labels are [1,5,5]");
   CAMBIUM_THROWS_SAYING(hardest_pixels_cross_entropy(where, logits, labels, {.fraction = 0}), precondition_error,

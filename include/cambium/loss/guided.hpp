@@ -32,7 +32,7 @@ struct error_term {
 
 /// What the sum over guided cells is divided by.
 enum class guided_mean {
-  pixels,  ///< pixels with a weight above 0; channels are not counted, so C channels weigh C times as much: the original
+  pixels,  ///< pixels with a weight above 0, not times the channels, so C channels weigh C times as much: the original
   values,  ///< pixels with a weight above 0, times the channels: a mean
   ones     ///< targets that are 1, at least 1
 };
@@ -117,7 +117,8 @@ struct divide_sums {
   }
 };
 
-/// Second rule: the slope of a cell, its channel numbered through the batch. Called with an index it is the cell's loss.
+/// Second rule: the slope of a cell, its channel numbered through the batch. Called with an index it is the cell's
+/// loss.
 template <class T, class S, class Term>
 struct guided_cell {
   view<T const, 4, S> output, target, weight;  ///< a null weight is 1 everywhere
@@ -218,8 +219,8 @@ void sum_terms_on(P const& where, rule::guided_cell<T, S, Term> const& cells, do
 ///   sum over b,c,y,x of term(output, target, weight), divided as options.over says
 ///
 /// @param where     where to run; must reach all memory
-/// @param term      rule::square_error, absolute_error, focal_error, or another function of output, target and weight that
-///                  returns an error_term on cores and devices; it is linear in the weight
+/// @param term      rule::square_error, absolute_error, focal_error, or another function of output, target and weight
+///                  that returns an error_term on cores and devices; it is linear in the weight
 /// @param output    [B,C,H,W] finite; of focal_error in [0,1]
 /// @param target    [B,C,H,W] the same
 /// @param weight    [B,1,H,W] finite, >= 0, where it is 0 the cell counts nothing; or every_pixel
@@ -234,12 +235,12 @@ void sum_terms_on(P const& where, rule::guided_cell<T, S, Term> const& cells, do
 /// @invariant    over = values is over = pixels divided by C
 /// @complexity   Theta(B * C * H * W); a device reads the batch twice
 /// @determinism  the same bits on every run and for every number of threads; sums in double. Values beyond the largest
-///               number of a type are infinite in it, as everywhere in floating point. A device sums in another order: the
-///               value is within 1e-12 of the sum of its terms' sizes, a slope within a rounding
-/// @asynchrony   gpu: enqueues and returns, and does not look at values: a NaN or an infinity in becomes one in the value,
-///               and in the slopes of its own cell or, from the weight, of its pixel (absolute_error: slope 0); a weight
-///               below 0 counts in the sum and not in the divisor; focal_error clips an output outside [0,1], and
-///               gives NaN without a clip
+///               number of a type are infinite in it, as everywhere in floating point. A device sums in another order:
+///               the value is within 1e-12 of the sum of its terms' sizes, a slope within a rounding
+/// @asynchrony   gpu: enqueues and returns, and does not look at values: a NaN or an infinity in becomes one in the
+///               value, and in the slopes of its own cell or, from the weight, of its pixel (absolute_error: slope 0);
+///               a weight below 0 counts in the sum and not in the divisor; focal_error clips an output outside [0,1],
+///               and gives NaN without a clip
 template <execution_policy P, class Term, gridded<4> O, gridded<4> Y, class M, gridded<4> G, gridded<1> V>
   requires reaches<P, space_of<O, 4>>
 void guided_loss_into(P const& where, Term const& term, O const& output, Y const& target, M const& weight,
@@ -303,7 +304,8 @@ template <execution_policy P, class Term, gridded<4> O, gridded<4> Y, class M>
   return out;
 }
 
-/// Square errors of the guided pixels: weight * (output - target)^2. BESTIE's loss of centre maps; see guided_loss_into.
+/// Square errors of the guided pixels: weight * (output - target)^2. BESTIE's loss of centre maps; see
+/// guided_loss_into.
 /// @source Weighted_MSELoss, utils/loss.py of clovaai/BESTIE
 template <execution_policy P, gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_square_error(P const& where, O const& output, Y const& target, M const& weight,
@@ -312,8 +314,8 @@ template <execution_policy P, gridded<4> O, gridded<4> Y, gridded<4> M>
   return guided_loss(where, rule::square_error{}, output, target, weight, options, "guided_square_error");
 }
 
-/// Absolute errors of the guided pixels: weight * |output - target|; where the two are equal the slope is 0. BESTIE's loss
-/// of offset maps; see guided_loss_into.
+/// Absolute errors of the guided pixels: weight * |output - target|; where the two are equal the slope is 0. BESTIE's
+/// loss of offset maps; see guided_loss_into.
 /// @source Weighted_L1_Loss, utils/loss.py of clovaai/BESTIE
 template <execution_policy P, gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto guided_absolute_error(P const& where, O const& output, Y const& target, M const& weight,
@@ -345,11 +347,11 @@ template <execution_policy P, gridded<4> O, gridded<4> Y>
 ///   -log(p) (1-p)^2         where target == 1
 ///   -log(1-p) p^2 (1-t)^4   where target < 1
 ///
-/// each times the weight, summed, and divided by the number of targets that are 1, if there are any. Beyond the clip the
-/// gradient is 0. A device's logarithms are those of its library: within 1 ulp.
+/// each times the weight, summed, and divided by the number of targets that are 1, if there are any. Beyond the clip
+/// the gradient is 0. A device's logarithms are those of its library: within 1 ulp.
 ///
-/// @source Law & Deng, "CornerNet", ECCV 2018, eq. (1); FocalLoss, utils/loss.py of clovaai/BESTIE, which uses it nowhere
-///         and has no clip
+/// @source Law & Deng, "CornerNet", ECCV 2018, eq. (1); FocalLoss, utils/loss.py of clovaai/BESTIE, which uses it
+///         nowhere and has no clip
 template <execution_policy P, gridded<4> O, gridded<4> Y, gridded<4> M>
 [[nodiscard]] auto focal_loss(P const& where, O const& output, Y const& target, M const& weight,
                               focal_options options = {})

@@ -1,6 +1,6 @@
 #pragma once
-// The gpu policy's loops, sums, scans and sorts, and device memory. A .cu file includes this header once, and then the same
-// stages as everybody:
+// The gpu policy's loops, sums, scans and sorts, and device memory. A .cu file includes this header once, and then the
+// same headers of stages as a .cpp file:
 //
 //   #include <cambium/exec/gpu.cuh>
 //   #include <cambium/affinity/path_affinity.hpp>   // path_affinity(gpu{}, ...) compiles now
@@ -27,7 +27,7 @@ namespace cambium {
 
 namespace kernel {
 
-/// Where this thread stands.
+/// The indices of this thread.
 __device__ inline launch_place here()
 {
   return {{gridDim.x, gridDim.y, gridDim.z},
@@ -82,7 +82,7 @@ void for_each_index(gpu const& where, index_t count, Rule const& rule)
 template <>
 class workspace<gpu> {
  public:
-  /// At least so many bytes, for work enqueued on where.stream from now on.
+  /// At least this many bytes, for work that is enqueued on where.stream from now on.
   void* bytes(gpu const& where, std::size_t size)
   {
     bytes_.reserve(where, size);
@@ -93,7 +93,7 @@ class workspace<gpu> {
   device_bytes bytes_;
 };
 
-/// Runs a call of CUB's, which is asked for its need first: call(memory, bytes) -> cudaError_t.
+/// Run a call of CUB: once for the size of its workspace, then with the workspace. call(memory, bytes) -> cudaError_t.
 template <class Call>
 void with_workspace(gpu const& where, workspace<gpu>& space, char const* what, Call const& call)
 {
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(reduce_lanes)
   launch_reduce(here(), rows, length, value, identity, op, out, reinterpret_cast<A*>(memory), block_barrier{});
 }
 
-/// Results of an earlier round, as values of the next.
+/// The results of a round, as values of the next one.
 template <class A>
 struct partial_sums {
   A const* at;

@@ -1,6 +1,6 @@
 #pragma once
-// What one thread of a launch does, for each of the gpu's loops. The kernels in exec/gpu.cuh call these programmes with the
-// hardware's numbers and barriers; tests/exec/launch_test.cpp calls them with threads that it runs on cores, in any order.
+// The programmes of the gpu's loops: the work of one thread of a launch. The kernels in exec/gpu.cuh call them with the
+// hardware's indices and barriers. tests/exec/launch_test.cpp calls them on cores, with threads in any order.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -8,20 +8,20 @@
 
 namespace cambium {
 
-/// Three numbers as a dim3 has them.
+/// Three numbers, as in a dim3.
 struct launch_size {
   unsigned x = 1, y = 1, z = 1;
 };
 
-/// How many blocks of how many threads are launched.
+/// The number of blocks of a launch, and of threads per block.
 struct launch_shape {
   launch_size blocks, threads;
 };
 
-/// Where a thread stands in its launch.
+/// The indices of a thread in its launch.
 struct launch_place {
-  launch_size blocks, block;    ///< how many blocks there are, and which one this is
-  launch_size threads, thread;  ///< how many threads a block has, and which one this is
+  launch_size blocks, block;    ///< the number of blocks, and this block's index
+  launch_size threads, thread;  ///< the number of threads per block, and this thread's index
 };
 
 /// The largest number of blocks along y and z.
@@ -33,7 +33,8 @@ inline unsigned blocks_for(index_t count, index_t each, index_t most)
   return static_cast<unsigned>(blocks < most ? blocks : most);
 }
 
-/// The launch of for_each_cell over [C,H,W]: a thread a column, with strides over rows and channels beyond the grid.
+/// The launch of for_each_cell over [C,H,W]: one thread per column, with strides over rows and channels beyond the
+/// launch.
 inline launch_shape cell_launch(index_t const (&extent)[3])
 {
   return {{blocks_for(extent[2], 32, index_t{0x7fffffff}), blocks_for(extent[1], 8, most_blocks),
@@ -41,7 +42,7 @@ inline launch_shape cell_launch(index_t const (&extent)[3])
           {32, 8, 1}};
 }
 
-/// One thread of it.
+/// One thread of that launch.
 template <class Rule>
 CAMBIUM_HD void launch_cells(launch_place const& at, index_t channels, index_t height, index_t width, Rule const& rule)
 {
@@ -52,13 +53,13 @@ CAMBIUM_HD void launch_cells(launch_place const& at, index_t channels, index_t h
       rule(c, y, x);
 }
 
-/// The launch of for_each_index over `count` indices, with strides beyond the grid.
+/// The launch of for_each_index over `count` indices, with strides beyond the launch.
 inline launch_shape index_launch(index_t count)
 {
   return {{blocks_for(count, 256, index_t{1} << 30), 1, 1}, {256, 1, 1}};
 }
 
-/// One thread of it.
+/// One thread of that launch.
 template <class Rule>
 CAMBIUM_HD void launch_indices(launch_place const& at, index_t count, Rule const& rule)
 {
@@ -66,17 +67,17 @@ CAMBIUM_HD void launch_indices(launch_place const& at, index_t count, Rule const
     rule(i);
 }
 
-/// One round of reduce_rows: a block a chunk, with strides over rows beyond the grid.
+/// The launch of one round of reduce_rows: one block per chunk, with strides over rows beyond the launch.
 inline launch_shape reduce_launch(index_t rows, index_t length)
 {
   return {{static_cast<unsigned>(chunks_of(length)), blocks_for(rows, 1, most_blocks), 1},
           {static_cast<unsigned>(reduce_lanes), 1, 1}};
 }
 
-/// One thread of it: chunk block.x of each row, in the order of reduce_one_chunk.
+/// One thread of that launch: chunk block.x of each row, in the order of reduce_one_chunk.
 ///
-/// @param lane     [reduce_lanes] memory that the block shares
-/// @param barrier  barrier() returns when every thread of the block has come to it
+/// @param lane     [reduce_lanes] shared memory of the block
+/// @param barrier  barrier() returns after every thread of the block has reached it
 template <class A, class Value, class Op, class Barrier>
 CAMBIUM_HD void launch_reduce(launch_place const& at, index_t rows, index_t length, Value const& value, A identity,
                               Op const& op, A* out, A* lane, Barrier const& barrier)
@@ -93,7 +94,7 @@ CAMBIUM_HD void launch_reduce(launch_place const& at, index_t rows, index_t leng
       if (l < half) lane[l] = op(lane[l], lane[l + half]);
       barrier();
     }
-    if (l == 0) out[row * at.blocks.x + at.block.x] = lane[0];  // no thread but this one writes lane[0] again
+    if (l == 0) out[row * at.blocks.x + at.block.x] = lane[0];  // only this thread writes lane[0] again
   }
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The softmax and the log-sum-exp of one cell's scores: by a rule, or by the cpu for a register of cells.
+// The softmax and the log-sum-exp of one cell's scores: for a rule, and for a register of cells on the cpu.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -18,7 +18,7 @@ struct softmax_sum {
   A most;
   A sum;
 
-  /// The log of the sum of e^score. Where a score is subtracted, `log(sum) + (most - score)` is more exact.
+  /// The log of the sum of e^score. To subtract a score from it, `log(sum) + (most - score)` is more accurate.
   CAMBIUM_HD A log_sum_exp() const { return most + std::log(sum); }
 };
 
@@ -35,7 +35,8 @@ struct library_exponential {
 ///
 /// @param count  number of scores, >= 1
 /// @param score  score(l) -> float or double, for l in 0..count-1
-/// @param term   term(l, score(l) - most) -> what the channel adds to the sum: its exponential, which the term may also keep
+/// @param term   term(l, score(l) - most) -> the channel's exponential, which is added to the sum. The term may also
+///         store it
 template <class Score, class Term = library_exponential>
 CAMBIUM_HD auto softmax_of(index_t count, Score const& score,
                            Term const& term = {}) -> softmax_sum<std::decay_t<decltype(score(index_t{}))>>
@@ -50,7 +51,7 @@ CAMBIUM_HD auto softmax_of(index_t count, Score const& score,
   return out;
 }
 
-/// The largest score of each of Lanes cells side by side.
+/// The largest score of each of Lanes neighbouring cells.
 ///
 /// @param scores   channel l at [l * stride]
 /// @param most     becomes the largest scores

@@ -1,5 +1,5 @@
 #pragma once
-// Items of a batch side by side on a device. The host's sibling is for_each_item of parallel.hpp.
+// The items of a batch in parallel on a device. exec/parallel.hpp has for_each_item of cores.
 
 #include <cambium/core/index.hpp>
 #include <cambium/exec/gpu.hpp>
@@ -12,8 +12,9 @@
 
 namespace cambium {
 
-/// Streams of one device, each with a thread of the host, on which items of a batch run side by side. Keep it: making
-/// streams takes longer than small items do, and grids that were made on them are given back to them. One batch at a time.
+/// Streams of one device, each with a thread of the host. Items of a batch run on them in parallel. Keep the team:
+/// making streams takes longer than small items, and grids free their memory on the stream that made them. Only one
+/// batch may run at a time.
 class gpu_team {
  public:
   /// @param members  streams, at least 1
@@ -58,16 +59,16 @@ class gpu_team {
   int device_ = 0;
 };
 
-/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the policy the body works
-/// with, one of the team's streams; each has its own thread of the host, so that a body that waits for its stream holds
-/// up no other. Whoever is done takes the next item, in order. Items begin after what is enqueued on where.stream, and what
-/// is enqueued on it later waits for them all.
+/// Call body(share, i) for items 0..count-1, for example the images of a batch. `share` is the body's policy, with one
+/// of the team's streams. Each stream has its own thread of the host, so a body that waits for its stream delays no
+/// other. A free thread takes the next item, in order. Items start after all work enqueued on where.stream. Work
+/// enqueued there later waits for all items.
 ///
-/// An exception ends the work of its member only; the first, by member, is rethrown when all have returned. A batch that
-/// is to go on past a bad item catches in its body.
+/// An exception ends only its own thread's work. The first one, by member, is rethrown after all threads have returned.
+/// A body that must continue after an invalid item catches the exception itself.
 ///
-/// @asynchrony  returns when every item is enqueued; where.resource must bear calls from several threads, as the default
-///              does
+/// @asynchrony  returns after every item is enqueued. where.resource must allow calls from several threads, as the
+///              default does
 template <class Body>
 void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& body)
 {

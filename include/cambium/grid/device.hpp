@@ -1,5 +1,5 @@
 #pragma once
-// Device storage, and copies between it and the host. Plain C++ with the CUDA runtime's header: nvcc is not needed.
+// Device memory, and copies between device and host. Plain C++ with the CUDA runtime's header; it needs no nvcc.
 
 #include <cambium/exec/gpu.hpp>
 #include <cambium/grid/copy.hpp>
@@ -11,10 +11,10 @@
 
 namespace cambium {
 
-/// Cells in device memory. Move only: copying device memory is said aloud, with copy().
+/// Cells in device memory. A grid moves but does not copy; call copy() to copy device memory.
 ///
-/// The memory is taken and given back in the order of the policy's stream, without waiting for the device; a grid that
-/// is used on another stream must outlive that use.
+/// The policy's stream orders allocation and release, without waiting for the device. A grid that another stream uses
+/// must outlive that use.
 template <class T, int Rank>
 class grid<T, Rank, device> {
  public:
@@ -22,7 +22,7 @@ class grid<T, Rank, device> {
 
   grid() = default;
 
-  /// Cells hold no value; fill them with copy() or a stage.
+  /// Cells are not initialised. Fill them with copy() or a stage.
   grid(gpu const& where, index_t const (&extents)[Rank])
       : cells_(where, static_cast<std::size_t>(cell_count(extents)) * sizeof(T)),
         window_(static_cast<T*>(cells_.data()), extents)
@@ -59,20 +59,20 @@ view<T const, Rank, device> as_view(grid<T, Rank, device> const& g, char const* 
   return g.view();
 }
 
-/// A device grid of these extents whose cells hold no value yet.
+/// Make a device grid of these extents. Its cells are not initialised.
 template <class T, std::size_t Rank>
 grid<T, static_cast<int>(Rank), device> make_grid(gpu const& where, index_t const (&extents)[Rank])
 {
   return {where, extents};
 }
 
-/// Copy every cell to, from or on the device, ordered after prior work on where.stream.
+/// Copy every cell to, from or on the device, after prior work on where.stream.
 ///
-/// @pre        same shape, both without gaps, no overlap
+/// @pre        same shape, both contiguous, no overlap
 /// @throws     precondition_error, gpu_error
-/// @asynchrony enqueues. Pageable host memory, that of grids and vectors, is read before the call returns: the runtime
-///             stages it. Pinned memory that is read, and any host memory that is written, must live until the stream has
-///             passed
+/// @asynchrony enqueues. The runtime stages pageable host memory, for example of grids and vectors, so it is read
+///             before the call returns. Pinned memory that is read, and host memory that is written, must live until
+///             the stream has finished the copy
 template <class T, class U, int Rank, class From, class To>
   requires std::is_same_v<std::remove_const_t<T>, U> && (std::is_same_v<From, device> || std::is_same_v<To, device>)
 void copy(gpu const& where, view<T, Rank, From> const& from, view<U, Rank, To> const& to)
@@ -86,7 +86,7 @@ void copy(gpu const& where, view<T, Rank, From> const& from, view<U, Rank, To> c
                   "copy");
 }
 
-/// The same cells in device memory. Returns when they have arrived.
+/// Copy cells to device memory. Returns after the copy is done.
 template <class T, int Rank>
 [[nodiscard]] grid<std::remove_const_t<T>, Rank, device> to_device(gpu const& where, view<T, Rank> const& from)
 {
@@ -101,7 +101,7 @@ template <class T, int Rank>
   return to_device(where, from.view());
 }
 
-/// The same cells in host memory. Returns when they have arrived.
+/// Copy cells to host memory. Returns after the copy is done.
 template <class T, int Rank>
 [[nodiscard]] grid<T, Rank> to_host(gpu const& where, grid<T, Rank, device> const& from)
 {

@@ -1,5 +1,6 @@
 #pragma once
-// random_walk on a GPU: resident on the chip where a map fits it, otherwise the rule of random_walk.hpp, a launch a step.
+// random_walk on a GPU: resident on the chip if the map fits, otherwise the rule of random_walk.hpp with one launch per
+// step.
 
 #include <cambium/exec/gpu.cuh>
 #include <cambium/walk/random_walk.hpp>
@@ -13,7 +14,7 @@ namespace cambium {
 
 namespace kernel {
 
-/// Waits until every block that shares a map has come here, and sees what they wrote.
+/// The barriers of a block and of all blocks that share a map.
 template <bool Cluster>
 __device__ void wait_for_neighbours()
 {
@@ -21,7 +22,7 @@ __device__ void wait_for_neighbours()
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     cooperative_groups::this_cluster().sync();
 #else
-    __trap();  // there are no clusters before compute capability 9.0, and none is launched
+    __trap();  // clusters need compute capability 9.0; older devices never launch them
 #endif
   } else {
     cooperative_groups::this_grid().sync();
@@ -48,7 +49,7 @@ __global__ void __launch_bounds__(walk_bands<Radius>::most_threads, 1)
 
 }  // namespace kernel
 
-/// What the current device offers. @throws gpu_error
+/// The limits of the current device. @throws gpu_error
 inline walk_device current_walk_device()
 {
   int id = 0, value = 0;
@@ -75,7 +76,7 @@ struct transition_batch {
 
 namespace kernel {
 
-/// A resident launch, but for its arguments; and what the runtime must allow first.
+/// The configuration of a resident launch, and the attributes that the runtime must allow first.
 template <bool Cluster, class Program>
 struct resident_launch {
   cudaLaunchConfig_t config{};
@@ -111,7 +112,7 @@ struct resident_launch {
     return shared;
   }
 
-  /// Does the device hold what must wait for each other, and was the code built for it?
+  /// Whether all blocks of a barrier fit onto the device together, and the code was built for the device.
   [[nodiscard]] bool fits(walk_device const& has) const
   {
     cudaFuncAttributes code{};
@@ -132,7 +133,7 @@ struct resident_launch {
 
 }  // namespace kernel
 
-/// Does the device hold a plan?
+/// Whether a device can run a plan.
 template <class Program>
 bool holds(walk_device const& has, walk_plan const& plan, walk_problems const& all)
 {
@@ -141,17 +142,17 @@ bool holds(walk_device const& has, walk_plan const& plan, walk_problems const& a
   return true;
 }
 
-/// Buffers for walks of B images of [C,H,W] on one device. Its making chooses the schedule.
+/// Buffers for walks of B images of [C,H,W] on one device. The constructor chooses the schedule.
 template <class T>
 class walk_scratch<T, gpu> {
  public:
-  /// @param tolerance  of walk_options, or none: walks with one need more room
+  /// @param tolerance  of walk_options, or 0. Walks with a tolerance need more memory
   /// @throws precondition_error as walk_plan::of; gpu_error
   walk_scratch(gpu const& where, index_t B, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0,
                walk_schedule wanted = walk_schedule::automatic)
       : edges(graph), all{B, C, H, W}
   {
-    // Without a resident form nothing needs to be asked.
+    // Without a resident form there is nothing to ask the device.
     if (wanted != walk_schedule::each_step && std::is_same_v<T, float>) {
       auto const has = current_walk_device();
       plan = walk_plan::of(wanted, has, all, graph, true, where.alone);
@@ -179,7 +180,7 @@ class walk_scratch<T, gpu> {
   }
 
   index_t cells() const { return all.count() * all.height * all.width; }
-  /// Quads of every other step, of the others, and with a tolerance the seeds.
+  /// Quads of even steps, of odd steps, and with a tolerance the seeds.
   quad* even() const { return static_cast<quad*>(quads.data()); }
   quad* odd() const { return even() + cells(); }
   quad* seeds() const { return odd() + cells(); }
@@ -187,9 +188,9 @@ class walk_scratch<T, gpu> {
   stencil edges;
   walk_problems all;
   walk_plan plan;
-  grid<T, 4, device> scores;                ///< each_step: of every other step
-  device_bytes quads;                       ///< grid, cluster: two or three maps of quads a problem
-  grid<value_range<T>, 1, device> channel;  ///< [B * C] with a tolerance, otherwise none
+  grid<T, 4, device> scores;                ///< each_step: scores of every other step
+  device_bytes quads;                       ///< grid, cluster: two or three maps of quads per problem
+  grid<value_range<T>, 1, device> channel;  ///< [B * C] with a tolerance, otherwise empty
   workspace<gpu> measuring;
 };
 
@@ -214,18 +215,17 @@ void launch_resident(gpu const& where, walk_scratch<float, gpu>& scratch, transi
 
 }  // namespace kernel
 
-/// Walk on a batch of images of one size, each with its own boundaries, in one call.
-///
-/// As random_walk_into, image by image.
+/// Walk on a batch of images of one size, each with its own boundaries, in one call. The result is that of
+/// random_walk_into for each image.
 ///
 /// @param seeds    [B,C,H,W] finite; not modified
 /// @param t        [B,K,H,W] weights and [B,H,W] inverse degrees
 /// @param out      [B,C,H,W]
-/// @param scratch  made for these images, edges, schedule and tolerance or none
+/// @param scratch  scratch for these images, edges, schedule and tolerance
 ///
 /// @throws       precondition_error before anything is enqueued: shapes, steps, overlap; gpu_error
-/// @complexity   Theta(steps * B * C * H * W * K) time; each_step reads (2 K + C) * H * W numbers an image and step from
-///               the second-level cache or memory, grid and cluster only rows at the bands' borders
+/// @complexity   Theta(steps * B * C * H * W * K) time; each_step reads (2 K + C) * H * W numbers per image and step
+///               from the L2 cache or memory, grid and cluster only rows at the bands' borders
 /// @determinism  the same bits on every run for one schedule; schedules differ by rounding, see docs/determinism.md
 /// @asynchrony   enqueues on where.stream and returns; allocates nothing; cannot check values
 template <class T>
@@ -253,7 +253,7 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   if (seeds.size() == 0) return;
   chebyshev_power p;
   value_range<T>* channel = nullptr;  // null: an exact walk
-  bool keep = false;                  // a tolerance that needs every step: the exact walk is run, then cut to the range
+  bool keep = false;                  // the tolerance requires every step: an exact walk, then a clamp to the range
   if (options.tolerance > 0) {
     measure_channels(where, seeds, scratch.channel.view().data, scratch.measuring);
     p = plan_walk_unseen(t.edges, all.height * all.width, options.steps, options.tolerance);
@@ -295,7 +295,7 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   keep_in_ranges();
 }
 
-/// The GPU schedules of one image, behind the door of random_walk.hpp.
+/// The GPU schedules of one image. random_walk.hpp calls them.
 template <class T>
 void random_walk_on(gpu const& where, stack_view<T const, device> seeds, transition_view<T, device> const& t,
                     walk_options options, stack_view<T, device> out, walk_scratch<T, gpu>& scratch)

@@ -1,21 +1,21 @@
 #pragma once
 // The walk that stays on the chip: weights in registers, scores in shared memory, for all steps of one launch.
 //
-// A step as a kernel of its own reads the weights from the second-level cache every time and costs a launch. IRNet's maps
-// are small: 94 x 125 cells have 3.2 MB of weights (68 a cell), which the registers of 17 multiprocessors hold. So a block
-// takes a band of rows, a thread two cells above each other; each thread keeps the 2 x 68 weights it needs. Scores of four
-// channels are a float4; the band and the rows around it lie in shared memory. After each step blocks hand the rows at
-// their borders to each other through global memory and wait: for the other blocks of their cluster, where a map fits 16
-// blocks, or for the whole grid.
+// One launch per step reads the weights from the L2 cache every time and has a launch's latency. IRNet's maps are
+// small: 94 x 125 cells have 3.2 MB of weights (68 per cell), which fit into the registers of 17 multiprocessors. So a
+// block has a band of rows, and a thread two cells above each other with their 2 x 68 weights. Scores of four channels
+// are a float4. Shared memory has the band and the rows around it. After each step blocks exchange the rows at their
+// borders through global memory and wait at a barrier: of their cluster, if a map fits 16 blocks, or of the whole grid.
 //
-// What a step costs on paper (94 x 125, four channels; H200: 132 multiprocessors, 128 bytes a clock of shared memory each):
-//   each step a launch      34 planes of weights twice, 3.2 MB from the L2 at about 5 TB/s     0.6 us + launch 2 to 3 us
-//   one cell a thread       69 reads of 16 bytes a cell: 104 clocks a warp's step of 12 warps  3.6 us (16 blocks)
+// The cost of a step on paper (94 x 125, four channels; H200: 132 multiprocessors, 128 bytes a clock of shared memory
+// each):
+//   each step a launch      34 planes of weights twice, 3.2 MB from the L2 at about 5 TB/s     0.6 us + launch 2 to 3
+//   us one cell a thread       69 reads of 16 bytes a cell: 104 clocks a warp's step of 12 warps  3.6 us (16 blocks)
 //   two cells a thread      80 reads for two cells                                             2.0 us (16 blocks)
 //                                                                                              0.4 us (47 blocks)
-//   wait of a cluster       about 0.4 us;   of the grid 1.2 to 1.5 us
-// So one image takes the grid (47 blocks, about 1.8 us a step), many images a cluster each (2.4 us a step, eight at a time).
-// These are sums on paper: nothing here has been timed.
+//   barrier of a cluster    about 0.4 us;   of the grid 1.2 to 1.5 us
+// So one image uses the grid (47 blocks, about 1.8 us a step). Many images use a cluster each (2.4 us a step, eight at
+// a time). No time here has been measured.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
@@ -31,15 +31,15 @@
 
 namespace cambium {
 
-/// Brings [B,C,H,W] into quads; channels that are not there are 0. For a series: see walk_series.
+/// Convert [B,C,H,W] to quads. Missing channels are 0. For a series see walk_series.
 template <class S>
 struct gather_quads {
   walk_problems all;
   view<float const, 4, S> scores;
   quad* out;
-  value_range<float> const* channel = nullptr;  ///< [B,C], or none: an exact walk
-  float top = 1;                                ///< what `out` is multiplied by
-  quad *seeds = nullptr, *before = nullptr;     ///< of a series: what `out` was before, and 0
+  value_range<float> const* channel = nullptr;  ///< [B,C], or null for an exact walk
+  float top = 1;                                ///< the factor of `out`
+  quad *seeds = nullptr, *before = nullptr;     ///< for a series: `out` before its factor, and 0
 
   CAMBIUM_HD void operator()(index_t problem, index_t y, index_t x) const
   {
@@ -57,7 +57,7 @@ struct gather_quads {
   }
 };
 
-/// Brings quads back to [B,C,H,W].
+/// Convert quads to [B,C,H,W].
 template <class S>
 struct scatter_quads {
   walk_problems all;
@@ -76,11 +76,11 @@ struct scatter_quads {
   }
 };
 
-/// What an exact walk makes of a cell's mean.
+/// The result of an exact step, from a cell's mean.
 struct exact_quad {
   CAMBIUM_HD quad operator()(quad const& mean, quad const&, quad const&, index_t) const { return mean; }
 };
-/// What a step of a Clenshaw sum makes of it.
+/// The result of a step of a Clenshaw sum, from a cell's mean.
 struct series_quad {
   step_form<float> form;
   quad const* seeds;  ///< [H,W]
@@ -101,18 +101,19 @@ struct series_quad {
 
 /// The steps of one launch, exact.
 struct walk_powers {
-  static constexpr bool looks_back = false;  ///< does a step read what it writes over?
+  static constexpr bool looks_back = false;  ///< whether a step reads the values that it overwrites
   index_t steps = 0;
   CAMBIUM_HD exact_quad at(index_t, index_t) const { return {}; }
 };
-/// The steps of one launch of a Clenshaw sum: as many as travel to a kernel by value. Maps are as a launch before left them.
+/// The steps of one launch of a Clenshaw sum: as many as fit into a kernel's arguments. Maps are those of the previous
+/// launch.
 struct walk_series {
   static constexpr bool looks_back = true;
-  static constexpr index_t most = 512;  ///< even: each launch begins in the same map
+  static constexpr index_t most = 512;  ///< even, so each launch starts in the same map
 
   index_t steps = 0;
-  quad const* seeds = nullptr;  ///< [problems,H,W], less the channels' middles
-  step_form<float> form;        ///< of all steps but the sum's last, which takes half of it; without `seed`
+  quad const* seeds = nullptr;  ///< [problems,H,W], minus the channels' middles
+  step_form<float> form;        ///< of all steps except the sum's last, which takes half of it; without `seed`
   bool last = false;            ///< the last step of this launch is the sum's
   float coefficient[most];
 
@@ -138,7 +139,7 @@ struct walk_series {
   }
 };
 
-/// What one thread of a block does. See walk_resident.
+/// One thread of a block. See walk_resident.
 template <int Radius, class S>
 struct walk_thread {
   using bands = walk_bands<Radius>;
@@ -163,7 +164,7 @@ struct walk_thread {
 
   static CAMBIUM_HD constexpr bool in_disc(int dy, int dx) { return dy * dy + dx * dx < Radius * Radius; }
 
-  /// Reads the weights of both cells' edges, in the order in which step() meets them; 0 where there is no edge.
+  /// Read the weights of both cells' edges, in the order of step(). A missing edge has weight 0.
   CAMBIUM_HD void load(view<float const, 3, S> const& weights, view<float const, 2, S> const& degrees,
                        edge_places<Radius> const& places)
   {
@@ -178,7 +179,7 @@ CAMBIUM_UNROLL_DEVICE
 CAMBIUM_UNROLL_DEVICE
         for (int dx = -reach; dx <= reach; ++dx) {
           if (!in_disc(dy, dx) || (dy == 0 && dx == 0)) continue;
-          bool const mine = dy > 0 || (dy == 0 && dx > 0);  // else the edge is the neighbour's
+          bool const mine = dy > 0 || (dy == 0 && dx > 0);  // otherwise the neighbour owns the edge
           int const k = places.edge[n];
           bool const leads = there && k >= 0 && y + dy >= 0 && y + dy < cut.height && x + dx >= 0 && x + dx < cut.width;
           weight[below][n] = !leads ? 0
@@ -189,7 +190,7 @@ CAMBIUM_UNROLL_DEVICE
     }
   }
 
-  /// One step of both cells: reads a tile, writes the other's band over the step before, and both to the map.
+  /// One step of both cells: read a tile, overwrite the older step in the other tile, and write both cells to the map.
   template <class Form>
   CAMBIUM_HD void step(quad const* tile, quad* next, quad* map, Form const& form) const
   {
@@ -238,7 +239,7 @@ CAMBIUM_UNROLL_DEVICE
   }
 };
 
-/// Reads scores that another block may have written: past the first-level cache, which does not see that.
+/// Read scores that another block may have written. The read bypasses the L1 cache, which does not see such writes.
 struct from_memory {
   quad const* map;
   CAMBIUM_HD quad operator()(index_t i) const
@@ -256,7 +257,7 @@ struct nothing {
   CAMBIUM_HD quad operator()(index_t) const { return {}; }
 };
 
-/// Fills cells of a tile that this thread of `threads` is to fill: rows of the map in [from, to) of the tile, and 0 around.
+/// Fill this thread's share of a tile: rows of the map in [from, to) of the tile, and 0 around the map.
 template <int Radius, class Load>
 CAMBIUM_HD void fill_tile(walk_bands<Radius> const& cut, index_t band, int thread, int threads, int from, int to,
                           Load const& load, quad* tile)
@@ -270,13 +271,13 @@ CAMBIUM_HD void fill_tile(walk_bands<Radius> const& cut, index_t band, int threa
   }
 }
 
-/// What one thread of a resident walk does in a launch: all steps of its two cells. Scores begin in `even` and end in
-/// program.steps % 2 ? odd : even; the first step writes over the other map.
+/// The programme of one thread of a resident walk: all steps of its two cells. Scores start in `even` and end in
+/// program.steps % 2 ? odd : even. The first step overwrites the other map.
 ///
-/// @param tiles  [2 * cut.tile_size()] memory that the block shares
+/// @param tiles  [2 * cut.tile_size()] shared memory of the block
 /// @param even   [H,W] of this problem; `odd` likewise
-/// @param waits  waits.block() is the barrier of a block; waits.neighbours() that of all blocks that share the maps, after
-///               which each sees what the others wrote
+/// @param waits  waits.block() is the barrier of a block. waits.neighbours() is the barrier of all blocks that share
+///               the maps; after it each block sees the others' writes
 template <int Radius, class S, class Program, class Waits>
 CAMBIUM_HD void walk_resident(walk_bands<Radius> const& cut, walk_problems const& all, edge_places<Radius> const& places,
                               view<float const, 4, S> const& weights, view<float const, 3, S> const& degrees, quad* even,
@@ -305,7 +306,7 @@ CAMBIUM_HD void walk_resident(walk_bands<Radius> const& cut, walk_problems const
     quad* const to = map[1 - s % 2];
     mine.step(tile, next, to, program.at(s, first_cell));
     waits.neighbours();
-    // A neighbour writes on `to` again two steps on, after a wait that this block reaches when it has read it.
+    // A neighbour overwrites `to` two steps later, after a barrier that this block reaches after its reads.
     fill_tile(cut, band, thread, threads, 0, reach, from_memory{to}, next);
     fill_tile(cut, band, thread, threads, reach + cut.rows, cut.tile_rows(), from_memory{to}, next);
     waits.block();

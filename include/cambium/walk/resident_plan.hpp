@@ -1,5 +1,6 @@
 #pragma once
-// How a walk runs on a device, and how its maps are cut into blocks. Plain arithmetic: the device's limits are arguments.
+// The schedule of a walk on a device, and the division of its maps into blocks. Plain arithmetic: the device's limits
+// are arguments.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
@@ -16,7 +17,7 @@ struct alignas(16) quad {
   float a = 0, b = 0, c = 0, d = 0;
 };
 
-/// A problem is one image and four of its channels. Scores travel as [problems,H,W] of quads.
+/// A problem is one image and four of its channels. Scores are [problems,H,W] of quads.
 struct walk_problems {
   index_t images = 1, channels = 0, height = 0, width = 0;
 
@@ -24,7 +25,8 @@ struct walk_problems {
   CAMBIUM_HD index_t count() const { return images * groups(); }
 };
 
-/// How a map is cut into blocks: bands of an even number of rows, a thread two rows of one column.
+/// The division of a map into blocks. A block has a band of an even number of rows. A thread has two rows of one
+/// column.
 template <int Radius>
 struct walk_bands {
   static constexpr int reach = Radius - 1;  ///< [cells] of the farthest edge of stencil::disc(Radius)
@@ -41,13 +43,13 @@ struct walk_bands {
 
   CAMBIUM_HD index_t bands() const { return (height + rows - 1) / rows; }
   CAMBIUM_HD int threads() const { return static_cast<int>(width) * (rows / 2); }
-  /// The tile: the band, `reach` rows and columns around it, all of one buffer.
+  /// The tile of one buffer: the band, and `reach` rows and columns around it.
   CAMBIUM_HD int tile_rows() const { return rows + 2 * reach; }
   CAMBIUM_HD int tile_width() const { return static_cast<int>(width) + 2 * reach; }
   CAMBIUM_HD int tile_size() const { return tile_rows() * tile_width(); }
   CAMBIUM_HD std::size_t shared_bytes() const { return 2 * static_cast<std::size_t>(tile_size()) * sizeof(quad); }
 
-  /// Bands with as few rows as there may be, at most `most_bands` of them; rows = 0 where a block does not hold its share.
+  /// At most `most_bands` bands with as few rows as possible; rows = 0 if a band does not fit into a block.
   static walk_bands of(index_t height, index_t width, index_t most_bands, std::size_t shared_memory)
   {
     walk_bands out{height, width, 2};
@@ -58,12 +60,13 @@ struct walk_bands {
   }
 };
 
-/// Which edge of a stencil leads to each neighbour inside stencil::disc(Radius), row by row without (0,0); -1: none does.
+/// The edge to each neighbour inside stencil::disc(Radius), row by row without (0,0); -1 for a neighbour without an
+/// edge.
 template <int Radius>
 struct edge_places {
   std::int16_t edge[walk_bands<Radius>::neighbours];
 
-  /// Can the walk along these edges stay on the chip? Every edge lies inside the disc.
+  /// Whether a walk along these edges can stay on the chip: every edge is inside the disc.
   static bool hold(stencil const& edges)
   {
     return std::all_of(edges.at, edges.at + edges.size,
@@ -87,31 +90,31 @@ struct edge_places {
   }
 };
 
-/// How a walk runs on a device. See resident.hpp for the cost of each.
+/// The schedule of a walk on a device. See resident.hpp for their costs.
 enum class walk_schedule {
-  automatic,  ///< cluster for several problems, grid for few, each_step where that one does not hold the map or cannot run
-  each_step,  ///< a launch a step: any size, any stencil, float and double
-  grid,       ///< one cooperative launch: all problems of a call at a time, every block waits for every other
+  automatic,  ///< cluster for several problems, grid for few, each_step if the map does not fit or the schedule cannot run
+  each_step,  ///< one launch per step: any size, any stencil, float and double
+  grid,       ///< one cooperative launch for all problems of a call, with a barrier of all blocks
   cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; built for and run on 9.0
 };
 
 inline constexpr int resident_radius = 5;  ///< stencils inside disc(5), IRNet's, can be resident
 
-/// What a device offers a resident walk.
+/// A device's limits for a resident walk.
 struct walk_device {
   int multiprocessors = 0, capability = 0;
   std::size_t shared_memory = 0;  ///< [bytes] of a block
   bool cooperative = false;
 };
 
-/// A schedule and how it cuts the maps. Pure arithmetic: what a device can hold is passed in.
+/// A schedule, and its division of the maps.
 struct walk_plan {
   walk_schedule schedule = walk_schedule::each_step;
   walk_bands<resident_radius> cut{};
 
-  /// @param wanted  automatic, or what must be
-  /// @param alone   false: others use the device, and `automatic` does not take the whole of it
-  /// @throws precondition_error: a wanted schedule cannot run such maps on such a device
+  /// @param wanted  automatic, or the required schedule
+  /// @param alone   false: other work shares the device, so `automatic` does not take all of it
+  /// @throws precondition_error: the required schedule cannot run these maps on this device
   static walk_plan of(walk_schedule wanted, walk_device const& has, walk_problems const& all, stencil const& edges,
                       bool single_precision, bool alone = true)
   {

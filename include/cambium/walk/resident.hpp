@@ -7,10 +7,10 @@
 // are a float4. Shared memory has the band and the rows around it. After each step blocks exchange the rows at their
 // borders through global memory and wait at a barrier: of their cluster, if a map fits 16 blocks, or of the whole grid.
 //
-// The cost of a step on paper (94 x 125, four channels; H200: 132 multiprocessors, 128 bytes a clock of shared memory
-// each):
-//   each step a launch      34 planes of weights twice, 3.2 MB from the L2 at about 5 TB/s     0.6 us + launch 2 to 3
-//   us one cell a thread       69 reads of 16 bytes a cell: 104 clocks a warp's step of 12 warps  3.6 us (16 blocks)
+// The cost of a step on paper (94 x 125, four channels; an H200 has 132 multiprocessors, each with 128 bytes a clock of
+// shared memory):
+//   one launch per step     34 planes of weights twice, 3.2 MB from the L2 at about 5 TB/s   0.6 us + launch 2 to 3 us
+//   one cell a thread       69 reads of 16 bytes a cell: 104 clocks a warp's step of 12 warps  3.6 us (16 blocks)
 //   two cells a thread      80 reads for two cells                                             2.0 us (16 blocks)
 //                                                                                              0.4 us (47 blocks)
 //   barrier of a cluster    about 0.4 us;   of the grid 1.2 to 1.5 us

@@ -92,7 +92,7 @@ struct edge_places {
 
 /// The schedule of a walk on a device. See resident.hpp for their costs.
 enum class walk_schedule {
-  automatic,  ///< cluster for several problems, grid for few, each_step if the map does not fit or the schedule cannot run
+  automatic,  ///< cluster for several problems, grid for few; each_step if that schedule cannot hold the map or run
   each_step,  ///< one launch per step: any size, any stencil, float and double
   grid,       ///< one cooperative launch for all problems of a call, with a barrier of all blocks
   cluster,    ///< one launch: a cluster of at most 16 blocks for an image and four channels; built for and run on 9.0

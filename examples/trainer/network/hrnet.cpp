@@ -1,10 +1,10 @@
 #include "network/hrnet.hpp"
 
+#include "network/at_size.hpp"
 #include "network/convolution.hpp"
 
 #include <cambium/core/error.hpp>
 
-#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/upsampling.h>
@@ -177,7 +177,7 @@ bestie_maps hrnet::forward(torch::Tensor const& image)
 {
   auto const x = features(image);
   auto const enlarged = [&](std::shared_ptr<chain> const& h) {
-    return at::upsample_bilinear2d(h->forward(x), {image.size(2), image.size(3)}, false);
+    return at_size(h->forward(x), image.size(2), image.size(3));
   };
   return {enlarged(seg_), enlarged(centre_), enlarged(offset_)};
 }

@@ -1,11 +1,11 @@
 #include "network/panoptic_deeplab.hpp"
 
+#include "network/at_size.hpp"
 #include "network/chain.hpp"
 #include "network/convolution.hpp"
 
 #include <cambium/core/error.hpp>
 
-#include <ATen/ops/upsample_bilinear2d.h>
 #include <torch/nn/init.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/moduledict.h>
@@ -22,12 +22,6 @@ namespace trainer {
 using cambium::expects;
 
 namespace {
-
-torch::Tensor resized(torch::Tensor const& x, std::int64_t height, std::int64_t width)
-{
-  if (x.size(2) == height && x.size(3) == width) return x;
-  return at::upsample_bilinear2d(x, {height, width}, true);
-}
 
 std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options norm)
 {
@@ -118,7 +112,7 @@ class deeplab_decoder : public torch::nn::Module {
     auto x = aspp_->forward(stages[4]);
     for (std::size_t i = 0; i < 3; ++i) {
       auto const skip = project_[i]->forward(stages[3 - i]);
-      x = fuse_[i]->forward(torch::cat({resized(x, skip.size(2), skip.size(3)), skip}, 1));
+      x = fuse_[i]->forward(torch::cat({at_size(x, skip.size(2), skip.size(3), true), skip}, 1));
     }
     return x;
   }
@@ -208,7 +202,7 @@ bestie_maps panoptic_deeplab::forward(torch::Tensor const& image)
   auto const H = image.size(2), W = image.size(3);
   auto const seg = semantic_head_->forward(semantic_->forward(stages));
   auto const where = instance_head_->forward(instance_->forward(stages));
-  return {resized(seg[0], H, W), resized(where[0], H, W), resized(where[1], H, W)};
+  return {at_size(seg[0], H, W, true), at_size(where[0], H, W, true), at_size(where[1], H, W, true)};
 }
 
 std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes,

@@ -1,5 +1,6 @@
 #include "network/uncertain_head.hpp"
 
+#include "network/at_size.hpp"
 #include "network/convolution.hpp"
 
 #include <cambium/core/error.hpp>
@@ -13,15 +14,6 @@
 namespace trainer {
 
 using cambium::expects;
-
-namespace {
-
-torch::Tensor enlarged(torch::Tensor const& x, std::int64_t height, std::int64_t width)
-{
-  return at::upsample_bilinear2d(x, {height, width}, false);
-}
-
-}  // namespace
 
 uncertain_network::uncertain_network(std::shared_ptr<resnet> backbone, uncertain_network_options options)
     : options_(options)
@@ -55,11 +47,11 @@ uncertain_logits uncertain_network::forward(torch::Tensor const& image)
   torch::Tensor x;
   for (std::size_t i = 5; i-- > 0;) {
     auto const seen = lateral_[i](stages[i]);
-    x = x.defined() ? enlarged(x, seen.size(2), seen.size(3)) + seen : seen;
+    x = x.defined() ? at_size(x, seen.size(2), seen.size(3)) + seen : seen;
     x = torch::leaky_relu(norm_[i]->forward(smooth_[i](x)), 0.1);
   }
   auto const H = image.size(2), W = image.size(3);
-  return {enlarged(mean_(x), H, W), enlarged(log_variance_(x), H, W)};
+  return {at_size(mean_(x), H, W), at_size(log_variance_(x), H, W)};
 }
 
 std::shared_ptr<uncertain_network> small_uncertain_network(std::int64_t outputs, std::int64_t width)

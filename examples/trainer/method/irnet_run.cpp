@@ -14,7 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -182,20 +181,12 @@ class run {
     for (auto const& add : in_order)
       if (add) add();
     irnet_run_scores const out{cam.result(), walk.result(), boundary.result(), displacement.result()};
-    auto const row = [](scores const& s) {
-      auto const number = [](double v) { return std::isnan(v) ? nlohmann::json() : nlohmann::json(v); };
-      return nlohmann::json{{"miou", number(s.miou)},
-                            {"ap25", number(s.ap25)},
-                            {"ap50", number(s.ap50)},
-                            {"ap70", number(s.ap70)},
-                            {"ap75", number(s.ap75)}};
-    };
     nlohmann::json const all{
         {"images", std::count_if(in_order.begin(), in_order.end(), [](auto const& f) { return !!f; })},
-        {"cam", row(out.cam)},
-        {"walk", row(out.walk)},
-        {"walk_boundary", row(out.walk_boundary)},
-        {"walk_displacement", row(out.walk_displacement)}};
+        {"cam", json_of(out.cam)},
+        {"walk", json_of(out.walk)},
+        {"walk_boundary", json_of(out.walk_boundary)},
+        {"walk_displacement", json_of(out.walk_displacement)}};
     cambium::replace_file(o_.folder / "scores.json", all.dump(1) + "\n");
     return out;
   }

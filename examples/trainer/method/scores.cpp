@@ -4,6 +4,8 @@
 
 #include <cambium/core/error.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -26,6 +28,16 @@ void expects_known(cambium::instances<> const& objects, std::int32_t classes, ch
 }
 
 }  // namespace
+
+nlohmann::json json_of(scores const& s)
+{
+  auto const number = [](double v) { return std::isnan(v) ? nlohmann::json() : nlohmann::json(v); };
+  return {{"miou", number(s.miou)},
+          {"ap25", number(s.ap25)},
+          {"ap50", number(s.ap50)},
+          {"ap70", number(s.ap70)},
+          {"ap75", number(s.ap75)}};
+}
 
 void scoring::add_instances(cambium::instances<> const& found, cambium::instances<> const& truth,
                             grid<std::uint8_t, 2> const& ignored)

@@ -5,6 +5,8 @@
 #include <cambium/metric/confusion.hpp>
 #include <cambium/metric/instance_ap.hpp>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstdint>
 #include <vector>
 
@@ -15,6 +17,9 @@ struct scores {
   double miou = 0;  ///< background included
   double ap25 = 0, ap50 = 0, ap70 = 0, ap75 = 0;
 };
+
+/// {"miou": 0.5, "ap25": null, ...}: NaN is null.
+[[nodiscard]] nlohmann::json json_of(scores const& s);
 
 /// Gathers labels and their truth, and measures them all at the end.
 class scoring {

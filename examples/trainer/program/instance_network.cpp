@@ -16,7 +16,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cmath>
 #include <cstdio>
 
 namespace trainer {
@@ -88,15 +87,9 @@ void write_instances(dataset const& images, bestie_network& network, bestie_infe
   pseudo.write_results(out / "results.json");
   if (!scored) return;
   auto const s = scores_of.result();
-  auto const number = [](double v) { return std::isnan(v) ? nlohmann::json() : nlohmann::json(v); };
-  cambium::replace_file(out / "scores.json", nlohmann::json{{"images", images.size() - failed.size()},
-                                                            {"miou", number(s.miou)},
-                                                            {"ap25", number(s.ap25)},
-                                                            {"ap50", number(s.ap50)},
-                                                            {"ap70", number(s.ap70)},
-                                                            {"ap75", number(s.ap75)}}
-                                                     .dump(1) +
-                                                 "\n");
+  auto json = json_of(s);
+  json["images"] = images.size() - failed.size();
+  cambium::replace_file(out / "scores.json", json.dump(1) + "\n");
   std::printf("percent: AP@.25 %.1f  AP@.5 %.1f  AP@.7 %.1f  AP@.75 %.1f  mIoU of the instances %.1f\n", 100 * s.ap25,
               100 * s.ap50, 100 * s.ap70, 100 * s.ap75, 100 * s.miou);
 }

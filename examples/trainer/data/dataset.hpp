@@ -46,6 +46,13 @@ inline void mark_unknown(cambium::grid<std::int32_t, 2>& labels, cambium::grid<s
     if (ignored.data()[n] != 0 && labels.data()[n] == 0) labels.data()[n] = -1;
 }
 
+/// @throws cambium::precondition_error naming the image: a tag outside 0..classes-1
+inline void expects_tags(weak_image const& image, std::int64_t classes)
+{
+  for (auto const tag : image.tags)
+    cambium::expects(0 <= tag && tag < classes, image.id, ": tag ", tag, " is outside 0..", classes - 1);
+}
+
 /// A set of photographs with weak labels, read one by one from any thread.
 class dataset {
  public:

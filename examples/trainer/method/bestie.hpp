@@ -15,20 +15,16 @@
 #include "method/scores.hpp"
 #include "network/bestie_network.hpp"
 #include "network/vgg_pam.hpp"
-#include "run/journal.hpp"
+#include "run/training.hpp"
 
 #include <cambium/pipeline/bestie.hpp>
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <vector>
 
 namespace trainer {
-
-/// Called after each step; may be empty.
-using step_listener = std::function<void(journal_entry const&)>;
 
 // --- 1 the classifier -----------------------------------------------------------------------------
 
@@ -46,7 +42,6 @@ struct peak_classifier_options {
   pam_augmentation samples{};
   std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
   std::uint64_t seed = 1;
-  std::filesystem::path checkpoint;  ///< saved after each epoch; one that is there is gone on with. "": none
 };
 
 /// Settings for square photographs of `side` pixels and a small_vgg_pam, which begins from nothing.
@@ -56,12 +51,12 @@ struct peak_classifier_options {
 [[nodiscard]] std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network,
                                                  peak_classifier_options const& options);
 
-/// Teaches a classifier which classes are in photographs.
-/// @return the mean loss of the last epoch; 0 of a training that was over already
+/// Teaches a classifier which classes are in photographs. Its checkpoint is saved after each epoch.
+/// @return the last step: "tags"; see run_training
 /// @throws cambium::precondition_error, cambium::io_error: as the set's load, tags outside the classes
 /// @source PAM/train.py of clovaai/BESTIE
-double train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
-                             step_listener const& each = {});
+journal_entry train_peak_classifier(dataset const& train, vgg_pam& network, peak_classifier_options const& options,
+                                    training_record const& record = {});
 
 // --- 2 the cues -----------------------------------------------------------------------------------
 
@@ -136,9 +131,7 @@ struct bestie_training_options {
   bestie_augmentation samples{};
   std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
   std::uint64_t seed = 3407;
-  int threads = 0;                       ///< of cambium's part; 0: as OpenMP picks
-  std::filesystem::path checkpoint;      ///< one that is there is gone on with. "": none
-  std::int64_t checkpoint_every = 1000;  ///< [steps]
+  int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
 };
 
 /// Settings for two cores and square photographs of `side` pixels, about 100: as they are but for light and flip, small
@@ -146,22 +139,22 @@ struct bestie_training_options {
 [[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
 
 /// Tells one training from another: the set by its names and weak labels, maps and cues by their contents, all options
-/// but threads and the checkpoint's.
+/// but threads.
 [[nodiscard]] std::string bestie_recipe(dataset const& train, semantic_maps const& semantic,
                                         std::vector<cambium::points> const& cues,
                                         bestie_training_options const& options);
 
-/// Trains an instance network.
+/// Trains an instance network. Its checkpoint is saved every 1000 steps.
 /// @param semantic  one an image, see read_semantic_maps
 /// @param cues      one list an image; categories are classes
-/// @return the last step's losses: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label;
-///         nothing of a training that was over already
+/// @return the last step: "seg", "centre", "offset", and "refined" the fraction of pixels with a refined label; see
+///         run_training
 /// @throws cambium::precondition_error: lists of another length, a network of other classes, semantic maps of other
 ///         sizes than their photographs, a crop that is no multiple of what the network needs
 /// @source main.py of clovaai/BESTIE
 journal_entry train_bestie(dataset const& train, semantic_maps const& semantic,
                            std::vector<cambium::points> const& cues, bestie_network& network,
-                           bestie_training_options const& options, step_listener const& each = {});
+                           bestie_training_options const& options, training_record const& record = {});
 
 // --- 6 instances ----------------------------------------------------------------------------------
 

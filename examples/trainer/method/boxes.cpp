@@ -4,6 +4,7 @@
 #include "data/batch.hpp"
 #include "data/random.hpp"
 #include "loss/losses.hpp"
+#include "network/evaluation.hpp"
 #include "network/irnet_heads.hpp"
 #include "network/resnet.hpp"
 #include "network/uncertain_head.hpp"
@@ -253,9 +254,10 @@ std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_optio
 }  // namespace
 
 boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples, std::size_t classes,
-                          boxes_options const& options)
+                          boxes_options const& options, training_record const& record)
 {
   check(options);
+  expects(record.checkpoint.empty(), "boxes: ", name_of(kind), " cannot resume from ", record.checkpoint.string());
   std::vector<std::size_t> exact, others;
   for (std::size_t i = 0; i < samples.size(); ++i)
     if (samples[i].exact)
@@ -282,7 +284,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   mixed_order order(std::move(exact), std::move(others), share, options.seed);
   bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
 
-  for (std::int64_t step = 0; step < options.steps; ++step) {
+  run_training(network, descent, {.steps = options.steps}, record, [&](std::int64_t step) -> step_result {
     std::vector<at::Tensor> photographs;
     std::vector<seen> known;
     for (std::int64_t b = 0; b < options.batch; ++b) {
@@ -310,28 +312,20 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       boxed = static_cast<double>(got.loss.boxed);
       return cambium::with_gradients(got.loss.value, std::move(got.loss.by_mean), std::move(got.loss.by_log_variance));
     });
-    descent.zero_grad();
     loss.backward();
-    double const rate = descent.step();
     out.loss.push_back(loss.item<double>());
     out.replaced.push_back(replaced + boxed > 0 ? replaced / (replaced + boxed) : 0);
-    if (options.progress)
-      options.progress(kind, {.step = step + 1,
-                              .epoch = static_cast<double>((step + 1) * options.batch) / all,
-                              .rate = rate,
-                              .losses = {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}}});
-  }
+    return {static_cast<double>((step + 1) * options.batch) / all,
+            {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}}};
+  });
   return out;
 }
 
 grid<std::int32_t, 2> predict(uncertain_network& network, grid<std::uint8_t, 3> const& photograph,
                               cambium::class_model model)
 {
-  at::NoGradGuard const no_gradients;
-  bool const was_training = network.is_training();
-  network.eval();
+  evaluation const now(network);
   at::Tensor const out = network.forward(picture_of(photograph)).mean.contiguous();
-  network.train(was_training);
   auto const mean = cambium::tensor_view<float const, 4>(out, "boxes: mean")[0];
   bool const softmax = model != cambium::class_model::one_vs_rest;
   auto labels = cambium::make_grid<std::int32_t>({mean.extent[1], mean.extent[2]});
@@ -362,7 +356,8 @@ double figure_of(cambium::confusion_matrix const& counts)
   return counts.classes == 2 ? cambium::class_iou(counts)[1] : cambium::mean_iou(counts);
 }
 
-boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_options const& options)
+boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_options const& options,
+                         std::function<void(box_supervision_kind, journal_entry const&)> const& each)
 {
   check(options);
   expects(train.class_names() == held_out.class_names(), "boxes: the held-out set has other classes");
@@ -376,7 +371,9 @@ boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_op
   out.exact_images = static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true));
   out.box_images = exact.size() - out.exact_images;
   auto const run = [&](box_supervision_kind kind, std::vector<box_sample> const& samples) {
-    out.trainings.push_back(train_with(kind, samples, classes, options));
+    training_record record;
+    if (each) record.each = [&](journal_entry const& e) { each(kind, e); };
+    out.trainings.push_back(train_with(kind, samples, classes, options, record));
     return figure_of(evaluate(*out.trainings.back().network, measure, classes, options));
   };
   out.exact_iou =

@@ -2,7 +2,7 @@
 // Box supervision: a segmentation network from a few exact masks and many boxes, which turn into masks while it learns.
 
 #include "data/dataset.hpp"
-#include "run/journal.hpp"
+#include "run/training.hpp"
 
 #include <cambium/exec/cpu.hpp>
 #include <cambium/metric/confusion.hpp>
@@ -53,9 +53,6 @@ struct boxes_options {
   cambium::box_supervision_options supervision = careful();  ///< its bootstrap.warm_up is not read: warm_up is
   cambium::cpu where{};  ///< for cambium's part; LibTorch's threads are the caller's
 
-  /// Called after every step, for logs; may be empty.
-  std::function<void(box_supervision_kind, journal_entry const&)> progress;
-
   /// Settings that give box pixels up late: a low cap on sigma, a quarter of the weight, and background only where the
   /// mean says so with 0.9. Chosen of a handful of short trainings, not tuned.
   [[nodiscard]] static cambium::box_supervision_options careful();
@@ -98,10 +95,12 @@ struct boxes_training {
 
 /// Train a network of its own on the samples.
 /// @param classes  of the set; counts only where options.several
+/// @param record   without a checkpoint: these trainings do not resume. Losses: "loss", "replaced"
 /// @throws cambium::precondition_error: options outside their ranges, no sample, and for exact_part none that is exact
 /// @determinism the same bits for the same seed, build and number of threads
 [[nodiscard]] boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples,
-                                        std::size_t classes, boxes_options const& options);
+                                        std::size_t classes, boxes_options const& options,
+                                        training_record const& record = {});
 
 /// The class of every pixel: 0 background, class + 1. The mean decides; sigma does not change its sign.
 /// @param photograph  [H,W,3]
@@ -129,13 +128,15 @@ struct boxes_result {
 ///
 /// @param train     photographs with boxes and truths; the truths of box images are read for the `exact` baseline alone
 /// @param held_out  photographs with truths
+/// @param each      called after each step of each training; may be empty
 /// @throws cambium::precondition_error, cambium::io_error: as the parts
 /// @determinism as train_with
 /// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 % exact
 ///         and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of CityScapes) of
 ///         the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not known, these are
 ///         ours
-[[nodiscard]] boxes_result train_boxes(dataset const& train, dataset const& held_out,
-                                       boxes_options const& options = {});
+[[nodiscard]] boxes_result train_boxes(
+    dataset const& train, dataset const& held_out, boxes_options const& options = {},
+    std::function<void(box_supervision_kind, journal_entry const&)> const& each = {});
 
 }  // namespace trainer

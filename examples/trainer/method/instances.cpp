@@ -1,9 +1,7 @@
 #include "method/instances.hpp"
 
 #include "data/batch.hpp"
-#include "data/loader.hpp"
 #include "loss/losses.hpp"
-#include "run/checkpoint.hpp"
 #include "run/optimizer.hpp"
 #include "run/recipe.hpp"
 #include "run/seed.hpp"
@@ -120,7 +118,7 @@ instance_targets make_instance_targets(grid<std::int32_t, 2> const& labels, std:
 }
 
 journal_entry train_instances(dataset const& set, bestie_network& network, instance_training const& options,
-                              std::function<void(journal_entry const&)> const& each)
+                              training_record const& record)
 {
   char const* const who = "train_instances";
   auto const classes = network.classes();
@@ -128,13 +126,9 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
           " classes but the set ", set.class_names().size());
   expects(options.steps >= 1 && options.batch >= 1, who, ": ", options.steps, " steps of ", options.batch,
           " photographs; expected at least one each");
-  expects(static_cast<std::int64_t>(set.size()) >= options.batch, who, ": ", set.size(),
-          " photographs are less than a batch of ", options.batch);
   expects(options.augmentation.crop % network.multiple() == 0, who, ": crop is ", options.augmentation.crop,
           "; the network wants multiples of ", network.multiple());
   expects(options.hardest > 0 && options.hardest <= 1, who, ": hardest is ", options.hardest, ", outside (0,1]");
-  expects(options.checkpoint.empty() || options.checkpoint_every >= 1, who, ": checkpoint_every is ",
-          options.checkpoint_every);
 
   bestie_augmentation augmentation = options.augmentation;
   augmentation.fill = -1;  // numbers of instances know no 255
@@ -150,50 +144,25 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
                               return lesson_item{std::move(a.photograph),
                                                  make_instance_targets(a.maps[0], labels.found, classes, options)};
                             });
+  epoch_batches batches(who, items, options.batch, stacked);
 
   network.train();
   at::manual_seed(seed_of(options.seed, static_cast<std::uint64_t>(chance::dropout)));
   auto adam = optimizer::adam(
       {{network.parameters()}},
       rates_of(poly_schedule{options.rate, options.steps, 0.9, std::min(options.warm_up, options.steps), 0.001}));
-  std::string const made_as = instances_recipe(set, options);
-  std::int64_t step = 0;
-  if (!options.checkpoint.empty() && std::filesystem::exists(options.checkpoint))
-    step = restore_checkpoint(options.checkpoint, network, adam, made_as);
-
-  auto const batch = static_cast<std::size_t>(options.batch);
-  auto const in_epoch = static_cast<std::int64_t>(items.batches(batch, last_batch::drop));
-  auto const begin = [&] {
-    items.start(static_cast<std::uint64_t>(step / in_epoch), static_cast<std::size_t>(step % in_epoch) * batch);
-  };
-  begin();
   cambium::cpu const where{.threads = options.threads};
-  journal_entry last;
-  last.step = step;
-  while (step < options.steps) {
-    auto const of = items.next_batch(batch, last_batch::drop, stacked);
-    if (!of) {
-      begin();
-      continue;
-    }
-    auto const said = network.forward(of->photograph);
-    adam.zero_grad();
-    auto const seg = hardest_pixels_cross_entropy(where, said.seg, of->semantic, {.fraction = options.hardest});
-    auto const centre = guided_square_error(where, said.centre, of->centre, of->centre_weight);
-    auto const offset = guided_absolute_error(where, said.offset, of->offset, of->offset_weight);
+  training_plan const plan{instances_recipe(set, options), options.steps, 1000};
+  return run_training(network, adam, plan, record, [&](std::int64_t step) -> step_result {
+    auto const of = batches(step);
+    auto const said = network.forward(of.photograph);
+    auto const seg = hardest_pixels_cross_entropy(where, said.seg, of.semantic, {.fraction = options.hardest});
+    auto const centre = guided_square_error(where, said.centre, of.centre, of.centre_weight);
+    auto const offset = guided_absolute_error(where, said.offset, of.offset, of.offset_weight);
     (options.seg_weight * seg + options.centre_weight * centre + options.offset_weight * offset).backward();
-    double const rate = adam.step();
-    ++step;
-    last = {step,
-            static_cast<double>(step) / static_cast<double>(in_epoch),
-            rate,
-            {{"seg", seg.item<double>()}, {"centre", centre.item<double>()}, {"offset", offset.item<double>()}},
-            0};
-    if (each) each(last);
-    if (!options.checkpoint.empty() && (step % options.checkpoint_every == 0 || step == options.steps))
-      save_checkpoint(options.checkpoint, network, adam, made_as);
-  }
-  return last;
+    return {batches.epochs(step + 1),
+            {{"seg", seg.item<double>()}, {"centre", centre.item<double>()}, {"offset", offset.item<double>()}}};
+  });
 }
 
 }  // namespace trainer

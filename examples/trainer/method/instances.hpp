@@ -9,13 +9,13 @@
 #include "data/augment.hpp"
 #include "data/dataset.hpp"
 #include "network/bestie_network.hpp"
-#include "run/journal.hpp"
+#include "run/training.hpp"
 
 #include <cambium/grid/instance.hpp>
 
 #include <cstdint>
-#include <filesystem>
-#include <functional>
+#include <string>
+#include <vector>
 
 namespace trainer {
 
@@ -32,10 +32,8 @@ struct instance_training {
   bestie_augmentation augmentation;  ///< its points and fill are not used: what is padded teaches nothing
   std::string beside;  ///< words for the recipe, of what the options do not know: which labels, where weights came from
   std::uint64_t seed = 1;
-  int workers = 2;                       ///< threads that prepare photographs; the result does not depend on it
-  int threads = 0;                       ///< of the losses; 0: as OpenMP picks
-  std::filesystem::path checkpoint;      ///< empty: none. A file that is there is gone on with
-  std::int64_t checkpoint_every = 1000;  ///< [steps]
+  int workers = 2;  ///< threads that prepare photographs; the result does not depend on it
+  int threads = 0;  ///< of the losses; 0: as OpenMP picks
 };
 
 /// What a network is to say of one augmented photograph.
@@ -57,20 +55,17 @@ struct instance_targets {
                                                      std::vector<cambium::instance> const& found, std::int64_t classes,
                                                      instance_training const& options);
 
-/// Tells one training from another: the set by its names and weak labels, all options but threads, workers and the
-/// checkpoint's.
+/// Tells one training from another: the set by its names and weak labels, all options but threads and workers.
 [[nodiscard]] std::string instances_recipe(dataset const& set, instance_training const& options);
 
 /// Trains a network on the instances that set.truth(i) gives: pseudo labels, or true ones for comparison.
 ///
-/// Every step, every epoch's order and every augmentation are given by the seed: with a checkpoint a training that was
-/// killed ends with the weights it would have had.
+/// The seed gives every epoch's order and every augmentation. The checkpoint is saved every 1000 steps.
 ///
-/// @param each  called after each step
-/// @return the last step's losses: "seg", "centre", "offset"; none of a training that was over already
+/// @return the last step: "seg", "centre", "offset"; see run_training
 /// @throws cambium::precondition_error: fewer photographs than a batch, another number of classes, options outside their
-///         ranges; cambium::io_error as set.load, set.truth, restore_checkpoint
+///         ranges; cambium::io_error as set.load, set.truth, run_training
 journal_entry train_instances(dataset const& set, bestie_network& network, instance_training const& options,
-                              std::function<void(journal_entry const&)> const& each = {});
+                              training_record const& record = {});
 
 }  // namespace trainer

@@ -4,6 +4,7 @@
 #include "data/batch.hpp"
 #include "data/resample.hpp"
 #include "loss/losses.hpp"
+#include "network/evaluation.hpp"
 #include "network/resnet.hpp"
 #include "network/safetensors.hpp"
 #include "run/recipe.hpp"
@@ -64,7 +65,7 @@ struct tagged_batch {
 optimizer rule_of(irnet_training_options const& how, double rate, std::int64_t steps, std::vector<Tensor> const& all,
                   std::vector<parameter_group> const& parts)
 {
-  poly_schedule schedule{.base = rate, .steps = steps};
+  poly_schedule schedule{.base = rate, .steps = std::max<std::int64_t>(1, steps)};
   if (!how.backbone.small) return optimizer::sgd(parts, rates_of(schedule));
   schedule.warm_up = std::min<std::int64_t>(20, steps);
   return optimizer::adam({{all, 1}}, rates_of(schedule));
@@ -143,12 +144,6 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
                           of, seed, {.shortest = how.cam_shortest, .longest = how.cam_longest, .crop = how.cam_crop}),
                       std::move(image.tags), std::move(image.unsure_tags)};
       });
-  auto const batches =
-      static_cast<std::int64_t>(items.batches(static_cast<std::size_t>(how.cam_batch), last_batch::drop));
-  auto const steps = std::max<std::int64_t>(1, batches * how.cam_epochs);
-  std::vector<Tensor> backbone;
-  for (auto const& p : network.backbone().parameters())
-    if (p.requires_grad()) backbone.push_back(p);
   auto const collate_tagged = [&](std::vector<tagged>&& all) {
     std::vector<augmented> seen;
     std::vector<std::vector<std::int32_t>> tags, unsure;
@@ -156,24 +151,25 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
       seen.push_back(std::move(one.seen)), tags.push_back(std::move(one.tags)), unsure.push_back(std::move(one.unsure));
     return tagged_batch{collate(seen).photographs, multi_hot(tags, classes), sure_tags(unsure, classes)};
   };
+  epoch_batches batches("cam", items, how.cam_batch, collate_tagged);
+  auto const steps = batches.per_epoch() * how.cam_epochs;
   network.train();
-  auto rule =
-      rule_of(how, how.cam_rate, steps, network.parameters(), {{backbone, 1}, {{network.classifier_weight()}, 10}});
-  run_training(network, rule, items, static_cast<std::size_t>(how.cam_batch), how.cam_epochs,
-               irnet_recipe("cam", set, how), record, collate_tagged, [&](tagged_batch const& b) {
-                 auto const loss = multilabel_soft_margin(
-                     network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags, b.counts);
-                 loss.backward();
-                 return std::vector<std::pair<std::string, double>>{{"tags", loss.item<double>()}};
-               });
+  auto rule = rule_of(how, how.cam_rate, steps, network.parameters(),
+                      {{trainable(network.backbone()), 1}, {{network.classifier_weight()}, 10}});
+  run_training(network, rule, {irnet_recipe("cam", set, how), steps}, record, [&](std::int64_t step) -> step_result {
+    auto const b = batches(step);
+    auto const loss = multilabel_soft_margin(
+        network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags, b.counts);
+    loss.backward();
+    return {batches.epochs(step + 1), {{"tags", loss.item<double>()}}};
+  });
   network.eval();
 }
 
 cambium::cams<float> cams_of(cam_network& network, weak_image const& image, irnet_training_options const& how)
 {
   expects_scales(how.cam_scales);
-  torch::NoGradGuard const still;
-  network.eval();
+  evaluation const now(network);
   index_t const H = image.photograph.shape()[0], W = image.photograph.shape()[1];
   std::vector<Tensor> kept;
   std::vector<cambium::scaled_maps<float>> maps;
@@ -228,27 +224,23 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
     }
     return labelled{collate(all).photographs, torch::stack(labels).to(torch::kInt32)};
   };
-  auto const batches =
-      static_cast<std::int64_t>(items.batches(static_cast<std::size_t>(how.field_batch), last_batch::drop));
-  auto const steps = std::max<std::int64_t>(1, batches * how.field_epochs);
+  epoch_batches batches("field", items, how.field_batch, collate_labelled);
+  auto const steps = batches.per_epoch() * how.field_epochs;
   network.train();
-  std::vector<Tensor> learning;
-  for (auto const& p : network.parameters())
-    if (p.requires_grad()) learning.push_back(p);
+  auto const learning = trainable(network);
   auto rule = rule_of(how, how.field_rate, steps, learning,
                       {{network.boundary_parameters(), 1}, {network.displacement_parameters(), 10}});
-  run_training(network, rule, items, static_cast<std::size_t>(how.field_batch), how.field_epochs,
-               irnet_recipe("field", set, how), record, collate_labelled, [&](labelled const& b) {
-                 auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));
-                 cambium::affinity_loss_values parts;
-                 auto const loss =
-                     affinity_displacement(cores(how), said.boundary, said.displacement, b.labels, how.loss, &parts);
-                 loss.backward();
-                 if (how.backbone.small) torch::nn::utils::clip_grad_norm_(learning, 10);
-                 return std::vector<std::pair<std::string, double>>{
-                     {"boundary", (parts.positive() + parts.negative) / 2},
-                     {"displacement", (parts.field_foreground + parts.field_background) / 2}};
-               });
+  run_training(network, rule, {irnet_recipe("field", set, how), steps}, record, [&](std::int64_t step) -> step_result {
+    auto const b = batches(step);
+    auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));
+    cambium::affinity_loss_values parts;
+    auto const loss = affinity_displacement(cores(how), said.boundary, said.displacement, b.labels, how.loss, &parts);
+    loss.backward();
+    if (how.backbone.small) torch::nn::utils::clip_grad_norm_(learning, 10);
+    return {batches.epochs(step + 1),
+            {{"boundary", (parts.positive() + parts.negative) / 2},
+             {"displacement", (parts.field_foreground + parts.field_background) / 2}}};
+  });
 
   // The mean displacement over the set, of crops from the top left corner, padding included, as the original takes it.
   torch::NoGradGuard const still;
@@ -277,8 +269,7 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
 boundary_and_displacement field_of(boundary_displacement_network& network, grid<std::uint8_t, 3> const& photograph,
                                    irnet_training_options const& how)
 {
-  torch::NoGradGuard const still;
-  network.eval();
+  evaluation const now(network);
   index_t const H = photograph.shape()[0], W = photograph.shape()[1];
   expects(H >= 1 && W >= 1, "field_of: a photograph of ", H, " x ", W);
   auto const padded = [&](index_t n) { return n <= how.field_crop ? how.field_crop : (n + 15) / 16 * 16; };

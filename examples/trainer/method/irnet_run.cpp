@@ -198,10 +198,7 @@ class run {
   {
     return o_.folder / room / (id + ending);
   }
-  training_record record(char const* name) const
-  {
-    return {.folder = o_.folder / name, .name = name, .quiet = o_.quiet};
-  }
+  training_record record(char const* name) const { return record_in(o_.folder / name, o_.quiet); }
   /// A training that is over is not repeated; one with other settings is not mistaken for it.
   bool is_there(fs::path const& weights_file, char const* step) const
   {

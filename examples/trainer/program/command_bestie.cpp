@@ -1,7 +1,6 @@
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
 #include "program/instance_network.hpp"
-#include "program/logged.hpp"
 
 #include "method/bestie.hpp"
 #include "network/published.hpp"
@@ -14,7 +13,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
 #include <memory>
 
 namespace trainer {
@@ -58,23 +56,17 @@ int run_bestie(bestie_flags const& f)
   fs::path const out = f.out, peaks = out / "peaks.safetensors", weights = out / "bestie.safetensors";
   bool const small = f.network.network == "small";
   cambium::index_t const side = f.data.side;
-  journal_options terminal;
-  terminal.quiet = f.quiet;
 
   if (!f.points && asked("classifier")) {
     seed_everything(f.seed, true, true);
     auto const network = classifier_of(f, train.class_names().size(), true);
     auto how = small ? small_peak_classifier(side) : peak_classifier_options{};
     how.seed = f.seed;
-    how.checkpoint = out / "classifier/checkpoint.pt";
     how.beside = "from '" + f.vgg + "'";
     auto const made_as = peak_classifier_recipe(train, *network, how);
     if (!made_by(made_as, peaks)) {
       std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
-      terminal.steps = how.epochs * ((static_cast<std::int64_t>(train.size()) + how.batch - 1) / how.batch);
-      logged log(out / "classifier", terminal);
-      train_peak_classifier(train, *network, how, std::ref(log));
-      log.draw();
+      train_peak_classifier(train, *network, how, record_in(out / "classifier", f.quiet));
       save_weights(*network, peaks, {{"recipe", made_as}});
     }
   }
@@ -108,16 +100,12 @@ int run_bestie(bestie_flags const& f)
     how.warm_up = std::min(how.warm_up, how.steps / 10);
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
     how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
-    how.checkpoint = out / "training/checkpoint.pt";
     how.beside = words_of(f.network);
     auto const made_as = bestie_recipe(train, maps, cues, how);
     if (!made_by(made_as, weights)) {
       std::fprintf(stderr, "train: centres and offsets%s%s\n", f.no_guidance ? "" : ", guided",
                    f.no_refinement ? "" : ", refined");
-      terminal.steps = how.steps;
-      logged log(out / "training", terminal);
-      (void)train_bestie(train, maps, cues, *network, how, std::ref(log));
-      log.draw();
+      train_bestie(train, maps, cues, *network, how, record_in(out / "training", f.quiet));
       save_weights(*network, weights, {{"recipe", made_as}});
     }
   }

@@ -1,6 +1,5 @@
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
-#include "program/logged.hpp"
 
 #include "method/boxes.hpp"
 #include "network/safetensors.hpp"
@@ -50,20 +49,15 @@ int run_boxes(boxes_flags const& f)
   nlohmann::json scores = nlohmann::json::object();
   std::vector<std::string> left_out;  // the same of every training but `exact`
   for (auto const& kind : f.kinds) {
-    auto how = f.how;
-    journal_options terminal;
-    terminal.steps = how.steps, terminal.quiet = f.quiet;
+    auto const& how = f.how;
     fs::path const folder = fs::path(f.out) / kind;
-    logged log(folder, terminal);
-    how.progress = [&](box_supervision_kind, journal_entry const& e) { log(e); };
     // only the exact baseline sees the masks of the others
     std::vector<std::string> these;
     auto const samples = read_samples(
         *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
         how.several, &these);
     if (left_out.empty()) left_out = these;
-    auto const trained = train_with(known[kind], samples, classes, how);
-    log.draw();
+    auto const trained = train_with(known[kind], samples, classes, how, {.log = folder, .quiet = f.quiet});
     save_weights(*trained.network, folder / "network.safetensors");
     auto const model = how.supervision.loss.classes;
     for (std::size_t i = 0; i < sets.held_out->size(); ++i)

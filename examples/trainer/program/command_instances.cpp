@@ -1,7 +1,6 @@
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
 #include "program/instance_network.hpp"
-#include "program/logged.hpp"
 
 #include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
@@ -15,7 +14,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <functional>
 #include <memory>
 
 namespace trainer {
@@ -54,7 +52,6 @@ int run_instances(instances_flags const& f)
   if (f.iterations > 0) how.steps = f.iterations;
   how.warm_up = std::min(how.warm_up, how.steps / 10);
   how.seed = f.seed;
-  how.checkpoint = out / "training/checkpoint.pt";
   auto const labels = cambium::read_file(f.pseudo);
   how.beside =
       words_of(f.network) + " pseudo " + std::to_string(fingerprint().add(labels.data(), labels.size()).value());
@@ -62,11 +59,7 @@ int run_instances(instances_flags const& f)
   if (made_by(made_as, weights)) {
     load_weights(*network, weights);
   } else {
-    journal_options terminal;
-    terminal.steps = how.steps, terminal.quiet = f.quiet;
-    logged log(out / "training", terminal);
-    (void)train_instances(labelled, *network, how, std::ref(log));
-    log.draw();
+    train_instances(labelled, *network, how, record_in(out / "training", f.quiet));
     save_weights(*network, weights, {{"recipe", made_as}});
   }
   std::vector<std::string> failed;

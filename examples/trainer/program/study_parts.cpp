@@ -91,8 +91,8 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     auto const network = std::make_shared<vgg_pam>(classes, small_vgg_pam(12, alpha));
     auto how = small_peak_classifier(irnet_side);
     how.seed = seed;
-    how.checkpoint = irnet.parent_path() / (alpha > 0 ? "attending.ckpt" : "plain.ckpt");
-    train_peak_classifier(seen, *network, how);
+    train_peak_classifier(seen, *network, how,
+                          {.checkpoint = irnet.parent_path() / (alpha > 0 ? "attending.ckpt" : "plain.ckpt")});
     return network;
   };
   auto const cues_of = [&](vgg_pam& network, bool attend) {
@@ -119,7 +119,7 @@ figures study_bestie(std::uint64_t seed, study_size const& size, fs::path const&
     how.guidance = guidance;
     how.refinement = refinement;
     how.cues = kind;
-    (void)train_bestie(train, maps, cues, *network, how);
+    train_bestie(train, maps, cues, *network, how);
     double const out = evaluate_bestie(held_out, *network, small_bestie_inference()).ap50;
     std::fprintf(stderr, "bestie: %s %.1f\n", name, 100 * out);
     return out;

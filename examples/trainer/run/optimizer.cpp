@@ -1,5 +1,6 @@
 #include "run/optimizer.hpp"
 
+#include <torch/nn/module.h>
 #include <torch/optim.h>
 
 #include <cambium/core/error.hpp>
@@ -45,6 +46,14 @@ std::vector<double> times_of(std::vector<parameter_group> const& groups)
 }
 
 }  // namespace
+
+std::vector<torch::Tensor> trainable(torch::nn::Module const& network)
+{
+  std::vector<torch::Tensor> out;
+  for (auto const& p : network.parameters())
+    if (p.requires_grad()) out.push_back(p);
+  return out;
+}
 
 optimizer::optimizer(std::string kind, std::unique_ptr<torch::optim::Optimizer> inner, rate_function rate,
                      std::vector<double> times)

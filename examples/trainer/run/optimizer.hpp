@@ -12,6 +12,9 @@
 #include <string>
 #include <vector>
 
+namespace torch::nn {
+class Module;
+}
 namespace torch::optim {
 class Optimizer;
 }
@@ -23,6 +26,9 @@ struct parameter_group {
   std::vector<torch::Tensor> parameters;
   double times = 1;  ///< the schedule's rate is multiplied with it; IRNet's fresh layers have 10
 };
+
+/// The parameters of a network that are not frozen.
+[[nodiscard]] std::vector<torch::Tensor> trainable(torch::nn::Module const& network);
 
 /// IRNet's stochastic gradient descent.
 struct sgd_settings {

@@ -1,78 +1,99 @@
 #pragma once
-// The loop of trainings that count in epochs: batches in, one step each, lines in a log, a checkpoint now and then.
+// The loop of every training: a step, a line in the log, a checkpoint now and then.
 
 #include "data/loader.hpp"
-#include "run/checkpoint.hpp"
 #include "run/journal.hpp"
 #include "run/optimizer.hpp"
 
-#include <torch/nn/module.h>
-
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+namespace torch::nn {
+class Module;
+}
+
 namespace trainer {
 
-/// Where a training leaves its log and its checkpoint, and from where it goes on.
+/// Called after each step; may be empty.
+using step_listener = std::function<void(journal_entry const&)>;
+
+/// Where a training writes its log and its checkpoint; without paths it writes nothing.
 struct training_record {
-  std::filesystem::path folder;  ///< "" keeps nothing
-  std::string name;              ///< of the training, for the terminal
-  bool quiet = false;            ///< nothing on the terminal
-  double checkpoint_seconds = 60;
+  std::filesystem::path log{};         ///< folder of log.jsonl and curves.png
+  std::filesystem::path checkpoint{};  ///< file; if it exists, the training resumes from it
+  std::int64_t checkpoint_every = 0;   ///< [steps]; 0: the method's own interval
+  bool quiet = false;                  ///< the log writes nothing on the terminal
+  step_listener each{};                ///< called before the step's checkpoint is saved
 };
 
-/// Trains for some epochs.
-///
-/// With a folder: log.jsonl, curves.png, checkpoint.pt; a training that was killed goes on from its checkpoint with the
-/// bits it would have had.
-///
-/// @param recipe   what the training is; another recipe's checkpoint is refused
-/// @param learn    of a batch: compute losses, call backward() on their sum, and return their values by name
-/// @return the last step's losses
-/// @throws what the loader's items throw; cambium::io_error: the record
-template <class Item, class Collate, class Learn>
-std::vector<std::pair<std::string, double>> run_training(torch::nn::Module& network, optimizer& rule,
-                                                         loader<Item>& items, std::size_t batch, int epochs,
-                                                         std::string const& recipe, training_record const& record,
-                                                         Collate const& collate, Learn const& learn)
-{
-  auto const per_epoch = static_cast<std::int64_t>(items.batches(batch, last_batch::drop));
-  cambium::expects(per_epoch > 0, record.name, ": ", items.size(), " images do not fill a batch of ", batch);
-  std::int64_t const total = per_epoch * epochs;
-  auto const checkpoint = record.folder / "checkpoint.pt";
-  bool const kept = !record.folder.empty();
-  if (kept && std::filesystem::exists(checkpoint)) restore_checkpoint(checkpoint, network, rule, recipe);
-  std::optional<journal> log;
-  if (kept) log.emplace(record.folder, rule.steps(), journal_options{.steps = total, .quiet = record.quiet});
+/// log.jsonl, curves.png and checkpoint.pt in one folder.
+[[nodiscard]] training_record record_in(std::filesystem::path const& folder, bool quiet);
 
-  using clock = std::chrono::steady_clock;
-  auto saved = clock::now();
-  std::vector<std::pair<std::string, double>> losses;
-  while (rule.steps() < total) {
-    auto const epoch = rule.steps() / per_epoch;
-    items.start(static_cast<std::uint64_t>(epoch), static_cast<std::size_t>(rule.steps() % per_epoch) * batch);
-    while (auto const taken = items.next_batch(batch, last_batch::drop, collate)) {
-      rule.zero_grad();
-      losses = learn(*taken);
-      double const rate = rule.step();
-      if (log)
-        log->write({.step = rule.steps(),
-                    .epoch = static_cast<double>(rule.steps()) / static_cast<double>(per_epoch),
-                    .rate = rate,
-                    .losses = losses});
-      if (kept && (rule.steps() == total ||
-                   std::chrono::duration<double>(clock::now() - saved).count() > record.checkpoint_seconds)) {
-        save_checkpoint(checkpoint, network, rule, recipe);
-        saved = clock::now();
-      }
-    }
+struct training_plan {
+  std::string recipe{};               ///< a checkpoint with another recipe is refused
+  std::int64_t steps = 0;             ///< of the whole training
+  std::int64_t checkpoint_every = 0;  ///< [steps] unless the record says otherwise; 0: once a minute
+};
+
+/// The result of one step.
+struct step_result {
+  double epoch = 0;                                    ///< epochs trained so far; 1.5 is the middle of the second
+  std::vector<std::pair<std::string, double>> losses;  ///< by name
+};
+
+/// Trains until the optimiser has taken the plan's steps.
+///
+/// The last step is always saved. A training that was killed resumes from its checkpoint; its weights are then the same
+/// bits as without the interruption.
+///
+/// @param learn  takes the number of steps so far; computes the losses, calls backward() on their sum and returns them
+/// @return the last step; if the checkpoint has all steps: their number, without losses
+/// @throws what `learn` and the listener throw; cambium::io_error: log or checkpoint cannot be read or written
+journal_entry run_training(torch::nn::Module& network, optimizer& rule, training_plan const& plan,
+                           training_record const& record, std::function<step_result(std::int64_t)> const& learn);
+
+/// The batches of a loader as a function of the step: epoch after epoch, without the rest that does not fill a batch.
+template <class Item, class Collate>
+class epoch_batches {
+ public:
+  /// @param name  of the training, for the message
+  /// @throws cambium::precondition_error: the set does not fill a batch
+  epoch_batches(std::string const& name, loader<Item>& items, std::int64_t batch, Collate collate)
+      : items_(items),
+        batch_(static_cast<std::size_t>(batch)),
+        per_epoch_(static_cast<std::int64_t>(items.batches(batch_, last_batch::drop))),
+        collate_(std::move(collate))
+  {
+    cambium::expects(per_epoch_ > 0, name, ": ", items.size(), " images do not fill a batch of ", batch);
   }
-  if (log) log->draw();
-  return losses;
-}
+
+  [[nodiscard]] std::int64_t per_epoch() const { return per_epoch_; }
+  /// Epochs in so many steps.
+  [[nodiscard]] double epochs(std::int64_t steps) const
+  {
+    return static_cast<double>(steps) / static_cast<double>(per_epoch_);
+  }
+  /// The batch of a step. The first step is any; the others follow one by one. @throws what the loader's items throw
+  [[nodiscard]] auto operator()(std::int64_t step)
+  {
+    auto const place = step % per_epoch_;
+    if (place == 0 || !started_)
+      items_.start(static_cast<std::uint64_t>(step / per_epoch_), static_cast<std::size_t>(place) * batch_);
+    started_ = true;
+    return *items_.next_batch(batch_, last_batch::drop, collate_);
+  }
+
+ private:
+  loader<Item>& items_;
+  std::size_t batch_;
+  std::int64_t per_epoch_;
+  Collate collate_;
+  bool started_ = false;
+};
 
 }  // namespace trainer

@@ -84,9 +84,7 @@ TEST_CASE("the classifier of peaks goes on with the bits it would have had", "[p
   auto const trained = [&](std::filesystem::path const& checkpoint, std::int64_t die_at) {
     seed_everything(7, true, true);
     auto const network = std::make_shared<vgg_pam>(6, small_vgg_pam(4, 0.7));
-    auto how = quick_classifier();
-    how.checkpoint = checkpoint;
-    (void)train_peak_classifier(train, *network, how, dies_at(die_at));
+    train_peak_classifier(train, *network, quick_classifier(), {.checkpoint = checkpoint, .each = dies_at(die_at)});
     return network;
   };
   auto const whole = trained({}, -1);
@@ -104,9 +102,8 @@ TEST_CASE("an instance network goes on with the bits it would have had, and lear
   auto const cues = given_cues(train);
   auto const trained = [&](std::filesystem::path const& checkpoint, std::int64_t die_at, std::int64_t steps) {
     auto const network = fresh(train.class_names().size());
-    auto how = quick_training(steps);
-    how.checkpoint = checkpoint, how.checkpoint_every = 2;
-    (void)train_bestie(train, maps, cues, *network, how, dies_at(die_at));
+    train_bestie(train, maps, cues, *network, quick_training(steps),
+                 {.checkpoint = checkpoint, .checkpoint_every = 2, .each = dies_at(die_at)});
     return network;
   };
   auto const whole = trained({}, -1, 6);
@@ -116,13 +113,15 @@ TEST_CASE("an instance network goes on with the bits it would have had, and lear
 
   double first = 0, last = 0;
   auto const network = fresh(train.class_names().size());
-  (void)train_bestie(train, maps, cues, *network, quick_training(60), [&](journal_entry const& e) {
+  training_record record;
+  record.each = [&](journal_entry const& e) {
     REQUIRE(e.losses.size() == 4);
     double sum = 0;
     for (std::size_t i = 0; i < 3; ++i) sum += e.losses[i].second;
     REQUIRE(std::isfinite(sum));
     (e.step <= 5 ? first : last) += e.step <= 5 || e.step > 55 ? sum : 0;
-  });
+  };
+  train_bestie(train, maps, cues, *network, quick_training(60), record);
   CHECK(last < 0.8 * first);
 }
 
@@ -209,7 +208,7 @@ TEST_CASE("a recipe tells what decides", "[property]")
   CHECK(differs([](auto& o) { o.samples.scales.back() += 1e-9; }));
   CHECK(differs([](auto& o) { o.refine.groups.relative = 0.1; }));
   CHECK(differs([](auto& o) { o.guidance = !o.guidance; }));
-  CHECK(!differs([](auto& o) { o.threads += 1, o.checkpoint = "elsewhere"; }));
+  CHECK(!differs([](auto& o) { o.threads += 1; }));
   CHECK(bestie_recipe(others, maps, cues, options) != words);
   auto other_maps = maps;
   other_maps[5](0, 0) = static_cast<std::uint8_t>(other_maps[5](0, 0) ^ 1);

@@ -251,10 +251,9 @@ TEST_CASE("losses fall and networks learn, one foreground or several classes", "
   options.steps = 100;
   options.rate = 5e-3;
   std::set<std::string> told;
-  options.progress = [&](kind k, journal_entry const& e) {
+  auto const got = train_boxes(set, held_out, options, [&](kind k, journal_entry const& e) {
     if (e.step == 100 && std::isfinite(e.losses.at(0).second) && e.rate >= 0 && e.epoch > 1) told.insert(name_of(k));
-  };
-  auto const got = train_boxes(set, held_out, options);
+  });
   REQUIRE((got.exact_images == 4 && got.box_images == 20 && got.trainings.size() == 4));
   REQUIRE(told == std::set<std::string>{"boxes_as_masks", "exact", "exact_part", "uncertainty"});
   for (auto const& t : got.trainings) REQUIRE(mean_of(t.loss, 90, 100) < 0.5 * mean_of(t.loss, 0, 5));

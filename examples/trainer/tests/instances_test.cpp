@@ -102,14 +102,16 @@ TEST_CASE("train_instances: losses fall", "[property]")
   o.augmentation.photometric.chance = 0, o.augmentation.flip = 0;
   double first[3] = {}, late[3] = {};
   std::int64_t steps = 0;
-  auto const last = train_instances(set, *network, o, [&](journal_entry const& e) {
+  training_record record;
+  record.each = [&](journal_entry const& e) {
     CHECK(e.step == ++steps);
     REQUIRE(e.losses.size() == 3);
     for (std::size_t i = 0; i < 3; ++i) {
       if (e.step <= 5) first[i] += e.losses[i].second;
       if (e.step > 135) late[i] += e.losses[i].second;
     }
-  });
+  };
+  auto const last = train_instances(set, *network, o, record);
   CHECK(last.step == 140);
   for (std::size_t i = 0; i < 3; ++i) {
     INFO(last.losses[i].first << " from " << first[i] / 5 << " to " << late[i] / 5);
@@ -179,19 +181,20 @@ TEST_CASE("train_instances: killed and gone on with, and other workers, are the 
   (void)train_instances(set, *other, o);
   CHECK(same_bits(*whole, *other));
 
-  o.workers = 1, o.checkpoint = folder / "state.ckpt", o.checkpoint_every = 3;
+  o.workers = 1;
+  training_record record{.checkpoint = folder / "state.ckpt", .checkpoint_every = 3};
   struct kill {};
-  CHECK_THROWS_AS(train_instances(set, *killed, o,
-                                  [](journal_entry const& e) {
-                                    if (e.step == 5) throw kill{};
-                                  }),
-                  kill);
+  record.each = [](journal_entry const& e) {
+    if (e.step == 5) throw kill{};
+  };
+  CHECK_THROWS_AS(train_instances(set, *killed, o, record), kill);
+  record.each = {};
   CHECK_FALSE(same_bits(*whole, *killed));
-  auto const last = train_instances(set, *resumed, o);
+  auto const last = train_instances(set, *resumed, o, record);
   CHECK(last.step == 6);
   CHECK(same_bits(*whole, *resumed));
   o.batch = 2;
-  CHECK(support::refusal([&] { (void)train_instances(set, *resumed, o); }).find("is of another training") !=
+  CHECK(support::refusal([&] { (void)train_instances(set, *resumed, o, record); }).find("is of another training") !=
         std::string::npos);
 }
 
@@ -201,7 +204,7 @@ TEST_CASE("train_instances: what is wrong is named", "[errors]")
   auto const C = set.class_names().size();
   auto const network = fresh(C), fewer = fresh(C - 1);
   CAMBIUM_THROWS_SAYING((void)train_instances(set, *fewer, quick(1)), precondition_error, "classes but the set");
-  CAMBIUM_THROWS_SAYING((void)train_instances(set, *network, quick(1)), precondition_error, "less than a batch of 4");
+  CAMBIUM_THROWS_SAYING((void)train_instances(set, *network, quick(1)), precondition_error, "do not fill a batch of 4");
   auto o = quick(0);
   CAMBIUM_THROWS_SAYING((void)train_instances(set, *network, o), precondition_error, "0 steps of 4");
   o = quick(1), o.batch = 2, o.hardest = 0;

@@ -201,7 +201,9 @@ TEST_CASE("a training that was stopped goes on with the bits it would have had",
     } const set(train, loaded, die_at);
     auto one = how;
     one.workers = 0;  // so that the order of loading is known
-    train_cam(set, *network, one, {.folder = folder, .name = "cam", .quiet = true, .checkpoint_seconds = 0});
+    auto record = record_in(folder, true);
+    record.checkpoint_every = 1;
+    train_cam(set, *network, one, record);
     return network;
   };
   auto const whole = trained(tmp / "whole", 0);

@@ -42,13 +42,14 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
   if (channels <= 0 || height <= 0 || width <= 0) return;
   [[maybe_unused]] isa const set = vectors_of(where);
   for_each_share(where, channels * height, 1, [&](index_t first, index_t last) {
-    if constexpr (rule_of_rows<Rule>)
+    if constexpr (rule_of_rows<Rule>) {
       run_widest(set, run_rows<Rule>{rule, height, first, last});
-    else
+    } else {  // nvcc 13.0 cannot parse this without braces
       for (index_t row = first; row < last; ++row) {
         index_t const c = row / height, y = row % height;
         for (index_t x = 0; x < width; ++x) rule(c, y, x);
       }
+    }
   });
 }
 

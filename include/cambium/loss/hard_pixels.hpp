@@ -157,23 +157,17 @@ struct slope_of_pixel {
   cross_entropy_value const* value;
   view<T, 4, S> gradient;
 
-  CAMBIUM_HD void operator()(index_t b, index_t y, index_t x) const
-  {
-    slopes(b, y, x, [](index_t, double e) { return e; },
-           [&](index_t c, double most) { return std::exp(of.score(b, c, y, x) - most); });
-  }
+  CAMBIUM_HD void operator()(index_t b, index_t y, index_t x) const { slopes(b, y, x, nullptr); }
   template <int Bytes>
-  [[gnu::always_inline]] void row(index_t b, index_t y) const  // keeps exponentials, which a device forms twice
+  [[gnu::always_inline]] void row(index_t b, index_t y) const
   {
     std::vector<double> kept(static_cast<std::size_t>(of.logits.extent[1]));
-    for (index_t x = 0; x < of.labels.extent[2]; ++x)
-      slopes(b, y, x, [&](index_t c, double e) { return kept[static_cast<std::size_t>(c)] = e; },
-             [&](index_t c, double) { return kept[static_cast<std::size_t>(c)]; });
+    for (index_t x = 0; x < of.labels.extent[2]; ++x) slopes(b, y, x, kept.data());
   }
 
  private:
-  template <class Keep, class Exponential>
-  CAMBIUM_HD void slopes(index_t b, index_t y, index_t x, Keep const& keep, Exponential const& exponential) const
+  /// Exponentials are kept where there is room for them, or formed twice.
+  CAMBIUM_HD void slopes(index_t b, index_t y, index_t x, double* kept) const
   {
     index_t const C = of.logits.extent[1], at = of.label(b, y, x);
     bool const counts =
@@ -187,13 +181,17 @@ struct slope_of_pixel {
     auto const rest = softmax_of(
         C, [&](index_t c) { return of.score(b, c, y, x); },
         [&](index_t c, double v) {
-          double const e = keep(c, std::exp(v));
+          double const e = std::exp(v);
+          if (kept != nullptr) kept[c] = e;
           return c == at ? 0 : e;
         });
-    double const sum = rest.sum + exponential(at, rest.most);
+    auto const exponential = [&](index_t c) {
+      return kept != nullptr ? kept[c] : std::exp(of.score(b, c, y, x) - rest.most);
+    };
+    double const sum = rest.sum + exponential(at);
     for (index_t c = 0; c < C; ++c)
-      gradient(b, c, y, x) = static_cast<T>(c == at ? -(rest.sum / sum) * part  // 1 - p does not cancel
-                                                    : exponential(c, rest.most) / sum * part);
+      gradient(b, c, y, x) =
+          static_cast<T>(c == at ? -(rest.sum / sum) * part : exponential(c) / sum * part);  // 1 - p does not cancel
   }
 };
 

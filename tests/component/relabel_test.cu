@@ -1,4 +1,0 @@
-// The same tests, compiled by nvcc: gpu is one of the backends.
-#include <cambium/exec/gpu.cuh>
-
-#include "relabel_rules_test.cpp"

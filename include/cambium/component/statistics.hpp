@@ -26,9 +26,9 @@ struct component_statistics {
 
 /// Sums over the cells of one component.
 struct component_tally {
-  std::int64_t area, y, x;                ///< [cells], sums of rows and of columns
-  std::int64_t top, left, bottom, right;  ///< extremes; of no cell the other way round
-  std::int64_t score;                     ///< order_key(largest)
+  index_t area, y, x;                ///< [cells], sums of rows and of columns
+  index_t top, left, bottom, right;  ///< extremes; of no cell the other way round
+  std::int64_t score;                ///< order_key(largest)
 };
 
 /// Memory for measuring under a policy P. It grows to the largest count.
@@ -39,37 +39,33 @@ struct statistics_scratch {
 
 namespace rule {
 
-/// A piece of a column is added to its components.
-template <writers Of, class L, class T, class S>
-struct tally_column {
-  image_view<L const, S> label;
+/// A strip is added to its component.
+template <writers Of, class T, class S>
+struct tally_strip {
   image_view<T const, S> score;  ///< or null
   index_t count;
-  component_tally nothing;
   component_tally* tally;
 
-  CAMBIUM_HD void operator()(index_t, index_t band, index_t x) const
+  CAMBIUM_HD void operator()(index_t label, box const& b) const
   {
-    for_each_run_down(label, band, x, [&](index_t of, index_t first, index_t last) {
-      if (of < 0 || of > count) return;
-      component_tally& t = tally[of];
-      std::int64_t const cells = last - first;
-      add_into<Of>(&t.area, cells);
-      add_into<Of>(&t.y, (first + last - 1) * cells / 2);
-      add_into<Of>(&t.x, cells * x);
-      min_into<Of>(&t.top, std::int64_t{first});
-      min_into<Of>(&t.left, std::int64_t{x});
-      max_into<Of>(&t.bottom, std::int64_t{last});
-      max_into<Of>(&t.right, std::int64_t{x + 1});
-      if (score.data == nullptr) return;
-      std::int64_t most = nothing.score;
-      for (index_t y = first; y < last; ++y) {
+    if (label < 0 || label > count) return;
+    component_tally& t = tally[label];
+    index_t const cells = area_of(b);
+    add_into<Of>(&t.area, cells);
+    add_into<Of>(&t.y, (b.top + b.bottom - 1) * cells / 2);
+    add_into<Of>(&t.x, (b.left + b.right - 1) * cells / 2);
+    min_into<Of>(&t.top, b.top);
+    min_into<Of>(&t.left, b.left);
+    max_into<Of>(&t.bottom, b.bottom);
+    max_into<Of>(&t.right, b.right);
+    if (score.data == nullptr) return;
+    double most = -std::numeric_limits<double>::infinity();
+    for (index_t y = b.top; y < b.bottom; ++y)
+      for (index_t x = b.left; x < b.right; ++x) {
         double const value = static_cast<double>(score(y, x));
-        std::int64_t const place = order_key(value);
-        if (value == value && place > most) most = place;
+        most = value > most ? value : most;
       }
-      max_into<Of>(&t.score, most);
-    });
+    max_into<Of>(&t.score, order_key(most));
   }
 };
 
@@ -122,11 +118,9 @@ void statistics_into(P const& where, L const& labels, S const& scores, O&& out, 
   if constexpr (std::is_same_v<P, cpu>) expects_labels(label, entries - 1, "statistics: label");
   component_tally* const tally = reserve(where, scratch.tally, entries);
   component_tally const nothing{0, 0, 0, H, W, 0, 0, order_key(-std::numeric_limits<double>::infinity())};
-  auto const one = summing(where);
-  fill(one, entries, tally, nothing);
-  using tally_column = rule::tally_column<writers_of<P>, value_of<L, 2>, value_of<S, 2>, M>;
-  for_each_cell(one, {1, column_pieces(H), W}, tally_column{label, score, entries - 1, nothing, tally});
-  for_each_index(one, entries, rule::conclude_statistics<M>{tally, to});
+  fill(where, entries, tally, nothing);
+  for_each_strip(where, label, rule::tally_strip<writers_of<P>, value_of<S, 2>, M>{score, entries - 1, tally});
+  for_each_index(where, entries, rule::conclude_statistics<M>{tally, to});
 }
 
 /// As statistics_into, and allocates.

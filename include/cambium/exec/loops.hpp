@@ -82,18 +82,7 @@ void for_each_index(P const& where, index_t, Rule const& rule)
   for_each_cell(where, {0, 0, 0}, rule);
 }
 
-/// The policy under which a rule with many short sums runs: on the cpu one thread without locks is faster than several with
-/// them. See writers.
-template <class P>
-P const& summing(P const& where)
-{
-  return where;
-}
-inline cpu summing(cpu where)
-{
-  where.threads = 1;
-  return where;
-}
+/// The writers of a rule that for_each_strip calls: on the cpu one thread.
 template <class P>
 inline constexpr writers writers_of = std::same_as<P, cpu> ? writers::one : writers::many;
 

@@ -2,10 +2,10 @@
 
 #include <cambium/core/index.hpp>
 #include <cambium/exec/cpu.hpp>
+#include <cambium/grid/box.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 
-#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <type_traits>
@@ -13,25 +13,6 @@
 #include <vector>
 
 namespace cambium {
-
-/// A box of cells: rows top..bottom-1, columns left..right-1.
-struct box {
-  index_t top = 0;
-  index_t left = 0;
-  index_t bottom = 0;
-  index_t right = 0;
-
-  friend bool operator==(box const&, box const&) = default;
-};
-
-/// The part of a box that lies on a map; top = bottom where nothing does.
-inline box clipped(box b, index_t H, index_t W)
-{
-  b = {std::clamp<index_t>(b.top, 0, H), std::clamp<index_t>(b.left, 0, W), std::clamp<index_t>(b.bottom, 0, H),
-       std::clamp<index_t>(b.right, 0, W)};
-  if (b.top >= b.bottom || b.left >= b.right) return {};
-  return b;
-}
 
 /// One object that was found.
 struct instance {

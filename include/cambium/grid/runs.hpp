@@ -1,9 +1,13 @@
 #pragma once
 
 #include <cambium/core/config.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/exec/loops.hpp>
 #include <cambium/exec/simd.hpp>
+#include <cambium/grid/box.hpp>
 #include <cambium/grid/view.hpp>
 
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -44,45 +48,52 @@ void for_each_run(image_view<T> const& map, Body const& body)
   }
 }
 
-// A rule that sums over labels goes along a piece of a column or of a row, and takes one atomic step for a run of cells.
+/// Rows of the pieces that for_each_strip cuts columns into. [cells]
+inline constexpr index_t strip_rows = 32;
 
-/// Rows of a piece of a column, columns of a piece of a row. [cells]
-inline constexpr index_t column_piece = 32, row_piece = 16;
+namespace rule {
 
-/// How many pieces columns of H cells have.
-inline index_t column_pieces(index_t H) { return (H + column_piece - 1) / column_piece; }
-/// How many pieces all rows of a map have.
-inline index_t row_pieces(index_t H, index_t W) { return H * ((W + row_piece - 1) / row_piece); }
-
-/// Call body(label, first row, end) for every run of equal labels in piece `band` of column x.
-template <class L, class S, class Body>
-CAMBIUM_HD void for_each_run_down(image_view<L, S> const& label, index_t band, index_t x, Body const& body)
-{
-  index_t first = band * column_piece;
-  index_t const last = first + column_piece < label.extent[0] ? first + column_piece : label.extent[0];
-  while (first < last) {
-    auto const here = label(first, x);
-    index_t end = first + 1;
-    while (end < last && label(end, x) == here) ++end;
-    body(static_cast<index_t>(here), first, end);
-    first = end;
-  }
-}
-
-/// Call body(key, y, begin, end) for every run of cells with equal key(y, x) in piece i of the rows of a map of width W.
+/// The strips in piece `band` of column x.
 template <class Key, class Body>
-CAMBIUM_HD void for_each_run_across(index_t W, index_t i, Key const& key, Body const& body)
-{
-  index_t const pieces = (W + row_piece - 1) / row_piece, y = i / pieces, first = i % pieces * row_piece;
-  index_t const last = first + row_piece < W ? first + row_piece : W;
-  auto here = key(y, first);
-  for (index_t begin = first; begin < last;) {
-    index_t end = begin + 1;
-    auto next = here;
-    while (end < last && (next = key(y, end)) == here) ++end;
-    body(here, y, begin, end);
-    begin = end, here = next;
+struct strips_down {
+  Key key;
+  index_t height;
+  Body body;
+
+  CAMBIUM_HD void operator()(index_t, index_t band, index_t x) const
+  {
+    index_t first = band * strip_rows;
+    index_t const last = first + strip_rows < height ? first + strip_rows : height;
+    auto here = key(first, x);
+    while (first < last) {
+      index_t end = first + 1;
+      auto next = here;
+      while (end < last && (next = key(end, x)) == here) ++end;
+      body(static_cast<index_t>(here), box{first, x, end, x + 1});
+      first = end, here = next;
+    }
   }
+};
+
+}  // namespace rule
+
+/// Call body(label, cells) for every strip of cells of one label; each cell is in one strip. On the cpu strips are the
+/// runs of rows, in raster order on one thread. Elsewhere they are pieces of columns, in no promised order. So a body
+/// that sums over labels takes one step for each strip: see add_into and writers_of.
+template <class L, class Body>
+void for_each_strip(cpu const&, image_view<L> const& label, Body const& body)
+{
+  for_each_run(label, [&](index_t y, index_t begin, index_t end, auto at) {
+    body(static_cast<index_t>(at), box{y, begin, y + 1, end});
+  });
+}
+template <class P, class L, class S, class Body>
+  requires(!std::same_as<P, cpu>)
+void for_each_strip(P const& where, image_view<L, S> const& label, Body const& body)
+{
+  index_t const H = label.extent[0], W = label.extent[1];
+  using strips_down = rule::strips_down<image_view<L, S>, Body>;
+  for_each_cell(where, {1, (H + strip_rows - 1) / strip_rows, W}, strips_down{label, H, body});
 }
 
 }  // namespace cambium

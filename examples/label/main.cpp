@@ -2,11 +2,6 @@
 //
 //   label --images 'in/{id}.jpg' --cams 'in/{id}.npy' --boundaries 'edges/{id}.npy' --out labels
 
-#include "run.hpp"
+#include "settings.hpp"
 
-int main(int count, char** arguments)
-{
-  int status = 0;
-  auto const s = labelling::parse_command_line(count, arguments, status);
-  return s ? labelling::run(*s) : status;
-}
+int main(int count, char** arguments) { return labelling::label(count, arguments); }

@@ -1,6 +1,7 @@
 #pragma once
 // What a way from weak labels to masks provides. Everything else is common: see one_image.hpp and run.hpp.
 
+#include "options.hpp"
 #include "settings.hpp"
 
 #include <cambium/exec/cpu.hpp>
@@ -8,22 +9,15 @@
 #include <cambium/grid/instance.hpp>
 #include <cambium/io/file.hpp>
 
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace CLI {
-class App;
-}
-
 namespace labelling {
-
-using json = nlohmann::ordered_json;
 
 class image_files;
 
@@ -53,19 +47,28 @@ struct named_category {
 class method {
  public:
   virtual ~method() = default;
+  method(method const&) = delete;
+  method& operator=(method const&) = delete;
 
-  /// Its flags, beside the common ones, which the parser has already.
-  virtual void add_flags(CLI::App& parser, settings& s) = 0;
+  /// Its options, beside the common ones.
+  option_table const& table() const { return table_; }
 
-  /// Complains of flags that make no sense together, and reads what all images share.
+  /// The mode that the command line asks for: one of the bits that the table names.
+  virtual unsigned mode() const { return ~0u; }
+
+  /// What decides results, by its names on the command line, the common parameters included.
+  json parameters() const { return recorded(table_, mode()); }
+
+  /// Whether there are no labels without photographs.
+  virtual bool needs_photographs() const { return false; }
+
+  /// Complain of flags that make no sense together, and read what all images share.
+  /// @param given  flags that the command line has
   /// @throws usage_error, io_error
-  virtual void get_ready(CLI::App const& parser, settings const& s) = 0;
+  virtual void get_ready(std::set<std::string> const& given) = 0;
 
   /// The files of an image, beside the photograph and the truth; the first tells how large an image is.
   virtual std::vector<input_file> inputs() const = 0;
-
-  /// What decides results, by its names on the command line, the common parameters included.
-  virtual json parameters(settings const& s) const = 0;
 
   /// @throws io_error "file: reason", precondition_error
   virtual answer label(cambium::cpu const& where, image_files& files) const = 0;
@@ -82,13 +85,18 @@ class method {
 
   /// [bytes] that one image takes while it is labelled.
   virtual double memory(image_files& files) const = 0;
+
+ protected:
+  method() = default;
+  option_table table_;  ///< points to members
 };
 
 /// The words after --method.
 inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes"};
 
-std::shared_ptr<method> make_method(std::string const& name);
-std::shared_ptr<method> make_bestie();
-std::shared_ptr<method> make_boxes();
+/// @param s  the common settings, for as long as the method lives
+std::shared_ptr<method> make_method(std::string const& name, settings& s);
+std::shared_ptr<method> make_bestie(settings& s);
+std::shared_ptr<method> make_boxes(settings& s);
 
 }  // namespace labelling

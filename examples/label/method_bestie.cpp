@@ -2,8 +2,8 @@
 // semantic map and points.
 
 #include "axes.hpp"
-#include "flags.hpp"
 #include "image_files.hpp"
+#include "options.hpp"
 
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>
@@ -13,7 +13,6 @@
 #include <cambium/pipeline/bestie.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <numeric>
 
@@ -23,10 +22,7 @@ using namespace cambium;
 
 namespace {
 
-std::vector<std::string> const supervision_words{"cls", "point"};
-std::vector<std::string> const several_words{"reject", "split"};
-std::vector<std::string> const centroid_words{"truncated", "exact"};
-std::vector<std::string> const plateau_words{"every", "one"};
+enum bestie_mode : unsigned { from_weak = 1, from_network = 2, from_points = 4 };  ///< the last: network and points
 
 /// The components of a semantic map that exactly one cue, or with `split` at least one, says to be objects.
 instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& present, points const& cues,
@@ -64,101 +60,91 @@ instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& p
 
 class bestie_method : public method {
  public:
-  void add_flags(CLI::App& parser, settings& s) override
+  explicit bestie_method(settings& s)
   {
-    std::string const network = "From a network", weak = "From weak labels", both_modes = "Points";
-    add_template(parser, "--seg", seg_, "logits, npy float [C+1,h,w], channel 0 background")->group(network);
-    add_template(parser, "--centres", centres_, "centre maps, npy float [C,h,w]")->group(network);
-    add_template(parser, "--offsets", offsets_, "offsets (dy,dx) to the centre, npy float [2,h,w]")->group(network);
-    parser
-        .add_option(
-            "--seen", seen_text_,
-            "whose pixels offsets count: 'maps' those of the files, 'image' the photograph's, or HxW: the image "
-            "as the network saw it")
-        ->default_str("maps")
-        ->group(network);
-    add_switch(parser, "--stretched", stretched_,
-               "maps are of the image squeezed to another shape, as networks with a square input see it")
-        ->group(network);
-    parser.add_option(both("val-thresh"), instances_.threshold, "centres have a larger response")->group(network);
-    parser.add_option(both("val-kernel"), instances_.groups.kernel, "window that a centre must dominate, in pixels")
-        ->check(odd())
-        ->group(network);
-    parser.add_option("--beta", instances_.groups.beta, "tolerance of centres from offsets alone, in pixels; 0: none")
-        ->check(within(0.0, 1e6))
-        ->group(network);
-    parser.add_option("--apart", instances_.groups.apart, "distance of such a centre from the others, in pixels")
-        ->check(within(0.0, 1e9))
-        ->group(network);
-    parser
-        .add_option("--relative", instances_.groups.relative,
-                    "the same as a fraction of the region's diagonal, instead of --apart; 0: off")
-        ->check(within(0.0, 1e9))
-        ->group(network);
-    add_choice(parser, "--plateau", instances_.groups.plateaus, plateau_words,
-               "'every' cell of a flat top is a centre (the original), or 'one'")
-        ->group(network);
-    add_switch(parser, both("val-ignore"), ignore_lone_, "regions without a centre are no instances")->group(network);
-
-    add_template(parser, "--semantic", semantic_, "weak semantic maps, PNG: 0 background, 1..C, 255 unknown")
-        ->group(weak);
-    parser.add_option("--class-count", class_count_, "C: how many classes there are")
-        ->check(CLI::Range(1, 254))
-        ->group(weak);
-    add_choice(parser, "--supervision,--sup", transfer_.labels.sup, supervision_words,
-               "heat maps stand at centroids ('cls': cues are peaks) or at the cues ('point': someone's clicks)")
-        ->group(weak);
-    parser.add_option("--sigma", transfer_.labels.sigma, "width of a heat map's spot, in pixels")
-        ->check(CLI::Range(1, 200))
-        ->group(weak);
-    add_choice(parser, "--several", transfer_.labels.several, several_words,
-               "a component with several cues: 'reject' it (the original), or 'split' it among them")
-        ->group(weak);
-    add_choice(parser, "--centroid", transfer_.labels.centre, centroid_words,
-               "centroids are 'truncated' to whole pixels (the original) or 'exact'")
-        ->group(weak);
-    add_switch(parser, "--targets", targets_, "also what a network is to learn: centres, offsets and weight, npy")
-        ->group(weak);
-
-    add_template(parser, "--points", points_, "cues, text: lines 'x y class confidence', classes from 0")
-        ->group(both_modes);
-    parser.add_option(both("pseudo-thresh"), transfer_.pseudo_thresh, "cues count when their confidence is larger")
-        ->group(both_modes);
-    parser.add_option("--smallest", transfer_.labels.smallest, "pixels below which a region is passed over")
-        ->check(CLI::Range(0, 1000000000));
-    add_tags(parser, s.tags, s.tags_how, "what an image shows: other classes are passed over");
+    std::string const network = "From a network", weak_labels = "From weak labels";
+    auto& o = transfer_.labels;
+    auto& groups = instances_.groups;
+    table_ = {
+        {"", {{"method", [this] {
+                 if (weak()) return "bestie knowledge transfer";
+                 return points_.empty() ? "bestie network" : "bestie network, points";
+               }}}},
+        {network,
+         {{"--seg", &seg_, has_id(), "logits, npy float [C+1,h,w], channel 0 background"},
+          {"--centres", &centres_, has_id(), "centre maps, npy float [C,h,w]"},
+          {"--offsets", &offsets_, has_id(), "offsets (dy,dx) to the centre, npy float [2,h,w]"},
+          {"--seen", &seen_text_, {},
+           "whose pixels offsets count: 'maps' those of the files, 'image' the photograph's, or HxW: the image as the "
+           "network saw it",
+           option_is::usual, [this] { return seen_text_; }},
+          {"--stretched", &stretched_, {},
+           "maps are of the image squeezed to another shape, as networks with a square input see it",
+           option_is::unrecorded}},
+         from_network | from_points},
+        {weak_labels,
+         {{"--semantic", &semantic_, has_id(), "weak semantic maps, PNG: 0 background, 1..C, 255 unknown"}},
+         from_weak},
+        {"Points",
+         {{"--points", &points_, has_id(), "cues, text: lines 'x y class confidence', classes from 0"},
+          {both("pseudo-thresh"), &transfer_.pseudo_thresh, {}, "cues count when their confidence is larger"}},
+         from_weak | from_points},
+        {weak_labels,
+         {{"--class-count", &class_count_, whole(1, 254), "C: how many classes there are"},
+          {"--supervision,--sup", choice(o.sup, {"cls", "point"}), {},
+           "heat maps stand at centroids ('cls': cues are peaks) or at the cues ('point': someone's clicks)"},
+          {"--sigma", &o.sigma, whole(1, 200), "width of a heat map's spot, in pixels"}},
+         from_weak},
+        {network,
+         {{both("val-thresh"), &instances_.threshold, {}, "centres have a larger response"},
+          {both("val-kernel"), &groups.kernel, odd(), "window that a centre must dominate, in pixels"},
+          {"--beta", &groups.beta, within(0, 1e6), "tolerance of centres from offsets alone, in pixels; 0: none"},
+          {"--apart", &groups.apart, within(0, 1e9), "distance of such a centre from the others, in pixels"},
+          {"--relative", &groups.relative, within(0, 1e9),
+           "the same as a fraction of the region's diagonal, instead of --apart; 0: off"},
+          {"--plateau", choice(groups.plateaus, {"every", "one"}), {},
+           "'every' cell of a flat top is a centre (the original), or 'one'"},
+          {both("val-ignore"), &ignore_lone_, {}, "regions without a centre are no instances"}},
+         from_network},
+        {"", {{"--smallest", &o.smallest, whole(0, 1000000000), "pixels below which a region is passed over"}},
+         from_network | from_weak},
+        {weak_labels,
+         {{"--several", choice(o.several, {"reject", "split"}), {},
+           "a component with several cues: 'reject' it (the original), or 'split' it among them"},
+          {"--centroid", choice(o.centre, {"truncated", "exact"}), {},
+           "centroids are 'truncated' to whole pixels (the original) or 'exact'"},
+          {"--targets", &targets_, {}, "also what a network is to learn: centres, offsets and weight, npy"}},
+         from_weak},
+        {"", tag_options("--tags", s.tags, s.tags_how, "what an image shows: other classes are passed over")},
+        {"", {{"void_counts", [&s] { return s.void_counts; }},
+              {"zero_based", [&s] { return s.tags_how.zero_based; }},
+              {"tagged", [&s] { return !s.tags.empty(); }},
+              {"overlay", [&s] { return s.overlay; }},
+              {"scored", [&s] { return s.scored(); }}}}};
   }
 
-  void get_ready(CLI::App const& parser, settings const&) override
+  unsigned mode() const override { return weak() ? from_weak : points_.empty() ? from_network : from_points; }
+
+  void get_ready(std::set<std::string> const& given) override
   {
-    std::vector<std::string> const of_network{"--seg",       "--centres",    "--offsets",    "--seen",
-                                              "--stretched", "--val-thresh", "--val-kernel", "--beta",
-                                              "--apart",     "--relative",   "--plateau",    "--val-ignore"};
-    std::vector<std::string> const of_weak{"--class-count", "--supervision", "--sigma",
-                                           "--several",     "--centroid",    "--targets"};
-    auto const refuse = [&](std::vector<std::string> const& flags, std::string const& why) {
-      for (auto const& flag : flags)
-        if (parser.count(flag) > 0) throw usage_error(flag + why);
+    auto const refuse_but_in = [&](unsigned modes, std::string const& why) {
+      for (auto const& group : table_)
+        for (auto const& row : group.rows)
+          if ((group.modes & modes) == 0 && given.contains(row.name())) throw usage_error(row.name() + why);
     };
     if (weak()) {
-      refuse(of_network, " belongs to a network's output, but --semantic says that labels come from weak ones");
+      refuse_but_in(from_weak, " belongs to a network's output, but --semantic says that labels come from weak ones");
       if (points_.empty()) throw usage_error("--semantic needs --points, which tell objects apart");
     } else {
-      refuse(of_weak, " belongs to weak labels, which --semantic names");
+      refuse_but_in(from_network | from_points, " belongs to weak labels, which --semantic names");
       for (auto const& [flag, value] :
            {std::pair{"--seg", &seg_}, std::pair{"--centres", &centres_}, std::pair{"--offsets", &offsets_}})
         if (value->empty())
           throw usage_error(std::string(flag) +
                             " is missing: bestie needs --seg, --centres and --offsets, or --semantic and --points");
+      refuse_but_in(mode(), points_.empty() ? " needs --points" : " has no say where --points are the centres");
     }
-    if (points_.empty() && parser.count("--pseudo-thresh") > 0) throw usage_error("--pseudo-thresh needs --points");
-    if (!points_.empty() && !weak())
-      refuse({"--val-thresh", "--val-kernel", "--beta", "--apart", "--relative", "--plateau", "--val-ignore",
-              "--smallest"},
-             " has no say where --points are the centres");
-    for (double const v : {instances_.threshold, transfer_.pseudo_thresh})
-      if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
-    instances_.smallest = transfer_.labels.smallest;
+      instances_.smallest = transfer_.labels.smallest;
     transfer_.score = cue_score::exact;  // files are read with the threshold: numbers count as they are written
     if (ignore_lone_) instances_.alone = lone_region::nothing;
     read_seen();
@@ -168,43 +154,6 @@ class bestie_method : public method {
   {
     if (weak()) return {{"semantic", semantic_}, {"points", points_}};
     return {{"seg", seg_}, {"centres", centres_}, {"offsets", offsets_}, {"points", points_}};
-  }
-
-  json parameters(settings const& s) const override
-  {
-    json out;
-    if (weak()) {
-      auto const& o = transfer_.labels;
-      out = {{"method", "bestie knowledge transfer"},
-             {"pseudo_thresh", transfer_.pseudo_thresh},
-             {"class_count", class_count_},
-             {"supervision", supervision_words[static_cast<std::size_t>(o.sup)]},
-             {"sigma", o.sigma},
-             {"smallest", o.smallest},
-             {"several", several_words[static_cast<std::size_t>(o.several)]},
-             {"centroid", centroid_words[static_cast<std::size_t>(o.centre)]},
-             {"targets", targets_}};
-    } else if (!points_.empty()) {
-      out = {{"method", "bestie network, points"}, {"seen", seen_text_}, {"pseudo_thresh", transfer_.pseudo_thresh}};
-    } else {
-      auto const& o = instances_.groups;
-      out = {{"method", "bestie network"},
-             {"seen", seen_text_},
-             {"val_thresh", instances_.threshold},
-             {"val_kernel", o.kernel},
-             {"beta", o.beta},
-             {"apart", o.apart},
-             {"relative", o.relative},
-             {"plateau", plateau_words[static_cast<std::size_t>(o.plateaus)]},
-             {"val_ignore", ignore_lone_},
-             {"smallest", instances_.smallest}};
-    }
-    out.update({{"void_counts", s.void_counts},
-                {"zero_based", s.tags_how.zero_based},
-                {"tagged", !s.tags.empty()},
-                {"overlay", s.overlay},
-                {"scored", s.scored()}});
-    return out;
   }
 
   answer label(cpu const& where, image_files& files) const override
@@ -380,6 +329,6 @@ class bestie_method : public method {
 
 }  // namespace
 
-std::shared_ptr<method> make_bestie() { return std::make_shared<bestie_method>(); }
+std::shared_ptr<method> make_bestie(settings& s) { return std::make_shared<bestie_method>(s); }
 
 }  // namespace labelling

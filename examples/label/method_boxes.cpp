@@ -1,8 +1,8 @@
 // Boxes and a network that knows how sure it is: what the boxes have become.
 
 #include "axes.hpp"
-#include "flags.hpp"
 #include "image_files.hpp"
+#include "options.hpp"
 #include "record.hpp"
 
 #include <cambium/core/label.hpp>
@@ -25,11 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::vector<std::string> const class_words{"one_vs_rest", "mean_field", "sampled"};
-std::vector<std::string> const mode_words{"off", "hard", "soft"};
-std::vector<std::string> const unsure_words{"keep_box", "ignore"};
-
-std::vector<std::string> const crowd_words{"ignore", "objects"};
+enum boxes_mode : unsigned { from_xml = 1, from_coco = 2 };
 
 /// Boxes of an image and its size, from a file.
 struct boxes_of_image {
@@ -217,65 +213,58 @@ box_labels decide_labels(cpu const& where, uncertain_targets const& of, class_mo
 
 class boxes_method : public method {
  public:
-  void add_flags(CLI::App& parser, settings&) override
+  explicit boxes_method(settings& s) : s_(s)
   {
-    parser.add_option("--boxes", boxes_, "boxes: a template of VOC's XML files, or a COCO file")->required();
-    add_choice(parser, "--crowds", crowds_, crowd_words,
-               "regions of several objects in a COCO file: their pixels count for nothing, or each is an object");
-    parser.add_option("--names", names_file_,
-                      "the classes 1..C of XML files, one name a line; without it VOC's twenty");
-    add_switch(parser, "--zero-based-boxes", zero_based_, "pixels in XML files count from 0, as VoTT's do");
-    add_template(parser, "--mu", mu_, "logits' means, npy float [N,H,W]")->required();
-    add_template(parser, both("log-variance"), log_variance_, "their log variances, npy float [N,H,W] or [1,H,W]")
-        ->required();
-    add_template(parser, "--masks", masks_,
-                 "exact masks of those images that have one, PNG: 0 background, 1..C, 255 unknown");
-    std::string const labels = "Labels";
-    add_choice(parser, "--classes", o_.loss.classes, class_words,
-               "N channels are N questions (one_vs_rest), or a softmax with the background first (mean_field, sampled)")
-        ->group(labels);
-    parser.add_option(both("largest-sigma"), o_.loss.largest_sigma, "larger ones count as this")
-        ->check(within(1e-300, 1e15))
-        ->group(labels);
-    add_choice(
-        parser, "--mode", o_.bootstrap.mode, mode_words,
-        "boxes stay boxes ('off'), become masks where the network is sure ('hard'), or are mixed with it ('soft')")
-        ->group(labels);
-    parser.add_option(both("iteration"), iteration_, "of the training, from 0")->check(not_negative())->group(labels);
-    parser.add_option(both("warm-up"), o_.bootstrap.warm_up, "before this iteration boxes stay boxes")
-        ->check(not_negative())
-        ->group(labels);
-    parser.add_option(both("tau-lo"), o_.bootstrap.tau_lo, "sigma below which a positive mean is foreground")
-        ->check(positive())
-        ->group(labels);
-    parser.add_option(both("tau-hi"), o_.bootstrap.tau_hi, "sigma above which a cell is background")
-        ->check(positive())
-        ->group(labels);
-    parser
-        .add_option("--confidence", o_.bootstrap.confidence,
-                    "a cell is background where its probability is at most 1 less this; [0.5,1)")
-        ->check(within(0.5, 1.0))
-        ->group(labels);
-    add_choice(parser, "--unsure", o_.bootstrap.unsure, unsure_words,
-               "what is not decided stays the box's ('keep_box') or is 255 ('ignore')")
-        ->group(labels);
-    parser.add_option(both("min-fill"), o_.bootstrap.min_fill, "share of its cells that a box keeps at least")
-        ->check(within(0.0, 1.0))
-        ->group(labels);
-    parser
-        .add_option("--tight", o_.bootstrap.tight,
-                    "a box keeps foreground in each of its rows and columns: true, or false for loose boxes")
-        ->group(labels);
-    parser.add_option("--keep", o_.bootstrap.keep, "of the soft mode: the weight of the box's label")
-        ->check(within(0.0, 1.0))
-        ->group(labels);
-    add_switch(parser, "--targets", targets_, "also what a network is to learn: targets and trust, npy")->group("Work");
+    auto const required = option_is::required;
+    auto const iterations = whole(0, std::int64_t{1} << 62);
+    auto& b = o_.bootstrap;
+    table_ = {
+        {"", {{"method", [this] { return xml() ? "boxes, xml" : "boxes, coco"; }},
+              {"--boxes", &boxes_, {}, "boxes: a template of VOC's XML files, or a COCO file", required},
+              {"--names", &names_file_, {},
+               "the classes 1..C of XML files, one name a line; without it VOC's twenty"},
+              {"--mu", &mu_, has_id(), "logits' means, npy float [N,H,W]", required},
+              {both("log-variance"), &log_variance_, has_id(),
+               "their log variances, npy float [N,H,W] or [1,H,W]", required},
+              {"--masks", &masks_, has_id(),
+               "exact masks of those images that have one, PNG: 0 background, 1..C, 255 unknown"}}},
+        {"Labels",
+         {{"--classes", choice(o_.loss.classes, {"one_vs_rest", "mean_field", "sampled"}), {},
+           "N channels are N questions (one_vs_rest), or a softmax with the background first (mean_field, sampled)"},
+          {both("largest-sigma"), &o_.loss.largest_sigma, within(1e-300, 1e15), "larger ones count as this"},
+          {"--mode", choice(b.mode, {"off", "hard", "soft"}), {},
+           "boxes stay boxes ('off'), become masks where the network is sure ('hard'), or are mixed with it ('soft')"},
+          {both("iteration"), &iteration_, iterations, "of the training, from 0"},
+          {both("warm-up"), &b.warm_up, iterations, "before this iteration boxes stay boxes"},
+          {both("tau-lo"), &b.tau_lo, positive(), "sigma below which a positive mean is foreground"},
+          {both("tau-hi"), &b.tau_hi, positive(), "sigma above which a cell is background"},
+          {"--confidence", &b.confidence, within(0.5, 1),
+           "a cell is background where its probability is at most 1 less this; [0.5,1)"},
+          {"--unsure", choice(b.unsure, {"keep_box", "ignore"}), {},
+           "what is not decided stays the box's ('keep_box') or is 255 ('ignore')"},
+          {both("min-fill"), &b.min_fill, within(0, 1), "share of its cells that a box keeps at least"},
+          {"--tight", &b.tight, true_or_false(),
+           "a box keeps foreground in each of its rows and columns: true, or false for loose boxes"},
+          {"--keep", &b.keep, within(0, 1), "of the soft mode: the weight of the box's label"}}},
+        {"Work", {{"--targets", &targets_, {}, "also what a network is to learn: targets and trust, npy"}}},
+        {"", {{"void_counts", [&s] { return s.void_counts; }},
+              {"overlay", [&s] { return s.overlay; }},
+              {"scored", [&s] { return s.scored(); }},
+              {"--zero-based-boxes", &zero_based_, {}, "pixels in XML files count from 0, as VoTT's do",
+               option_is::usual, [this] { return zero_based_ ? json(true) : json(); }}}},
+        {"", {{"--crowds", choice(crowds_, {"ignore", "objects"}), {},
+               "regions of several objects in a COCO file: their pixels count for nothing, or each is an object"},
+              {"boxes_sha256", [this] { return json(shared_hash_); }}},
+         from_coco},
+        {"", {{"names_sha256", [this] { return shared_hash_.empty() ? json() : json(shared_hash_); }}}, from_xml}};
   }
 
-  void get_ready(CLI::App const&, settings const& s) override
+  unsigned mode() const override { return xml() ? from_xml : from_coco; }
+
+  void get_ready(std::set<std::string> const&) override
   {
     if (boxes_.empty()) throw usage_error("--boxes is empty");
-    expects_inputs_kept({xml() ? "" : boxes_, names_file_}, s.out, summary_files);
+    expects_inputs_kept({xml() ? "" : boxes_, names_file_}, s_.out, summary_files);
     if (xml() && !names_file_.empty()) {
       for (auto const& name : read_names(names_file_))
         classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
@@ -287,7 +276,7 @@ class boxes_method : public method {
     }
     if (zero_based_ && !xml()) throw usage_error("--zero-based-boxes is for XML files; COCO's count from 0");
     auto const& b = o_.bootstrap;
-    if (b.tau_hi < b.tau_lo || !std::isfinite(b.tau_hi))
+    if (b.tau_hi < b.tau_lo)
       throw usage_error("--tau-lo is " + message_part(b.tau_lo) + " and --tau-hi " + message_part(b.tau_hi) +
                         "; tau-lo <= tau-hi is needed");
     if (!(b.confidence < 1)) throw usage_error("--confidence is 1; less is needed");
@@ -309,32 +298,6 @@ class boxes_method : public method {
             {"log_variance", log_variance_},
             {"boxes", xml() ? boxes_ : "", !masks_.empty()},
             {"masks", masks_, true}};
-  }
-
-  json parameters(settings const& s) const override
-  {
-    auto const& b = o_.bootstrap;
-    json out{{"method", xml() ? "boxes, xml" : "boxes, coco"},
-             {"classes", class_words[static_cast<std::size_t>(o_.loss.classes)]},
-             {"largest_sigma", o_.loss.largest_sigma},
-             {"mode", mode_words[static_cast<std::size_t>(b.mode)]},
-             {"iteration", iteration_},
-             {"warm_up", b.warm_up},
-             {"tau_lo", b.tau_lo},
-             {"tau_hi", b.tau_hi},
-             {"confidence", b.confidence},
-             {"unsure", unsure_words[static_cast<std::size_t>(b.unsure)]},
-             {"min_fill", b.min_fill},
-             {"tight", b.tight},
-             {"keep", b.keep},
-             {"targets", targets_},
-             {"void_counts", s.void_counts},
-             {"overlay", s.overlay},
-             {"scored", s.scored()}};
-    if (zero_based_) out["zero_based_boxes"] = true;
-    if (!xml()) out["crowds"] = crowd_words[static_cast<std::size_t>(crowds_)];
-    if (!shared_hash_.empty()) out[xml() ? "names_sha256" : "boxes_sha256"] = shared_hash_;
-    return out;
   }
 
   std::vector<named_category> categories() const override { return coco_.categories(); }
@@ -440,8 +403,6 @@ class boxes_method : public method {
  private:
   bool xml() const { return boxes_.find("{id}") != std::string::npos; }
 
-  static CLI::Validator not_negative() { return CLI::Range(std::int64_t{0}, std::int64_t{1} << 62); }
-
   /// What the boxes' file says of an image; nothing where it does not know it.
   std::optional<boxes_of_image> boxes(image_files& files, extent2 image) const
   {
@@ -512,6 +473,7 @@ class boxes_method : public method {
     return out;
   }
 
+  settings const& s_;
   std::string boxes_, names_file_, mu_, log_variance_, masks_;
   box_supervision_options o_;
   std::int64_t iteration_ = 0;
@@ -525,6 +487,6 @@ class boxes_method : public method {
 
 }  // namespace
 
-std::shared_ptr<method> make_boxes() { return std::make_shared<boxes_method>(); }
+std::shared_ptr<method> make_boxes(settings& s) { return std::make_shared<boxes_method>(s); }
 
 }  // namespace labelling

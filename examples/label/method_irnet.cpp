@@ -1,10 +1,10 @@
 #include "method_irnet.hpp"
 
 #include "axes.hpp"
-#include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
 #include "on_gpu.hpp"
+#include "options.hpp"
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/grid/copy.hpp>
@@ -39,89 +39,61 @@ struct irnet_method::input {
   }
 };
 
-void irnet_method::add_flags(CLI::App& parser, settings& s)
+irnet_method::irnet_method(settings& s)
 {
   auto& o = options;
-  parser.get_option("--images")->required();
-  add_template(parser, "--cams", cams, "CAMs, npy float [C,h,w], h = (H-1)/4 + 1")->required();
-  add_template(parser, "--boundaries", boundaries, "boundary maps, npy float [h,w] in [0,1]")->required();
-  add_template(parser, "--displacements", displacements,
-               "displacement fields, npy float [2,h,w]; without them instances are components");
-  add_tags(parser, s.tags, s.tags_how, "the class of each CAM channel; without it channel c is class c+1");
-
-  std::string const walk = "Walk", labels = "Labels", work = "Work";
-  parser.add_option(both("radius"), o.radius, "radius of the neighbourhood, 1..17 cells")
-      ->check(CLI::Range(1, stencil::largest_radius))
-      ->group(walk);
-  parser.add_option(both("beta"), o.beta, "power of the affinities")->check(positive())->group(walk);
-  parser.add_option(both("exp-times"), o.exp_times, "the walk takes 2^N steps: 8 is the 256 of the paper")
-      ->check(CLI::Range(0, 20))
-      ->group(walk);
-  parser
-      .add_option(
-          both("tolerance"), o.tolerance,
-          "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 3e-5 about 2.5 times as fast")
-      ->check(within(0.0, 0.5))
-      ->group(walk);
-  parser
-      .add_option(both("boundary-scale"), boundary_scale,
-                  "factor on the boundary map, for networks that are too sure or too shy")
-      ->check(positive())
-      ->group(walk);
-  parser.add_option(both("sem-seg-bg-thres"), o.sem_seg_bg_thres, "background score of semantic labels")
-      ->check(within(0.0, 1.0))
-      ->group(labels);
-  parser.add_option(both("ins-seg-bg-thres"), o.ins_seg_bg_thres, "background score of instance labels")
-      ->check(within(0.0, 1.0))
-      ->group(labels);
-  parser.add_option(both("iterations"), o.iterations, "steps along the displacement field")
-      ->check(CLI::Range(0, 1000000))
-      ->group(labels);
-  parser.add_option(both("thres"), o.thres, "displacement below which a cell is a centroid's, in cells")
-      ->check(positive())
-      ->group(labels);
-  parser
-      .add_option(both("max-fragment-size"), o.max_fragment_size,
-                  "fraction of the image below which a component is a fragment")
-      ->check(within(0.0, 1.0))
-      ->group(labels);
-  parser
-      .add_option(both("component-thres"), o.component_thres,
-                  "without displacements: boundaries from here on part components; above 1 none do")
-      ->group(labels);
-  add_switch(parser, "--crf", crf, "refine semantic labels with a dense CRF on the photograph")->group(labels);
-  add_choice(parser, "--fragments", o.small, fragment_words,
-             "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'")
-      ->group(labels);
-  add_choice(parser, "--scale", o.scale, scale_words,
-             "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'")
-      ->group(labels);
-  add_choice(parser, "--pieces", o.parts, piece_words,
-             "pieces of one instance: 'separate' instances (the original) or 'merged'")
-      ->group(labels);
-  parser
-      .add_option(both("cam-eval-thres"), cam_eval_thres,
-                  "background score of the CAM baseline printed beside the scores")
-      ->group(labels);
-  add_switch(parser, "--keep-scores", keep_scores, "also keep the walked scores, for ./run sweep")->group(work);
-  add_switch(parser, "--gpu", gpu, "walk, label and refine on the CUDA device")->group(work);
-  parser
-      .add_option("--tile", tile,
-                  "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images")
-      ->check(CLI::Range(0, 1000000000))
-      ->group(work);
-  parser.add_option("--overlap", overlap, "what a tile sees around itself, in pixels")
-      ->check(CLI::Range(4, 1000000000))
-      ->group(work);
+  auto const required = option_is::required;
+  table_ = {
+      {"",
+       {{"method", [this] { return displacements.empty() ? "irnet walk, components" : "irnet walk, displacement"; }},
+        {"--cams", &cams, has_id(), "CAMs, npy float [C,h,w], h = (H-1)/4 + 1", required},
+        {"--boundaries", &boundaries, has_id(), "boundary maps, npy float [h,w] in [0,1]", required},
+        {"--displacements", &displacements, has_id(),
+         "displacement fields, npy float [2,h,w]; without them instances are components"}}},
+      {"",
+       tag_options("--tags", s.tags, s.tags_how, "the class of each CAM channel; without it channel c is class c+1")},
+      {"Walk",
+       {{both("radius"), &o.radius, whole(1, stencil::largest_radius), "radius of the neighbourhood, 1..17 cells"},
+        {both("beta"), &o.beta, positive(), "power of the affinities"},
+        {both("exp-times"), &o.exp_times, whole(0, 20), "the walk takes 2^N steps: 8 is the 256 of the paper"},
+        {both("tolerance"), &o.tolerance, within(0, 0.5),
+         "largest error of the walk, as a fraction of the CAM's range; 0 is exact, 3e-5 about 2.5 times as fast"},
+        {both("boundary-scale"), &boundary_scale, positive(),
+         "factor on the boundary map, for networks that are too sure or too shy"}}},
+      {"Labels",
+       {{both("sem-seg-bg-thres"), &o.sem_seg_bg_thres, within(0, 1), "background score of semantic labels"},
+        {both("ins-seg-bg-thres"), &o.ins_seg_bg_thres, within(0, 1), "background score of instance labels"},
+        {both("iterations"), &o.iterations, whole(0, 1000000), "steps along the displacement field"},
+        {both("thres"), &o.thres, positive(), "displacement below which a cell is a centroid's, in cells"},
+        {both("max-fragment-size"), &o.max_fragment_size, within(0, 1),
+         "fraction of the image below which a component is a fragment"},
+        {both("component-thres"), &o.component_thres, {},
+         "without displacements: boundaries from here on part components; above 1 none do"},
+        {"--fragments", choice(o.small, {"zero", "drop", "keep"}), {},
+         "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'"},
+        {"--scale", choice(o.scale, {"image", "class", "instance"}), {},
+         "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'"},
+        {"--pieces", choice(o.parts, {"separate", "merged"}), {},
+         "pieces of one instance: 'separate' instances (the original) or 'merged'"},
+        {both("cam-eval-thres"), &cam_eval_thres, {},
+         "background score of the CAM baseline printed beside the scores"},
+        {"void_counts", [&s] { return s.void_counts; }},
+        {"zero_based", [&s] { return s.tags_how.zero_based; }},
+        {"--crf", &crf, {}, "refine semantic labels with a dense CRF on the photograph"}}},
+      {"Work",
+       {{"--tile", &tile, whole(0, 1000000000),
+         "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images"},
+        {"--overlap", &overlap, whole(4, 1000000000), "what a tile sees around itself, in pixels",
+         option_is::usual, [this] { return tile > 0 ? overlap : 0; }},
+        {"--keep-scores", &keep_scores, {}, "also keep the walked scores, for ./run sweep"},
+        {"--gpu", &gpu, {}, "walk, label and refine on the CUDA device"},
+        {"overlay", [&s] { return s.overlay; }},
+        {"scored", [&s] { return s.scored(); }}}}};
 }
 
-void irnet_method::get_ready(CLI::App const&, settings const&)
+void irnet_method::get_ready(std::set<std::string> const&)
 {
-  auto const& o = options;
-  for (double const v :
-       {o.beta, o.sem_seg_bg_thres, o.ins_seg_bg_thres, o.thres, o.component_thres, boundary_scale, cam_eval_thres})
-    if (!std::isfinite(v)) throw usage_error("a number on the command line is not finite");
-  check_options(o);
+  check_options(options);
   if (gpu) {
     if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
     if (tile != 0 || keep_scores)
@@ -135,36 +107,6 @@ void irnet_method::get_ready(CLI::App const&, settings const&)
 std::vector<input_file> irnet_method::inputs() const
 {
   return {{"cam", cams}, {"boundary", boundaries}, {"displacement", displacements}};
-}
-
-json irnet_method::parameters(settings const& s) const
-{
-  auto const& o = options;
-  return {{"method", displacements.empty() ? "irnet walk, components" : "irnet walk, displacement"},
-          {"radius", o.radius},
-          {"beta", o.beta},
-          {"exp_times", o.exp_times},
-          {"tolerance", o.tolerance},
-          {"boundary_scale", boundary_scale},
-          {"sem_seg_bg_thres", o.sem_seg_bg_thres},
-          {"ins_seg_bg_thres", o.ins_seg_bg_thres},
-          {"iterations", o.iterations},
-          {"thres", o.thres},
-          {"max_fragment_size", o.max_fragment_size},
-          {"component_thres", o.component_thres},
-          {"fragments", fragment_words[static_cast<std::size_t>(o.small)]},
-          {"scale", scale_words[static_cast<std::size_t>(o.scale)]},
-          {"pieces", piece_words[static_cast<std::size_t>(o.parts)]},
-          {"cam_eval_thres", cam_eval_thres},
-          {"void_counts", s.void_counts},
-          {"zero_based", s.tags_how.zero_based},
-          {"crf", crf},
-          {"tile", tile},
-          {"overlap", tile > 0 ? overlap : 0},
-          {"keep_scores", keep_scores},
-          {"gpu", gpu},
-          {"overlay", s.overlay},
-          {"scored", s.scored()}};
 }
 
 irnet_method::input irnet_method::read(image_files& files) const

@@ -12,13 +12,10 @@
 
 namespace labelling {
 
-/// The words for choices, in the order of their enumerations.
-inline std::vector<std::string> const fragment_words{"zero", "drop", "keep"};
-inline std::vector<std::string> const scale_words{"image", "class", "instance"};
-inline std::vector<std::string> const piece_words{"separate", "merged"};
-
 class irnet_method : public method {
  public:
+  explicit irnet_method(settings& s);
+
   std::string cams, boundaries, displacements;
   cambium::irnet_options options;
   double boundary_scale = 1;
@@ -28,10 +25,9 @@ class irnet_method : public method {
   bool keep_scores = false;
   bool gpu = false;  ///< the walk and the labels on a CUDA device
 
-  void add_flags(CLI::App& parser, settings& s) override;
-  void get_ready(CLI::App const& parser, settings const& s) override;
+  bool needs_photographs() const override { return true; }
+  void get_ready(std::set<std::string> const& given) override;
   std::vector<input_file> inputs() const override;
-  json parameters(settings const& s) const override;
   answer label(cambium::cpu const& where, image_files& files) const override;
   double memory(image_files& files) const override;
 

@@ -3,8 +3,8 @@
 //   points --cams 'cams/{id}.npy' --images 'photos/{id}.jpg' --tags tags.txt --out Peak_points
 
 #include "axes.hpp"
-#include "flags.hpp"
 #include "image_files.hpp"
+#include "options.hpp"
 #include "progress.hpp"
 
 #include <cambium/exec/parallel.hpp>
@@ -15,10 +15,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
 #include <map>
 #include <memory>
 #include <set>
@@ -30,8 +28,6 @@ using namespace labelling;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::vector<std::string> const plateau_words{"every", "one"};
 
 struct point_settings {
   std::string cams, mirrored_cams, images, sizes, ids, tags, out;
@@ -207,39 +203,36 @@ int main(int count, char** arguments)
 {
   point_settings s;
   auto& o = s.options;
-  CLI::App app{
+  option_table table{
+      {"", {{"--cams", &s.cams, has_id(),
+             "class maps before any normalisation, npy float [C,h,w], a channel for each class", option_is::required},
+            {"--mirrored-cams", &s.mirrored_cams, has_id(),
+             "those of the mirror images: then both are averaged"},
+            {"--images", &s.images, has_id(), "photographs, whose size points count in"},
+            {"--sizes", &s.sizes, {}, "lines '<id> <height> <width>', instead of --images"},
+            {"--ids", &s.ids, {},
+             "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
+             "disk"}}},
+      {"", tag_options("--tags", s.tags, s.tags_how, "what an image shows; without it every class")},
+      {"", {{"--stretched", &s.stretched, {},
+             "maps are of the image squeezed to another shape, as networks with a square input see it"},
+            {"--out", &s.out, {}, "folder for the point files", option_is::required},
+            {both("conf-thresh"), &o.peaks.threshold, within(0, 1), "peaks have at least this confidence"},
+            {both("nms-kernel"), &o.peaks.kernel, odd(), "window that a peak must dominate, in pixels"},
+            {both("top-k"), &o.peaks.most, whole(1, 1000000000), "peaks of a class at most"},
+            {"--smoothing", &o.smoothing, odd(), "window that is averaged, in pixels; 1: none"},
+            {"--plateau", choice(o.peaks.plateaus, {"every", "one"}), {},
+             "'every' cell of a flat top is a peak (the original), or 'one'"},
+            {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
+  program_words const about{
+      "points",
       "Finds the peaks of class activation maps and writes them as BESTIE's point files: 'x y class confidence'.",
-      "points"};
-  app.footer(
       "Classes in point files count from 0, those in the tags file from 1.\n"
-      "Status: 0, 1 some images failed, 2 usage.");
-  app.option_defaults()->always_capture_default();
-  add_template(app, "--cams", s.cams,
-               "class maps before any normalisation, npy float [C,h,w], a channel for each class")
-      ->required();
-  add_template(app, "--mirrored-cams", s.mirrored_cams, "those of the mirror images: then both are averaged");
-  add_template(app, "--images", s.images, "photographs, whose size points count in");
-  app.add_option("--sizes", s.sizes, "lines '<id> <height> <width>', instead of --images");
-  app.add_option(
-      "--ids", s.ids,
-      "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
-      "disk");
-  add_tags(app, s.tags, s.tags_how, "what an image shows; without it every class");
-  add_switch(app, "--stretched", s.stretched,
-             "maps are of the image squeezed to another shape, as networks with a square input see it");
-  app.add_option("--out", s.out, "folder for the point files")->required();
-  app.add_option(both("conf-thresh"), o.peaks.threshold, "peaks have at least this confidence")
-      ->check(within(0.0, 1.0));
-  app.add_option(both("nms-kernel"), o.peaks.kernel, "window that a peak must dominate, in pixels")->check(odd());
-  app.add_option(both("top-k"), o.peaks.most, "peaks of a class at most")->check(CLI::Range(1, 1000000000));
-  app.add_option("--smoothing", o.smoothing, "window that is averaged, in pixels; 1: none")->check(odd());
-  add_choice(app, "--plateau", o.peaks.plateaus, plateau_words,
-             "'every' cell of a flat top is a peak (the original), or 'one'");
-  app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
-  return run_program(app, count, arguments, [&] {
+      "Status: 0, 1 some images failed, 2 usage."};
+  return run_program("points", [&] {
+    if (auto const status = parse(about, table, count, arguments)) return *status;
     if (s.images.empty() == s.sizes.empty())
       throw usage_error("one of --images and --sizes is needed, to know how large images are");
-    if (!std::isfinite(o.peaks.threshold)) throw usage_error("--conf-thresh is not finite");
     if (s.out.empty()) throw usage_error("--out is empty");
     return run_points(s);
   });

@@ -37,7 +37,7 @@ std::string hash(cambium::bytes const& content)
 
 std::string fingerprint(settings const& s)
 {
-  std::string const text = std::string("cambium ") + CAMBIUM_VERSION + "\n" + s.how->parameters(s).dump();
+  std::string const text = std::string("cambium ") + CAMBIUM_VERSION + "\n" + s.how->parameters().dump();
   return hash({text.begin(), text.end()});
 }
 
@@ -223,7 +223,7 @@ summary write_summary(settings const& s, image_set const& set)
 
   json manifest{{"program", "cambium label"},
                 {"version", CAMBIUM_VERSION},
-                {"parameters", s.how->parameters(s)},
+                {"parameters", s.how->parameters()},
                 {"images_listed", set.ids.size()},
                 {"images_labelled", total.images},
                 {"instances", total.instances},

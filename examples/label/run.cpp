@@ -12,7 +12,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -128,11 +127,6 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
 void print(summary const& total)
 {
   if (!total.scored) return;
-  auto const percent = [](double v) {
-    char text[16];
-    std::snprintf(text, sizeof text, "%6.2f", 100 * v);
-    return std::isnan(v) ? std::string("     -") : std::string(text);
-  };
   if (total.cam_miou)
     std::printf("\nmIoU              CAM alone %s    after the walk %s\n", percent(*total.cam_miou).c_str(),
                 percent(total.miou).c_str());

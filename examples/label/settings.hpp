@@ -2,7 +2,6 @@
 // What the command line says, whatever the method.
 
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -21,7 +20,12 @@ struct tag_numbers {
   bool classes = false;     ///< they are classes even where they look like flags of one class
 };
 
+/// Tables of options point to its members: it stays where it is.
 struct settings {
+  settings() = default;
+  settings(settings const&) = delete;
+  settings& operator=(settings const&) = delete;
+
   std::shared_ptr<method const> how;
 
   // where files are; every {id} stands for the image's id
@@ -42,7 +46,8 @@ struct settings {
   bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }
 };
 
-/// Reads the command line. Empty: there is nothing to do, and `status` is what the program ends with.
-std::optional<settings> parse_command_line(int count, char const* const* arguments, int& status);
+/// The program label: reads its command line and labels.
+/// @return the status: 0 all images labelled, 1 some failed, 2 the command line makes no sense
+int label(int count, char const* const* arguments);
 
 }  // namespace labelling

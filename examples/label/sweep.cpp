@@ -2,23 +2,20 @@
 //
 //   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
 
-#include "flags.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
 #include "method_irnet.hpp"
+#include "options.hpp"
 #include "truth.hpp"
 
 #include <cambium/exec/parallel.hpp>
 #include <cambium/io/photograph.hpp>
 #include <cambium/pipeline/irnet.hpp>
 
-#include <CLI/CLI.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
 #include <limits>
 #include <map>
 #include <memory>
@@ -84,22 +81,6 @@ std::vector<double> thresholds(sweep_settings const& s)
   std::vector<double> out;
   for (int i = 0; s.from + i * s.step <= s.to + 1e-9; ++i) out.push_back(s.from + i * s.step);
   return out;
-}
-
-irnet_options options_of(json const& p)
-{
-  irnet_options o;
-  o.max_fragment_size = p.at("max_fragment_size");
-  o.component_thres = p.at("component_thres");
-  auto const choose = [&](char const* name, std::vector<std::string> const& words, auto& to) {
-    auto const at = std::find(words.begin(), words.end(), p.at(name).get<std::string>());
-    if (at == words.end()) throw io_error("manifest.json: unknown word for " + std::string(name));
-    to = static_cast<std::decay_t<decltype(to)>>(at - words.begin());
-  };
-  choose("fragments", fragment_words, o.small);
-  choose("scale", scale_words, o.scale);
-  choose("pieces", piece_words, o.parts);
-  return o;
 }
 
 json parse_json(fs::path const& path)
@@ -244,13 +225,6 @@ class sweeper {
   std::mutex guard_;
 };
 
-std::string percent(double v)
-{
-  char text[16];
-  std::snprintf(text, sizeof text, "%6.2f", 100 * v);
-  return std::isnan(v) ? "     -" : text;
-}
-
 /// One line a threshold; what is best by truth is marked *, what the criterion chooses <.
 json print(std::string const& title, std::vector<double> const& thres, std::vector<tally> const& curve, bool semantic,
            bool instances)
@@ -315,9 +289,12 @@ int run_sweep(sweep_settings const& s)
   std::map<std::string, std::vector<int>> shown;
   try {
     manifest = parse_json(fs::path(s.labels) / "manifest.json");
-    options = options_of(manifest.at("parameters"));
     if (!manifest.at("parameters").value("keep_scores", false))
       throw usage_error(s.labels + " was labelled without --keep-scores");
+    settings as_labelled;
+    irnet_method how(as_labelled);
+    restore(how.table(), manifest.at("parameters"));
+    options = how.options;
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
     if (!s.image_labels.empty())
@@ -369,35 +346,33 @@ int run_sweep(sweep_settings const& s)
 int main(int count, char** arguments)
 {
   sweep_settings s;
-  CLI::App app{"Tries background thresholds on kept scores, without walking again: with the truth, and without it.",
-               "sweep"};
-  app.footer(
+  option_table const table{
+      {"", {{"--labels", &s.labels, {}, "folder that label --keep-scores wrote; sweep.json goes there",
+             option_is::required},
+            {"--truth-semantic", &s.truth_semantic, has_id(),
+             "true classes, PNG: 0 background, 1..C, 255 void"},
+            {"--truth-instances", &s.truth_instances, has_id(),
+             "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits"}}},
+      {"", tag_options("--image-labels", s.image_labels, s.labels_how,
+                       "what images show; without it the classes of their CAMs")},
+      {"", {{"--from", &s.from, within(0.001, 1), "first threshold, above 0"},
+            {"--to", &s.to, within(0, 1), "last threshold"},
+            {"--step", &s.step, within(0.001, 1), "between thresholds"},
+            {"--least-area", &s.least_area, within(0, 1),
+             "fraction of the image below which a class has not survived"},
+            {"--crf", &s.crf, {}, "also with a dense CRF on the photographs"},
+            {"--images", &s.images, has_id(), "photographs, for --crf"},
+            {"--void-counts", &s.void_counts, {},
+             "void pixels of the truth count against instances that cover them"},
+            {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
+  program_words const about{
+      "sweep", "Tries background thresholds on kept scores, without walking again: with the truth, and without it.",
       "Without the truth a threshold is judged by three fractions and their product: image-level classes that "
-      "survive,\n"
-      "images without a class they do not show, and how far the labels at a threshold a tenth lower and a tenth "
-      "higher\n"
-      "agree. '<' marks the largest product, '*' what is best by the truth. Status: 0, 1 some images failed, 2 usage.");
-  app.option_defaults()->always_capture_default();
-  app.add_option("--labels", s.labels, "folder that label --keep-scores wrote; sweep.json goes there")->required();
-  add_template(app, "--truth-semantic", s.truth_semantic, "true classes, PNG: 0 background, 1..C, 255 void");
-  add_template(app, "--truth-instances", s.truth_instances,
-               "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits");
-  app.add_option("--image-labels", s.image_labels,
-                 "lines '<id> <class> <class> ...', 1..C: what images show; without it the classes of their CAMs");
-  add_switch(app, "--zero-based", s.labels_how.zero_based, "classes in --image-labels count from 0");
-  add_switch(app, "--tags-are-classes", s.labels_how.classes,
-             "numbers 1 in --image-labels are classes, though they look like the flags of VOC's ImageSets/Main");
-  app.add_option("--from", s.from, "first threshold, above 0")->check(within(0.001, 1.0));
-  app.add_option("--to", s.to, "last threshold")->check(within(0.0, 1.0));
-  app.add_option("--step", s.step, "between thresholds")->check(within(0.001, 1.0));
-  app.add_option("--least-area", s.least_area, "fraction of the image below which a class has not survived")
-      ->check(within(0.0, 1.0));
-  app.add_flag("--crf", s.crf, "also with a dense CRF on the photographs")->disable_flag_override();
-  add_template(app, "--images", s.images, "photographs, for --crf");
-  app.add_flag("--void-counts", s.void_counts, "void pixels of the truth count against instances that cover them")
-      ->disable_flag_override();
-  app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
-  return run_program(app, count, arguments, [&] {
+      "survive,\nimages without a class they do not show, and how far the labels at a threshold a tenth lower and a "
+      "tenth higher\nagree. '<' marks the largest product, '*' what is best by the truth. "
+      "Status: 0, 1 some images failed, 2 usage."};
+  return run_program("sweep", [&] {
+    if (auto const status = parse(about, table, count, arguments)) return *status;
     if (s.from > s.to) throw usage_error("--from is above --to");
     if (s.crf && s.images.empty()) throw usage_error("--crf needs --images");
     if (!s.truth_instances.empty() && s.truth_semantic.empty())

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <iterator>
 #include <map>
 
@@ -120,6 +121,13 @@ std::vector<std::string> odd_truth::notes(confusion_matrix const& confusion, std
   out.push_back("the truth has classes that were not looked for (" + text + (told > 10 ? ", ..." : "") + ")" +
                 label_map_hint(all, looked_for.empty() ? 0 : *looked_for.rbegin()));
   return out;
+}
+
+std::string percent(double fraction)
+{
+  char text[16];
+  std::snprintf(text, sizeof text, "%6.2f", 100 * fraction);
+  return std::isnan(fraction) ? "     -" : text;
 }
 
 json confusion_cells(confusion_matrix const& m)

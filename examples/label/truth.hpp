@@ -51,6 +51,9 @@ struct odd_truth {
 /// instance without a class is void.
 cambium::image_result compare_instances(cambium::instances<> const& found, truth const& is, bool void_counts);
 
+/// "50.00", or "-" for NaN, six characters wide.
+std::string percent(double fraction);
+
 /// Results that need no pixels, for records.
 json confusion_cells(cambium::confusion_matrix const& m);
 json to_json(cambium::image_result const& r);

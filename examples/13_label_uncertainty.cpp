@@ -39,7 +39,7 @@ int main()
       mean(0, 0, y, x) = static_cast<float>(9 * (1 - far));          // above 0 on the disc
       log_variance(0, 0, y, x) = static_cast<float>(5 * far - 5.5);  // sigma 0.1 in the middle, 1 and more outside
     }
-  std::vector<weak_annotation> const known{{{{{0, 6, 13, 29}, 0}}, {}}};  // rows 0..12, columns 6..28, class 0
+  std::vector<weak_annotation<>> const known{{{{{0, 6, 13, 29}, 0}}, {}}};  // rows 0..12, columns 6..28, class 0
 
   box_supervision_options options;
   options.loss.largest_sigma = 50;

@@ -180,7 +180,7 @@ struct box_labels {
 
 /// The label of every pixel. One against the rest, certain classes go before those that have but a box; where two claim a
 /// pixel alike, or none does and one is unsure, it is undecided. Under a softmax the largest target decides.
-box_labels decide_labels(cpu const& where, uncertain_targets const& of, class_model model)
+box_labels decide_labels(cpu const& where, uncertain_targets<> const& of, class_model model)
 {
   auto const& [N, H, W] = of.target.shape();
   bool const binary = model == class_model::one_vs_rest;
@@ -334,7 +334,7 @@ class boxes_method : public method {
     };
     if (files.has("image")) same_size(files.image_size(size), files.path("image"));
 
-    weak_annotation known;
+    weak_annotation<> known;
     grid<std::int32_t, 2> mask;
     if (files.has("masks")) {
       mask = files.labels("masks");
@@ -448,7 +448,7 @@ class boxes_method : public method {
     std::map<std::int32_t, std::pair<grid<double, 2>, grid<double, 2>>> logits;
     for (auto const& b : boxes)
       if (!logits.contains(b.category))
-        logits.emplace(b.category, class_logit<float>(mu.view(), s.view(), o_.loss.classes, b.category));
+        logits.emplace(b.category, class_logit(cpu{.threads = 1}, mu, s, o_.loss.classes, b.category));
     double const largest = 2 * std::log(o_.loss.largest_sigma);
     for (index_t y = 0; y < H; ++y)
       for (index_t x = 0; x < W; ++x) {

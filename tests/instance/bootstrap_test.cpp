@@ -1,6 +1,6 @@
 #include <cambium/instance/bootstrap.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -15,7 +15,7 @@ using namespace cambium;
 namespace {
 
 /// '.' certain background, '#' certain foreground, 'b' boxed foreground, '?' ignored, '!' anything else.
-support::rows drawn(bootstrapped const& b)
+support::rows drawn(bootstrapped<> const& b)
 {
   support::rows out;
   for (index_t y = 0; y < b.target.shape()[0]; ++y) {
@@ -27,6 +27,16 @@ support::rows drawn(bootstrapped const& b)
     }
   }
   return out;
+}
+
+/// bootstrap() on P, and back.
+template <class P, class T>
+bootstrapped<> labels(P const& where, grid<T, 2> const& mean, grid<T, 2> const& log_variance,
+                      std::vector<box> const& boxes, std::int64_t iteration, bootstrap_options const& o)
+{
+  using to = support::carry<P>;
+  auto const got = bootstrap(where, to::there(mean), to::there(log_variance), boxes, iteration, o);
+  return {got, to::back(got.target), to::back(got.trusted)};
 }
 
 /// A network's output as letters: F sure foreground, f weak foreground, n weak background, N sure background, U uncertain.
@@ -43,9 +53,10 @@ struct output {
         log_variance(y, x) = c == 'U' ? 4.f : c == 'f' ? 1.f : -2.f;  // sigma 7.4, 1.6, 0.37
       }
   }
-  auto boot(std::vector<box> const& boxes, bootstrap_options const& o, std::int64_t iteration = 10) const
+  template <class P>
+  bootstrapped<> boot(std::vector<box> const& boxes, bootstrap_options const& o, std::int64_t iteration = 10) const
   {
-    return bootstrap(cpu{}, mean, log_variance, boxes, iteration, o);
+    return labels(P{}, mean, log_variance, boxes, iteration, o);
   }
 };
 
@@ -53,80 +64,86 @@ bootstrap_options const unguarded{.min_fill = 0, .tight = false};
 
 }  // namespace
 
-TEST_CASE("sure cells become certain, others stay in the box", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("sure cells become certain, others stay in the box", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const net({
       "FFFFFF",
       "FFfnNU",
       "FFFFFF",
   });
   std::vector<box> const boxes{{1, 1, 3, 6}};
-  auto const got = net.boot(boxes, unguarded);
+  auto const got = net.boot<TestType>(boxes, unguarded);
   CHECK(drawn(got) == support::rows{"......", ".#bb..", ".#####"});
   CHECK(got.foreground == 6);
   CHECK(got.background == 2);
   CHECK(got.restored == 0);
   auto ignoring = unguarded;
   ignoring.unsure = undecided::ignore;
-  CHECK(drawn(net.boot(boxes, ignoring)) == support::rows{"......", ".#??..", ".#####"});
+  CHECK(drawn(net.boot<TestType>(boxes, ignoring)) == support::rows{"......", ".#??..", ".#####"});
 }
 
-TEST_CASE("before warm-up, and in mode off, boxes are boxes", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("before warm-up, and in mode off, boxes are boxes", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const net({"FFNN", "FNFN"});
   support::rows const untouched{".bbb", ".bbb"};
   auto o = unguarded;
   o.warm_up = 11;
-  CHECK(drawn(net.boot({{0, 1, 2, 4}}, o, 10)) == untouched);
-  CHECK(drawn(net.boot({{0, 1, 2, 4}}, o, 11)) != untouched);
+  CHECK(drawn(net.boot<TestType>({{0, 1, 2, 4}}, o, 10)) == untouched);
+  CHECK(drawn(net.boot<TestType>({{0, 1, 2, 4}}, o, 11)) != untouched);
   o = unguarded, o.mode = bootstrap_mode::off;
-  CHECK(drawn(net.boot({{0, 1, 2, 4}}, o)) == untouched);
+  CHECK(drawn(net.boot<TestType>({{0, 1, 2, 4}}, o)) == untouched);
 }
 
-TEST_CASE("a tight box keeps foreground in every row and column", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("a tight box keeps foreground in every row and column", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output net({
       "NNNN",
       "NFNN",
       "NNNn",
   });
-  net.mean(0, 2) = -4;  // the argmax_labels of its row and, with the last column's n, of what is left
-  auto const got = net.boot({{0, 0, 3, 4}}, {.min_fill = 0, .tight = true});
+  net.mean(0, 2) = -4;  // the best of its row and, with the last column's n, of what is left
+  auto const got = net.boot<TestType>({{0, 0, 3, 4}}, {.min_fill = 0, .tight = true});
   // row 0: (0,2); row 2 and column 3: the n; column 0: the first of equals
   CHECK(drawn(got) == support::rows{"b.b.", ".#..", "...b"});
 }
 
-TEST_CASE("a box keeps its smallest fill, most foreground-like first", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("a box keeps its smallest fill, most foreground-like first", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output net({"NNNN", "NNNN"});
   for (index_t i = 0; i < 8; ++i) net.mean.data()[i] = -10 + static_cast<float>((i * 5) % 8);
   bootstrap_options o{.min_fill = 0.5, .tight = false};
   // ranks of the means: 0 5 2 7 / 4 1 6 3
-  auto const got = net.boot({{0, 0, 2, 4}}, o);
+  auto const got = net.boot<TestType>({{0, 0, 2, 4}}, o);
   CHECK(drawn(got) == support::rows{".b.b", "b.b."});
   CHECK(got.restored == 4);
   CHECK(got.background == 4);
   o.min_fill = 1;
-  CHECK(drawn(net.boot({{0, 0, 2, 4}}, o)) == support::rows{"bbbb", "bbbb"});
+  CHECK(drawn(net.boot<TestType>({{0, 0, 2, 4}}, o)) == support::rows{"bbbb", "bbbb"});
   std::fill(net.mean.cells().begin(), net.mean.cells().end(), -5.f);
   o.min_fill = 0.3;  // ceil(2.4) = 3, equal: the first
-  CHECK(drawn(net.boot({{0, 0, 2, 4}}, o)) == support::rows{"bbb.", "...."});
+  CHECK(drawn(net.boot<TestType>({{0, 0, 2, 4}}, o)) == support::rows{"bbb.", "...."});
 }
 
-TEST_CASE("where boxes overlap, any of them keeps a cell", "[instance][picture]")
+TEMPLATE_LIST_TEST_CASE("where boxes overlap, any of them keeps a cell", "[instance][picture]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const net({"NNNNN"});
   // the small box must keep its only cell, which the large one would give away
-  CHECK(drawn(net.boot({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = true})) ==
+  CHECK(drawn(net.boot<TestType>({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = true})) ==
         support::rows{"bbbbb"});  // every column of the large box
-  CHECK(drawn(net.boot({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
-  CHECK(drawn(net.boot({{0, 2, 1, 3}, {0, 0, 1, 5}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
+  CHECK(drawn(net.boot<TestType>({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
+  CHECK(drawn(net.boot<TestType>({{0, 2, 1, 3}, {0, 0, 1, 5}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
 }
 
-TEST_CASE("the soft mode mixes", "[instance][reference]")
+TEMPLATE_LIST_TEST_CASE("the soft mode mixes", "[instance][reference]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const net({"FnU"});
-  auto const got = net.boot({{0, 0, 1, 2}}, {.mode = bootstrap_mode::soft, .keep = 0.8});
+  auto const got = net.boot<TestType>({{0, 0, 1, 2}}, {.mode = bootstrap_mode::soft, .keep = 0.8});
   for (index_t x = 0; x < 2; ++x) {
     double const sigma = std::exp(static_cast<double>(net.log_variance(0, x)) / 2);
     double const z = static_cast<double>(net.mean(0, x)) / std::sqrt(1 + 3.14159265358979 * sigma * sigma / 8);
@@ -137,8 +154,9 @@ TEST_CASE("the soft mode mixes", "[instance][reference]")
   CHECK(got.trusted(0, 2) == trust::certain);
 }
 
-TEST_CASE("the invariants hold for any output and any boxes", "[instance][property]")
+TEMPLATE_LIST_TEST_CASE("the invariants hold for any output and any boxes", "[instance][property]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     index_t const H = 1 + static_cast<index_t>(seed % 17), W = 1 + static_cast<index_t>(seed * 7 % 23);
     auto const mean = support::uniform<double, 2>({H, W}, -6, 4, seed);
@@ -151,7 +169,9 @@ TEST_CASE("the invariants hold for any output and any boxes", "[instance][proper
     double const fill = static_cast<double>(seed % 5) / 5;
     bootstrap_options o{.min_fill = fill, .tight = seed % 2 == 0};
     o.unsure = seed % 3 == 0 ? undecided::ignore : undecided::keep_box;
-    auto const got = bootstrap(cpu{.threads = 1 + static_cast<int>(seed % 3)}, mean, s, boxes, 0, o);
+    TestType where{};
+    if constexpr (std::derived_from<TestType, cpu>) where.threads = 1 + static_cast<int>(seed % 3);
+    auto const got = labels(where, mean, s, boxes, 0, o);
     grid<std::uint8_t, 2> covered(H, W);
     for (auto b : boxes) {
       index_t area = 0, full = 0;
@@ -178,18 +198,19 @@ TEST_CASE("the invariants hold for any output and any boxes", "[instance][proper
     for (index_t i = 0; i < H * W; ++i)
       if (covered.data()[i] == 0) CHECK((got.target.data()[i] == 0 && got.trusted.data()[i] == trust::certain));
     std::reverse(boxes.begin(), boxes.end());
-    auto const again = bootstrap(cpu{}, mean, s, boxes, 0, o);
+    auto const again = labels(TestType{}, mean, s, boxes, 0, o);
     CHECK(again.target == got.target);
     CHECK(again.trusted == got.trusted);
   }
 }
 
-TEST_CASE("thresholds stand where they are said to", "[instance][property]")
+TEMPLATE_LIST_TEST_CASE("thresholds stand where they are said to", "[instance][property]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   auto const at = [](double mean, double sigma, bootstrap_options const& o) {
     grid<double, 2> m(1, 1), s(1, 1);
     m(0, 0) = mean, s(0, 0) = 2 * std::log(sigma);
-    return drawn(bootstrap(cpu{}, m, s, {{0, 0, 1, 1}}, 0, o))[0];
+    return drawn(labels(TestType{}, m, s, {{0, 0, 1, 1}}, 0, o))[0];
   };
   auto o = unguarded;
   o.tau_lo = 1, o.tau_hi = 4, o.confidence = 0.9;
@@ -207,26 +228,30 @@ TEST_CASE("thresholds stand where they are said to", "[instance][property]")
   CHECK(at(0.5, 1e300, o) == "b");  // counts as 3
 }
 
-TEST_CASE("no box, no map", "[instance][errors]")
+TEMPLATE_LIST_TEST_CASE("no box, no map", "[instance][errors]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const net({"FN", "NF"});
-  CHECK(drawn(net.boot({}, {})) == support::rows{"..", ".."});
-  CHECK(drawn(net.boot({{1, 1, 1, 2}, {5, 5, 9, 9}, {1, 1, 0, 0}, {-4, -4, 0, 9}}, {})) == support::rows{"..", ".."});
+  CHECK(drawn(net.boot<TestType>({}, {})) == support::rows{"..", ".."});
+  CHECK(drawn(net.boot<TestType>({{1, 1, 1, 2}, {5, 5, 9, 9}, {1, 1, 0, 0}, {-4, -4, 0, 9}}, {})) == support::rows{"..", ".."});
   index_t const far = std::numeric_limits<index_t>::max();
-  CHECK(drawn(net.boot({{-far, -far, far, far}}, {.mode = bootstrap_mode::off})) == support::rows{"bb", "bb"});
-  CHECK(bootstrap(cpu{}, grid<float, 2>(0, 3), grid<float, 2>(0, 3), {{0, 0, 2, 2}}, 0).target.size() == 0);
+  CHECK(drawn(net.boot<TestType>({{-far, -far, far, far}}, {.mode = bootstrap_mode::off})) == support::rows{"bb", "bb"});
+  CHECK(labels(TestType{}, grid<float, 2>(0, 3), grid<float, 2>(0, 3), {{0, 0, 2, 2}}, 0, {}).target.size() == 0);
 }
 
-TEST_CASE("bootstrap rejects what it documents", "[instance][errors]")
+TEMPLATE_LIST_TEST_CASE("bootstrap rejects what it documents", "[instance][errors]", support::backends)
 {
+  if (!support::carry<TestType>::usable()) return;
   output const good({"FN", "NF"});
   auto const says = [](output const& net, bootstrap_options const& o, std::int64_t iteration, char const* words) {
-    CAMBIUM_THROWS_SAYING(net.boot({{0, 0, 1, 1}}, o, iteration), precondition_error, words);
+    CAMBIUM_THROWS_SAYING(net.boot<TestType>({{0, 0, 1, 1}}, o, iteration), precondition_error, words);
   };
   auto bad = good;
-  bad.mean(1, 0) = std::numeric_limits<float>::quiet_NaN(), says(bad, {}, 0, "mean(1,0) is nan");
-  bad = good, bad.log_variance(0, 1) = std::numeric_limits<float>::infinity();
-  says(bad, {}, 0, "log_variance(0,1) is inf");
+  if constexpr (std::is_same_v<TestType, cpu>) {
+    bad.mean(1, 0) = std::numeric_limits<float>::quiet_NaN(), says(bad, {}, 0, "mean(1,0) is nan");
+    bad = good, bad.log_variance(0, 1) = std::numeric_limits<float>::infinity();
+    says(bad, {}, 0, "log_variance(0,1) is inf");
+  }
   bad = good, bad.log_variance = grid<float, 2>(2, 3), says(bad, {}, 0, "mean is [2,2] but log_variance is [2,3]");
   says(good, {}, -1, "iteration -1");
   says(good, {.tau_lo = 0}, 0, "tau_lo is 0");
@@ -236,4 +261,30 @@ TEST_CASE("bootstrap rejects what it documents", "[instance][errors]")
   says(good, {.min_fill = 1.5}, 0, "min_fill is 1.5");
   says(good, {.keep = -0.5}, 0, "keep is -0.5");
   says(good, {.largest_sigma = 0}, 0, "largest_sigma is 0");
+}
+
+TEMPLATE_LIST_TEST_CASE("boxes put back what they do on the cpu", "[instance][same]", support::rule_backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    index_t const H = 1 + static_cast<index_t>(seed % 31), W = 1 + static_cast<index_t>(seed * 7 % 29);
+    auto mean = support::uniform<float, 2>({H, W}, -6, 4, seed);
+    for (auto& v : mean.cells()) v = std::round(v);  // ties
+    auto const s = support::uniform<float, 2>({H, W}, -4, 6, seed + 1);
+    auto const corner = support::uniform<double, 2>({6, 4}, -3, 34, seed + 2);
+    std::vector<box> boxes;
+    for (index_t i = 0; i < 6; ++i)
+      boxes.push_back({static_cast<index_t>(corner(i, 0)), static_cast<index_t>(corner(i, 1)),
+                       static_cast<index_t>(corner(i, 2)), static_cast<index_t>(corner(i, 3))});
+    bootstrap_options const o{.unsure = seed % 3 == 0 ? undecided::ignore : undecided::keep_box,
+                              .min_fill = static_cast<double>(seed % 5) / 4,
+                              .tight = seed % 2 == 0};
+    CAPTURE(seed);
+    auto const have = labels(TestType{}, mean, s, boxes, 0, o), want = labels(cpu{}, mean, s, boxes, 0, o);
+    REQUIRE(have.target == want.target);
+    REQUIRE(have.trusted == want.trusted);
+    CHECK(have.foreground == want.foreground);
+    CHECK(have.background == want.background);
+    CHECK(have.restored == want.restored);
+  }
 }

@@ -250,7 +250,7 @@ TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
   p.add("a");
   auto const mu = read_npy<float, 3>(p.root / "mu/a.npy"), s = read_npy<float, 3>(p.root / "s/a.npy");
   replace_file(p.root / "names", "aeroplane\nnobody\nbird\n");
-  weak_annotation known;
+  weak_annotation<> known;
   known.boxes = {{{3, 3, 28, 38}, 2}, {{3, 48, 27, 88}, 2}, {{33, 18, 58, 63}, 0}};
   std::vector<std::string> const names{"--names", p.at("names"), "--targets"};
 

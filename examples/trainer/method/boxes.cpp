@@ -295,7 +295,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       photographs.push_back(mirrored ? picture_of(sample.photograph).flip({3}) : picture_of(sample.photograph));
       known.emplace_back(sample, as_masks, mirrored);
     }
-    std::vector<cambium::weak_annotation> annotations;
+    std::vector<cambium::weak_annotation<>> annotations;
     for (seen const& k : known)
       annotations.push_back({k.boxes, k.mask.size() > 0 ? k.mask.view() : cambium::image_view<std::int32_t const>{},
                              k.ignored.size() > 0 ? k.ignored.view() : cambium::image_view<std::uint8_t const>{}});

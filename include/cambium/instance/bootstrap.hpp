@@ -1,15 +1,19 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/loops.hpp>
+#include <cambium/exec/reduce.hpp>
+#include <cambium/grid/copy.hpp>
+#include <cambium/grid/gaussian_logit.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
-#include <cambium/grid/gaussian_logit.hpp>
+#include <cambium/instance/box_guard.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -41,68 +45,113 @@ struct bootstrap_options {
   double largest_sigma = 1e15;  ///< as in the loss; in (0,1e15]
 };
 
+/// How many cells of boxes changed.
+struct bootstrap_counts {
+  index_t foreground = 0;  ///< [cells] that became certain foreground
+  index_t background = 0;  ///< [cells] that became certain background
+  index_t restored = 0;    ///< [cells] that a guard kept from becoming background, or ignored
+
+  friend CAMBIUM_HD bootstrap_counts operator+(bootstrap_counts const& a, bootstrap_counts const& b)
+  {
+    return {a.foreground + b.foreground, a.background + b.background, a.restored + b.restored};
+  }
+};
+
 /// Labels for a loss, and how far to trust them.
-struct bootstrapped {
-  grid<float, 2> target;          ///< [H,W] in [0,1]
-  grid<std::uint8_t, 2> trusted;  ///< [H,W] trust::ignored, certain, boxed
-  index_t foreground = 0;         ///< [cells] of boxes that became certain foreground
-  index_t background = 0;         ///< [cells] of boxes that became certain background
-  index_t restored = 0;           ///< [cells] that a guard kept from becoming background, or ignored
+template <class Space = host>
+struct bootstrapped : bootstrap_counts {
+  grid<float, 2, Space> target;          ///< [H,W] in [0,1]
+  grid<std::uint8_t, 2, Space> trusted;  ///< [H,W] trust::ignored, certain, boxed
 };
 
-/// What a box must keep whatever the network thinks: cells are put back that are most like foreground, first in each
-/// row and column that kept none, then until the smallest fill is reached.
-class box_guard {
- public:
-  /// `kept` [H,W] is 1 at foreground; `score` [H,W] ranks the others. Both before any guard.
-  box_guard(image_view<std::uint8_t const> kept, image_view<double const> score) : kept_(kept), score_(score) {}
+namespace rule {
 
-  /// The places (y,x) that this box puts back, in no order, each once.
-  std::vector<std::pair<index_t, index_t>> restored(box const& b, bool tight, double min_fill) const
-  {
-    std::vector<std::pair<index_t, index_t>> places;
-    if (tight) {
-      for (index_t y = b.top; y < b.bottom; ++y) line(places, y, b.left, 0, 1, b.right - b.left);
-      for (index_t x = b.left; x < b.right; ++x) line(places, b.top, x, 1, 0, b.bottom - b.top);
-      std::sort(places.begin(), places.end());
-      places.erase(std::unique(places.begin(), places.end()), places.end());
-    }
-    index_t const area = (b.bottom - b.top) * (b.right - b.left);
-    auto const least = static_cast<index_t>(std::ceil(min_fill * static_cast<double>(area)));
-    auto const taken = places.size();
-    std::vector<std::pair<index_t, index_t>> rest;
-    for (index_t y = b.top; y < b.bottom; ++y)
-      for (index_t x = b.left; x < b.right; ++x)
-        if (kept_(y, x) == 0 &&
-            !std::binary_search(places.begin(), places.begin() + static_cast<std::ptrdiff_t>(taken), std::pair{y, x}))
-          rest.emplace_back(y, x);
-    index_t const missing =
-        std::min<index_t>(least - (area - static_cast<index_t>(rest.size())), static_cast<index_t>(rest.size()));
-    if (missing <= 0) return places;
-    std::nth_element(rest.begin(), rest.begin() + (missing - 1), rest.end(), [&](auto const& p, auto const& q) {
-      double const a = score_(p.first, p.second), c = score_(q.first, q.second);
-      return a != c ? a > c : p < q;
-    });
-    places.insert(places.end(), rest.begin(), rest.begin() + missing);
-    return places;
-  }
+/// Does one of the boxes hold a cell?
+CAMBIUM_HD inline bool in_boxes(box const* boxes, index_t count, index_t y, index_t x)
+{
+  for (index_t b = 0; b < count; ++b)
+    if (boxes[b].top <= y && y < boxes[b].bottom && boxes[b].left <= x && x < boxes[b].right) return true;
+  return false;
+}
 
- private:
-  /// The best cell of a row or a column without foreground; of equals the first.
-  void line(std::vector<std::pair<index_t, index_t>>& places, index_t y, index_t x, index_t dy, index_t dx,
-            index_t length) const
-  {
-    std::pair<index_t, index_t> best{y, x};
-    for (index_t i = 0; i < length; ++i, y += dy, x += dx) {
-      if (kept_(y, x) != 0) return;
-      if (score_(y, x) > score_(best.first, best.second)) best = {y, x};
-    }
-    places.push_back(best);
-  }
+/// 0 on cells of boxes, -1 elsewhere.
+template <class S>
+struct inside_boxes {
+  box const* boxes;
+  index_t count;
+  image_view<std::int32_t, S> out;
 
-  image_view<std::uint8_t const> kept_;
-  image_view<double const> score_;
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { out(y, x) = in_boxes(boxes, count, y, x) ? 0 : -1; }
 };
+
+/// What one cell becomes before boxes put cells back.
+template <class T, class U, class S>
+struct bootstrap_cell {
+  image_view<T const, S> mean;
+  image_view<U const, S> log_variance;
+  box const* boxes;  ///< inside the map
+  index_t count;
+  bool decides;  ///< false: boxes stay boxes
+  bootstrap_options options;
+  double largest, low, high, sure;  ///< the options' sigmas as log variances, and the confidence as a logit
+  image_view<float, S> target;
+  image_view<std::uint8_t, S> trusted;
+  image_view<double, S> score;  ///< kappa * mean, on cells of boxes
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    bool const boxed = in_boxes(boxes, count, y, x);
+    target(y, x) = boxed ? 1.f : 0.f;
+    trusted(y, x) = boxed ? trust::boxed : trust::certain;
+    if (boxed && decides) decide(y, x);
+  }
+
+  /// The decision for a cell of a box.
+  CAMBIUM_HD void decide(index_t y, index_t x) const
+  {
+    double const s = static_cast<double>(log_variance(y, x));
+    gaussian_logit const z{static_cast<double>(mean(y, x)), largest < s ? largest : s};
+    double const logit = score(y, x) = z.expected_logit();
+    if (options.mode == bootstrap_mode::soft) {
+      target(y, x) = static_cast<float>(options.keep + (1 - options.keep) / (1 + std::exp(-logit)));
+    } else if ((z.mean < 0 && logit <= -sure) || z.log_variance > high) {
+      target(y, x) = 0, trusted(y, x) = trust::certain;
+    } else if (z.mean > 0 && z.log_variance < low) {
+      trusted(y, x) = trust::certain;
+    } else if (options.unsure == undecided::ignore) {
+      target(y, x) = 0, trusted(y, x) = trust::ignored;
+    }
+  }
+};
+
+template <class S>
+struct restore_cell {
+  image_view<std::int32_t const, S> restored;
+  image_view<float, S> target;
+  image_view<std::uint8_t, S> trusted;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    if (restored(y, x) > 0) target(y, x) = 1, trusted(y, x) = trust::boxed;
+  }
+};
+
+/// What a cell adds to the counts.
+template <class S>
+struct count_cell {
+  image_view<std::int32_t const, S> restored;  ///< -1 outside boxes
+  image_view<float const, S> target;
+  image_view<std::uint8_t const, S> trusted;
+
+  CAMBIUM_HD bootstrap_counts operator()(index_t, index_t i) const
+  {
+    index_t const y = i / target.extent[1], x = i % target.extent[1];
+    bool const certain = restored(y, x) >= 0 && trusted(y, x) == trust::certain;
+    return {certain && target(y, x) == 1, certain && target(y, x) != 1, restored(y, x) > 0};
+  }
+};
+
+}  // namespace rule
 
 /// Replace box labels by what the network has learned so far about one class.
 ///
@@ -115,31 +164,40 @@ class box_guard {
 /// foreground-like cells become boxed foreground again. In the soft mode every box cell stays boxed, with the label
 /// keep + (1 - keep) * sigmoid(kappa * mean).
 ///
-/// @param where         cpu
+/// @param where         where to run; must reach the maps
 /// @param mean          [H,W] of the logits
 /// @param log_variance  [H,W] log sigma^2
 /// @param boxes         of this class; they may overlap, and what lies outside the map does not count
 /// @param iteration     of the training, from 0
 /// @param options       mode, warm_up, tau_lo, tau_hi, confidence, unsure, min_fill, tight, keep, largest_sigma
-/// @return targets, trust and counts
+/// @param target        [H,W]
+/// @param trusted       [H,W]
+/// @return counts, on the host
 ///
-/// @throws       precondition_error: shapes that differ, NaN or infinite values, a negative iteration, options outside
-///               their ranges
+/// @throws       precondition_error before anything is written: shapes that differ, a negative iteration, options outside
+///               their ranges, on the cpu NaN or infinite values; gpu_error
 /// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells with
 ///               target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
-/// @complexity   Theta(H * W + cells of boxes)
+/// @complexity   cpu: Theta(H * W + cells of boxes). Other policies look at every box in every cell, and sort the cells of
+///               boxes
 /// @determinism  exact up to the mathematics library's exponential
+/// @asynchrony   gpu: waits for where.stream, for the counts
 /// @source       Neven et al., ICCVW 2021: the abstract says that boxes are transformed to masks while the network trains.
 ///               The rule, its thresholds and its guards are ours; the soft mode is Reed et al., "Training deep neural
 ///               networks on noisy labels with bootstrapping", 2014
-template <image_like M, image_like S>
-[[nodiscard]] bootstrapped bootstrap(cpu const& where, M const& mean, S const& log_variance,
-                                     std::vector<box> const& boxes, std::int64_t iteration,
-                                     bootstrap_options const& options = {})
+template <execution_policy P, image_like M, image_like V, image_like O, image_like U>
+  requires reaches<P, space_of<M, 2>> && reaches<P, space_of<V, 2>> && reaches<P, space_of<O, 2>>
+bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_variance, std::vector<box> const& boxes,
+                                std::int64_t iteration, bootstrap_options const& options, O&& target, U&& trusted)
 {
-  auto const mu = as_view<2>(mean, "bootstrap: mean");
-  auto const s = as_view<2>(log_variance, "bootstrap: log_variance");
+  using S = typename P::memory;
+  image_view<value_of<M, 2> const, S> const mu = as_view<2>(mean, "bootstrap: mean");
+  image_view<value_of<V, 2> const, S> const s = as_view<2>(log_variance, "bootstrap: log_variance");
+  image_view<float, S> const to = as_view<2>(target, "bootstrap: target");
+  image_view<std::uint8_t, S> const trusted_to = as_view<2>(trusted, "bootstrap: trusted");
   expects(same_shape(mu, s), "bootstrap: mean is ", mu, " but log_variance is ", s);
+  expects(same_shape(mu, to) && same_shape(mu, trusted_to), "bootstrap: mean is ", mu, " but target is ", to,
+          " and trusted ", trusted_to);
   expects(iteration >= 0, "bootstrap: iteration ", iteration);
   expects(options.tau_lo > 0 && options.tau_hi >= options.tau_lo, "bootstrap: tau_lo is ", options.tau_lo,
           " and tau_hi is ", options.tau_hi, "; 0 < tau_lo <= tau_hi");
@@ -150,60 +208,50 @@ template <image_like M, image_like S>
   expects(options.keep >= 0 && options.keep <= 1, "bootstrap: keep is ", options.keep, ", outside [0,1]");
   expects(options.largest_sigma > 0 && options.largest_sigma <= 1e15, "bootstrap: largest_sigma is ",
           options.largest_sigma, ", outside (0,1e15]");
-  expects_finite(where, mu, "bootstrap: mean");
-  expects_finite(where, s, "bootstrap: log_variance");
+  if constexpr (std::is_same_v<P, cpu>) {
+    expects_finite(where, mu, "bootstrap: mean");
+    expects_finite(where, s, "bootstrap: log_variance");
+  }
 
   index_t const H = mu.extent[0], W = mu.extent[1];
-  bootstrapped out{grid<float, 2>(H, W), make_grid<std::uint8_t>({H, W})};
-  std::fill(out.trusted.cells().begin(), out.trusted.cells().end(), trust::certain);
   std::vector<box> inside;
   for (box const& b : boxes)
     if (box const part = clipped(b, H, W); part != box{}) inside.push_back(part);
-  for (box const& b : inside)
-    for (index_t y = b.top; y < b.bottom; ++y) {
-      std::fill_n(&out.target(y, b.left), b.right - b.left, 1.f);
-      std::fill_n(&out.trusted(y, b.left), b.right - b.left, trust::boxed);
-    }
-  if (options.mode == bootstrap_mode::off || iteration < options.warm_up || inside.empty()) return out;
+  bool const decides = options.mode != bootstrap_mode::off && iteration >= options.warm_up && !inside.empty();
+  auto const list = to_memory(where, inside);
+  auto score = make_grid<double>(where, {decides ? H : 0, decides ? W : 0});
+  rule::bootstrap_cell<value_of<M, 2>, value_of<V, 2>, S> const decide_all{
+      mu, s, list.view().data, static_cast<index_t>(inside.size()), decides, options,
+      2 * std::log(options.largest_sigma), 2 * std::log(options.tau_lo), 2 * std::log(options.tau_hi),
+      std::log(options.confidence / (1 - options.confidence)), to, trusted_to, score.view()};
+  index_t const all[3] = {1, H, W};
+  for_each_cell(where, all, decide_all);
+  if (!decides || options.mode == bootstrap_mode::soft) return {};
 
-  auto score = make_grid<double>({H, W});  // kappa * mean
-  double const largest = 2 * std::log(options.largest_sigma), low = 2 * std::log(options.tau_lo);
-  double const high = 2 * std::log(options.tau_hi), sure = std::log(options.confidence / (1 - options.confidence));
-  for_each_share(where, H, 8, [&](index_t begin, index_t end) {
-    for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < W; ++x) {
-        if (out.trusted(y, x) != trust::boxed) continue;
-        gaussian_logit const z{static_cast<double>(mu(y, x)), std::min(static_cast<double>(s(y, x)), largest)};
-        double const logit = score(y, x) = z.expected_logit();
-        if (options.mode == bootstrap_mode::soft) {
-          out.target(y, x) = static_cast<float>(options.keep + (1 - options.keep) / (1 + std::exp(-logit)));
-        } else if ((z.mean < 0 && logit <= -sure) || z.log_variance > high) {
-          out.target(y, x) = 0, out.trusted(y, x) = trust::certain;
-        } else if (z.mean > 0 && z.log_variance < low) {
-          out.trusted(y, x) = trust::certain;
-        } else if (options.unsure == undecided::ignore) {
-          out.target(y, x) = 0, out.trusted(y, x) = trust::ignored;
-        }
-      }
-  });
-  if (options.mode == bootstrap_mode::soft) return out;
+  // Every box looks at the decisions, not at what other boxes put back: their order means nothing.
+  auto restored = make_grid<std::int32_t>(where, {H, W});
+  for_each_cell(where, all, rule::inside_boxes<S>{list.view().data, list.size(), restored.view()});
+  restore_boxes_on(where, inside, options.tight, options.min_fill, image_view<float const, S>(to),
+                   std::as_const(score).view(), restored.view());
+  for_each_cell(where, all, rule::restore_cell<S>{restored.view(), to, trusted_to});
+  auto counts = make_grid<bootstrap_counts>(where, {1});
+  workspace<P> space;
+  reduce_rows(where, 1, H * W, rule::count_cell<S>{restored.view(), to, trusted_to}, bootstrap_counts{}, plus{},
+              counts.view().data, space);
+  return read_cell(where, counts.view().data);
+}
 
-  // Every box looks at the decisions, not at what other boxes put back, so their order means nothing.
-  auto kept = make_grid<std::uint8_t>({H, W});
-  for (index_t i = 0; i < H * W; ++i) kept.data()[i] = out.target.data()[i] == 1;
-  box_guard const guard(kept, score);
-  for (box const& b : inside)
-    for (auto const& [y, x] : guard.restored(b, options.tight, options.min_fill)) {
-      out.restored += out.target(y, x) != 1;
-      out.target(y, x) = 1, out.trusted(y, x) = trust::boxed;
-    }
-  std::fill(kept.cells().begin(), kept.cells().end(), std::uint8_t{0});  // from here on: counted
-  for (box const& b : inside)
-    for (index_t y = b.top; y < b.bottom; ++y)
-      for (index_t x = b.left; x < b.right; ++x) {
-        if (out.trusted(y, x) != trust::certain || std::exchange(kept(y, x), std::uint8_t{1}) != 0) continue;
-        ++(out.target(y, x) == 1 ? out.foreground : out.background);
-      }
+/// As bootstrap_into, and allocates the labels.
+template <execution_policy P, image_like M, image_like V>
+  requires reaches<P, space_of<M, 2>> && reaches<P, space_of<V, 2>>
+[[nodiscard]] auto bootstrap(P const& where, M const& mean, V const& log_variance, std::vector<box> const& boxes,
+                             std::int64_t iteration, bootstrap_options const& options = {})
+    -> bootstrapped<typename P::memory>
+{
+  auto const mu = as_view<2>(mean, "bootstrap: mean");
+  bootstrapped<typename P::memory> out{{}, make_grid<float>(where, mu.extent), make_grid<std::uint8_t>(where, mu.extent)};
+  static_cast<bootstrap_counts&>(out) =
+      bootstrap_into(where, mean, log_variance, boxes, iteration, options, out.target, out.trusted);
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/atomic.hpp>
+#include <cambium/exec/bits.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -15,7 +16,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <emmintrin.h>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -78,18 +78,7 @@ inline void find_runs(std::uint8_t const* row, index_t width, cells_t<std::int32
   std::uint64_t carry = 0;  // was the cell before this word set?
   for (index_t x = 0; x < width; x += 64) {
     index_t const n = std::min<index_t>(64, width - x);
-    std::uint64_t set = 0;
-#if CAMBIUM_X86
-    if (n == 64) {
-      __m128i const zero = _mm_setzero_si128();
-      for (int i = 0; i < 4; ++i) {
-        __m128i const cells = _mm_loadu_si128(reinterpret_cast<__m128i const*>(row + x + 16 * i));
-        auto const clear = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(cells, zero)));
-        set |= std::uint64_t{~clear & 0xFFFFu} << (16 * i);
-      }
-    } else
-#endif
-      for (index_t i = 0; i < n; ++i) set |= std::uint64_t{row[x + i] != 0} << i;
+    std::uint64_t const set = nonzero_bits(row + x, n);
     std::uint64_t changes = set ^ (set << 1 | carry);
     if (n < 64) changes &= (std::uint64_t{1} << n) - 1;
     for (; changes != 0; changes &= changes - 1)

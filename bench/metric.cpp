@@ -1,6 +1,6 @@
 #include "measure.hpp"
 
-#include <cambium/io/rle.hpp>
+#include <cambium/io/rle_masks.hpp>
 
 namespace bench {
 

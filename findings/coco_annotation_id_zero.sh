@@ -7,7 +7,7 @@
 #   both found exactly: AP 1.000 with ids 1 and 2 from all; with ids 0 and 1 AP 0.252, 0.252 and 1.000.
 # Source: cocodataset/cocoapi#332, MiXaiLL76/faster_coco_eval#77.
 # Our users: include/cambium/metric/coco_ap.hpp matches by place, not by id, so it says 1.000; write_coco in
-#   include/cambium/io/coco.hpp writes no annotation id 0. For the first two evaluators number annotations from 1.
+#   include/cambium/io/coco_write.hpp writes no annotation id 0. For the first two evaluators number annotations from 1.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -8,7 +8,7 @@
 # Seen with: datumaro 1.13.12, pycocotools 2.0.11. Overlap (IoU) of the mask before and after: square of 10 x 10 0.810,
 #   ring 0.743, two squares that touch in a corner 0.474; a line and a dot hold no polygon. Category 18 becomes 2.
 # Source: open-edge-platform/datumaro#168 asks for holes; the rest was observed.
-# Our users: include/cambium/io/coco.hpp fills polygons as COCO's evaluators do, so that such a file gives the masks
+# Our users: include/cambium/io/rle_masks.hpp fills polygons as COCO's evaluators do, so that such a file gives the masks
 #   that others see, and keeps run lengths as run lengths, which lose nothing. docs/formats.md (Files of other tools)
 #   warns beside the conversions that it names. Hand in the file as it was before datumaro wrote it.
 set -euo pipefail

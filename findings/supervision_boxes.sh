@@ -8,7 +8,7 @@
 # Seen with: supervision 0.31.2, pycocotools 2.0.11. A square of 10 x 10: [10, 10, 9, 9] with area 100, where COCO's own
 #   toBbox gives [10, 10, 10, 10]. Evaluated on the square's box, the exact box scores AP 0.700 instead of 1.
 # Source: observed; COCO's rule is in cocodataset/cocoapi#5.
-# Our users: include/cambium/io/coco.hpp takes boxes from masks where it writes them. Where it reads them, fault_of_box
+# Our users: include/cambium/io/coco.hpp takes boxes from masks where it writes them. Where it reads them, error_in_box
 #   names a box of 0 x 0, and a box without height is one row of pixels. A box that is one pixel short cannot be seen.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -8,7 +8,7 @@
 #   1.000 for all three, 1.000 for the square alone, 0.000 for the ring and the pieces alone.
 # Source: the note in the docstring of supervision's detections_to_coco_annotations names the flag; the effect on AP is
 #   ours.
-# Our users: remarks_on in include/cambium/io/coco.hpp says how many annotations of a file are crowds and of which
+# Our users: remarks_on in include/cambium/io/coco_data.hpp says how many annotations of a file are crowds and of which
 #   classes, and that some tools write objects so. --crowds objects of label and the trainer takes them as objects. docs/formats.md
 #   (COCO, Crowds) says so; tests/programs/label_methods_test.cpp shows it.
 set -euo pipefail

@@ -26,7 +26,7 @@ std::string fill(std::string const& path_template, std::string const& id)
 namespace {
 
 /// An id becomes part of the names of files we write: it must stay below --out.
-void check_id(std::string const& id, std::string const& where)
+void expects_id(std::string const& id, std::string const& where)
 {
   fs::path const p(id);
   bool bad = id.empty() || p.is_absolute() || id.find('\\') != std::string::npos;
@@ -168,7 +168,7 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
     };
     for (auto const& line : cambium::read_id_lines(content, ids, there, cambium::id_lines_of::ids)) {
       std::string const where = ids + ":" + std::to_string(line.number);
-      check_id(line.id, where);
+      expects_id(line.id, where);
       if (!seen.insert(line.id).second) throw usage_error(where + ": '" + line.id + "' is listed twice");
       set.ids.push_back(line.id);
     }

@@ -32,7 +32,7 @@ struct boxes_of_image {
   extent2 image;
   std::vector<class_box> boxes;
   grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where regions of several objects are; without cells: nowhere
-  std::string fault{};              ///< why its boxes are not known; "" where they are
+  std::string error{};              ///< why its boxes are not known; "" where they are
 };
 
 /// The boxes of a COCO file by image; classes are the ranks of its categories' ids, as in the 80 contiguous ones.
@@ -88,8 +88,8 @@ class coco_boxes {
     for (std::size_t const k : of_image_[*place]) {
       auto const& a = all_.annotations[k];
       bool const ignored = a.iscrowd && how_ == crowds::ignore;
-      if (!a.box_fault.empty() && !(ignored && a.has_mask())) {
-        if (out.fault.empty()) out.fault = a.box_fault;
+      if (!a.box_error.empty() && !(ignored && a.has_mask())) {
+        if (out.error.empty()) out.error = a.box_error;
       } else if (ignored) {
         if (out.ignored.size() == 0) out.ignored = grid<std::uint8_t, 2>(image.height, image.width);
         mark_region(out.ignored, a);
@@ -361,7 +361,7 @@ class boxes_method : public method {
     std::string const boxes_path = xml() ? files.path("boxes") : boxes_;
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
     if (found) {
-      demand(found->fault.empty() || mask.size() > 0, boxes_path, found->fault);
+      demand(found->error.empty() || mask.size() > 0, boxes_path, found->error);
       same_size(found->image, boxes_path);
       known.boxes = found->boxes;
       if (found->ignored.size() > 0) known.ignored = found->ignored.view();

@@ -4,9 +4,9 @@
 #include "overlay.hpp"
 #include "truth.hpp"
 
-#include <cambium/io/coco.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
+#include <cambium/io/rle.hpp>
 #include <cambium/metric/confusion.hpp>
 
 #include <algorithm>

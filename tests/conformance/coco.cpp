@@ -3,6 +3,7 @@
 #include "golden_case.hpp"
 
 #include <cambium/io/coco.hpp>
+#include <cambium/io/rle_masks.hpp>
 #include <cambium/metric/coco_ap.hpp>
 #include <cambium/metric/instance_ap.hpp>
 

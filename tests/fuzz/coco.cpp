@@ -1,6 +1,7 @@
 #include "target.hpp"
 
 #include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 
 using namespace cambium;
 
@@ -16,7 +17,7 @@ void set_of(bytes const& file)
     for (auto const& i : set.images) {
       if (i.id != a.image_id) continue;
       auto const mask = mask_of(a, {i.height, i.width});
-      must(fault_of(mask).empty(), "a sound mask");
+      must(error_in(mask).empty(), "a sound mask");
       must(mask.area() <= i.height * i.width, "no larger than its image");
     }
   }

@@ -2,12 +2,12 @@
 //
 //   make_seeds FOLDER
 
-#include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/points.hpp>
-#include <cambium/io/rle.hpp>
+#include <cambium/io/rle_masks.hpp>
 
 #include <cstdio>
 #include <map>

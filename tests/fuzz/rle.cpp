@@ -1,7 +1,7 @@
 // Two bytes of size, then compressed counts.
 #include "target.hpp"
 
-#include <cambium/io/rle.hpp>
+#include <cambium/io/rle_masks.hpp>
 
 using namespace cambium;
 

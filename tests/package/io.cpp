@@ -1,4 +1,5 @@
 #include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>

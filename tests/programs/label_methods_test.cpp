@@ -4,9 +4,11 @@
 #include "support/random.hpp"
 
 #include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/points.hpp>
+#include <cambium/io/rle_masks.hpp>
 #include <cambium/metric/coco_ap.hpp>
 #include <cambium/pipeline/bestie.hpp>
 #include <cambium/pipeline/label_uncertainty.hpp>

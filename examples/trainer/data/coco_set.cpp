@@ -145,8 +145,8 @@ weak_image coco_set::load(std::size_t i) const
     coco_annotation const& a = annotations_[k];
     auto& tags = ignores(a) ? out.unsure_tags : out.tags;
     tags.push_back(class_of(a.category_id));
-    if (!a.box_fault.empty() && !(ignores(a) && a.has_mask())) {
-      if (out.lost_box.empty()) out.lost_box = options_.annotations.string() + ": " + a.box_fault;
+    if (!a.box_error.empty() && !(ignores(a) && a.has_mask())) {
+      if (out.lost_box.empty()) out.lost_box = options_.annotations.string() + ": " + a.box_error;
     } else if (!ignores(a)) {
       out.boxes.push_back({whole_pixels(a.bbox, H, W), class_of(a.category_id)});
     }
@@ -165,7 +165,7 @@ grid<std::uint8_t, 2> coco_set::crowds_of(entry const& e) const
   grid<std::uint8_t, 2> out;
   for (std::size_t const k : e.annotations) {
     coco_annotation const& a = annotations_[k];
-    if (!ignores(a) || !(a.has_mask() || a.box_fault.empty())) continue;
+    if (!ignores(a) || !(a.has_mask() || a.box_error.empty())) continue;
     if (out.size() == 0) out = grid<std::uint8_t, 2>(e.image.height, e.image.width);
     cambium::mark_region(out, a);
   }

@@ -4,7 +4,7 @@
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>
-#include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/npy.hpp>
 #include <cambium/io/png.hpp>

@@ -1,6 +1,7 @@
 #include "method/pseudo_labels.hpp"
 
 #include <cambium/core/error.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/rle.hpp>
 
 #include <algorithm>

@@ -2,7 +2,7 @@
 // Pseudo labels as a data set in COCO's form: what instance networks everywhere learn from.
 
 #include <cambium/grid/instance.hpp>
-#include <cambium/io/coco.hpp>
+#include <cambium/io/coco_data.hpp>
 
 #include <cstdint>
 #include <filesystem>

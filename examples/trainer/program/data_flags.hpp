@@ -4,7 +4,7 @@
 #include "data/dataset.hpp"
 #include "data/scenes.hpp"
 
-#include <cambium/io/coco.hpp>
+#include <cambium/io/coco_data.hpp>
 
 #include <CLI/CLI.hpp>
 

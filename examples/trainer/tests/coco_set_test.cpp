@@ -1,7 +1,7 @@
 #include "data/coco_set.hpp"
 
 #include <cambium/core/error.hpp>
-#include <cambium/io/coco.hpp>
+#include <cambium/io/coco_data.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>

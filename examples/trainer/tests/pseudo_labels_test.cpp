@@ -4,6 +4,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/coco.hpp>
+#include <cambium/io/coco_write.hpp>
 #include <cambium/io/rle.hpp>
 
 #include <cmath>

@@ -3,26 +3,19 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>
-#include <cambium/exec/simd.hpp>
+#include <cambium/exec/bits.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
-
-#if CAMBIUM_X86
-#include <emmintrin.h>
-#endif
 
 namespace cambium {
 
@@ -44,7 +37,7 @@ struct rle {
 
 /// Find the error of run lengths; "" for valid ones. Valid run lengths are >= 0 and fill the image.
 /// @complexity Theta(runs)
-[[nodiscard]] inline std::string fault_of(rle const& mask)
+[[nodiscard]] inline std::string error_in(rle const& mask)
 {
   auto const size = std::to_string(mask.height) + " x " + std::to_string(mask.width);
   if (mask.height < 0 || mask.width < 0 ||
@@ -63,8 +56,8 @@ struct rle {
 /// Throw precondition_error unless run lengths fill their image. `who` begins the message.
 inline void expects_runs(rle const& mask, char const* who)
 {
-  std::string const fault = fault_of(mask);
-  expects(fault.empty(), who, ": ", fault);
+  std::string const error = error_in(mask);
+  expects(error.empty(), who, ": ", error);
 }
 
 /// Throw precondition_error for negative sizes, and for sizes whose number of cells overflows. `who` begins the
@@ -107,27 +100,6 @@ inline void expects_image(extent2 image, char const* who)
 }
 
 // --- encode and decode -----------------------------------------------------------------------------------
-
-/// A bit for each of n <= 64 cells: 1 if the cell is nonzero. The first cell is the lowest bit.
-template <class T>
-std::uint64_t set_bits(T const* cells, index_t n)
-{
-  std::uint64_t set = 0;
-#if CAMBIUM_X86
-  if constexpr (sizeof(T) == 1)
-    if (n == 64) {
-      __m128i const zero = _mm_setzero_si128();
-      for (int i = 0; i < 4; ++i) {
-        __m128i const part = _mm_loadu_si128(reinterpret_cast<__m128i const*>(cells + 16 * i));
-        auto const clear = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(part, zero)));
-        set |= std::uint64_t{~clear & 0xFFFFu} << (16 * i);
-      }
-      return set;
-    }
-#endif
-  for (index_t i = 0; i < n; ++i) set |= std::uint64_t{cells[i] != T{}} << i;
-  return set;
-}
 
 /// Encode the cells of `bounds`. Rows are given as bits: bits(y, x, n) has the cells (y,x) to (y,x+n-1), the first in
 /// the lowest bit. A row is compared with the row above, 64 cells at a time, so only changes cost more. A counting sort
@@ -200,7 +172,7 @@ template <image_like M>
 {
   auto const v = as_view<2>(mask, "encode_rle: mask");
   return encode_bits({v.extent[0], v.extent[1]}, {0, 0, v.extent[0], v.extent[1]},
-                     [&](index_t y, index_t x, index_t n) { return set_bits(&v(y, x), n); });
+                     [&](index_t y, index_t x, index_t n) { return nonzero_bits(&v(y, x), n); });
 }
 
 /// Call inside(x, top, bottom) for each column's part of each run of ones, in order: cells (top..bottom-1, x).
@@ -305,7 +277,7 @@ void for_each_column_run(rle const& mask, Inside const& inside)
       throw io_error(name + ": count " + std::to_string(mask.counts.size()) + " is " + std::to_string(count + base));
     mask.counts.push_back(count + base);
   }
-  if (std::string const fault = fault_of(mask); !fault.empty()) throw io_error(name + ": " + fault);
+  if (std::string const error = error_in(mask); !error.empty()) throw io_error(name + ": " + error);
   return mask;
 }
 
@@ -331,180 +303,6 @@ void for_each_column_run(rle const& mask, Inside const& inside)
     out.right = last + 1;
   }
   return out.right == 0 ? box{} : out;
-}
-
-/// Count the cells that two masks share, from the positions of their changes.
-/// @complexity Theta(turns of both)
-[[nodiscard]] inline index_t shared_cells(std::vector<index_t> const& a, std::vector<index_t> const& b)
-{
-  index_t both = 0;
-  for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    index_t const end_a = a[i + 1], end_b = b[j + 1];
-    both += std::max<index_t>(0, std::min(end_a, end_b) - std::max(a[i], b[j]));
-    i += 2 * static_cast<std::size_t>(end_a <= end_b);  // no branch: the order of ends is unpredictable
-    j += 2 * static_cast<std::size_t>(end_b <= end_a);
-  }
-  return both;
-}
-
-/// Compute the overlap of every detected mask with every true mask.
-///
-///   iou(d,g) = |d and g| / |d or g|; for a crowd g |d and g| / |d|; 0 if they share no cell
-///
-/// @param detected  D masks of one size
-/// @param truth     G masks of the same size
-/// @param crowd     G flags, or an empty list: regions of several objects
-/// @return [D,G]
-///
-/// @throws       precondition_error: masks of different sizes, damaged masks, a number of flags other than G and 0
-/// @complexity   O(G * runs of D + D * runs of G); pairs with disjoint boxes cost nothing
-/// @determinism  exact
-/// @source       rleIou, common/maskApi.c of cocodataset/cocoapi. It gives -1 for masks of different sizes
-[[nodiscard]] inline grid<double, 2> rle_iou(std::vector<rle> const& detected, std::vector<rle> const& truth,
-                                             std::vector<std::uint8_t> const& crowd = {})
-{
-  expects(crowd.empty() || crowd.size() == truth.size(), "rle_iou: ", static_cast<index_t>(crowd.size()),
-          " flags of crowds but ", static_cast<index_t>(truth.size()), " true masks");
-  struct prepared {
-    std::vector<index_t> turns;
-    box bounds;
-    index_t area;
-  };
-  auto const prepare = [&](std::vector<rle> const& masks) {
-    std::vector<prepared> out;
-    for (rle const& m : masks) {
-      rle const& first = detected.empty() ? truth[0] : detected[0];
-      expects_runs(m, "rle_iou");
-      expects(m.height == first.height && m.width == first.width, "rle_iou: a mask is ", m.height, " x ", m.width,
-              " but another one ", first.height, " x ", first.width);
-      out.push_back({turns_of(m), bounds_of(m), m.area()});
-    }
-    return out;
-  };
-  auto const D = prepare(detected), G = prepare(truth);
-  grid<double, 2> out(D.size(), G.size());
-  for (std::size_t d = 0; d < D.size(); ++d)
-    for (std::size_t g = 0; g < G.size(); ++g) {
-      box const &a = D[d].bounds, &b = G[g].bounds;
-      if (a.top >= b.bottom || b.top >= a.bottom || a.left >= b.right || b.left >= a.right) continue;
-      index_t const both = shared_cells(D[d].turns, G[g].turns);
-      bool const in_crowd = !crowd.empty() && crowd[g] != 0;
-      index_t const all = in_crowd ? D[d].area : D[d].area + G[g].area - both;
-      if (both > 0) out(d, g) = static_cast<double>(both) / static_cast<double>(all);
-    }
-  return out;
-}
-
-enum class merge {
-  either,  ///< union
-  both,    ///< intersection
-};
-
-/// Compute the union or the intersection of masks of one size.
-///
-/// @throws       precondition_error: an empty list, masks of different sizes, damaged masks
-/// @complexity   O(runs * log masks)
-/// @determinism  exact
-/// @source       rleMerge, common/maskApi.c of cocodataset/cocoapi
-[[nodiscard]] inline rle merge_rle(std::span<rle const> masks, merge how = merge::either)
-{
-  expects(!masks.empty(), "merge_rle: no mask");
-  if (masks.size() == 1) {
-    expects_runs(masks[0], "merge_rle");
-    return masks[0];
-  }
-  rle const first = merge_rle(masks.first(masks.size() / 2), how),
-            second = merge_rle(masks.subspan(masks.size() / 2), how);
-  expects(first.height == second.height && first.width == second.width, "merge_rle: a mask is ", first.height, " x ",
-          first.width, " but another one ", second.height, " x ", second.width);
-  auto const a = turns_of(first), b = turns_of(second);
-  std::vector<index_t> turns;
-  turns.reserve(a.size() + b.size());
-  // After i turns of a and j of b, a cell is inside a if i is odd, and inside b if j is odd.
-  for (std::size_t i = 0, j = 0; i < a.size() || j < b.size();) {
-    auto const inside = [&] { return how == merge::either ? ((i | j) & 1) != 0 : (i & j & 1) != 0; };
-    bool const before = inside();
-    index_t const at = j == b.size() || (i < a.size() && a[i] <= b[j]) ? a[i++] : b[j++];
-    if (inside() != before) turns.push_back(at);
-  }
-  return rle_of_turns({first.height, first.width}, std::move(turns));
-}
-
-// --- outlines ----------------------------------------------------------------------------------------------
-
-/// Make the mask inside an outline, with the bits of COCO's tools.
-///
-/// Corners are rounded to fifths of a pixel and joined by straight lines of fifths, one per step of the longer axis.
-/// Where a line crosses the middle of a column, the mask changes at the next cell below.
-///
-/// @param image  size of the mask, at most 2^62 cells
-/// @param xy     x0 y0 x1 y1 ...: three corners or more [pixels], finite, at most 4e8 in size; (0,0) is the outer
-///               corner of the first pixel. For crossing lines a cell is inside if an odd number of them is above it
-///
-/// @throws       precondition_error
-/// @complexity   O(corners * columns that they span + crossings * log crossings), for corners at any distance outside
-/// @determinism  exact
-/// @source       rleFrPoly, common/maskApi.c of cocodataset/cocoapi: the same fifths, roundings (towards zero after
-///               adding a half) and joints. Only the middles of columns are computed
-[[nodiscard]] inline rle rle_of_polygon(extent2 image, std::span<double const> xy)
-{
-  expects_image(image, "rle_of_polygon");
-  expects(xy.size() % 2 == 0 && xy.size() >= 6, "rle_of_polygon: ", static_cast<index_t>(xy.size()),
-          " numbers; an outline has an x and a y for three corners or more");
-  for (std::size_t i = 0; i < xy.size(); ++i)
-    expects(std::abs(xy[i]) <= 4e8, "rle_of_polygon: number ", static_cast<index_t>(i), " is ", xy[i]);
-  std::size_t const corners = xy.size() / 2;
-  auto const fifths = [&](std::size_t i) { return static_cast<index_t>(5 * xy[i] + .5); };
-  std::vector<index_t> turns;
-  for (std::size_t i = 0; i < corners; ++i) {
-    std::size_t const j = i + 1 < corners ? i + 1 : 0;
-    index_t x0 = fifths(2 * i), y0 = fifths(2 * i + 1), x1 = fifths(2 * j), y1 = fifths(2 * j + 1);
-    index_t const across = std::abs(x1 - x0), down = std::abs(y1 - y0);
-    bool const flat = across >= down;
-    if (across == 0) continue;
-    if (flat ? x0 > x1 : y0 > y1) std::swap(x0, x1), std::swap(y0, y1);
-    double const slope = flat ? static_cast<double>(y1 - y0) / static_cast<double>(across)
-                              : static_cast<double>(x1 - x0) / static_cast<double>(down);
-    // The position along the other axis at step t of the longer one.
-    auto const other = [&](index_t t) {
-      double rise = slope * static_cast<double>(t);
-      no_contract(rise);  // rounded before the sum, also on processors with fused multiply-add
-      return static_cast<index_t>(static_cast<double>(flat ? y0 : x0) + rise + .5);
-    };
-    // The middle of column x lies between fifths 5x+2 and 5x+3.
-    index_t const from = std::max<index_t>(0, (std::min(x0, x1) + 2) / 5 - 1);
-    index_t const to = std::min(image.width - 1, (std::max(x0, x1) + 2) / 5);
-    for (index_t x = from; x <= to; ++x) {
-      index_t const middle = 5 * x + 2;
-      index_t height;
-      if (flat) {
-        index_t const t = middle - x0;
-        if (t < 0 || middle + 1 > x1) continue;
-        height = std::min(other(t), other(t + 1));
-      } else {
-        auto const before = [&](index_t t) { return slope > 0 ? other(t) <= middle : other(t) > middle; };
-        if (!before(0) || before(down)) continue;
-        auto t = static_cast<index_t>((static_cast<double>(middle - x0) + .5) / slope);
-        t = std::clamp<index_t>(t, 0, down - 1);
-        while (!before(t)) --t;
-        while (before(t + 1)) ++t;
-        height = y0 + t;
-      }
-      index_t const y = height <= 2 ? 0 : std::min(image.height, (height + 2) / 5);
-      turns.push_back(x * image.height + y);
-    }
-  }
-  std::sort(turns.begin(), turns.end());
-  return rle_of_turns(image, std::move(turns));
-}
-
-/// Make the mask of a rectangle as COCO's tools do: rle_of_polygon of its corners.
-/// @param left,top,width,height [pixels]
-[[nodiscard]] inline rle rle_of_box(extent2 image, double left, double top, double width, double height)
-{
-  double const right = left + width, bottom = top + height;
-  double const corners[] = {left, top, left, bottom, right, bottom, right, top};
-  return rle_of_polygon(image, corners);
 }
 
 }  // namespace cambium

@@ -261,5 +261,5 @@ TEMPLATE_LIST_TEST_CASE("rules find the most probable class", "[activation][refe
       double const want = known ? softmax_at(scores, y, x)[static_cast<std::size_t>(labels(y, x))] : 0;
       REQUIRE(have(y, x) == Approx(want).epsilon(1e-5).margin(1e-30));
     }
-  static_assert(std::is_same_v<decltype(decide(where, there)), class_decision_in<S>>);
+  static_assert(std::is_same_v<decltype(decide(where, there)), class_decision<S>>);
 }

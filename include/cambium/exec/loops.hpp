@@ -45,9 +45,10 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
     if constexpr (rule_of_rows<Rule>) {
       run_widest(set, run_rows<Rule>{rule, height, first, last});
     } else {  // nvcc 13.0 cannot parse this without braces
+      Rule const own = rule;  // no cell that it writes can be part of it, so its members stay in registers
       for (index_t row = first; row < last; ++row) {
         index_t const c = row / height, y = row % height;
-        for (index_t x = 0; x < width; ++x) rule(c, y, x);
+        for (index_t x = 0; x < width; ++x) own(c, y, x);
       }
     }
   });
@@ -58,7 +59,8 @@ template <class Rule>
 void for_each_index(cpu const& where, index_t count, Rule const& rule)
 {
   for_each_share(where, count, 4096, [&](index_t first, index_t last) {
-    for (index_t i = first; i < last; ++i) rule(i);
+    Rule const own = rule;
+    for (index_t i = first; i < last; ++i) own(i);
   });
 }
 

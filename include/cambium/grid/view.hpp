@@ -117,6 +117,15 @@ bool same_shape(view<T, Rank, S> const& a, view<U, Rank, S2> const& b)
   return true;
 }
 
+/// Whether two views are the same cells in the same order.
+template <class T, class U, int Rank, class S>
+bool same_window(view<T, Rank, S> const& a, view<U, Rank, S> const& b)
+{
+  bool same = a.data == b.data && same_shape(a, b);
+  for (int r = 0; r < Rank; ++r) same = same && a.stride[r] == b.stride[r];
+  return same;
+}
+
 /// Whether the memory ranges of two views share a byte. Ranges are compared, not cells: rows interleaved in one buffer
 /// count as overlapping.
 template <class T, class U, int Rank, int Rank2, class S>

@@ -566,7 +566,7 @@ struct bestie_labels {
 /// The decision of all classes, or of those present; and the offsets as they are to be read.
 template <class T>
 struct bestie_reading {
-  class_decision decided;
+  class_decision<> decided;
   grid<T, 3> own;  ///< offsets that had to be changed
   stack_view<T const> offset;
 };
@@ -977,7 +977,7 @@ void refine_checked_image(P const& where, bestie_output<T, typename P::memory> c
 {
   using S = typename P::memory;
   index_t const C = in.centre.extent[0];
-  class_decision_in<S> weak;
+  class_decision<S> weak;
   if (options.from == foreground::prediction) {
     weak = decide(where, in.seg, {}, table_of_classes(C, classes, "bestie_refined_labels"));
   } else {
@@ -1106,7 +1106,7 @@ template <class P>
 /// As bestie_reading, in the memory of a policy.
 template <class T, class Space>
 struct bestie_reading_in {
-  class_decision_in<Space> decided;
+  class_decision<Space> decided;
   grid<T, 3, Space> own;  ///< offsets that had to be changed
   stack_view<T const, Space> offset;
 };

@@ -3,7 +3,7 @@
 // run its rules.
 
 #include <cambium/exec/loops.hpp>
-#include <cambium/exec/reduce.hpp>
+#include <cambium/grid/channel_range.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/walk/chebyshev.hpp>
@@ -36,18 +36,6 @@ inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, ind
   double const largest = 1 + 2 * edges.size;
   return expand_walk(steps, largest, tolerance, std::sqrt(static_cast<double>(cells) * largest) / 2);
 }
-
-/// The range of a single cell of a channel.
-template <class T, class S>
-struct range_of_seed {
-  view<T const, 4, S> seeds;
-  CAMBIUM_HD value_range<T> operator()(index_t row, index_t i) const
-  {
-    index_t const channels = seeds.extent[1], width = seeds.extent[3];
-    T const v = seeds(row / channels, row % channels, i / width, i % width);
-    return {v, v};
-  }
-};
 
 /// b_degree and 0.
 template <class T, class S>
@@ -108,14 +96,6 @@ struct keep_in_range {
   stack_view<T, S> out;
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = kept(out(c, y, x), channel[c]); }
 };
-
-/// The ranges of all channels of [B,C,H,W] seeds.
-template <class P, class T, class S>
-void measure_channels(P const& where, view<T const, 4, S> const& seeds, value_range<T>* channel, workspace<P>& space)
-{
-  reduce_rows(where, seeds.extent[0] * seeds.extent[1], seeds.extent[2] * seeds.extent[3], range_of_seed<T, S>{seeds},
-              value_range<T>::none(), join_ranges{}, channel, space);
-}
 
 /// The exact walk: rules under any policy's loop. `spare` holds every other step.
 template <class P, class T, class S>

@@ -1,7 +1,7 @@
 // Components of label maps and of any relation: connected_equal, connected_if, below_boundary.
 #include <cambium/component/connected.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/flood_fill.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
@@ -30,6 +30,18 @@ std::vector<std::int64_t> fill_equal(view<T const, 2> map, bool corners, T backg
       map.extent[0], map.extent[1], corners, [&](auto y, auto x) { return map(y, x) != background; },
       [&](auto y, auto x, auto ny, auto nx) { return map(y, x) == map(ny, nx); });
 }
+
+struct inside_pattern {
+  CAMBIUM_HD bool operator()(index_t y, index_t x) const { return (y * 7 + x * 13) % 11 != 0; }
+};
+struct some_edges {
+  unsigned percent;
+  CAMBIUM_HD bool operator()(index_t y, index_t x, index_t ny, index_t nx) const
+  {
+    auto const a = static_cast<std::uint64_t>(y * 1000 + x), b = static_cast<std::uint64_t>(ny * 1000 + nx);
+    return ((a + b) * 2654435761u ^ a * b * 40503u) % 100 < percent;
+  }
+};
 
 }  // namespace
 
@@ -166,6 +178,15 @@ TEST_CASE("components of relations reject what they document", "[component][erro
   CAMBIUM_THROWS_SAYING(connected_equal(cpu{}, endless), precondition_error, "too long");
 }
 
+TEMPLATE_LIST_TEST_CASE("no backend takes a wrong neighbourhood or size", "[component][errors]", support::backends)
+{
+  TestType const where{};
+  CAMBIUM_THROWS_SAYING(connected_if(where, {2, 2}, neighbourhood{1, {{0, 1}}}, inside_pattern{}, some_edges{50}),
+                        precondition_error, "(0,1) does not come before its cell");
+  CAMBIUM_THROWS_SAYING(connected_if(where, {-1, 2}, c4, inside_pattern{}, some_edges{50}), precondition_error,
+                        "size is -1 x 2");
+}
+
 TEST_CASE("relations on nothing have no components", "[component][errors]")
 {
   auto const [H, W] = GENERATE(table<int, int>({{0, 0}, {0, 5}, {5, 0}}));
@@ -175,4 +196,54 @@ TEST_CASE("relations on nothing have no components", "[component][errors]")
   auto const found = connected_if(cpu{}, {H, W}, c8, yes, yes);
   CHECK(found.count == 0);
   CHECK(found.label.shape() == none.shape());
+}
+
+TEMPLATE_LIST_TEST_CASE("equal labels are labelled as filling does", "[component][reference]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {2, 2}, {13, 17}, {40, 129}}));
+  auto const labels = GENERATE(2, 3, 6);
+  bool const corners = GENERATE(false, true);
+  CAPTURE(H, W, labels, corners);
+  auto const map = support::uniform<std::int32_t, 2>({H, W}, 0, labels, 11);
+  auto const there = support::copied<TestType>(map);
+  for (int const background : {0, 2, -7}) {
+    auto const have = connected_equal(TestType{}, there, corners ? c8 : c4, background);
+    check_labels(components<>{to::back(have.label), have.count},
+                 fill_equal<std::int32_t>(map.view(), corners, background));
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("every backend labels any symmetric relation", "[component][same]", support::backends)
+{
+  using to = support::carry<TestType>;
+  using S = typename TestType::memory;
+  if (!to::usable()) return;
+  auto const [H, W] = GENERATE(table<int, int>({{0, 4}, {1, 1}, {1, 40}, {40, 1}, {23, 31}, {90, 70}}));
+  auto const percent = GENERATE(10u, 45u, 60u, 85u, 100u);
+  auto const shape = GENERATE(0, 1, 2, 3, 4);
+  neighbourhood const near = shape == 0   ? c4
+                             : shape == 1 ? c8
+                             : shape == 2 ? neighbourhood{0, {}}
+                             : shape == 3 ? neighbourhood{3, {{0, -3}, {-2, 1}, {-1, 0}}}
+                                          : neighbourhood{2, {{-1, -1}, {-1, 1}}};
+  CAPTURE(H, W, percent, shape);
+  auto const want = connected_if(cpu{}, {H, W}, near, inside_pattern{}, some_edges{percent});
+  auto const have = connected_if(TestType{}, {H, W}, near, inside_pattern{}, some_edges{percent});
+  REQUIRE(have.count == want.count);
+  REQUIRE(to::back(have.label) == want.label);
+  connected_scratch<TestType> scratch;
+  auto out = make_grid<std::int64_t>(TestType{}, {H, W});
+  auto count = make_grid<index_t>(TestType{}, {1});
+  connected_if_into(TestType{}, near, inside_pattern{}, some_edges{percent}, out, count, scratch);
+  REQUIRE(to::back(count)(0) == want.count);
+  auto const labels = to::back(out);
+  REQUIRE(std::equal(want.label.cells().begin(), want.label.cells().end(), labels.cells().begin()));
+  auto const height = support::uniform<float, 2>({H, W}, 0, 1, 3);
+  auto const there = support::copied<TestType>(height);
+  auto const low =
+      connected_if(TestType{}, {H, W}, near, inside_pattern{}, below_boundary<float, S>{there.view(), 0.6f});
+  REQUIRE(to::back(low.label) ==
+          connected_if(cpu{}, {H, W}, near, inside_pattern{}, below_boundary<float>{height, 0.6f}).label);
 }

@@ -1,8 +1,9 @@
 #include <cambium/component/connected.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/flood_fill.hpp"
 #include "support/picture.hpp"
+#include "support/random.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -52,7 +53,11 @@ grid<std::uint8_t, 2> large_mask(std::string const& kind, index_t H, index_t W)
 {
   grid<std::uint8_t, 2> mask(H, W);
   std::mt19937 bits(5);
-  unsigned const percent = kind == "sparse" ? 30 : kind == "half" ? 50 : kind == "dense" ? 62 : 0;
+  unsigned const percent = kind == "sparse"  ? 30
+                           : kind == "half"  ? 50
+                           : kind == "dense" ? 62
+                           : kind == "holes" ? 97
+                                             : 0;
   for (index_t y = 0; y < H; ++y)
     for (index_t x = 0; x < W; ++x)
       mask(y, x) = kind == "full" || bits() % 100 < percent || (kind == "checkers" && (y + x) % 2 == 0) ||
@@ -119,12 +124,14 @@ TEST_CASE("bands of rows meet at their borders", "[component][reference]")
   index_t const H = 690, W = 701;  // more than 65536 cells for each of 7 threads
   auto const mask = large_mask(kind, H, W);
   auto const want = oracle::flood_fill(H, W, corners, [&](auto y, auto x) { return mask(y, x) != 0; }, anyhow);
-  component_scratch<> scratch;  // one for all: a smaller team must not see what a larger one left
+  connected_scratch<cpu> scratch;  // one for all: a smaller team must not see what a larger one left
+  grid<index_t, 1> count(1);
   for (int const threads : {7, 1, 2, 3}) {
     CAPTURE(threads);
     cpu const where{.threads = threads};
     spaced<std::int32_t> out(H, W, 2);
-    REQUIRE(connected_into(where, mask, corners ? c8 : c4, out.map, scratch) == largest(want));
+    connected_into(where, mask, corners ? c8 : c4, out.map, count, scratch);
+    REQUIRE(count(0) == largest(want));
     REQUIRE(first_gap(out.map, want) == -1);
     if (threads == 7) REQUIRE(static_cast<int>(scratch.bands.size()) == thread_count(where));
     bool kept = true;  // what lies between the rows is not ours
@@ -219,22 +226,33 @@ TEST_CASE("a count that does not fit its label is refused, and nothing is writte
   CAMBIUM_THROWS_SAYING(connected_if<std::uint8_t>(cpu{}, {1, 512}, c4, set, anyhow), precondition_error,
                         "256 components do not fit");
   grid<std::uint8_t, 2> out(1, 512), before = out;
-  component_scratch<> scratch;
-  CAMBIUM_THROWS_SAYING(connected_into(cpu{}, lone(256), c4, out, scratch), precondition_error, "256 components");
+  connected_scratch<cpu> scratch;
+  grid<index_t, 1> count(1);
+  CAMBIUM_THROWS_SAYING(connected_into(cpu{}, lone(256), c4, out, count, scratch), precondition_error,
+                        "256 components");
   CHECK(out == before);
 }
 
-TEST_CASE("connected rejects what it documents", "[component][errors]")
+TEMPLATE_LIST_TEST_CASE("connected rejects what it documents", "[component][errors]", support::backends)
 {
-  component_scratch<> scratch;
-  grid<std::int32_t, 2> mask(3, 4), narrow(3, 3);
-  CAMBIUM_THROWS_SAYING(connected_into(cpu{}, mask, c4, narrow, scratch), precondition_error, "[3,4] but out is [3,3]");
-  CAMBIUM_THROWS_SAYING(connected_into(cpu{}, mask, c4, mask, scratch), precondition_error, "overlap");
-  component_scratch<char, std::int8_t> tiny;  // counts runs in bytes
-  grid<std::int32_t, 2> wide(1, 127), out(1, 127);
-  CAMBIUM_THROWS_SAYING(connected_into(cpu{}, wide, c4, out, tiny), precondition_error, "too large for this scratch");
-  grid<std::uint8_t, 2> const endless(0, index_t{1} << 31);
-  CAMBIUM_THROWS_SAYING(connected(cpu{}, endless), precondition_error, "too large");
+  if (!support::carry<TestType>::usable()) return;
+  TestType const where{};
+  connected_scratch<TestType> scratch;
+  auto count = make_grid<index_t>(where, {1}), two = make_grid<index_t>(where, {2});
+  auto mask = support::copied<TestType>(grid<std::int32_t, 2>(3, 4));
+  auto narrow = make_grid<std::int32_t>(where, {3, 3}), out = make_grid<std::int32_t>(where, {3, 4});
+  CAMBIUM_THROWS_SAYING(connected_into(where, mask, c4, narrow, count, scratch), precondition_error,
+                        "mask is [1,3,4] but out is [1,3,3]");
+  CAMBIUM_THROWS_SAYING(connected_into(where, mask, c4, mask, count, scratch), precondition_error, "overlap");
+  CAMBIUM_THROWS_SAYING(connected_into(where, mask, c4, out, two, scratch), precondition_error,
+                        "1 maps but count is [2]");
+  connected_scratch<TestType, std::int8_t> tiny;  // counts in bytes
+  auto wide = make_grid<std::int32_t>(where, {1, 127}), labels = make_grid<std::int32_t>(where, {1, 127});
+  CAMBIUM_THROWS_SAYING(connected_into(where, wide, c4, labels, count, tiny), precondition_error,
+                        "too large for this scratch");
+  auto const endless = make_grid<std::uint8_t>(where, {0, index_t{1} << 31});
+  CAMBIUM_THROWS_SAYING(connected(where, endless), precondition_error, "too l");
+  CAMBIUM_THROWS_SAYING(connected(where, mask, neighbourhood{1, {{-1, 0}}}), precondition_error, "neither c4 nor c8");
 }
 
 TEST_CASE("connected knows c4 and c8, connected_if any neighbourhood", "[component][errors]")
@@ -255,4 +273,91 @@ TEST_CASE("nothing has no components", "[component][errors]")
   auto const found = connected(where, none, c8);
   CHECK(found.count == 0);
   CHECK(found.label.shape() == none.shape());
+}
+
+TEMPLATE_LIST_TEST_CASE("masks of every kind are labelled as filling does", "[component][reference]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const kind =
+      GENERATE(values<std::string>({"none", "sparse", "half", "dense", "holes", "comb", "checkers", "worm", "full"}));
+  auto const [H, W] =
+      GENERATE(table<int, int>({{0, 0}, {0, 5}, {5, 0}, {1, 1}, {1, 65}, {65, 1}, {13, 17}, {151, 222}}));
+  bool const corners = GENERATE(false, true);
+  CAPTURE(kind, H, W, corners);
+  auto const mask = large_mask(kind, H, W);
+  auto const want =
+      oracle::flood_fill(H, W, corners, [&](auto y, auto x) { return mask(y, x) != 0; }, [](auto...) { return true; });
+  auto const found = connected(TestType{}, to::there(mask), corners ? c8 : c4);
+  CHECK(first_gap(to::back(found.label), want) == -1);
+  CHECK(found.count == largest(want));
+}
+
+TEMPLATE_LIST_TEST_CASE("a large mask, whatever threads do", "[component][same]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const kind = GENERATE(values<std::string>({"half", "dense", "comb", "worm"}));
+  bool const corners = GENERATE(false, true);
+  CAPTURE(kind, corners);
+  auto const mask = large_mask(kind, 690, 701);
+  auto const want = connected(cpu{}, mask, corners ? c8 : c4);
+  auto const there = support::copied<TestType>(mask);
+  for (int threads = 1; threads <= 4; ++threads) {
+    TestType where{};
+    if constexpr (std::derived_from<TestType, cpu>) where.threads = threads;
+    auto const have = connected(where, there, corners ? c8 : c4);
+    REQUIRE(have.count == want.count);
+    REQUIRE(to::back(have.label) == want.label);
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("maps of a batch are labelled each for itself", "[component][same]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  bool const corners = GENERATE(false, true);
+  index_t const B = 5;
+  connected_scratch<TestType> scratch;
+  for (auto const& [H, W] : {extent2{31, 44}, extent2{7, 3}, extent2{50, 60}, extent2{0, 3}}) {
+    CAPTURE(corners, H, W);
+    auto const masks = support::uniform<float, 3>({B, H, W}, -1, 1.5, 23);
+    grid<std::int16_t, 3> mask(B, H, W);
+    for (index_t i = 0; i < mask.size(); ++i) mask.data()[i] = masks.data()[i] > 0;
+    auto const there = support::copied<TestType>(mask);
+    auto out = make_grid<std::uint16_t>(TestType{}, {B, H, W});
+    auto equal = make_grid<std::uint16_t>(TestType{}, {B, H, W});
+    auto count = make_grid<index_t>(TestType{}, {B});
+    connected_into(TestType{}, there, corners ? c8 : c4, out, count, scratch);
+    auto const have = to::back(out);
+    auto const counts = to::back(count);
+    connected_equal_into(TestType{}, there, corners ? c8 : c4, std::int16_t(0), equal, count, scratch);
+    REQUIRE(to::back(equal) == have);
+    REQUIRE(to::back(count) == counts);
+    for (index_t b = 0; b < B; ++b) {
+      auto const want = connected<std::uint16_t>(cpu{}, std::as_const(mask).view()[b], corners ? c8 : c4);
+      REQUIRE(counts(b) == want.count);
+      for (index_t y = 0; y < H; ++y)
+        for (index_t x = 0; x < W; ++x) REQUIRE(have(b, y, x) == want.label(y, x));
+    }
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("a device counts what does not fit its label", "[component][errors]", support::rule_backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  grid<std::uint8_t, 2> mask(1, 512);
+  for (index_t i = 0; i < 256; ++i) mask(0, 2 * i) = 1;
+  auto const there = support::copied<TestType>(mask);
+  CAMBIUM_THROWS_SAYING(connected<std::uint8_t>(where, there), precondition_error,
+                        "256 components do not fit the label type, whose largest value is 255");
+  auto out = make_grid<std::int8_t>(where, {1, 512});
+  auto count = make_grid<index_t>(where, {1});
+  connected_scratch<TestType, index_t> scratch;
+  connected_into(where, there, c4, out, count, scratch);
+  CHECK(to::back(count)(0) == 256);
+  auto const labels = to::back(out);
+  for (int i = 0; i < 256; ++i) REQUIRE(labels(0, 2 * i) == (i < 127 ? i + 1 : 127));
 }

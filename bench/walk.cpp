@@ -53,7 +53,7 @@ void lanes(benchmark::State& state, index_t C, index_t H, index_t W, double tole
                          grid_like<double, host>(p.t.inverse_degree.view())};
     std::copy(p.t.weight.cells().begin(), p.t.weight.cells().end(), d.weight.data());
     index_t const cells[3] = {1, H, W};
-    for_each_cell(all_cores, cells, invert_degree<double, host>{d.edges, d.weight.view(), d.inverse_degree});
+    for_each_cell(all_cores, cells, rule::invert_degree<double, host>{d.edges, d.weight.view(), d.inverse_degree});
     grid<double, 3> seeds(C, H, W);
     std::copy(p.seeds.cells().begin(), p.seeds.cells().end(), seeds.data());
     if (H * W <= 20000) {
@@ -88,7 +88,7 @@ void add_walk()
       stack_view<float const> from = p.seeds;
       stack_view<float> to = p.out, next = other;
       for (int i = 0; i < steps; ++i) {
-        for_each_cell(all_cores, p.seeds.view().extent, walk_step<float, host>{p.t.view(), from, to});
+        for_each_cell(all_cores, p.seeds.view().extent, rule::walk_step<float, host>{p.t.view(), from, to});
         from = to;
         std::swap(to, next);
       }

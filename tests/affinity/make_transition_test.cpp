@@ -44,9 +44,9 @@ TEMPLATE_TEST_CASE("make_transition: schedule and rule agree to the last bit", "
   grid<TestType, 3> weight(edges.size, 11, 45);
   grid<TestType, 2> inverse(11, 45);
   for_each_cell(cpu{.threads = 1}, weight.view().extent,
-                sharpen_edge<TestType, host>{edges, power<TestType>::of(beta), affinity, weight});
+                rule::sharpen_edge<TestType, host>{edges, power<TestType>::of(beta), affinity, weight});
   index_t const cells[3] = {1, 11, 45};
-  for_each_cell(cpu{.threads = 1}, cells, invert_degree<TestType, host>{edges, weight.view(), inverse});
+  for_each_cell(cpu{.threads = 1}, cells, rule::invert_degree<TestType, host>{edges, weight.view(), inverse});
   CHECK(t.weight == weight);
   CHECK(t.inverse_degree == inverse);
 }

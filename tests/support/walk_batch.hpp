@@ -46,7 +46,7 @@ inline grid<float, 3> by_rule(grid<float, 4> const& seeds, index_t b, transition
   auto from = make_grid<float>({C, H, W}), to = make_grid<float>({C, H, W});
   std::copy_n(seeds.data() + b * C * H * W, C * H * W, from.data());
   for (index_t s = 0; s < steps; ++s) {
-    for_each_cell(cpu{.threads = 1}, {C, H, W}, walk_step<float, host>{t.view(), from, to});
+    for_each_cell(cpu{.threads = 1}, {C, H, W}, rule::walk_step<float, host>{t.view(), from, to});
     std::swap(from, to);
   }
   return from;

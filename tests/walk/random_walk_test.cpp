@@ -42,7 +42,7 @@ grid<T, 3> walk_by_rule(grid<T, 3> const& seeds, transition<T> const& t, int ste
 {
   grid<T, 3> from = seeds, to = seeds;
   for (int i = 0; i < steps; ++i) {
-    for_each_cell(cpu{.threads = 1}, from.view().extent, walk_step<T, host>{t.view(), from, to});
+    for_each_cell(cpu{.threads = 1}, from.view().extent, rule::walk_step<T, host>{t.view(), from, to});
     std::swap(from, to);
   }
   return from;
@@ -220,7 +220,7 @@ TEST_CASE("floats stay within the rounding the documentation states", "[walk][pr
                        grid_like<double, host>(t.inverse_degree.view())};
   std::copy(t.weight.cells().begin(), t.weight.cells().end(), d.weight.data());
   index_t const cells[3] = {1, H, W};
-  for_each_cell(cpu{}, cells, invert_degree<double, host>{edges, d.weight.view(), d.inverse_degree});
+  for_each_cell(cpu{}, cells, rule::invert_degree<double, host>{edges, d.weight.view(), d.inverse_degree});
   grid<double, 3> seeds_d(2, H, W);
   std::copy(seeds.cells().begin(), seeds.cells().end(), seeds_d.data());
   auto const truth = random_walk(cpu{}, seeds_d, d, {.steps = 256});

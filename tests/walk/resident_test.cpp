@@ -29,7 +29,7 @@ grid<float, 4> play(batch const& in, walk_bands<R> const& cut, index_t steps, ch
   std::vector<quad> even(cells, poison), odd(cells, poison), seeds(cells, poison);
   cpu const one{.threads = 1};
   std::vector<value_range<float>> channel(static_cast<std::size_t>(B * C));
-  gather_quads<host> gather{all, in.seeds.view(), even.data()};
+  rule::gather_quads<host> gather{all, in.seeds.view(), even.data()};
   if (series != nullptr) {
     workspace<cpu> space;
     measure_channels(one, view<float const, 4>(in.seeds.view()), channel.data(), space);
@@ -62,7 +62,8 @@ grid<float, 4> play(batch const& in, walk_bands<R> const& cut, index_t steps, ch
       launch(walk_series::of(*series, first, seeds.data()));
   auto out = make_grid<float>({B, C, H, W});
   for_each_cell(one, {all.count(), H, W},
-                scatter_quads<host>{all, (steps % 2 != 0 ? odd : even).data(), out.view(), series ? channel.data() : nullptr});
+                rule::scatter_quads<host>{all, (steps % 2 != 0 ? odd : even).data(), out.view(),
+                                          series ? channel.data() : nullptr});
   return out;
 }
 

@@ -42,6 +42,8 @@ struct power {
   }
 };
 
+namespace rule {
+
 /// First rule: one edge's affinity becomes its weight.
 template <class T, class S>
 struct sharpen_edge {
@@ -140,6 +142,8 @@ struct invert_degree_row {
   }
 };
 
+}  // namespace rule
+
 template <class T>
 void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T> raised, transition<T>& out)
 {
@@ -155,7 +159,7 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
       index_t const first = std::min<index_t>(W, to.dx < 0 ? -to.dx : 0);
       index_t const last = y + to.dy < H ? std::max<index_t>(first, to.dx > 0 ? W - to.dx : W) : first;
       std::fill(weight, weight + first, T(0));
-      run_widest(set, sharpen_row<T>{raised, &affinity(k, y, 0), first, last, weight});
+      run_widest(set, rule::sharpen_row<T>{raised, &affinity(k, y, 0), first, last, weight});
       std::fill(weight + last, weight + W, T(0));
     }
   });
@@ -163,17 +167,16 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
   for_each_share(where, H, 4, [&](index_t begin, index_t end) {
     cells_t<double> sum(static_cast<std::size_t>(W));
     for (index_t y = begin; y < end; ++y)
-      run_widest(set, invert_degree_row<T>{&edges, weight, y, sum.data(), &out.inverse_degree(y, 0)});
+      run_widest(set, rule::invert_degree_row<T>{&edges, weight, y, sum.data(), &out.inverse_degree(y, 0)});
   });
 }
 
 template <execution_policy P, class T, class S>
 void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T> raised, transition<T, S>& out)
 {
-  using rule = sharpen_edge<T, S>;
-  for_each_cell(where, affinity.extent, rule{out.edges, raised, affinity, out.weight});
+  for_each_cell(where, affinity.extent, rule::sharpen_edge<T, S>{out.edges, raised, affinity, out.weight});
   index_t const cells[3] = {1, affinity.extent[1], affinity.extent[2]};
-  for_each_cell(where, cells, invert_degree<T, S>{out.edges, out.weight.view(), out.inverse_degree});
+  for_each_cell(where, cells, rule::invert_degree<T, S>{out.edges, out.weight.view(), out.inverse_degree});
 }
 
 /// Sharpen affinities and normalise them per cell: the step of a random walk.

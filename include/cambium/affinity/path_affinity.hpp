@@ -13,6 +13,8 @@
 
 namespace cambium {
 
+namespace rule {
+
 /// The rule, written once for every backend: one edge takes 1 - the largest boundary on its path.
 template <class T, class S>
 struct path_affinity_edge {
@@ -74,6 +76,8 @@ struct path_affinity_row {
   }
 };
 
+}  // namespace rule
+
 /// The CPU schedule: edge by edge, row by row.
 template <class T>
 void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil const& edges, stack_view<T> out)
@@ -82,7 +86,7 @@ void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil co
   if (H * W == 0) return;
   isa const set = vectors_of(where);
   for_each_share(where, edges.size * H, 64, [&](index_t begin, index_t end) {
-    path_affinity_row<T> row{};
+    rule::path_affinity_row<T> row{};
     for (index_t at = begin; at < end; ++at) {
       index_t const k = at / H, y = at % H;
       offset const to = edges.at[k];
@@ -104,8 +108,7 @@ void path_affinity_on(cpu const& where, image_view<T const> boundary, stencil co
 template <execution_policy P, class T, class S>
 void path_affinity_on(P const& where, image_view<T const, S> boundary, stencil const& edges, stack_view<T, S> out)
 {
-  using rule = path_affinity_edge<T, S>;
-  for_each_cell(where, out.extent, rule{edges, boundary, out});
+  for_each_cell(where, out.extent, rule::path_affinity_edge<T, S>{edges, boundary, out});
 }
 
 /// Turn a boundary map into affinities between cells: high where no boundary lies between them.

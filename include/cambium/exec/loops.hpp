@@ -73,9 +73,10 @@ template <class P, class Rule>
   requires(!has_loops<P>)
 void for_each_cell(P const&, index_t const (&)[3], Rule const&)
 {
-  static_assert(has_loops<P>,
-                "cambium has no loops for this policy in this translation unit: for gpu, include <cambium/exec/gpu.cuh> "
-                "in a file compiled by nvcc");
+  static_assert(
+      has_loops<P>,
+      "cambium has no loops for this policy in this translation unit: for gpu, include <cambium/exec/gpu.cuh> "
+      "in a file compiled by nvcc");
 }
 template <class P, class Rule>
   requires(!has_loops<P>)
@@ -88,6 +89,8 @@ void for_each_index(P const& where, index_t, Rule const& rule)
 template <class P>
 inline constexpr writers writers_of = std::same_as<P, cpu> ? writers::one : writers::many;
 
+namespace rule {
+
 /// The rule of fill().
 template <class T>
 struct fill_cell {
@@ -97,11 +100,13 @@ struct fill_cell {
   CAMBIUM_HD void operator()(index_t i) const { cells[i] = value; }
 };
 
+}  // namespace rule
+
 /// Set `count` cells of the policy's memory to a value. It needs the loops of for_each_cell. A gpu enqueues.
 template <class P, class T>
 void fill(P const& where, index_t count, T* cells, T value)
 {
-  for_each_index(where, count, fill_cell<T>{cells, value});
+  for_each_index(where, count, rule::fill_cell<T>{cells, value});
 }
 
 }  // namespace cambium

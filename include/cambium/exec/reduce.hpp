@@ -77,6 +77,8 @@ void reduce_rows(P const& where, index_t rows, index_t length, Value const& valu
       });
 }
 
+namespace rule {
+
 /// value(i) as the only row of reduce_rows.
 template <class Value>
 struct only_row {
@@ -84,11 +86,13 @@ struct only_row {
   CAMBIUM_HD auto operator()(index_t, index_t i) const { return value(i); }
 };
 
+}  // namespace rule
+
 /// As reduce_rows, for one row: value(i) -> A.
 template <class P, class A, class Value, class Op>
 void reduce(P const& where, index_t length, Value const& value, A identity, Op const& op, A* out, workspace<P>& space)
 {
-  reduce_rows(where, 1, length, only_row<Value>{value}, identity, op, out, space);
+  reduce_rows(where, 1, length, rule::only_row<Value>{value}, identity, op, out, space);
 }
 
 // Operations for host and device.

@@ -18,6 +18,8 @@ namespace cambium {
 template <class T>
 inline constexpr T unit_slack = 4 * std::numeric_limits<T>::epsilon();
 
+namespace rule {
+
 /// Whether all cells of a row are inside [low, high]. NaN is outside.
 template <class T>
 struct row_inside {
@@ -52,6 +54,8 @@ struct row_inside {
   }
 };
 
+}  // namespace rule
+
 /// Throw unless every cell of v is inside [low, high]: "what(c,y,x) is 1.5; expected ...". All threads of the policy
 /// check cells. The message names the first invalid cell by index.
 ///
@@ -74,7 +78,7 @@ void expects_inside(cpu const& where, view<T, Rank> const& v, std::type_identity
   for_each_share(where, count, std::max<index_t>(1, 32768 / run), [&](index_t begin, index_t end) {
     for (index_t i = begin; i < end; ++i) {
       bool inside = false;
-      run_widest(set, row_inside<value>{run_at(i), std::min(run, v.size() - i * run), low, high, &inside});
+      run_widest(set, rule::row_inside<value>{run_at(i), std::min(run, v.size() - i * run), low, high, &inside});
       if (inside) continue;
       for (index_t seen = first_bad; i < seen && !first_bad.compare_exchange_weak(seen, i);) {
       }

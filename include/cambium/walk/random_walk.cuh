@@ -263,13 +263,13 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
   auto const keep_in_ranges = [&] {
     for (index_t b = 0; keep && b < all.images; ++b)
       for_each_cell(where, out[b].extent,
-                    keep_in_range<T, device>{scratch.channel.view().data + b * all.channels, out[b]});
+                    rule::keep_in_range<T, device>{scratch.channel.view().data + b * all.channels, out[b]});
   };
   if constexpr (std::is_same_v<T, float>)
     if (scratch.plan.schedule != walk_schedule::each_step) {
       index_t const problems[3] = {all.count(), all.height, all.width};
       index_t const steps = channel == nullptr ? options.steps : p.degree();
-      gather_quads<device> gather{all, seeds, scratch.even()};
+      rule::gather_quads<device> gather{all, seeds, scratch.even()};
       if (channel != nullptr)
         gather = {
             all,          seeds, scratch.even(), channel, static_cast<float>(p.coefficient.back()), scratch.seeds(),
@@ -281,7 +281,7 @@ void random_walk_into(gpu const& where, view<T const, 4, device> const& seeds, t
         for (index_t first = 0; first < steps; first += walk_series::most)
           kernel::launch_resident(where, scratch, t, walk_series::of(p, first, scratch.seeds()));
       for_each_cell(where, problems,
-                    scatter_quads<device>{all, steps % 2 ? scratch.odd() : scratch.even(), out, channel});
+                    rule::scatter_quads<device>{all, steps % 2 ? scratch.odd() : scratch.even(), out, channel});
       return keep_in_ranges();
     }
   for (index_t b = 0; b < all.images; ++b) {

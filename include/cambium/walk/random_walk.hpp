@@ -177,7 +177,7 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
   auto const p = plan_walk_unseen(t.edges, seeds.extent[1] * seeds.extent[2], options.steps, options.tolerance);
   if (p.degree() < options.steps) return walk_by_rule(where, seeds, t, p, channel, out, spare);
   walk_by_rule(where, seeds, t, options.steps, out, spare);
-  for_each_cell(where, out.extent, keep_in_range<T, S>{channel, out});
+  for_each_cell(where, out.extent, rule::keep_in_range<T, S>{channel, out});
 }
 
 /// Spread scores over a grid by a random walk that boundaries slow down.

@@ -31,6 +31,8 @@
 
 namespace cambium {
 
+namespace rule {
+
 /// Convert [B,C,H,W] to quads. Missing channels are 0. For a series see walk_series.
 template <class S>
 struct gather_quads {
@@ -75,6 +77,8 @@ struct scatter_quads {
           channel == nullptr ? v[c] : framed(v[c], channel[image * all.channels + first + c]);
   }
 };
+
+}  // namespace rule
 
 /// The result of an exact step, from a cell's mean.
 struct exact_quad {
@@ -168,25 +172,24 @@ struct walk_thread {
   CAMBIUM_HD void load(view<float const, 3, S> const& weights, view<float const, 2, S> const& degrees,
                        edge_places<Radius> const& places)
   {
-CAMBIUM_UNROLL_DEVICE
+    CAMBIUM_UNROLL_DEVICE
     for (int below = 0; below < 2; ++below) {
       index_t const y = first_row + row + below;
       bool const there = y < cut.height;
       inverse_degree[below] = there ? degrees(y, index_t{x}) : 0;
       int n = 0;
-CAMBIUM_UNROLL_DEVICE
-      for (int dy = -reach; dy <= reach; ++dy)
-CAMBIUM_UNROLL_DEVICE
-        for (int dx = -reach; dx <= reach; ++dx) {
-          if (!in_disc(dy, dx) || (dy == 0 && dx == 0)) continue;
-          bool const mine = dy > 0 || (dy == 0 && dx > 0);  // otherwise the neighbour owns the edge
-          int const k = places.edge[n];
-          bool const leads = there && k >= 0 && y + dy >= 0 && y + dy < cut.height && x + dx >= 0 && x + dx < cut.width;
-          weight[below][n] = !leads ? 0
-                             : mine ? weights(index_t{k}, y, index_t{x})
-                                    : weights(index_t{k}, y + dy, index_t{x + dx});
-          ++n;
-        }
+      CAMBIUM_UNROLL_DEVICE
+      for (int dy = -reach; dy <= reach; ++dy) CAMBIUM_UNROLL_DEVICE
+      for (int dx = -reach; dx <= reach; ++dx) {
+        if (!in_disc(dy, dx) || (dy == 0 && dx == 0)) continue;
+        bool const mine = dy > 0 || (dy == 0 && dx > 0);  // otherwise the neighbour owns the edge
+        int const k = places.edge[n];
+        bool const leads = there && k >= 0 && y + dy >= 0 && y + dy < cut.height && x + dx >= 0 && x + dx < cut.width;
+        weight[below][n] = !leads ? 0
+                           : mine ? weights(index_t{k}, y, index_t{x})
+                                  : weights(index_t{k}, y + dy, index_t{x + dx});
+        ++n;
+      }
     }
   }
 
@@ -198,28 +201,27 @@ CAMBIUM_UNROLL_DEVICE
     quad const* const corner = tile + row * cut.tile_width() + x;  // the neighbour (-reach, -reach) of the upper cell
     quad self[2];
     int met[2] = {0, 0};
-CAMBIUM_UNROLL_DEVICE
-    for (int ty = 0; ty <= 2 * reach + 1; ++ty)
-CAMBIUM_UNROLL_DEVICE
-      for (int tx = 0; tx <= 2 * reach; ++tx) {
-        int const dx = tx - reach;
-        bool const upper = ty <= 2 * reach && in_disc(ty - reach, dx), lower = ty >= 1 && in_disc(ty - 1 - reach, dx);
-        if (!upper && !lower) continue;
-        quad const q = corner[ty * cut.tile_width() + tx];
-        if (upper) {
-          if (ty == reach && dx == 0)
-            self[0] = q;
-          else
-            add(sum[0], weight[0][met[0]++], q);
-        }
-        if (lower) {
-          if (ty - 1 == reach && dx == 0)
-            self[1] = q;
-          else
-            add(sum[1], weight[1][met[1]++], q);
-        }
+    CAMBIUM_UNROLL_DEVICE
+    for (int ty = 0; ty <= 2 * reach + 1; ++ty) CAMBIUM_UNROLL_DEVICE
+    for (int tx = 0; tx <= 2 * reach; ++tx) {
+      int const dx = tx - reach;
+      bool const upper = ty <= 2 * reach && in_disc(ty - reach, dx), lower = ty >= 1 && in_disc(ty - 1 - reach, dx);
+      if (!upper && !lower) continue;
+      quad const q = corner[ty * cut.tile_width() + tx];
+      if (upper) {
+        if (ty == reach && dx == 0)
+          self[0] = q;
+        else
+          add(sum[0], weight[0][met[0]++], q);
       }
-CAMBIUM_UNROLL_DEVICE
+      if (lower) {
+        if (ty - 1 == reach && dx == 0)
+          self[1] = q;
+        else
+          add(sum[1], weight[1][met[1]++], q);
+      }
+    }
+    CAMBIUM_UNROLL_DEVICE
     for (int below = 0; below < 2; ++below) {
       if (!inside(below)) continue;
       float const by = inverse_degree[below];
@@ -279,9 +281,10 @@ CAMBIUM_HD void fill_tile(walk_bands<Radius> const& cut, index_t band, int threa
 /// @param waits  waits.block() is the barrier of a block. waits.neighbours() is the barrier of all blocks that share
 ///               the maps; after it each block sees the others' writes
 template <int Radius, class S, class Program, class Waits>
-CAMBIUM_HD void walk_resident(walk_bands<Radius> const& cut, walk_problems const& all, edge_places<Radius> const& places,
-                              view<float const, 4, S> const& weights, view<float const, 3, S> const& degrees, quad* even,
-                              quad* odd, Program const& program, launch_place const& at, quad* tiles, Waits const& waits)
+CAMBIUM_HD void walk_resident(walk_bands<Radius> const& cut, walk_problems const& all,
+                              edge_places<Radius> const& places, view<float const, 4, S> const& weights,
+                              view<float const, 3, S> const& degrees, quad* even, quad* odd, Program const& program,
+                              launch_place const& at, quad* tiles, Waits const& waits)
 {
   constexpr int reach = walk_bands<Radius>::reach;
   index_t const band = at.block.x, problem = at.block.y, image = problem / all.groups();

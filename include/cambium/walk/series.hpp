@@ -37,6 +37,8 @@ inline chebyshev_power plan_walk_unseen(stencil const& edges, index_t cells, ind
   return expand_walk(steps, largest, tolerance, std::sqrt(static_cast<double>(cells) * largest) / 2);
 }
 
+namespace rule {
+
 /// b_degree and 0.
 template <class T, class S>
 struct series_begin {
@@ -68,6 +70,8 @@ struct series_step {
   }
 };
 
+}  // namespace rule
+
 /// v, clamped to the range of its channel's seeds. NaN stays NaN.
 template <class T>
 CAMBIUM_HD T kept(T v, value_range<T> const& channel)
@@ -81,6 +85,8 @@ CAMBIUM_HD T framed(T v, value_range<T> const& channel)
 {
   return kept(v + channel.middle(), channel);
 }
+
+namespace rule {
 
 template <class T, class S>
 struct series_end {
@@ -97,6 +103,8 @@ struct keep_in_range {
   CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const { out(c, y, x) = kept(out(c, y, x), channel[c]); }
 };
 
+}  // namespace rule
+
 /// The exact walk: rules under any policy's loop. `spare` holds every other step.
 template <class P, class T, class S>
 void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<T, S> const& t, index_t steps,
@@ -107,7 +115,7 @@ void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<
   stack_view<T, S> to = steps % 2 ? out : spare;  // the last step lands in out
   stack_view<T, S> next = steps % 2 ? spare : out;
   for (index_t step = 0; step < steps; ++step) {
-    for_each_cell(where, out.extent, walk_step<T, S>{t, from, to});
+    for_each_cell(where, out.extent, rule::walk_step<T, S>{t, from, to});
     from = to;
     std::swap(to, next);
   }
@@ -120,13 +128,15 @@ void walk_by_rule(P const& where, stack_view<T const, S> seeds, transition_view<
 {
   index_t const n = p.degree();
   stack_view<T, S> from = n % 2 ? spare : out, to = n % 2 ? out : spare;
-  for_each_cell(where, out.extent, series_begin<T, S>{seeds, channel, static_cast<T>(p.coefficient.back()), from, to});
+  for_each_cell(where, out.extent,
+                rule::series_begin<T, S>{seeds, channel, static_cast<T>(p.coefficient.back()), from, to});
   for (index_t k = n - 1; k >= 0; --k) {
-    for_each_cell(where, out.extent,
-                  series_step<T, S>{{t, stack_view<T const, S>(from), to}, seeds, channel, clenshaw_form<T>(p, k)});
+    for_each_cell(
+        where, out.extent,
+        rule::series_step<T, S>{{t, stack_view<T const, S>(from), to}, seeds, channel, clenshaw_form<T>(p, k)});
     std::swap(from, to);
   }
-  for_each_cell(where, out.extent, series_end<T, S>{channel, out});
+  for_each_cell(where, out.extent, rule::series_end<T, S>{channel, out});
 }
 
 }  // namespace cambium

@@ -8,6 +8,8 @@
 
 namespace cambium {
 
+namespace rule {
+
 /// The rule of all backends: a cell takes the weighted mean of itself and its neighbours. It is a gather, so it needs
 /// no atomics and has a fixed order of sums.
 template <class T, class S>
@@ -32,6 +34,8 @@ struct walk_step {
     return (sum + from(c, y, x)) * t.inverse_degree(y, x);  // the self edge, of weight 1, comes last
   }
 };
+
+}  // namespace rule
 
 /// The result of a step: mean * (weighted mean of the neighbourhood) + self * scores + before * out + seed * seeds.
 /// The plain walk is {1, 0, 0, 0}.

@@ -101,7 +101,8 @@ class extractor {
     auto const classes = classes_of(id, C);
     auto const& o = s_.options;
     if (s_.mirrored_cams.empty())
-      return extract_peaks(where, smooth(where, class_maps(where, cams, image, classes), o.smoothing), o.peaks);
+      return to_vector(
+          where, extract_peaks(where, smooth(where, class_maps(where, cams, image, classes), o.smoothing), o.peaks));
     std::string const other = fill(s_.mirrored_cams, id);
     auto const mirrored = read_maps(other);
     demand(mirrored.shape() == cams.shape(), other,

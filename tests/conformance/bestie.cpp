@@ -81,10 +81,10 @@ std::vector<golden_case::ranked> all_maxima(grid<float, 3> const& heat, grid<std
   return out;
 }
 
-std::vector<golden_case::ranked> ranking(points const& found)
+std::vector<golden_case::ranked> ranking(grid<point, 1> const& found)
 {
   std::vector<golden_case::ranked> out;
-  for (point const& p : found)
+  for (point const& p : found.cells())
     out.push_back({p.category, p.score, static_cast<index_t>(p.y), static_cast<index_t>(p.x)});
   return out;
 }

@@ -1,4 +1,8 @@
-#include <cambium/displacement/centres.hpp>
+#include <cambium/displacement/disc_centres.hpp>
+#include <cambium/displacement/find_centres.hpp>
+#include <cambium/displacement/group_pixels.hpp>
+#include <cambium/displacement/join_centres.hpp>
+#include <cambium/displacement/offsets.hpp>
 
 #include "support/backends.hpp"
 #include "support/flood_fill.hpp"

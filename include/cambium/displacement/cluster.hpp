@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/displacement/offsets.hpp>
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/loops.hpp>
@@ -16,13 +17,6 @@
 #include <vector>
 
 namespace cambium {
-
-/// The rule: is a displacement shorter than the threshold? Its squares are rounded before they are summed.
-template <class T>
-[[gnu::always_inline]] CAMBIUM_HD inline bool is_weak(T dy, T dx, T threshold)
-{
-  return std::sqrt(rounded_product(dx, dx) + rounded_product(dy, dy)) < threshold;
-}
 
 /// Throws unless a field of this shape can be compared with the threshold.
 template <class T, class S>

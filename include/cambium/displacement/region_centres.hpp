@@ -8,11 +8,13 @@
 #include <cambium/exec/sort.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/nonzero.hpp>
 #include <cambium/grid/points.hpp>
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
-#include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -54,6 +56,13 @@ template <class P>
 inline void expects_centres(region_centres<> const& centres, char const* who)
 {
   expects_divided(centres.first.cells(), centres.at.size(), who);
+}
+
+/// Throws unless centres to group by are finite.
+inline void expects_finite_centres(std::span<point const> centres)
+{
+  for (point const& p : centres)
+    expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
 }
 
 /// The same centres in the memory of a policy.
@@ -106,75 +115,59 @@ struct centres_view {
   CAMBIUM_HD index_t inside(index_t i) const { return i < 0 ? 0 : i < at.extent[0] ? i : at.extent[0]; }
 };
 
-/// How many candidates a region has, and which candidates have one.
-struct count_candidate {
-  std::int32_t const* region;  ///< of each candidate, 0 for none
-  index_t candidates;
-  index_t regions;
-  std::int32_t* chosen;  ///< candidates + 1
-  index_t* of_region;    ///< regions + 1, zeros
+namespace rule {
 
-  CAMBIUM_HD void operator()(index_t i) const
+/// Count the chosen candidates of each region. A Source has region(i) and operator()(i) -> point of candidate i.
+template <class Source, class N>
+struct count_centre {
+  Source source;
+  N const* candidate;
+  std::uint32_t* region;
+  index_t* centres;  ///< of each region, zeros
+
+  CAMBIUM_HD void operator()(index_t k) const
   {
-    index_t const r = i < candidates ? region[i] : 0;
-    bool const is = 0 < r && r <= regions;
-    chosen[i] = is ? 1 : 0;
-    if (is) atomic_add(&of_region[r - 1], index_t{1});
+    index_t const r = source.region(candidate[k]);
+    region[k] = static_cast<std::uint32_t>(r);
+    atomic_add(&centres[r - 1], index_t{1});
   }
 };
 
-/// The chosen candidates side by side, with their region.
-struct list_candidate {
-  std::int32_t const* region;
-  std::int32_t const* before;
-  std::uint32_t* key;
-  std::int32_t* value;
-
-  CAMBIUM_HD void operator()(index_t i) const
-  {
-    if (before[i] == before[i + 1]) return;
-    key[before[i]] = static_cast<std::uint32_t>(region[i]);
-    value[before[i]] = static_cast<std::int32_t>(i);
-  }
-};
-
-/// The points of the list. A Source has operator()(i) -> point of candidate i.
-template <class Source>
+template <class Source, class N>
 struct write_centre {
   Source source;
-  std::int32_t const* candidate;
+  N const* candidate;
   point* at;
-
   CAMBIUM_HD void operator()(index_t k) const { at[k] = source(candidate[k]); }
 };
 
-/// As by_region: sorts candidates by region; of a region they keep their order.
+}  // namespace rule
+
+/// Sort chosen candidates by region. Candidates of one region keep their order.
 ///
-/// @param region  [candidates] in the policy's memory; candidates outside 1..regions are left out
+/// @param chosen  [candidates] 1 or 0, in the policy's memory; those chosen have a region of 1..regions
+/// @param source  has region(i), and operator()(i) -> point, of candidate i
 /// @asynchrony    gpu: waits for where.stream
 template <class P, class Source>
-region_centres<typename P::memory> candidates_by_region(P const& where, index_t candidates, std::int32_t const* region,
-                                                        index_t regions, Source const& source)
+region_centres<typename P::memory> centres_by_region(P const& where, index_t candidates, std::uint8_t const* chosen,
+                                                     index_t regions, Source const& source)
 {
-  expects(candidates <= std::numeric_limits<std::int32_t>::max(), "by_region: ", candidates, " candidates");
-  workspace<P> space;
-  region_centres<typename P::memory> out{{}, make_grid<index_t>(where, {regions + 1})};
-  auto chosen = make_grid<std::int32_t>(where, {candidates + 1});
-  std::int32_t* const before = chosen.view().data;
+  using N = cell_number<P>;
+  nonzero_cells<P> listed;
+  list_nonzero(where, candidates, chosen, listed);
+  index_t const count = read_cell(where, listed.number.view().data);
+  N const* const list = listed.list.view().data;
+  region_centres<typename P::memory> out{make_grid<point>(where, {count}), make_grid<index_t>(where, {regions + 1})};
   index_t* const first = out.first.view().data;
+  auto region = make_grid<std::uint32_t>(where, {count}), sorted_region = make_grid<std::uint32_t>(where, {count});
+  auto sorted = make_grid<N>(where, {count});
   fill(where, regions + 1, first, index_t{0});
-  for_each_index(where, candidates + 1, count_candidate{region, candidates, regions, before, first});
-  exclusive_scan(where, candidates + 1, before, before, space);
-  exclusive_scan(where, regions + 1, first, first, space);
-  index_t const count = read_cell(where, before + candidates);
-  out.at = make_grid<point>(where, {count});
-  auto key = make_grid<std::uint32_t>(where, {count}), sorted_key = make_grid<std::uint32_t>(where, {count});
-  auto value = make_grid<std::int32_t>(where, {count}), sorted = make_grid<std::int32_t>(where, {count});
-  for_each_index(where, candidates, list_candidate{region, before, key.view().data, value.view().data});
+  for_each_index(where, count, rule::count_centre<Source, N>{source, list, region.view().data, first});
+  exclusive_scan(where, regions + 1, static_cast<index_t const*>(first), first, listed.running);
   int const bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(regions)));
-  sort_by_key(where, count, key.view().data, value.view().data, sorted_key.view().data, sorted.view().data,
-              bits < 32 ? bits : 32, space);
-  for_each_index(where, count, write_centre<Source>{source, sorted.view().data, out.at.view().data});
+  sort_by_key(where, count, static_cast<std::uint32_t const*>(region.view().data), list, sorted_region.view().data,
+              sorted.view().data, bits < 32 ? bits : 32, listed.running);
+  for_each_index(where, count, rule::write_centre<Source, N>{source, sorted.view().data, out.at.view().data});
   return out;
 }
 

@@ -1,15 +1,12 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
-#include <cambium/grid/points.hpp>
-#include <cambium/grid/plateau.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/view.hpp>
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
-#include <utility>
-#include <vector>
+#include <cstring>
 
 namespace cambium {
 
@@ -31,11 +28,11 @@ struct local_maximum {
   CAMBIUM_HD bool operator()(index_t y, index_t x) const
   {
     // Nearly every cell has a larger neighbour; only the others are worth the whole window.
-    return above(y, x, reach < 1 ? reach : 1) && (reach <= 1 || above(y, x, reach));
+    return dominates(y, x, reach < 1 ? reach : 1) && (reach <= 1 || dominates(y, x, reach));
   }
 
- private:
-  CAMBIUM_HD bool above(index_t y, index_t x, index_t by) const
+  /// The same for a window of another reach.
+  CAMBIUM_HD bool dominates(index_t y, index_t x, index_t by) const
   {
     index_t const top = y > by ? y - by : 0, bottom = y + by < map.extent[0] ? y + by : map.extent[0] - 1;
     index_t const left = x > by ? x - by : 0, right = x + by < map.extent[1] ? x + by : map.extent[1] - 1;
@@ -56,57 +53,76 @@ struct local_maximum {
   }
 };
 
-/// Keep one cell of each plateau: of cells that touch, corners included, and are equal in value and region.
-///
-/// @param cells  in raster order
-/// @return       a subset, in raster order
-/// @throws       precondition_error: so many cells on so large a map that the sum of their rows or columns passes 2^63
-template <class T>
-std::vector<place> one_of_each_plateau(local_maximum<T> const& of, std::vector<place> const& cells)
-{
-  index_t const side = std::max<index_t>({1, of.map.extent[0], of.map.extent[1]});
-  expects(static_cast<index_t>(cells.size()) <= std::numeric_limits<index_t>::max() / side,
-          "one_of_each_plateau: ", cells.size(), " maxima on a map of ", of.map, " are too many to find their means");
-  auto const before = [](place a, place b) { return std::pair{a.y, a.x} < std::pair{b.y, b.x}; };
-  auto const at = [&](place c) -> index_t {
-    auto const found = std::lower_bound(cells.begin(), cells.end(), c, before);
-    return found != cells.end() && *found == c ? found - cells.begin() : -1;
-  };
-  auto const same = [&](place a, place b) {
-    return of.map(a.y, a.x) == of.map(b.y, b.x) &&
-           (of.region.data == nullptr || of.region(a.y, a.x) == of.region(b.y, b.x));
-  };
-  std::vector<place> out;
-  std::vector<char> taken(cells.size(), 0);
-  std::vector<std::size_t> members;
-  for (std::size_t i = 0; i < cells.size(); ++i) {
-    if (taken[i] != 0) continue;
-    members.assign(1, i);
-    taken[i] = 1;
-    plateau_sums all;
-    for (std::size_t next = 0; next < members.size(); ++next) {
-      place const c = cells[members[next]];
-      ++all.cells, all.y += c.y, all.x += c.x;
-      for (index_t dy = -1; dy <= 1; ++dy)
-        for (index_t dx = -1; dx <= 1; ++dx) {
-          index_t const n = at({c.y + dy, c.x + dx});
-          if (n < 0 || taken[static_cast<std::size_t>(n)] != 0 || !same(c, cells[static_cast<std::size_t>(n)]))
-            continue;
-          taken[static_cast<std::size_t>(n)] = 1;
-          members.push_back(static_cast<std::size_t>(n));
-        }
-    }
-    std::sort(members.begin(), members.end());
-    place best = cells[members[0]];
-    wide_integer nearest = all.distance(best.y, best.x);
-    for (std::size_t const m : members) {
-      wide_integer const distance = all.distance(cells[m].y, cells[m].x);
-      if (distance < nearest) nearest = distance, best = cells[m];
-    }
-    out.push_back(best);
+namespace rule {
+
+/// Mark the maxima above a threshold. Where there are regions, only those of regions 1..count are marked.
+template <class T, class S>
+struct mark_maxima {
+  stack_view<T const, S> maps;
+  image_view<std::int32_t const, S> region;  ///< [H,W], or null
+  index_t count;
+  index_t reach;
+  T above;
+  stack_view<std::uint8_t, S> marked;
+  bool everywhere = false;  ///< there is no threshold; `above` is -infinity
+
+  CAMBIUM_HD void operator()(index_t c, index_t y, index_t x) const
+  {
+    bool const high = everywhere || maps(c, y, x) > above;
+    marked(c, y, x) = high && in_region(y, x) && local_maximum<T, S>{maps[c], region, reach}(y, x) ? 1 : 0;
   }
-  std::sort(out.begin(), out.end(), before);
-  return out;
-}
+
+  /// A register of cells at once, until none of them is above the threshold and as large as its eight neighbours.
+  template <int Bytes>
+  [[gnu::always_inline]] void row(index_t c, index_t y) const
+  {
+    constexpr int lanes = std::min(Bytes, 32) / static_cast<int>(sizeof(T));  // g++ takes masks of 64 bytes apart
+    index_t const H = maps.extent[1], W = maps.extent[2];
+    index_t const rows[3] = {y, y > 0 ? y - 1 : y, y + 1 < H ? y + 1 : y};
+    T const* const here = &maps(c, y, 0);
+    local_maximum<T, S> const maximum{maps[c], region, reach};
+    pack<T, lanes> low;
+    for (int l = 0; l < lanes; ++l) low[l] = above;
+    std::fill_n(&marked(c, y, 0), W, std::uint8_t{0});
+    (*this)(c, y, 0);
+    index_t x = 1;
+    for (; x + lanes < W; x += lanes) {
+      pack<T, lanes> const mine = lanes_at<lanes>(here + x).v;
+      bits<T, lanes> is = mine > low;
+      for (index_t const v : rows) {
+        if (none_of<T, lanes>(is)) break;
+        for (index_t u = x - 1; reach > 0 && u <= x + 1; ++u) {
+          bits<T, lanes> larger = lanes_at<lanes>(&maps(c, v, u)).v > mine;
+          if (region.data != nullptr) {
+            auto const same = lanes_at<lanes>(&region(v, u)).v == lanes_at<lanes>(&region(y, x)).v;
+            larger &= __builtin_convertvector(same, bits<T, lanes>);
+          }
+          is &= ~larger;
+        }
+      }
+      if (none_of<T, lanes>(is)) continue;
+      for (int l = 0; l < lanes; ++l)
+        if (is[l] != 0 && in_region(y, x + l) && (reach < 2 || maximum.dominates(y, x + l, reach)))
+          marked(c, y, x + l) = 1;
+    }
+    for (; x < W; ++x) (*this)(c, y, x);
+  }
+
+ private:
+  CAMBIUM_HD bool in_region(index_t y, index_t x) const
+  {
+    return region.data == nullptr || (0 < region(y, x) && region(y, x) <= count);
+  }
+  template <class V, int Lanes>
+  [[gnu::always_inline]] static bool none_of(bits<V, Lanes> const& mask)
+  {
+    std::uint64_t words[Lanes * sizeof(V) / 8], any = 0;
+    std::memcpy(words, &mask, sizeof words);
+    for (std::uint64_t const word : words) any |= word;
+    return any == 0;
+  }
+};
+
+}  // namespace rule
 
 }  // namespace cambium

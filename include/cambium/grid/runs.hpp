@@ -96,4 +96,30 @@ void for_each_strip(P const& where, image_view<L, S> const& label, Body const& b
   for_each_cell(where, {1, (H + strip_rows - 1) / strip_rows, W}, strips_down{label, H, body});
 }
 
+namespace rule {
+
+/// A rule of runs of equal cells as a rule of cells: run(y, begin, end, value). A device has runs of one cell, cores those
+/// of a row.
+template <class T, class S, class Run>
+struct by_runs {
+  image_view<T const, S> map;
+  Run run;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { run(y, x, x + 1, map(y, x)); }
+
+  template <int Bytes>
+  [[gnu::always_inline]] void row(index_t, index_t y) const
+  {
+    index_t const W = map.extent[1];
+    for (index_t x = 0, end; x < W; x = end) {
+      end = run_end(&map(y, 0), x, W);
+      run(y, x, end, map(y, x));
+    }
+  }
+};
+template <class T, class S, class Run>
+by_runs(image_view<T const, S>, Run) -> by_runs<T, S, Run>;
+
+}  // namespace rule
+
 }  // namespace cambium

@@ -7,7 +7,11 @@
 #include <cambium/activation/softmax.hpp>
 #include <cambium/component/connected.hpp>
 #include <cambium/component/relabel.hpp>
-#include <cambium/displacement/centres.hpp>
+#include <cambium/displacement/disc_centres.hpp>
+#include <cambium/displacement/find_centres.hpp>
+#include <cambium/displacement/group_pixels.hpp>
+#include <cambium/displacement/join_centres.hpp>
+#include <cambium/displacement/offsets.hpp>
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/sort.hpp>
@@ -60,7 +64,7 @@ template <stack_like M>
 {
   auto const mean =
       mean_with_mirrored(where, class_maps(where, maps, image, classes), class_maps(where, flipped, image, classes));
-  return extract_peaks(where, smooth(where, mean, options.smoothing), options.peaks);
+  return to_vector(where, extract_peaks(where, smooth(where, mean, options.smoothing), options.peaks));
 }
 
 // --- regions ------------------------------------------------------------------------------------
@@ -1054,8 +1058,7 @@ template <execution_policy P, class T, stack_like M>
                                                      index_t C, border_points border)
 {
   auto out = points_by_class(clicks, classes, C, border);
-  for (point const& p : out.at.cells())
-    expects(std::isfinite(p.y) && std::isfinite(p.x), "group_pixels: a centre is at (", p.y, ",", p.x, ")");
+  expects_finite_centres(out.at.cells());
   return out;
 }
 
@@ -1075,7 +1078,7 @@ void bestie_refined_offsets_into(P const& where, stack_view<T const, typename P:
   auto const in = as_view<2>(semantic, "present_classes: semantic");
   index_t const H = in.extent[0], W = in.extent[1];
   auto const by_class = checked_clicks(clicks, classes, C, border);
-  expects_offset_over(offset, in, "group_pixels: offset");
+  expects_offset(where, offset, in, "group_pixels: offset");
   expects_targets_over(centre_targets_view_in<typename P::memory>{{nullptr, {0, H, W}}, to, weight}, H, W,
                        "lead_to_points");
   auto const given = present_classes(where, in, C, classes);

@@ -115,11 +115,11 @@ void crf(card const& c)
     auto const image = to_device(where, photograph(375, 500));
     auto const known = to_device(where, labels);
     double const ms = median_ms(where, [&] {
-      dense_crf_on<gpu> const field(where, image, crf_preset::irn());
+      dense_crf const field(where, image, crf_preset::irn());
       (void)refine_labels(where, field, known, L, {.iterations = 10});
     });
     report(c, ("dense CRF 375x500, labels: " + std::to_string(L) + ", lattices included").c_str(), ms, 1, 0, 0);
-    dense_crf_on<gpu> const field(where, image, crf_preset::irn());
+    dense_crf const field(where, image, crf_preset::irn());
     report(c, ("dense CRF 375x500, labels: " + std::to_string(L) + ", inference").c_str(),
            median_ms(where, [&] { (void)refine_labels(where, field, known, L, {.iterations = 10}); }), 1, 0, 0);
   }

@@ -234,11 +234,11 @@ double irnet_method::memory(image_files& files) const
   double channels = C;
   if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
   double const part = tile == 0 ? cells : std::min(cells, std::pow(static_cast<double>(tile + 2 * overlap) / 4, 2));
-  double const field = crf ? dense_crf::bytes_needed(in.image, 3, crf_preset::irn(), in.cams.shape()[0] + 1) : 0;
+  double const field = crf ? dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), in.cams.shape()[0] + 1) : 0;
   return part * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + field;
 }
 
-grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf const& field, grid<std::int32_t, 2> const& semantic,
+grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf<> const& field, grid<std::int32_t, 2> const& semantic,
                                      std::vector<int> const& classes)
 {
   return among(where, semantic, classes,

@@ -37,7 +37,7 @@ class irnet_method : public method {
 };
 
 /// Semantic labels refined by the photograph's CRF: each pixel background or one of the classes.
-cambium::grid<std::int32_t, 2> refine_classes(cambium::cpu const& where, cambium::dense_crf const& field,
+cambium::grid<std::int32_t, 2> refine_classes(cambium::cpu const& where, cambium::dense_crf<> const& field,
                                               cambium::grid<std::int32_t, 2> const& semantic,
                                               std::vector<int> const& classes);
 

@@ -59,7 +59,7 @@ grid<std::int32_t, 2> refine_on_gpu(grid<std::uint8_t, 3> const& photograph, std
   gpu const where = this_thread();
   auto const image = to_device(where, photograph);
   auto const given = to_device(where, labels);
-  return to_host(where, refine_labels(where, dense_crf_on<gpu>(where, image, kernels), given, L));
+  return to_host(where, refine_labels(where, dense_crf(where, image, kernels), given, L));
 }
 
 }  // namespace labelling

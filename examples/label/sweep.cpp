@@ -148,13 +148,13 @@ class sweeper {
     };
     if (!s_.truth_semantic.empty()) is.semantic = read_truth(s_.truth_semantic, true);
     if (!s_.truth_instances.empty()) is.instances = read_truth(s_.truth_instances, false);
-    std::unique_ptr<dense_crf> field;
+    std::unique_ptr<dense_crf<>> field;
     if (s_.crf) {
       std::string const path = fill(s_.images, id);
       auto const photograph = read_photograph(path);
       if (photograph.shape()[0] != image.height || photograph.shape()[1] != image.width)
         throw io_error(path + ": is not of the size that was labelled");
-      field = std::make_unique<dense_crf>(where, photograph, crf_preset::irn());
+      field = std::make_unique<dense_crf<>>(where, photograph, crf_preset::irn());
     }
 
     auto const by_class = irnet_assign<float>(where, scores.classes.view(), keys, image, 0, options_);

@@ -55,7 +55,7 @@ TEMPLATE_LIST_TEST_CASE("a device's mean field is that of cores, bit by bit", "[
   auto const image = support::copied<TestType>(p.image);
   auto const unary = support::copied<TestType>(p.unary);
   dense_crf const cores(plain, p.image, kernels);
-  dense_crf_on<TestType> const there(where, image, kernels);
+  dense_crf<TestType> const there(where, image, kernels);
   for (int const steps : {0, 1, 4}) {
     auto const want = infer(plain, cores, p.unary, {.iterations = steps});
     auto const have = infer(where, there, unary, {.iterations = steps});
@@ -77,7 +77,7 @@ TEMPLATE_LIST_TEST_CASE("presets, padding and labels present on a device", "[crf
   for (auto const& kernels : {crf_preset::irn(), crf_preset::deeplab(), std::vector<pairwise>{}})
     for (bool const pad : {false, true}) {
       dense_crf const cores(plain, p.image, kernels, {.pad = pad});
-      dense_crf_on<TestType> const there(where, image, kernels, {.pad = pad});
+      dense_crf<TestType> const there(where, image, kernels, {.pad = pad});
       auto want = infer(plain, cores, p.unary, {.iterations = 3, .present = present});
       auto have = infer(where, there, unary, {.iterations = 3, .present = present});
       CHECK(to::back(marginals(where, have)) == marginals(want));
@@ -91,7 +91,7 @@ TEMPLATE_LIST_TEST_CASE("presets, padding and labels present on a device", "[crf
   for (index_t i = 0; i < labels.size(); ++i)
     labels.data()[i] = static_cast<std::int32_t>(i * 7 % 11 == 0 ? 1 : i / 300);
   dense_crf const cores(plain, p.image, crf_preset::irn());
-  dense_crf_on<TestType> const there(where, image, crf_preset::irn());
+  dense_crf<TestType> const there(where, image, crf_preset::irn());
   CHECK(to::back(refine_labels(where, there, support::copied<TestType>(labels), 4)) ==
         refine_labels(plain, cores, labels, 4));
 }
@@ -110,7 +110,7 @@ TEMPLATE_LIST_TEST_CASE("exact kernels on a device", "[crf][reference]", support
       {.sxy = 2, .srgb = 0, .compat = 0.5},
       {.sxy = 4, .srgb = 30, .compat = matrix ? compatibility::table(table) : compatibility(1.5)}};
   auto const want = infer(plain, dense_crf(plain, p.image, kernels, {.exact = true}), p.unary, {.iterations = 3});
-  dense_crf_on<TestType> const there(where, support::copied<TestType>(p.image), kernels, {.exact = true});
+  dense_crf<TestType> const there(where, support::copied<TestType>(p.image), kernels, {.exact = true});
   auto const have = infer(where, there, support::copied<TestType>(p.unary), {.iterations = 3});
   CHECK(support::largest_gap(to::back(marginals(where, have)).cells(), marginals(want).cells()) <= 1e-6);
 }
@@ -119,7 +119,7 @@ TEMPLATE_LIST_TEST_CASE("a device's CRF rejects what it documents", "[crf][error
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  using crf = dense_crf_on<TestType>;
+  using crf = dense_crf<TestType>;
   TestType const where{};
   scene const p(2, 5, 6, 1);
   auto const image = support::copied<TestType>(p.image);

@@ -191,8 +191,8 @@ TEST_CASE("a lattice's own shares are its diagonal", "[crf][reference]")
   for (index_t i = 0; i < N; ++i) one(i, i) = 1;
   auto const all = filter(cpu{}, lattice, one);
   auto const own = own_shares(cpu{}, lattice);
-  REQUIRE(own.size() == static_cast<std::size_t>(N));
-  for (index_t i = 0; i < N; ++i) REQUIRE(own[static_cast<std::size_t>(i)] == Approx(all(i, i)).epsilon(1e-5));
+  REQUIRE(own.size() == N);
+  for (index_t i = 0; i < N; ++i) REQUIRE(own(i) == Approx(all(i, i)).epsilon(1e-5));
 }
 
 TEST_CASE("own shares of positions in several parts", "[crf][reference]")
@@ -210,7 +210,7 @@ TEST_CASE("own shares of positions in several parts", "[crf][reference]")
   }
   auto const all = filter(cpu{}, lattice, one);
   auto const own = own_shares(cpu{}, lattice);
-  for (index_t c = 0; c < 8; ++c) CHECK(own[static_cast<std::size_t>(at[c])] == Approx(all(at[c], c)).epsilon(1e-5));
+  for (index_t c = 0; c < 8; ++c) CHECK(own(at[c]) == Approx(all(at[c], c)).epsilon(1e-5));
 }
 
 TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]")

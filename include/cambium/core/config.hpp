@@ -17,6 +17,9 @@
 #endif
 #endif
 
+/// Before the body of a lambda: inline it, into code for any instruction set.
+#define CAMBIUM_INLINE __attribute__((always_inline))
+
 #if defined(__x86_64__)
 #define CAMBIUM_X86 1  ///< AVX2 and AVX-512 variants are compiled and chosen at run time
 #else

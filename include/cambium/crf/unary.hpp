@@ -2,12 +2,11 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
-#include <cambium/grid/copy.hpp>
+#include <cambium/exec/softmax.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
 
 #include <cmath>
-#include <concepts>
 #include <type_traits>
 
 namespace cambium {
@@ -17,7 +16,9 @@ struct label_unary_options {
   bool zero_unsure = false;  ///< label 0 says nothing; labels 1..L are then the classes 0..L-1
 };
 
-/// One cell's energy, for every backend.
+namespace rule {
+
+/// One cell's energy.
 template <class I, class S>
 struct energy_of_label {
   image_view<I const, S> labels;
@@ -50,31 +51,52 @@ struct energy_of_label {
   }
 };
 
-/// Energies of a label map whose labels are right with probability gt_prob.
+}  // namespace rule
+
+/// Energies of a label map whose labels are right with probability gt_prob, into memory of the caller.
 ///
 ///   out(l,y,x) = -log gt_prob at the label, -log((1 - gt_prob) / (L - 1)) elsewhere, -log(1 / L) where it is unsure
 ///
-/// @param where    cpu
+/// @param where    where to run; must reach the memory of the labels
 /// @param labels   [H,W] 0..L-1; with zero_unsure 0..L
 /// @param L        number of labels, >= 1; with one label every energy is 0
 /// @param options  gt_prob = 0.7, zero_unsure = false (the package's own default is true)
-/// @return [L,H,W]
+/// @param out      [L,H,W]
 ///
-/// @throws       precondition_error: a label outside its range, with its place; gt_prob outside (0,1)
+/// @throws       precondition_error: a label outside its range, with its place; L < 1; gt_prob outside (0,1); shapes that
+///               differ; overlap
 /// @complexity   Theta(L * H * W)
 /// @determinism  exact; logarithms in double, rounded once
+/// @asynchrony   gpu: enqueues and returns, and cannot check the labels: one below 0 is unsure, one beyond L is wrong
+///               everywhere
 /// @source       unary_from_labels, pydensecrf.utils; crf_inference_label, misc/imutils.py of jiwoon-ahn/irn
-template <image_like M>
-[[nodiscard]] grid<float, 3> unary_from_labels(cpu const& where, M const& labels, index_t L,
-                                               label_unary_options options = {})
+template <execution_policy P, image_like M, stack_like O>
+  requires reaches<P, space_of<M, 2>> && reaches<P, space_of<O, 3>>
+void unary_from_labels_into(P const& where, M const& labels, index_t L, label_unary_options options, O&& out)
 {
   using I = value_of<M, 2>;
-  image_view<I const> const in = as_view<2>(labels, "unary_from_labels: labels");
-  auto rule = energy_of_label<I, host>::of(in, L, options);
-  expects_labels(in, L + rule.shift - 1, "unary_from_labels: label");
-  auto out = make_grid<float>({L, in.extent[0], in.extent[1]});
-  rule.out = out.view();
-  for_each_cell(where, rule.out.extent, rule);
+  using S = space_of<M, 2>;
+  image_view<I const, S> const in = as_view<2>(labels, "unary_from_labels: labels");
+  auto energy = rule::energy_of_label<I, S>::of(in, L, options);
+  energy.out = as_view<3>(out, "unary_from_labels: out");
+  auto const& extent = energy.out.extent;
+  expects(extent[0] == L && extent[1] == in.extent[0] && extent[2] == in.extent[1], "unary_from_labels: labels are ",
+          in, " but out is ", energy.out);
+  expects(!overlap(in, energy.out), "unary_from_labels: out overlaps the labels");
+  if constexpr (std::is_same_v<P, cpu>) expects_labels(in, L + energy.shift - 1, "unary_from_labels: label");
+  for_each_cell(where, extent, energy);
+}
+
+/// As unary_from_labels_into, and allocates the result.
+/// @return grid<float, 3> [L,H,W] in the memory of the policy
+template <execution_policy P, image_like M>
+  requires reaches<P, space_of<M, 2>>
+[[nodiscard]] auto unary_from_labels(P const& where, M const& labels, index_t L, label_unary_options options = {})
+{
+  auto const in = as_view<2>(labels, "unary_from_labels: labels");
+  expects(L >= 1, "unary_from_labels: ", L, " labels");
+  auto out = make_grid<float>(where, {L, in.extent[0], in.extent[1]});
+  unary_from_labels_into(where, in, L, options, out);
   return out;
 }
 
@@ -83,7 +105,9 @@ struct probability_unary_options {
   double scale = 1;    ///< trust: p becomes scale * p + (1 - scale) / L first; in (0,1]
 };
 
-/// One cell's energy, for every backend. NaN stays NaN.
+namespace rule {
+
+/// One cell's energy. NaN stays NaN.
 template <class T, class S>
 struct energy_of_probability {
   stack_view<T const, S> probabilities;
@@ -108,33 +132,55 @@ struct energy_of_probability {
   }
 };
 
-/// Energies of probabilities: -log p.
+}  // namespace rule
+
+/// Energies of probabilities, -log p, into memory of the caller.
 ///
-/// @param where          cpu
+/// @param where          where to run; must reach the memory of the probabilities
 /// @param probabilities  [L,H,W] in [0,1]; they need not sum to 1. Values that rounding has carried out of it, by
 ///                       unit_slack at most, count as 0 and 1
 /// @param options        clip = 1e-5, scale = 1
-/// @return [L,H,W]
+/// @param out            [L,H,W]
 ///
-/// @throws       precondition_error: values outside [0,1], options outside their ranges
+/// @throws       precondition_error: values outside [0,1], options outside their ranges, shapes that differ, overlap
 /// @complexity   Theta(L * H * W) logarithms
 /// @determinism  exact up to the mathematics library's logarithm
+/// @asynchrony   gpu: enqueues and returns, and cannot check the values: those outside [0,1] count as the nearer end, NaN
+///               stays NaN
 /// @source       unary_from_softmax, pydensecrf.utils
-template <stack_like P>
-[[nodiscard]] grid<float, 3> unary_from_probabilities(cpu const& where, P const& probabilities,
-                                                      probability_unary_options options = {})
+template <execution_policy P, stack_like A, stack_like O>
+  requires reaches<P, space_of<A, 3>> && reaches<P, space_of<O, 3>>
+void unary_from_probabilities_into(P const& where, A const& probabilities, probability_unary_options options, O&& out)
 {
-  using T = value_of<P, 3>;
-  stack_view<T const> const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
-  auto rule = energy_of_probability<T, host>::of(in, options);
-  expects_inside(where, in, -unit_slack<T>, 1 + unit_slack<T>, "unary_from_probabilities: probabilities", "a value in [0,1]");
-  auto out = make_grid<float>(in.extent);
-  rule.out = out.view();
-  for_each_cell(where, rule.out.extent, rule);
+  using T = value_of<A, 3>;
+  using S = space_of<A, 3>;
+  stack_view<T const, S> const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
+  auto energy = rule::energy_of_probability<T, S>::of(in, options);
+  energy.out = as_view<3>(out, "unary_from_probabilities: out");
+  expects(same_shape(in, energy.out), "unary_from_probabilities: probabilities are ", in, " but out is ", energy.out);
+  expects(!overlap(in, energy.out), "unary_from_probabilities: out overlaps the probabilities");
+  if constexpr (std::is_same_v<P, cpu>)
+    expects_inside(where, in, -unit_slack<T>, 1 + unit_slack<T>, "unary_from_probabilities: probabilities",
+                   "a value in [0,1]");
+  for_each_cell(where, energy.out.extent, energy);
+}
+
+/// As unary_from_probabilities_into, and allocates the result.
+/// @return grid<float, 3> [L,H,W] in the memory of the policy
+template <execution_policy P, stack_like A>
+  requires reaches<P, space_of<A, 3>>
+[[nodiscard]] auto unary_from_probabilities(P const& where, A const& probabilities,
+                                            probability_unary_options options = {})
+{
+  auto const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
+  auto out = make_grid<float>(where, in.extent);
+  unary_from_probabilities_into(where, in, options, out);
   return out;
 }
 
-/// One pixel's energies, for every backend. A NaN or an infinity may come out as NaN.
+namespace rule {
+
+/// One pixel's energies. A NaN or an infinity may come out as NaN.
 template <class T, class S>
 struct energies_of_scores {
   stack_view<T const, S> scores;
@@ -153,148 +199,53 @@ struct energies_of_scores {
   {
     index_t const L = scores.extent[0];
     auto const at = [&](index_t l) { return scale * static_cast<double>(scores(l, y, x)); };
-    double most = at(0), sum = 0;
-    for (index_t l = 1; l < L; ++l) most = most < at(l) ? at(l) : most;
-    for (index_t l = 0; l < L; ++l) sum += std::exp(at(l) - most);
-    double const normal = std::log(sum);
-    for (index_t l = 0; l < L; ++l) out(l, y, x) = static_cast<float>(normal + (most - at(l)));
+    auto const total = softmax_of(L, at);
+    double const normal = std::log(total.sum);
+    for (index_t l = 0; l < L; ++l) out(l, y, x) = static_cast<float>(normal + (total.most - at(l)));
   }
 };
 
-/// Energies of scores of any scale: -log of their softmax.
+}  // namespace rule
+
+/// Energies of scores of any scale, -log of their softmax, into memory of the caller.
 ///
 ///   out(l) = log sum over m of exp(scale * scores(m)) - scale * scores(l)
 ///
-/// @param where   cpu
+/// @param where   where to run; must reach the memory of the scores
 /// @param scores  [L,H,W] finite: logits, or activations with a background channel
 /// @param scale   inverse temperature, > 0 and finite
-/// @return [L,H,W], each >= 0
+/// @param out     [L,H,W], each >= 0
 ///
-/// @throws       precondition_error: NaN or infinite scores, scale outside its range
+/// @throws       precondition_error: NaN or infinite scores, scale outside its range, shapes that differ, overlap
 /// @complexity   Theta(L * H * W) exponentials
 /// @determinism  exact up to the mathematics library's exponential
+/// @asynchrony   gpu: enqueues and returns, and cannot check the scores: a pixel with a NaN or an infinity may come out
+///               as NaN
 /// @source       ours
-template <stack_like S>
-[[nodiscard]] grid<float, 3> unary_from_scores(cpu const& where, S const& scores, double scale = 1)
-{
-  using T = value_of<S, 3>;
-  stack_view<T const> const in = as_view<3>(scores, "unary_from_scores: scores");
-  auto rule = energies_of_scores<T, host>::of(in, scale);
-  expects_finite(where, in, "unary_from_scores: scores");
-  auto out = make_grid<float>(in.extent);
-  rule.out = out.view();
-  if (in.size() > 0) for_each_cell(where, {1, in.extent[1], in.extent[2]}, rule);
-  return out;
-}
-
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
-/// unary_from_labels into memory of the caller's.
-///
-/// As in unary.hpp, but that labels are not looked at: one below 0 is unsure, one beyond L is wrong everywhere.
-///
-/// @param out  [L,H,W]
-/// @throws       precondition_error: shapes that differ, L < 1, gt_prob outside (0,1)
-/// @determinism  exact
-/// @asynchrony   gpu: enqueues and returns
-template <execution_policy P, class I, class S>
-  requires(!std::same_as<P, cpu>) && reaches<P, S>
-void unary_from_labels_into(P const& where, image_view<I const, S> labels, index_t L, label_unary_options options,
-                            std::type_identity_t<stack_view<float, S>> out)
-{
-  auto rule = energy_of_label<I, S>::of(labels, L, options);
-  expects(out.extent[0] == L && out.extent[1] == labels.extent[0] && out.extent[2] == labels.extent[1],
-          "unary_from_labels: labels are ", labels, " but out is ", out);
-  expects(!overlap(labels, out), "unary_from_labels: out overlaps the labels");
-  rule.out = out;
-  for_each_cell(where, out.extent, rule);
-}
-
-/// As unary_from_labels in unary.hpp, with what unary_from_labels_into says of labels.
-/// @asynchrony gpu: enqueues and returns
-template <execution_policy P, image_like M>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<M, 2>>
-[[nodiscard]] auto unary_from_labels(P const& where, M const& labels, index_t L, label_unary_options options = {})
-{
-  using I = value_of<M, 2>;
-  using S = space_of<M, 2>;
-  image_view<I const, S> const in = as_view<2>(labels, "unary_from_labels: labels");
-  expects(L >= 1, "unary_from_labels: ", L, " labels");
-  auto out = make_grid<float>(where, {L, in.extent[0], in.extent[1]});
-  unary_from_labels_into<P, I, S>(where, in, L, options, out.view());
-  return out;
-}
-
-/// unary_from_probabilities into memory of the caller's.
-///
-/// As in unary.hpp, but that values are not looked at: those outside [0,1] count as the nearer end, NaN stays NaN.
-///
-/// @param out  [L,H,W]
-/// @throws       precondition_error: shapes that differ, options outside their ranges
-/// @determinism  the same bits on every run; within a rounding of the cpu's
-/// @asynchrony   gpu: enqueues and returns
-template <execution_policy P, class T, class S>
-  requires(!std::same_as<P, cpu>) && reaches<P, S>
-void unary_from_probabilities_into(P const& where, stack_view<T const, S> probabilities,
-                                   probability_unary_options options, std::type_identity_t<stack_view<float, S>> out)
-{
-  auto rule = energy_of_probability<T, S>::of(probabilities, options);
-  expects(same_shape(probabilities, out), "unary_from_probabilities: probabilities are ", probabilities, " but out is ",
-          out);
-  expects(!overlap(probabilities, out), "unary_from_probabilities: out overlaps the probabilities");
-  rule.out = out;
-  for_each_cell(where, out.extent, rule);
-}
-
-/// As unary_from_probabilities in unary.hpp, with what unary_from_probabilities_into says of values.
-/// @asynchrony gpu: enqueues and returns
-template <execution_policy P, stack_like A>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<A, 3>>
-[[nodiscard]] auto unary_from_probabilities(P const& where, A const& probabilities,
-                                            probability_unary_options options = {})
-{
-  using T = value_of<A, 3>;
-  using S = space_of<A, 3>;
-  stack_view<T const, S> const in = as_view<3>(probabilities, "unary_from_probabilities: probabilities");
-  auto out = make_grid<float>(where, in.extent);
-  unary_from_probabilities_into<P, T, S>(where, in, options, out.view());
-  return out;
-}
-
-/// unary_from_scores into memory of the caller's.
-///
-/// As in unary.hpp, but that values are not looked at: a pixel with a NaN or an infinity may come out as NaN.
-///
-/// @param out  [L,H,W]
-/// @throws       precondition_error: shapes that differ, scale outside its range
-/// @determinism  the same bits on every run; within a rounding of the cpu's
-/// @asynchrony   gpu: enqueues and returns
-template <execution_policy P, class T, class S>
-  requires(!std::same_as<P, cpu>) && reaches<P, S>
-void unary_from_scores_into(P const& where, stack_view<T const, S> scores, double scale,
-                            std::type_identity_t<stack_view<float, S>> out)
-{
-  auto rule = energies_of_scores<T, S>::of(scores, scale);
-  expects(same_shape(scores, out), "unary_from_scores: scores are ", scores, " but out is ", out);
-  expects(!overlap(scores, out), "unary_from_scores: out overlaps the scores");
-  if (scores.size() == 0) return;
-  index_t const pixels[3] = {1, scores.extent[1], scores.extent[2]};
-  rule.out = out;
-  for_each_cell(where, pixels, rule);
-}
-
-/// As unary_from_scores in unary.hpp, with what unary_from_scores_into says of values.
-/// @asynchrony gpu: enqueues and returns
-template <execution_policy P, stack_like A>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<A, 3>>
-[[nodiscard]] auto unary_from_scores(P const& where, A const& scores, double scale = 1)
+template <execution_policy P, stack_like A, stack_like O>
+  requires reaches<P, space_of<A, 3>> && reaches<P, space_of<O, 3>>
+void unary_from_scores_into(P const& where, A const& scores, double scale, O&& out)
 {
   using T = value_of<A, 3>;
   using S = space_of<A, 3>;
   stack_view<T const, S> const in = as_view<3>(scores, "unary_from_scores: scores");
+  auto energies = rule::energies_of_scores<T, S>::of(in, scale);
+  energies.out = as_view<3>(out, "unary_from_scores: out");
+  expects(same_shape(in, energies.out), "unary_from_scores: scores are ", in, " but out is ", energies.out);
+  expects(!overlap(in, energies.out), "unary_from_scores: out overlaps the scores");
+  if constexpr (std::is_same_v<P, cpu>) expects_finite(where, in, "unary_from_scores: scores");
+  if (in.size() > 0) for_each_cell(where, {1, in.extent[1], in.extent[2]}, energies);
+}
+
+/// As unary_from_scores_into, and allocates the result.
+/// @return grid<float, 3> [L,H,W] in the memory of the policy
+template <execution_policy P, stack_like A>
+  requires reaches<P, space_of<A, 3>>
+[[nodiscard]] auto unary_from_scores(P const& where, A const& scores, double scale = 1)
+{
+  auto const in = as_view<3>(scores, "unary_from_scores: scores");
   auto out = make_grid<float>(where, in.extent);
-  unary_from_scores_into<P, T, S>(where, in, scale, out.view());
+  unary_from_scores_into(where, in, scale, out);
   return out;
 }
 

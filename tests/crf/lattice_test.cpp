@@ -1,5 +1,5 @@
 #include "support/backends.hpp"
-#include <cambium/crf/permutohedral.hpp>
+#include <cambium/crf/filter.hpp>
 
 #include "support/catch.hpp"
 #include "support/random.hpp"
@@ -45,7 +45,7 @@ double relative_gap(grid<float, 2> const& a, grid<float, 2> const& b)
 }  // namespace
 
 /// The first slot of the point that a slot belongs to.
-std::int32_t home_of(permutohedral const& lattice, std::int32_t slot)
+std::int32_t home_of(permutohedral<> const& lattice, std::int32_t slot)
 {
   for (auto const& s : lattice.shared())
     if (s.slot == slot) return s.home;
@@ -279,7 +279,7 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice filters as that of cores, bit by bit
   auto const values = support::uniform<float, 2>({N, C}, -1, 1, 12);
   permutohedral const cores(cpu{}, features, {pad});
   auto const there = support::copied<TestType>(features);
-  permutohedral_on<TestType> const lattice(where, there, {pad});
+  permutohedral<TestType> const lattice(where, there, {pad});
   CHECK(lattice.points() == cores.points());
   CHECK(lattice.gain() == cores.gain());
   CHECK(lattice.positions() == N);
@@ -295,7 +295,7 @@ TEMPLATE_LIST_TEST_CASE("many positions at one place, and repeated ones", "[crf]
   TestType const where{};
   grid<float, 2> features(3, 160001);  // four parts share the only points
   auto const values = support::uniform<float, 2>({160001, 1}, 0, 1, 2);
-  permutohedral_on<TestType> const lattice(where, support::copied<TestType>(features));
+  permutohedral<TestType> const lattice(where, support::copied<TestType>(features));
   CHECK(lattice.points() == 4);
   CHECK(to::back(filter(where, lattice, support::copied<TestType>(values))) ==
         filter(cpu{}, permutohedral(cpu{}, features), values));
@@ -307,7 +307,7 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice rejects what it documents", "[crf][e
   if (!to::usable()) return;
   TestType const where{};
   auto const made = [&](grid<float, 2> const& f) {
-    permutohedral_on<TestType> const lattice(where, support::copied<TestType>(f));
+    permutohedral<TestType> const lattice(where, support::copied<TestType>(f));
   };
   CAMBIUM_THROWS_SAYING(made(grid<float, 2>(0, 5)), precondition_error, "must be 1..8");
   CAMBIUM_THROWS_SAYING(made(grid<float, 2>(9, 5)), precondition_error, "must be 1..8");
@@ -318,7 +318,7 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice rejects what it documents", "[crf][e
   CAMBIUM_THROWS_SAYING(made(features), precondition_error, "features(1,3) is inf");
   features(1, 3) = 1e9f;
   CAMBIUM_THROWS_SAYING(made(features), precondition_error, "standard deviations");
-  permutohedral_on<TestType> const lattice(where, support::copied<TestType>(grid<float, 2>(2, 5)));
+  permutohedral<TestType> const lattice(where, support::copied<TestType>(grid<float, 2>(2, 5)));
   auto const few = support::copied<TestType>(grid<float, 2>(4, 1)),
              five = support::copied<TestType>(grid<float, 2>(5, 2));
   CAMBIUM_THROWS_SAYING(filter(where, lattice, few), precondition_error, "the lattice holds 5");
@@ -337,7 +337,7 @@ TEMPLATE_LIST_TEST_CASE("a lattice is rebuilt in its room, and says when that is
   index_t const N = 1001, C = 3, most = 3000;
   lattice_options const options{.pad = true};
   auto const needed = [&](auto const& lattice) { return read_cell(where, lattice.needed().data); };
-  permutohedral_on<TestType> lattice(where, 3, N, most, options);
+  permutohedral<TestType> lattice(where, 3, N, most, options);
   lattice_build_scratch<TestType> scratch(where, 3, N, options);
   lattice_scratch<TestType> room(where, lattice, C);
   auto out = make_grid<float>(where, {N, C});
@@ -363,6 +363,6 @@ TEMPLATE_LIST_TEST_CASE("a lattice is rebuilt in its room, and says when that is
   }
   auto const other = support::copied<TestType>(grid<float, 2>(3, 7));
   CAMBIUM_THROWS_SAYING(lattice.rebuild(where, other, scratch), precondition_error, "but the room is for [3,1001]");
-  auto const cramped = [&] { permutohedral_on<TestType> const none(where, 3, N, 3); };
+  auto const cramped = [&] { permutohedral<TestType> const none(where, 3, N, 3); };
   CAMBIUM_THROWS_SAYING(cramped(), precondition_error, "a simplex alone has 4");
 }

@@ -1,4 +1,4 @@
 // The same tests, compiled by nvcc: gpu is one of the backends.
 #include <cambium/exec/gpu.cuh>
 
-#include "permutohedral_test.cpp"
+#include "lattice_test.cpp"

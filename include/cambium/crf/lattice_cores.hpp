@@ -1,0 +1,333 @@
+#pragma once
+// The cpu's own schedule of building a permutohedral lattice: simplices a register of positions at a time, points in hash
+// tables. It gives the points and the weights of the rules in lattice.hpp.
+
+#include <cambium/core/config.hpp>
+#include <cambium/core/error.hpp>
+#include <cambium/crf/lattice.hpp>
+#include <cambium/crf/lattice_keys.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/exec/parallel.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/range.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+namespace cambium {
+
+/// Call body(part, its first position, their number) for all parts.
+template <class Body>
+void for_each_part(cpu const& where, lattice_parts const& parts, Body const& body)
+{
+  for_each_share(where, parts.count(), 1, [&](index_t begin, index_t end) {
+    for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
+  });
+}
+
+/// Call body(i) for i = begin..end-1, unrolled where their number is a constant of the caller's type.
+template <bool Unrolled, class Body>
+[[gnu::always_inline]] inline void repeat(int begin, int end, Body const& body)
+{
+  if constexpr (Unrolled) {
+    CAMBIUM_UNROLL
+    for (int i = begin; i < end; ++i) body(i);
+  } else {
+    for (int i = begin; i < end; ++i) body(i);
+  }
+}
+
+/// The simplices that some positions lie in, `Bytes` of positions at a time.
+///
+/// A position of D features is raised into the hyperplane of D + 1 coordinates that sum to 0. There `base` is the
+/// corner of remainder 0, `rank` orders the coordinates by how far they lie beyond it, and `weight` are barycentric.
+/// Products are rounded one by one as in the original, whose weights carry that rounding.
+template <int Fixed>
+struct find_simplices {
+  static constexpr int block = 16;
+  static constexpr std::size_t room = Fixed > 0 ? Fixed + 1 : 9;
+  int dimension;
+  float const* feature;  ///< [D,block]
+  float const* scale;    ///< [D]
+  std::int32_t* base;    ///< [D + 1,block]
+  std::int32_t* rank;    ///< [D + 1,block]
+  float* weight;         ///< [D + 1,block]
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
+    constexpr bool fixed = Fixed > 0;
+    using numbers = pack<float, lanes>;
+    using integers = bits<float, lanes>;
+    constexpr float to_whole = 12582912.f;  // 1.5 * 2^23: drops the fraction
+    int const D = fixed ? Fixed : dimension;
+    float const down = 1.f / static_cast<float>(D + 1);
+    for (int first = 0; first < block; first += lanes) {
+      numbers raised[room], beyond[room], sum{};
+      integers corner[room], order[room], wholes{};
+      repeat<fixed>(0, D, [&](int i) CAMBIUM_INLINE {
+        int const j = D - i;
+        numbers part = lanes_at<lanes>(feature + (j - 1) * block + first).v * scale[j - 1];
+        no_contract(part);
+        numbers times = static_cast<float>(j) * part;
+        no_contract(times);
+        raised[j] = sum - times;
+        sum = sum + part;
+      });
+      raised[0] = sum;
+      repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
+        numbers v = down * raised[i];
+        no_contract(v);
+        numbers rounded = v + to_whole;  // half to even
+        no_contract(rounded);
+        rounded = rounded - to_whole;
+        beyond[i] = raised[i] - rounded * static_cast<float>(D + 1);
+        integers const whole = __builtin_convertvector(rounded, integers);
+        wholes += whole;
+        corner[i] = whole * (D + 1);
+        order[i] = integers{};
+      });
+      repeat<fixed>(0, D, [&](int i) CAMBIUM_INLINE {
+        repeat<fixed>(i + 1, D + 1, [&](int j) CAMBIUM_INLINE {
+          integers const less = (integers)(beyond[i] < beyond[j]);  // -1 where true
+          order[i] -= less;
+          order[j] += less + 1;
+        });
+      });
+      repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {  // back into the hyperplane
+        order[i] += wholes;
+        integers const low = (integers)(order[i] < 0) & (D + 1), high = (integers)(order[i] > D) & (D + 1);
+        order[i] += low - high;
+        corner[i] += low - high;
+        beyond[i] = raised[i] - __builtin_convertvector(corner[i], numbers);
+      });
+      integers sorted[room];  // weights by rank, as bits
+      repeat<fixed>(0, D + 1, [&](int r) CAMBIUM_INLINE { sorted[r] = integers{}; });
+      repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
+        numbers v = beyond[i] * down;
+        no_contract(v);
+        repeat<fixed>(0, D + 1, [&](int r) CAMBIUM_INLINE {
+          sorted[r] |= (integers)v & (integers)(order[i] == r);
+        });
+      });
+      repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
+        lanes_at<lanes>(base + i * block + first).v = corner[i];
+        lanes_at<lanes>(rank + i * block + first).v = order[i];
+        lanes_at<lanes>(weight + i * block + first).v =
+            i == 0 ? (numbers)sorted[D] + (1 - (numbers)sorted[0]) : (numbers)sorted[D - i] - (numbers)sorted[D - i + 1];
+      });
+    }
+  }
+};
+
+/// What number_corners works in, for a block of positions.
+template <int Fixed, class Key>
+struct corner_block {
+  static constexpr int positions = find_simplices<Fixed>::block;
+  static constexpr std::size_t room = find_simplices<Fixed>::room, cells = room * std::size_t{positions};
+  float feature[cells]{}, weight[cells];
+  std::int32_t base[cells], rank[cells];
+  Key before[room];        // keys of the position before
+  Key key[cells + 1];      // those that are not
+  std::uint64_t hash[cells];
+  std::int32_t id[cells + 1]{};
+  std::int32_t latest[room]{};
+  bool is_fresh[cells];
+};
+
+/// The cpu's lattice. Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice points
+/// it touches. A point's values live in its first slot; where other parts touch it too, their slots are joined to that one.
+template <>
+class permutohedral<cpu> {
+ public:
+  /// As the primary template.
+  template <image_like F>
+  permutohedral(cpu const& where, F const& features, lattice_options options = {})
+  {
+    view<float const, 2> const in = as_view<2>(features, "permutohedral: features");
+    shape_ = lattice_shape::of(in.extent[0], in.extent[1], options.pad);
+    expects_finite(where, in, "permutohedral: features");
+    parts_.positions = shape_.positions;
+    lattice_plan plan{};
+    for (int k = 0; k < dimension() && positions() > 0; ++k) {
+      auto& range = plan.range[k];
+      range.least = range.most = in(k, 0);
+      for (index_t i = 1; i < positions(); ++i)
+        range.least = std::min(range.least, in(k, i)), range.most = std::max(range.most, in(k, i));
+    }
+    rule::plan_lattice{dimension(), positions(), shape_.origin, &plan}(0);
+    expects_fits(dimension(), plan);
+    with_dimension(dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
+      if (plan.limit < 0x1p63)
+        number_corners<Fixed, std::int64_t>(where, in, plan);
+      else
+        number_corners<Fixed, wide_key>(where, in, plan);
+    });
+  }
+
+  int dimension() const { return shape_.dimension; }
+  int corners() const { return shape_.corners(); }
+  index_t positions() const { return shape_.positions; }
+  index_t points() const { return slots_ - static_cast<index_t>(shared_.size()); }  ///< of the lattice
+  index_t slots() const { return slots_; }
+  lattice_parts const& parts() const { return parts_; }
+
+  /// The factor of blurred values; the original's alpha.
+  float gain() const { return 1.f / (1.f + std::ldexp(1.f, -dimension())); }
+
+  /// The corners of the simplex of position i: its part's slots, counted from slot first_slot(part) on, and barycentric
+  /// weights.
+  std::int32_t const* corners_of(index_t i) const { return corner_.data() + i * corners(); }
+  float const* weights_of(index_t i) const { return weight_.data() + i * corners(); }
+  index_t first_slot(index_t part) const { return first_slot_[static_cast<std::size_t>(part)]; }
+
+  /// A slot of a point that has an earlier one.
+  struct sharing {
+    std::int32_t home;  ///< the point's first slot
+    std::int32_t slot;
+  };
+  cells_t<sharing> const& shared() const { return shared_; }  ///< by home, then by slot
+
+  /// The first slots of points that follow one another along one of the D + 1 axes. Each chain is preceded and followed
+  /// by a 0; points without neighbours are left out.
+  cells_t<std::int32_t> const& chains(int axis) const { return chains_[static_cast<std::size_t>(axis)]; }
+
+ private:
+  __extension__ typedef __int128 wide_key;
+
+  template <int Fixed, class Key>
+  void number_corners(cpu const& where, view<float const, 2> const& in, lattice_plan const& plan)
+  {
+    using block_t = corner_block<Fixed, Key>;
+    constexpr int block = block_t::positions;
+    int const D = Fixed > 0 ? Fixed : dimension();
+    Key stride[block_t::room];
+    float scales[block_t::room];
+    for (int j = 0; j <= D; ++j) {
+      stride[j] = static_cast<Key>(plan.stride[j]);
+      if (j < D) scales[j] = lattice_scale(D, j);
+    }
+    Key const all = static_cast<Key>(plan.all), lowest = static_cast<Key>(plan.lowest);
+    corner_.resize(static_cast<std::size_t>(positions() * (D + 1)));
+    weight_.resize(corner_.size());
+    isa const set = vectors_of(where);
+    index_t const P = parts_.count();
+    std::vector<key_index<Key>> part(static_cast<std::size_t>(P));
+    for_each_share(where, P, 1, [&](index_t begin, index_t end) {
+      block_t b;
+      for (index_t p = begin; p < end; ++p) {
+        auto& ids = part[static_cast<std::size_t>(p)];
+        index_t const last = parts_.begin(p + 1);
+        std::fill_n(b.before, D + 1, Key{-1});  // no key
+        for (index_t first = parts_.begin(p); first < last; first += block) {
+          index_t const n = std::min<index_t>(block, last - first);
+          for (int k = 0; k < D; ++k) std::copy_n(&in(k, first), n, b.feature + k * block);
+          run_widest(set, find_simplices<Fixed>{D, b.feature, scales, b.base, b.rank, b.weight});
+          // Mostly a corner is that of the position before. Which are not is hard to predict, so no branch asks.
+          int fresh = 0;
+          for (index_t i = 0; i < n; ++i) {
+            Key at = -lowest, step[block_t::room]{};
+            for (int j = 0; j < D; ++j) {
+              at += stride[j] * b.base[j * block + i];
+              step[b.rank[j * block + i]] = (D + 1) * stride[j];
+            }
+            for (int c = 0; c <= D; ++c) {
+              bool const is_fresh = at != b.before[c];
+              b.is_fresh[i * (D + 1) + c] = is_fresh;
+              b.key[fresh] = b.before[c] = at;
+              fresh += is_fresh;
+              at += all - step[D - c];
+            }
+          }
+          for (int k = 0; k < fresh; ++k) {
+            b.hash[k] = ids.hash(b.key[k]);
+            ids.prefetch_slot(b.hash[k]);
+          }
+          for (int k = 0; k < fresh; ++k) ids.prefetch_entry(b.hash[k]);
+          for (int k = 0; k < fresh; ++k) b.id[k + 1] = ids.insert(b.key[k], b.hash[k], ids.size() + 1);
+          std::int32_t* const corner = corner_.data() + first * (D + 1);
+          float* const weights = weight_.data() + first * (D + 1);
+          std::int32_t const* next = b.id;
+          for (index_t i = 0; i < n; ++i)
+            for (int c = 0; c <= D; ++c) {
+              bool const is_fresh = b.is_fresh[i * (D + 1) + c];
+              next += is_fresh;
+              corner[i * (D + 1) + c] = b.latest[c] = is_fresh ? *next : b.latest[c];
+              weights[i * (D + 1) + c] = b.weight[c * block + i];
+            }
+        }
+      }
+    });
+    first_slot_.assign(static_cast<std::size_t>(P) + 1, 0);
+    for (std::size_t p = 0; p < part.size(); ++p) first_slot_[p + 1] = first_slot_[p] + part[p].size();
+    slots_ = first_slot_.back();
+
+    // The first part's ids are slots already. The others' keys are looked up and, if new, get slots of their part.
+    auto& slot_of = part[0];
+    for (std::size_t p = 1; p < part.size(); ++p)
+      slot_of.look_up(part[p], Key{0}, [&](std::int32_t i, Key key, std::uint64_t hash) {
+        auto const slot = static_cast<std::int32_t>(first_slot_[p] + i);
+        auto const home = slot_of.insert(key, hash, slot);
+        if (home != slot) shared_.push_back({home, slot});
+      });
+    if (shape_.origin)  // its base is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
+      for (int c = 0; c <= D; ++c) {
+        Key at = c * all - lowest;
+        for (int j = D - c + 1; j <= D; ++j) at -= (D + 1) * stride[j];
+        auto const next = static_cast<std::int32_t>(slots_ + 1);
+        if (slot_of.insert(at, slot_of.hash(at), next) == next) ++slots_;
+      }
+    std::sort(shared_.begin(), shared_.end(),
+              [](sharing a, sharing b) { return a.home != b.home ? a.home < b.home : a.slot < b.slot; });
+
+    chains_.resize(static_cast<std::size_t>(corners()));
+    for_each_share(where, corners(), 1, [&](index_t begin, index_t end) {
+      for (index_t axis = begin; axis < end; ++axis)
+        chain_points(slot_of, all - (D + 1) * stride[axis], chains_[static_cast<std::size_t>(axis)]);
+    });
+  }
+
+  /// Lists the points that lie `step` apart.
+  template <class Key>
+  void chain_points(key_index<Key> const& slot_of, Key step, cells_t<std::int32_t>& chain) const
+  {
+    constexpr std::int32_t preceded = std::numeric_limits<std::int32_t>::min();  // the sign bit
+    cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1), 0);
+    std::size_t links = 0;
+    slot_of.look_up(slot_of, step, [&](std::int32_t i, Key key, std::uint64_t hash) {
+      std::int32_t const after = slot_of.find(key, hash);  // or 0, as likely as not: that is written like any other
+      next[static_cast<std::size_t>(slot_of.id(i))] |= after;
+      next[static_cast<std::size_t>(after)] |= preceded;
+      links += after != 0;
+    });
+    chain.reserve(2 * links + 2);
+    chain.push_back(0);
+    for (std::size_t first = 1; first < next.size(); ++first) {
+      if (next[first] <= 0) continue;  // alone, or not the first
+      chain.push_back(static_cast<std::int32_t>(first));
+      for (std::size_t at = first; (next[at] & ~preceded) != 0;) {
+        at = static_cast<std::size_t>(next[at] & ~preceded);
+        chain.push_back(static_cast<std::int32_t>(at));
+      }
+      chain.push_back(0);
+    }
+  }
+
+  lattice_shape shape_;
+  lattice_parts parts_;
+  index_t slots_ = 0;
+  cells_t<std::int32_t> corner_;     // [N,D + 1]
+  cells_t<float> weight_;            // [N,D + 1]
+  std::vector<index_t> first_slot_;  // [parts + 1] slot 0 of a part's own numbers
+  cells_t<sharing> shared_;
+  std::vector<cells_t<std::int32_t>> chains_;  // [D + 1]
+};
+
+}  // namespace cambium

@@ -1,0 +1,300 @@
+#pragma once
+// Mean-field inference: its state, what kernels take off the energies, and the marginals. By rules, for any policy; the
+// cpu's schedule is in mean_field_cores.hpp.
+
+#include <cambium/core/config.hpp>
+#include <cambium/core/error.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/crf/filter.hpp>
+#include <cambium/crf/kernels.hpp>
+#include <cambium/exec/loops.hpp>
+#include <cambium/exec/rounded.hpp>
+#include <cambium/exec/softmax.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace cambium {
+
+/// One kernel of a CRF, ready to filter.
+template <execution_policy P>
+struct crf_kernel {
+  std::variant<permutohedral<P>, all_pairs<P>> filter;
+  kernel_norm by = kernel_norm::none;
+  bool potts = true;
+  bool matrix = false;
+  float gain = 1;                               ///< of messages: the weight, if there is only one
+  grid<float, 1, typename P::memory> factor{};  ///< [N] 1/d or 1/sqrt(d); nothing if sums are not normalised
+  grid<float, 1, typename P::memory> compat{};  ///< the weights
+
+  float const* before() const
+  {
+    return by == kernel_norm::before || by == kernel_norm::symmetric ? factor.view().data : nullptr;
+  }
+  float const* after() const
+  {
+    return by == kernel_norm::after || by == kernel_norm::symmetric ? factor.view().data : nullptr;
+  }
+};
+
+/// What the steps of an inference work in.
+template <execution_policy P>
+struct mean_field_room {
+  using S = typename P::memory;
+  grid<float, 1, S> force, message;  ///< [N,L]; the latter where kernels need it
+  lattice_scratch<P> lattices;
+};
+template <>
+struct mean_field_room<cpu> {
+  std::vector<lattice_values> held;  ///< per kernel: what the filter holds of q
+  std::vector<lattice_values> next;  ///< and room for what it will hold
+  cells_t<float> force;              ///< [N,stride], for the divergence
+  enum { nothing, spread, summed } holds = nothing;
+};
+
+/// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
+template <execution_policy P = cpu>
+struct mean_field {
+  using S = typename P::memory;
+  std::uint64_t crf = 0;  ///< id of the dense_crf that began it
+  extent2 size;
+  std::size_t kernels = 0;
+  index_t labels = 0;          ///< L, of those that take part
+  index_t all = 0;             ///< labels of the unary energies
+  index_t stride = 0;          ///< of q: L, and on the cpu what fills a register
+  index_t steps = 0;           ///< done so far
+  grid<std::int32_t, 1, S> id;     ///< [L] which of them take part
+  grid<std::int32_t, 1, S> place;  ///< [all] where a label is among them, or -1
+  grid<float, 1, S> gain;          ///< [N,stride] minus the unary energies
+  grid<float, 1, S> q;             ///< [N,stride] marginals
+  mean_field_room<P> room;
+
+  index_t pixels() const { return size.height * size.width; }
+  compatibility_map compat(crf_kernel<P> const& k) const
+  {
+    auto const w = k.compat.view();
+    return {w.data, w.extent[0], k.matrix, id.view().data, labels, all};
+  }
+};
+
+/// From one pixel's values to the next one's: on the cpu whole registers.
+template <class P>
+index_t padded_labels(index_t labels)
+{
+  return !std::is_same_v<P, cpu> || labels <= 2 ? labels : (labels + 3) / 4 * 4;
+}
+
+namespace rule {
+
+/// d becomes 1/d, or 1/sqrt(d).
+struct invert_sums {
+  bool root;
+  float* sum;
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    float const d = sum[i] + 1e-20f;
+    sum[i] = root ? 1.f / std::sqrt(d) : 1.f / d;
+  }
+};
+
+/// Minus the unary energies of the labels that take part, for a pixel.
+template <class U, class S>
+struct begin_gain {
+  view<U const, 3, S> unary;
+  std::int32_t const* id;
+  index_t labels, stride;
+  float* gain;  ///< [N,stride]
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    float* const to = gain + (y * unary.extent[2] + x) * stride;
+    for (index_t l = 0; l < labels; ++l) to[l] = -static_cast<float>(unary(id[l], y, x));
+    for (index_t l = labels; l < stride; ++l) to[l] = 0;
+  }
+};
+
+/// What messages do to energies where labels weigh differently.
+struct mix_labels {
+  float const* message;  ///< [N,stride]
+  compatibility_map by;
+  index_t stride;
+  float const* on;  ///< or null: 0
+  float* to;
+
+  CAMBIUM_HD void operator()(index_t i, index_t l) const
+  {
+    index_t const at = i * stride + l;
+    to[at] = by.take(on == nullptr ? 0.f : on[at], 1.f, message + i * stride, l);
+  }
+  CAMBIUM_HD void operator()(index_t at) const { (*this)(at / by.labels, at % by.labels); }
+};
+
+/// Softmax over the labels of a pixel.
+struct normalise_pixel {
+  float const* force;  ///< [N,labels] minus energies
+  index_t labels;
+  float* q;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    float const* const from = force + i * labels;
+    float* const to = q + i * labels;
+    auto const total = softmax_of(
+        labels, [from](index_t l) { return from[l]; }, [to](index_t l, float v) { return to[l] = exponential(v); });
+    for (index_t l = 0; l < labels; ++l) to[l] = to[l] / total.sum;
+  }
+};
+
+template <class S>
+struct place_marginals {
+  float const* q;
+  std::int32_t const* place;
+  index_t stride;
+  view<float, 3, S> out;
+
+  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
+  {
+    out(l, y, x) = place[l] < 0 ? 0.f : q[(y * out.extent[2] + x) * stride + place[l]];
+  }
+};
+template <class S>
+struct argmax_of_marginals {
+  float const* q;
+  std::int32_t const* id;
+  index_t labels, stride;
+  view<std::int32_t, 2, S> out;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    float const* const at = q + (y * out.extent[1] + x) * stride;
+    index_t best = 0;
+    for (index_t l = 1; l < labels; ++l)
+      if (at[best] < at[l]) best = l;
+    out(y, x) = id[best];
+  }
+};
+
+}  // namespace rule
+
+/// What all kernels take off the energies, on top of `below`, which may be null: 0. @return where, null for 0
+template <class P>
+float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field, float const* below)
+{
+  index_t const L = field.labels;
+  float *const force = field.room.force.view().data, *const message = field.room.message.view().data;
+  for (auto const& k : kernels) {
+    std::visit(
+        [&](auto const& filter) {
+          float const* const blurred = spread_and_blur(where, filter, std::as_const(field.q).view().data, L, k.before(),
+                                                       L, false, field.room.lattices);
+          read_back(where, filter, blurred, k.gain, k.after(), L, k.potts ? below : nullptr, k.potts ? force : message,
+                    L);
+        },
+        k.filter);
+    if (!k.potts)
+      for_each_index(where, field.pixels() * L, rule::mix_labels{message, field.compat(k), L, below, force});
+    below = force;
+  }
+  return below;
+}
+
+/// Make room, and the first marginals.
+template <class P>
+void start_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field)
+{
+  index_t const cells = field.pixels() * field.labels;
+  bool mixes = false;
+  index_t points = 0;  // of the largest lattice
+  for (auto const& k : kernels) {
+    mixes = mixes || !k.potts;
+    points = std::max(points, std::visit([](auto const& filter) { return filter.points(); }, k.filter));
+  }
+  field.room.force = make_grid<float>(where, {cells});
+  field.room.message = make_grid<float>(where, {mixes ? cells : 0});
+  field.room.lattices = lattice_scratch<P>(where, points * field.labels);
+  for_each_index(where, field.pixels(),
+                 rule::normalise_pixel{field.gain.view().data, field.labels, field.q.view().data});
+}
+
+template <class P>
+void step_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field, int count)
+{
+  for (int t = 0; t < count; ++t) {
+    float const* const force = receive(where, kernels, field, field.gain.view().data);
+    for_each_index(where, field.pixels(), rule::normalise_pixel{force, field.labels, field.q.view().data});
+  }
+}
+
+/// What all kernels take off the energies, [N,stride], or null: 0.
+template <class P>
+float* energies_taken(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field)
+{
+  receive(where, kernels, field, nullptr);
+  return kernels.empty() ? nullptr : field.room.force.view().data;
+}
+
+/// The marginals of an inference in the label space of its unary energies, into memory of the caller.
+///
+/// @param out  [L,H,W] each in [0,1], their sum 1 up to rounding; 0 for labels that take no part
+/// @throws     precondition_error: another shape
+/// @asynchrony gpu: enqueues and returns
+template <execution_policy P>
+void marginals_into(P const& where, mean_field<P> const& field, view<float, 3, typename P::memory> out)
+{
+  expects(out.extent[0] == field.all && out.extent[1] == field.size.height && out.extent[2] == field.size.width,
+          "marginals: out is ", out, " but the field has ", field.all, " labels of ", field.size.height, " x ",
+          field.size.width);
+  for_each_cell(where, out.extent,
+                rule::place_marginals<typename P::memory>{field.q.view().data, field.place.view().data, field.stride,
+                                                          out});
+}
+
+/// As marginals_into, and allocates the result.
+/// @return [L,H,W] in the memory of the policy
+template <execution_policy P>
+[[nodiscard]] grid<float, 3, typename P::memory> marginals(P const& where, mean_field<P> const& field)
+{
+  auto out = make_grid<float>(where, {field.all, field.size.height, field.size.width});
+  marginals_into(where, field, out.view());
+  return out;
+}
+[[nodiscard]] inline grid<float, 3> marginals(mean_field<cpu> const& field) { return marginals(cpu{}, field); }
+
+/// The most probable label of each pixel, in the label space of the unary energies, into memory of the caller. Of equal
+/// ones the first that takes part.
+///
+/// @param out  [H,W]
+/// @throws     precondition_error: another shape
+/// @asynchrony gpu: enqueues and returns
+template <execution_policy P>
+void argmax_labels_into(P const& where, mean_field<P> const& field, view<std::int32_t, 2, typename P::memory> out)
+{
+  expects(out.extent[0] == field.size.height && out.extent[1] == field.size.width, "argmax_labels: out is ", out,
+          " but the field is ", field.size.height, " x ", field.size.width);
+  for_each_cell(where, {1, out.extent[0], out.extent[1]},
+                rule::argmax_of_marginals<typename P::memory>{field.q.view().data, field.id.view().data, field.labels,
+                                                              field.stride, out});
+}
+
+/// As argmax_labels_into, and allocates the result.
+/// @return [H,W] in the memory of the policy
+template <execution_policy P>
+[[nodiscard]] grid<std::int32_t, 2, typename P::memory> argmax_labels(P const& where, mean_field<P> const& field)
+{
+  auto out = make_grid<std::int32_t>(where, {field.size.height, field.size.width});
+  argmax_labels_into(where, field, out.view());
+  return out;
+}
+[[nodiscard]] inline grid<std::int32_t, 2> argmax_labels(mean_field<cpu> const& field)
+{
+  return argmax_labels(cpu{}, field);
+}
+
+}  // namespace cambium

@@ -1,0 +1,191 @@
+#pragma once
+// The cpu's own schedule of mean-field inference: new marginals are spread while they are in the cache.
+
+#include <cambium/core/index.hpp>
+#include <cambium/crf/mean_field.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/exec/simd.hpp>
+#include <cambium/exec/softmax.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace cambium {
+
+/// Turns 4 rows of 4 values into 4 columns.
+[[gnu::always_inline]] inline void transpose_4x4(float const* from, index_t step, float* to, index_t to_step)
+{
+  pack<float, 4> const a = lanes_at<4>(from).v, b = lanes_at<4>(from + step).v, c = lanes_at<4>(from + 2 * step).v,
+                       d = lanes_at<4>(from + 3 * step).v;
+  pack<float, 4> const ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+                       ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  lanes_at<4>(to).v = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  lanes_at<4>(to + to_step).v = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  lanes_at<4>(to + 2 * to_step).v = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
+  lanes_at<4>(to + 3 * to_step).v = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
+}
+
+/// Softmax over the labels of some pixels.
+struct normalise_marginals {
+  static constexpr int block = lattice_parts::granule;
+  float const* force;  ///< [block,stride] minus energies
+  float* q;            ///< [n,stride] marginals
+  float* room;         ///< [stride,block]
+  index_t n;
+  index_t labels;
+  index_t stride;  ///< 1, 2, or a multiple of 4
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
+    for (index_t i = 0; i < block; i += 4)
+      for (index_t l = 0; stride % 4 == 0 && l < stride; l += 4)
+        transpose_4x4(force + i * stride + l, stride, room + l * block + i, block);
+    for (index_t i = 0; stride % 4 != 0 && i < block; ++i)
+      for (index_t l = 0; l < stride; ++l) room[l * block + i] = force[i * stride + l];
+    for (int first = 0; first < block; first += lanes) {
+      float* const at = room + first;
+      pack<float, lanes> most, sum;
+      largest_scores<lanes>(at, labels, block, most);
+      exponentials_of_scores<lanes>(at, labels, block, most, sum);
+      for (index_t l = 0; l < labels; ++l) lanes_at<lanes>(at + l * block).v = lanes_at<lanes>(at + l * block).v / sum;
+      for (index_t l = labels; l < stride; ++l) lanes_at<lanes>(at + l * block).v = pack<float, lanes>{};
+    }
+    index_t const whole = stride % 4 == 0 ? n / 4 * 4 : 0;
+    for (index_t i = 0; i < whole; i += 4)
+      for (index_t l = 0; l < stride; l += 4) transpose_4x4(room + l * block + i, block, q + i * stride + l, stride);
+    for (index_t i = whole; i < n; ++i)
+      for (index_t l = 0; l < stride; ++l) q[i * stride + l] = room[l * block + i];
+  }
+};
+
+/// Clear a part's room on every filter, and spread the marginals of n of its pixels.
+inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t stride, index_t part,
+                        std::vector<lattice_values>& rooms)
+{
+  for (std::size_t k = 0; k < kernels.size(); ++k)
+    std::visit([&](auto const& filter) { clear_part(filter, part, stride, rooms[k]); }, kernels[k].filter);
+}
+inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
+                             index_t part, index_t first, index_t n, std::vector<lattice_values>& rooms)
+{
+  float const* const q = field.q.data() + first * field.stride;
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    float const* const factor = kernels[k].before();
+    std::visit(
+        [&](auto const& filter) {
+          spread_some(set, filter, part, first, n, q, field.stride, factor == nullptr ? nullptr : factor + first,
+                      field.stride, rooms[k]);
+        },
+        kernels[k].filter);
+  }
+}
+inline void make_rooms(std::vector<crf_kernel<cpu>> const& kernels, index_t stride, std::vector<lattice_values>& rooms)
+{
+  rooms.resize(kernels.size());
+  for (std::size_t k = 0; k < kernels.size(); ++k)
+    std::visit([&](auto const& filter) { make_room(filter, stride, rooms[k]); }, kernels[k].filter);
+}
+
+/// Bring the kernels' sums of the marginals up to date.
+inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
+{
+  auto& room = field.room;
+  if (room.holds == mean_field_room<cpu>::nothing) {
+    make_rooms(kernels, field.stride, room.held);
+    for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
+      clear_parts(kernels, field.stride, part, room.held);
+      spread_marginals(vectors_of(where), kernels, field, part, first, n, room.held);
+    });
+  }
+  if (room.holds != mean_field_room<cpu>::summed)
+    for (std::size_t k = 0; k < kernels.size(); ++k)
+      std::visit(
+          [&](auto const& filter) {
+            sum_up(where, filter, field.q.data(), field.stride, kernels[k].before(), field.stride, false, room.held[k]);
+          },
+          kernels[k].filter);
+  room.holds = mean_field_room<cpu>::summed;
+}
+
+/// As receive by rules, for n pixels of a part: all are [n,stride].
+inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
+                            index_t part, index_t first, index_t n, float const* below, float* force, float* message)
+{
+  for (std::size_t k = 0; k < kernels.size(); ++k) {
+    auto const& kernel = kernels[k];
+    float const* const after = kernel.after() == nullptr ? nullptr : kernel.after() + first;
+    std::visit(
+        [&](auto const& filter) {
+          read_some(set, filter, part, first, n, field.stride, field.room.held[k], kernel.gain, after,
+                    kernel.potts ? below : nullptr, kernel.potts ? force : message, field.stride);
+        },
+        kernel.filter);
+    if (!kernel.potts) {
+      rule::mix_labels const mix{message, field.compat(kernel), field.stride, below, force};
+      for (index_t i = 0; i < n; ++i)
+        for (index_t l = 0; l < field.labels; ++l) mix(i, l);
+    }
+    below = force;
+  }
+  return below;
+}
+
+/// New marginals; where another step follows they are spread while they are at hand.
+inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field,
+                   bool with_messages, bool spread)
+{
+  constexpr index_t block = normalise_marginals::block;
+  index_t const stride = field.stride;
+  isa const set = vectors_of(where);
+  auto& room = field.room;
+  if (spread) make_rooms(kernels, stride, room.next);
+  for_each_part(where, {field.pixels()}, [&](index_t part, index_t begin, index_t count) {
+    auto const size = static_cast<std::size_t>(stride * block);
+    std::vector<float> force(size), message(size), columns(size);
+    if (spread) clear_parts(kernels, stride, part, room.next);
+    for (index_t first = begin; first < begin + count; first += block) {
+      index_t const n = std::min<index_t>(block, begin + count - first);
+      float const* const gain = field.gain.data() + first * stride;
+      float const* from =
+          with_messages ? receive(set, kernels, field, part, first, n, gain, force.data(), message.data()) : gain;
+      if (from == gain && n < block) from = std::copy_n(gain, n * stride, force.data()) - n * stride;
+      run_widest(set, normalise_marginals{from, field.q.data() + first * stride, columns.data(), n, field.labels, stride});
+      if (spread) spread_marginals(set, kernels, field, part, first, n, room.next);
+    }
+  });
+  if (spread) std::swap(room.held, room.next);
+  room.holds = spread ? mean_field_room<cpu>::spread : mean_field_room<cpu>::nothing;
+}
+
+inline void start_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
+{
+  update(where, kernels, field, false, true);
+}
+inline void step_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field, int count)
+{
+  for (int t = 0; t < count; ++t) {
+    gather(where, kernels, field);
+    update(where, kernels, field, true, t + 1 < count);
+  }
+}
+inline float* energies_taken(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
+{
+  if (kernels.empty()) return nullptr;
+  gather(where, kernels, field);
+  cells_t<float>& force = field.room.force;
+  force.resize(field.q.cells().size());
+  for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
+    std::vector<float> message(static_cast<std::size_t>(n * field.stride));
+    receive(vectors_of(where), kernels, field, part, first, n, nullptr, force.data() + first * field.stride,
+            message.data());
+  });
+  return force.data();
+}
+
+}  // namespace cambium

@@ -22,14 +22,6 @@ using namespace cambium;
 
 namespace {
 
-template <class P>
-P policy()
-{
-  P where{};
-  if constexpr (std::derived_from<P, cpu>) where.threads = 3;
-  return where;
-}
-
 template <class T, int R>
 bool same_cells(grid<T, R> const& have, grid<T, R> const& want)
 {
@@ -74,11 +66,11 @@ void check_decision(grid<std::int32_t, 2> const& label, grid<float, 2> const& pr
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("rules normalise as the cpu, bit by bit", "[activation][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("rules normalise as the cpu, bit by bit", "[activation][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const [C, H, W] =
       GENERATE(table<int, int, int>({{0, 3, 3}, {3, 0, 3}, {1, 1, 1}, {4, 13, 31}, {2, 90, 100}, {70, 1, 3}}));
   auto const low = GENERATE(-1.0, 0.2);
@@ -104,27 +96,12 @@ TEMPLATE_LIST_TEST_CASE("rules normalise as the cpu, bit by bit", "[activation][
   CAMBIUM_THROWS_SAYING(normalise(where, there, {.eps = -1}), precondition_error, "eps is -1");
 }
 
-TEMPLATE_LIST_TEST_CASE("rules keep constants when they fuse", "[activation][property]", support::rule_backends)
-{
-  using to = support::carry<TestType>;
-  if (!to::usable()) return;
-  for (extent2 const size : {extent2{7, 5}, extent2{13, 33}, extent2{40, 29}})
-    for (float const constant : {0.1f, 0.7f, -2.3f}) {
-      grid<float, 3> flat(2, 5, 8);
-      std::fill(flat.cells().begin(), flat.cells().end(), constant);
-      auto const there = support::copied<TestType>(flat);
-      using S = typename TestType::memory;
-      auto const out = to::back(fuse(TestType{}, std::vector<scaled_maps<float, S>>{{there.view(), true}}, size));
-      for (float const v : out.cells()) REQUIRE(v == constant);
-    }
-}
-
-TEMPLATE_LIST_TEST_CASE("rules fuse maps as the cpu", "[activation][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("rules fuse maps as the cpu", "[activation][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   using S = typename TestType::memory;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const C = GENERATE(0, 1, 5);
   CAPTURE(C);
   grid<float, 3> const maps[3] = {support::uniform<float, 3>({C, 7, 9}, -1, 1, 1),
@@ -155,11 +132,11 @@ TEMPLATE_LIST_TEST_CASE("rules fuse maps as the cpu", "[activation][reference]",
   CAMBIUM_THROWS_SAYING(make_cams(where, there, {4, 4}, std::vector<int>{1, 0, 1}), precondition_error, "3 labels");
 }
 
-TEMPLATE_LIST_TEST_CASE("rules enlarge class maps as the cpu", "[activation][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("rules enlarge class maps as the cpu", "[activation][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const maps = support::uniform<float, 3>({6, 8, 11}, -1, 1, 1),
              other = support::uniform<float, 3>({6, 8, 11}, -1, 1, 2);
   auto const there = support::copied<TestType>(maps), mirrored = support::copied<TestType>(other);
@@ -173,12 +150,12 @@ TEMPLATE_LIST_TEST_CASE("rules enlarge class maps as the cpu", "[activation][ref
   REQUIRE(same_cells(to::back(mean_with_mirrored(where, there, mirrored)), mean_with_mirrored(cpu{}, maps, other)));
 }
 
-TEMPLATE_LIST_TEST_CASE("rules decide about channels as the cpu", "[activation][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("rules decide about channels as the cpu", "[activation][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   using S = typename TestType::memory;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const [C, H, W] = GENERATE(table<int, int, int>({{0, 3, 3}, {1, 1, 1}, {4, 0, 3}, {5, 13, 31}, {3, 40, 65}}));
   CAPTURE(C, H, W);
   auto maps = support::uniform<float, 3>({C, H, W}, -1, 1, 5);
@@ -210,11 +187,11 @@ TEMPLATE_LIST_TEST_CASE("rules decide about channels as the cpu", "[activation][
   static_assert(std::is_same_v<decltype(select(where, there, r, channels)), grid<float, 2, S>>);
 }
 
-TEMPLATE_LIST_TEST_CASE("rules attend to peaks as the cpu", "[activation][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("rules attend to peaks as the cpu", "[activation][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const [C, H, W] = GENERATE(table<int, int, int>({{0, 3, 3}, {2, 0, 3}, {1, 1, 1}, {5, 13, 31}, {3, 80, 65}}));
   double const low = GENERATE(-1.0, -4.0);
   auto const maps = support::uniform<float, 3>({C, H, W}, low, low + 2, 5);
@@ -234,7 +211,7 @@ TEMPLATE_LIST_TEST_CASE("rules find the most probable class", "[activation][refe
   using to = support::carry<TestType>;
   using S = typename TestType::memory;
   if (!to::usable()) return;
-  auto const where = policy<TestType>();
+  auto const where = support::with_threads<TestType>(3);
   auto const [L, H, W] = GENERATE(table<int, int, int>({{1, 2, 3}, {3, 0, 4}, {2, 1, 1}, {21, 13, 70}}));
   double const size = GENERATE(1.0, 200.0);
   CAPTURE(L, H, W, size);
@@ -263,3 +240,41 @@ TEMPLATE_LIST_TEST_CASE("rules find the most probable class", "[activation][refe
     }
   static_assert(std::is_same_v<decltype(decide(where, there)), class_decision<S>>);
 }
+
+#if !defined(__CUDACC__)
+TEMPLATE_TEST_CASE("rows of every instruction set have the bits of the rule", "[activation][same]", float, double)
+{
+  support::by_rules const rules{};
+  cpu const rows{.threads = 2, .vectors = GENERATE(isa::baseline, isa::avx2, isa::avx512)};
+  index_t const W = GENERATE(1, 5, 16, 67, 131);
+  CAPTURE(W);
+  auto const maps = support::uniform<TestType, 3>({3, 7, W}, -2, 3, 1);
+  auto const other = support::uniform<TestType, 3>({3, 7, W}, -2, 3, 2);
+  auto const window = [](auto const& g) {  // rows and channels with gaps
+    auto v = std::as_const(g).view();
+    v.extent[1] -= 1, v.extent[2] -= v.extent[2] > 1;
+    return v;
+  };
+  auto const check = [&](auto const& stage) {
+    REQUIRE(same_cells(stage(rows, maps.view(), other.view()), stage(rules, maps.view(), other.view())));
+    REQUIRE(same_cells(stage(rows, window(maps), window(other)), stage(rules, window(maps), window(other))));
+  };
+  check([](auto const& where, auto a, auto) { return with_background(where, a, 0.25); });
+  check([](auto const& where, auto a, auto b) { return mean_with_mirrored(where, a, b); });
+  check([](auto const& where, auto a, auto b) {
+    return boundary_from_logits(where, a[0], b[1], {a.extent[1], a.extent[2]});
+  });
+  check([](auto const& where, auto a, auto) { return threshold_labels(where, a, 0.5); });
+  check([](auto const& where, auto a, auto b) {
+    return join_confident(where, threshold_labels(where, a, 1), threshold_labels(where, b, -1));
+  });
+  check([](auto const& where, auto a, auto) { return class_maps(where, a, {a.extent[1], a.extent[2]}, {2, 0}); });
+  for (index_t const kernel : {1, 3, 9, 35})
+    check([=](auto const& where, auto a, auto) { return smooth(where, a, kernel); });
+  for (auto const by : {normalisation::largest, normalisation::min_max, normalisation::largest_of_all})
+    for (bool const relu : {false, true})
+      check([=](auto const& where, auto a, auto) { return normalise(where, a, {.by = by, .relu = relu}); });
+  check([](auto const& where, auto a, auto) { return peak_attention(where, a); });
+  check([](auto const& where, auto a, auto b) { return peak_attention_gradient(where, a, b); });
+}
+#endif

@@ -1,6 +1,6 @@
 #include <cambium/activation/class_maps.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/random.hpp"
 #include "support/stretch.hpp"
 
@@ -9,12 +9,14 @@
 using namespace cambium;
 using support::uniform;
 
-TEST_CASE("class maps by definition", "[activation][reference]")
+TEMPLATE_LIST_TEST_CASE("class maps by definition", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [H, W] = GENERATE(table<int, int>({{9, 14}, {31, 20}, {4, 5}, {1, 1}}));
   int const h = 9, w = 7;
   auto const maps = uniform<double, 3>({4, h, w}, -2, 5, 3);
-  auto const have = class_maps(cpu{.threads = 2}, maps, {H, W}, {3, 1});
+  auto const have = to::back(class_maps(support::with_threads<TestType>(2), to::there(maps), {H, W}, {3, 1, 3}));
   for (int c = 0; c < 4; ++c) {
     std::vector<double> u;
     for (int i = 0; i < H * W; ++i)
@@ -27,13 +29,16 @@ TEST_CASE("class maps by definition", "[activation][reference]")
   }
 }
 
-TEST_CASE("a map and its mirror image turned back", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("a map and its mirror image turned back", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 3> a(1, 1, 3), b(1, 1, 3);
   for (int i = 0; i < 3; ++i) a(0, 0, i) = static_cast<float>(i), b(0, 0, i) = static_cast<float>(10 * i);
-  CHECK(mean_with_mirrored(cpu{}, a, b).cells() == cells_t<float>{10, 5.5f, 1});
+  auto const mean = [&] { return to::back(mean_with_mirrored(TestType{}, to::there(a), to::there(b))); };
+  CHECK(mean().cells() == cells_t<float>{10, 5.5f, 1});
   a(0, 0, 0) = b(0, 0, 2) = 3e38f;  // twice that is no float
-  CHECK(mean_with_mirrored(cpu{}, a, b)(0, 0, 0) == 3e38f);
+  CHECK(mean()(0, 0, 0) == 3e38f);
 }
 
 TEST_CASE("class maps of nothing positive are 0, and refusals", "[activation][errors]")

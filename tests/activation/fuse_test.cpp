@@ -1,11 +1,14 @@
 #include <cambium/activation/fuse.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/random.hpp"
 #include "support/stretch.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
+#include <utility>
+#include <vector>
 
 using namespace cambium;
 
@@ -43,65 +46,100 @@ struct scales {
   }
 };
 
+/// What P makes of maps of the host.
+template <class P, class T>
+grid<T, 3> fused(P const& where, std::vector<scaled_maps<T>> const& maps, extent2 resized, extent2 size = {-1, -1})
+{
+  using S = typename P::memory;
+  std::deque<grid<T, 3, S>> owned;
+  std::vector<scaled_maps<T, S>> there;
+  for (auto const& m : maps) {
+    grid<T, 3> dense(m.maps.extent[0], m.maps.extent[1], m.maps.extent[2]);
+    copy(cpu{}, m.maps, dense.view());
+    owned.push_back(support::copied<P>(dense));
+    there.push_back({std::as_const(owned.back()).view(), m.mirrored});
+  }
+  return support::carry<P>::back(fuse(where, there, resized, size));
+}
+
 }  // namespace
 
-TEMPLATE_TEST_CASE("fuse equals a sum of tents", "[activation][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("fuse equals a sum of tents", "[activation][reference]", support::backends)
 {
-  using sizes = std::vector<typename scales<TestType>::size>;
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const kind = GENERATE(0, 1, 2, 3, 4, 5);
   auto const resized = GENERATE(extent2{1, 1}, extent2{8, 12}, extent2{21, 10}, extent2{3, 2});
   auto const cut = GENERATE(0, 1, 2);  // wanted less than resized
-  double const rounding = std::is_same_v<TestType, float> ? 1e-5 : 1e-12;
   CAPTURE(kind, resized.height, resized.width, cut);
-  scales<TestType> const s(2, std::vector<sizes>{{{1, 1, false}},
-                                                 {{4, 6, false}},
-                                                 {{4, 6, true}},
-                                                 {{1, 7, true}, {9, 1, true}},
-                                                 {{4, 5, false}, {4, 5, true}, {8, 10, false}, {8, 10, true}},
-                                                 {{30, 40, true}, {2, 3, false}}}[static_cast<std::size_t>(kind)]);
-  extent2 const size{std::max<index_t>(1, resized.height - cut), std::max<index_t>(1, resized.width - 2 * cut)};
-  auto const have = cut == 0 ? fuse(cpu{}, s.maps, resized) : fuse(cpu{}, s.maps, resized, size);
-  REQUIRE(have.shape() == std::array<index_t, 3>{2, size.height, size.width});
-  for (int c = 0; c < 2; ++c)
-    for (int y = 0; y < size.height; ++y)
-      for (int x = 0; x < size.width; ++x) REQUIRE(have(c, y, x) == Approx(s.sum(c, y, x, resized)).margin(rounding));
-  for (int const threads : {1, 3}) CHECK(fuse(cpu{.threads = threads}, s.maps, resized, size) == have);
+  auto const check = [&](auto zero, double rounding) {
+    using T = decltype(zero);
+    using sizes = std::vector<typename scales<T>::size>;
+    scales<T> const s(2, std::vector<sizes>{{{1, 1, false}},
+                                            {{4, 6, false}},
+                                            {{4, 6, true}},
+                                            {{1, 7, true}, {9, 1, true}},
+                                            {{4, 5, false}, {4, 5, true}, {8, 10, false}, {8, 10, true}},
+                                            {{30, 40, true}, {2, 3, false}}}[static_cast<std::size_t>(kind)]);
+    extent2 const size{std::max<index_t>(1, resized.height - cut), std::max<index_t>(1, resized.width - 2 * cut)};
+    auto const have = cut == 0 ? fused(TestType{}, s.maps, resized) : fused(TestType{}, s.maps, resized, size);
+    REQUIRE(have.shape() == std::array<index_t, 3>{2, size.height, size.width});
+    for (int c = 0; c < 2; ++c)
+      for (int y = 0; y < size.height; ++y)
+        for (int x = 0; x < size.width; ++x) REQUIRE(have(c, y, x) == Approx(s.sum(c, y, x, resized)).margin(rounding));
+    for (int const threads : {1, 3})
+      CHECK(fused(support::with_threads<TestType>(threads), s.maps, resized, size) == have);
+  };
+  check(0.f, 1e-5);
+  check(0., 1e-12);
 }
 
-TEST_CASE("fuse keeps constants, and a map of the wanted size", "[activation][property]")
+TEMPLATE_LIST_TEST_CASE("fuse keeps constants, and a map of the wanted size", "[activation][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   scales<float> const one(3, {{7, 5, false}});
-  CHECK(fuse(cpu{}, one.maps, {7, 5}) == one.owned[0]);
+  CHECK(fused(TestType{}, one.maps, {7, 5}) == one.owned[0]);
   scales<float> flat(1, {{3, 4, false}, {5, 2, true}});
   for (auto& map : flat.owned)
     for (auto& v : map.cells()) v = 0.1f;
-  auto const sum = fuse(cpu{}, flat.maps, {13, 17});
+  auto const sum = fused(TestType{}, flat.maps, {13, 17});
   for (float const v : sum.cells()) CHECK(v == 0.2f);
 }
 
-TEMPLATE_TEST_CASE("fuse keeps constants to the last bit", "[activation][property]", float, double)
+TEMPLATE_LIST_TEST_CASE("fuse keeps constants to the last bit", "[activation][property]", support::backends)
 {
-  auto const random = support::uniform<TestType, 1>({4}, 1e-3, 30, 5);
-  for (index_t const h : {1, 2, 3, 5, 9})
-    for (index_t const w : {1, 3, 4, 5, 8, 13})
-      for (extent2 const to : {extent2{1, 1}, extent2{7, 5}, extent2{13, 33}, extent2{40, 29}})
-        for (TestType const constant : {TestType(0.1), -random.cells()[0], random.cells()[1], random.cells()[2]}) {
-          grid<TestType, 3> flat(1, h, w);
-          std::fill(flat.cells().begin(), flat.cells().end(), constant);
-          CAPTURE(h, w, to.height, to.width, constant);
-          auto const out = fuse(cpu{}, std::vector<scaled_maps<TestType>>{{flat.view(), w % 2 == 0}}, to);
-          for (TestType const v : out.cells()) REQUIRE(v == constant);
-        }
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const check = [](auto zero) {
+    using T = decltype(zero);
+    auto const random = support::uniform<T, 1>({4}, 1e-3, 30, 5);
+    for (index_t const h : {1, 2, 3, 5, 9})
+      for (index_t const w : {1, 3, 4, 5, 8, 13})
+        for (extent2 const size : {extent2{1, 1}, extent2{7, 5}, extent2{13, 33}, extent2{40, 29}})
+          for (T const constant : {T(0.1), -random.cells()[0], random.cells()[1], random.cells()[2]}) {
+            grid<T, 3> flat(1, h, w);
+            std::fill(flat.cells().begin(), flat.cells().end(), constant);
+            CAPTURE(h, w, size.height, size.width, constant);
+            auto const out = fused(TestType{}, std::vector<scaled_maps<T>>{{flat.view(), w % 2 == 0}}, size);
+            REQUIRE(out.size() == size.height * size.width);
+            REQUIRE(std::count(out.cells().begin(), out.cells().end(), constant) == out.size());
+          }
+  };
+  check(0.f);
+  check(0.);
 }
 
-TEST_CASE("a constant part of a map stays constant when it is enlarged", "[activation][property]")
+TEMPLATE_LIST_TEST_CASE("a constant part of a map stays constant when it is enlarged", "[activation][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // The left half of each row is one number, and so are the lower rows.
   auto map = support::uniform<float, 3>({1, 6, 11}, 0, 1, 8);
   for (index_t y = 0; y < 6; ++y)
     for (index_t x = 0; x < 11; ++x)
       if (x < 6 || y >= 3) map(0, y, x) = 0.7f;
-  auto const out = fuse(cpu{}, std::vector<scaled_maps<float>>{{map.view(), false}}, {41, 83});
+  auto const out = fused(TestType{}, std::vector<scaled_maps<float>>{{map.view(), false}}, {41, 83});
   for (index_t y = 0; y < 41; ++y)
     for (index_t x = 0; x < 83; ++x)
       if (x < 83 * 5 / 11 || y > 41 * 4 / 6) REQUIRE(out(0, y, x) == 0.7f);
@@ -122,12 +160,14 @@ TEST_CASE("fuse reads rows and channels with gaps", "[activation][property]")
   CHECK(fuse(cpu{}, windows, {11, 13}) == fuse(cpu{}, dense.maps, {11, 13}));
 }
 
-TEST_CASE("a row stretched to twice its length, and its mirror image", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("a row stretched to twice its length, and its mirror image", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<double, 3> row(1, 1, 2);
   row(0, 0, 0) = 4;
-  auto const straight = fuse<double>(cpu{}, {{row.view(), false}}, {1, 4});
-  auto const turned = fuse<double>(cpu{}, {{row.view(), true}}, {1, 4}, {1, 3});
+  auto const straight = fused(TestType{}, std::vector<scaled_maps<double>>{{row.view(), false}}, {1, 4});
+  auto const turned = fused(TestType{}, std::vector<scaled_maps<double>>{{row.view(), true}}, {1, 4}, {1, 3});
   double const want[] = {4, 3, 1, 0};
   for (int x = 0; x < 4; ++x) CHECK(straight(0, 0, x) == want[x]);
   for (int x = 0; x < 3; ++x) CHECK(turned(0, 0, x) == want[3 - x]);
@@ -153,22 +193,33 @@ TEST_CASE("fuse rejects what it documents", "[activation][errors]")
   }
 }
 
-TEST_CASE("fuse: no cell is wanted", "[activation][errors]")
+TEMPLATE_LIST_TEST_CASE("fuse: no cell is wanted", "[activation][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   scales<float> const s(2, {{3, 4, false}, {5, 6, true}});
   for (extent2 const size : {extent2{0, 3}, extent2{3, 0}, extent2{0, 0}})
-    CHECK(fuse(cpu{}, s.maps, {4, 4}, size).shape() == std::array<index_t, 3>{2, size.height, size.width});
-  CHECK(fuse(cpu{}, s.maps, {0, 0}).size() == 0);
+    CHECK(fused(TestType{}, s.maps, {4, 4}, size).shape() == std::array<index_t, 3>{2, size.height, size.width});
+  CHECK(fused(TestType{}, s.maps, {0, 0}).size() == 0);
   scales<float> const none(0, {{3, 4, false}});
-  CHECK(fuse(cpu{}, none.maps, {4, 4}).shape() == std::array<index_t, 3>{0, 4, 4});
+  CHECK(fused(TestType{}, none.maps, {4, 4}).shape() == std::array<index_t, 3>{0, 4, 4});
 }
 
-TEST_CASE("make_cams equals fuse and a division, for the classes present", "[activation][reference]")
+TEMPLATE_LIST_TEST_CASE("make_cams equals fuse and a division, for the classes present", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const image = GENERATE(extent2{1, 1}, extent2{16, 17}, extent2{33, 20});
   CAPTURE(image.height, image.width);
   scales<double> const s(4, {{3, 4, false}, {3, 4, true}, {6, 7, false}}, 0);
-  auto const have = make_cams(cpu{}, s.maps, image, std::vector<float>{0, 1, 0, 0.5f});
+  using S = typename TestType::memory;
+  std::deque<grid<double, 3, S>> owned;
+  std::vector<scaled_maps<double, S>> there;
+  for (std::size_t i = 0; i < s.maps.size(); ++i) {
+    owned.push_back(support::copied<TestType>(s.owned[i]));
+    there.push_back({std::as_const(owned.back()).view(), s.maps[i].mirrored});
+  }
+  auto const have = make_cams(TestType{}, there, image, std::vector<float>{0, 1, 0, 0.5f});
   CHECK(have.keys == std::vector<std::int32_t>{1, 3});
   // Strided: every fourth pixel. Full: stretched to whole blocks of 16, then cut.
   auto const check = [&](grid<double, 3> const& maps, int h, int w, extent2 resized) {
@@ -182,17 +233,21 @@ TEST_CASE("make_cams equals fuse and a division, for the classes present", "[act
   };
   int const H = static_cast<int>(image.height), W = static_cast<int>(image.width);
   extent2 const quarter{(H + 3) / 4, (W + 3) / 4};
-  check(have.strided, (H + 3) / 4, (W + 3) / 4, quarter);
-  check(have.full, H, W, {16 * ((H + 15) / 16), 16 * ((W + 15) / 16)});
+  check(to::back(have.strided), (H + 3) / 4, (W + 3) / 4, quarter);
+  check(to::back(have.full), H, W, {16 * ((H + 15) / 16), 16 * ((W + 15) / 16)});
 }
 
-TEST_CASE("make_cams of an image without a class", "[activation][errors]")
+TEMPLATE_LIST_TEST_CASE("make_cams of an image without a class", "[activation][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   scales<float> const s(2, {{3, 4, false}});
-  auto const none = make_cams(cpu{}, s.maps, {9, 10}, std::vector<bool>{false, false});
+  auto const there = support::copied<TestType>(s.owned[0]);
+  std::vector<scaled_maps<float, typename TestType::memory>> const maps{{there.view(), false}};
+  auto const none = make_cams(TestType{}, maps, {9, 10}, std::vector<bool>{false, false});
   CHECK(none.keys.empty());
-  CHECK(none.strided.shape() == std::array<index_t, 3>{0, 3, 3});
-  CHECK(none.full.shape() == std::array<index_t, 3>{0, 9, 10});
+  CHECK(to::back(none.strided).shape() == std::array<index_t, 3>{0, 3, 3});
+  CHECK(to::back(none.full).shape() == std::array<index_t, 3>{0, 9, 10});
 }
 
 TEST_CASE("make_cams rejects what it documents", "[activation][errors]")
@@ -203,5 +258,6 @@ TEST_CASE("make_cams rejects what it documents", "[activation][errors]")
   CAMBIUM_THROWS_SAYING(make_cams(cpu{}, s.maps, {9, 9}, std::vector<int>{1, 1, 0}), precondition_error,
                         "maps are [2,3,4] but there are 3 labels");
   s.owned[0].cells().back() = HUGE_VALF;
-  CAMBIUM_THROWS_SAYING(make_cams(cpu{}, s.maps, {9, 9}, std::vector<int>{0, 1}), precondition_error, "is inf");
+  CAMBIUM_THROWS_SAYING(make_cams(cpu{}, s.maps, {9, 9}, std::vector<int>{0, 1}), precondition_error,
+                        "make_cams: channel 1 of maps(2,3) is inf");
 }

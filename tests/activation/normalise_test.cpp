@@ -1,6 +1,6 @@
 #include <cambium/activation/normalise.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/random.hpp"
 
 #include <algorithm>
@@ -37,69 +37,89 @@ grid<double, 3> row_of(std::vector<double> const& values, index_t channels = 1)
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("normalise equals its formulas", "[activation][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("normalise equals its formulas", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const by = GENERATE(normalisation::largest, normalisation::min_max, normalisation::largest_of_all);
   bool const relu = GENERATE(false, true);
   double const eps = GENERATE(0.0, 1e-5, 0.5);
   auto const [C, H, W] = GENERATE(table<int, int, int>({{1, 1, 1}, {3, 1, 9}, {4, 12, 7}}));
   CAPTURE(static_cast<int>(by), relu, eps, C, H, W);
-  auto maps = support::uniform<TestType, 3>({C, H, W}, -2, 3, 3);
-  for (int i = 0; i < H * W && C > 1; ++i) maps.cells()[H * W + i] = -1;  // a constant channel without a positive cell
   normalise_options const options{by, eps, relu};
-  auto const have = normalise(cpu{}, maps, options);
-  REQUIRE(have.shape() == maps.shape());
-  for (int c = 0; c < C; ++c)
-    for (int i = 0; i < H * W; ++i) {
-      double const want = normalised(maps, c, i, options);
-      REQUIRE(have.cells()[c * H * W + i] == Approx(want).epsilon(std::is_same_v<TestType, float> ? 1e-5 : 1e-13));
-    }
-  for (int const threads : {1, 3}) CHECK(normalise(cpu{.threads = threads}, maps, options) == have);
+  auto const check = [&, C = C, H = H, W = W](auto zero, double rounding) {
+    using T = decltype(zero);
+    auto maps = support::uniform<T, 3>({C, H, W}, -2, 3, 3);
+    for (int i = 0; i < H * W && C > 1; ++i) maps.cells()[H * W + i] = -1;  // constant, without a positive cell
+    auto const have = to::back(normalise(TestType{}, to::there(maps), options));
+    REQUIRE(have.shape() == maps.shape());
+    for (int c = 0; c < C; ++c)
+      for (int i = 0; i < H * W; ++i)
+        REQUIRE(have.cells()[c * H * W + i] == Approx(normalised(maps, c, i, options)).epsilon(rounding));
+    for (int const threads : {1, 3})
+      CHECK(to::back(normalise(support::with_threads<TestType>(threads), to::there(maps), options)) == have);
+  };
+  check(0.f, 1e-5);
+  check(0., 1e-13);
 }
 
-TEMPLATE_TEST_CASE("where normalised values lie", "[activation][property]", float, double)
+TEMPLATE_LIST_TEST_CASE("where normalised values lie", "[activation][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // Large maxima too: there eps is less than their last digit.
   double const scale = GENERATE(1e-30, 1.0, 1e4, 1e30);
   CAPTURE(scale);
-  auto const maps = support::uniform<TestType, 3>({3, 6, 11}, -scale, scale, 3);
-  auto const shares = normalise(cpu{}, maps, {.relu = true});
-  auto const between = [](grid<TestType, 3> const& out) {
-    return std::all_of(out.cells().begin(), out.cells().end(), [](TestType v) { return v >= 0 && v <= 1; });
+  auto const check = [&](auto zero) {
+    using T = decltype(zero);
+    auto const maps = support::uniform<T, 3>({3, 6, 11}, -scale, scale, 3);
+    auto const of = [&](normalise_options options) { return to::back(normalise(TestType{}, to::there(maps), options)); };
+    auto const between = [](grid<T, 3> const& out) {
+      return std::all_of(out.cells().begin(), out.cells().end(), [](T v) { return v >= 0 && v <= 1; });
+    };
+    auto const shares = of({.relu = true}), ends = of({.by = normalisation::min_max});
+    CHECK(between(ends));
+    CHECK(between(of({.by = normalisation::largest_of_all, .relu = true})));
+    CHECK(between(shares));
+    if (scale <= 1) CHECK(*std::max_element(shares.cells().begin(), shares.cells().end()) < 1);
+    for (index_t c = 0; c < 3; ++c) {
+      CHECK(*std::min_element(&ends(c, 0, 0), &ends(c, 0, 0) + 66) == 0);
+      CHECK(*std::max_element(&ends(c, 0, 0), &ends(c, 0, 0) + 66) == 1);
+    }
   };
-  CHECK(between(normalise(cpu{}, maps, {.by = normalisation::min_max})));
-  CHECK(between(normalise(cpu{}, maps, {.by = normalisation::largest_of_all, .relu = true})));
-  CHECK(between(shares));
-  if (scale <= 1) CHECK(*std::max_element(shares.cells().begin(), shares.cells().end()) < 1);
-  auto const ends = normalise(cpu{}, maps, {.by = normalisation::min_max});
-  for (index_t c = 0; c < 3; ++c) {
-    CHECK(*std::min_element(&ends(c, 0, 0), &ends(c, 0, 0) + 66) == 0);
-    CHECK(*std::max_element(&ends(c, 0, 0), &ends(c, 0, 0) + 66) == 1);
-  }
+  check(0.f);
+  check(0.);
 }
 
-TEST_CASE("min_max holds the widest range there is", "[activation][property]")
+TEMPLATE_LIST_TEST_CASE("min_max holds the widest range there is", "[activation][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   float const most = std::numeric_limits<float>::max();  // the range itself is no float
   grid<float, 3> maps(1, 1, 3);
   maps(0, 0, 0) = -most, maps(0, 0, 2) = most;
-  auto const out = normalise(cpu{}, maps, {.by = normalisation::min_max});
+  auto const out = to::back(normalise(TestType{}, to::there(maps), {.by = normalisation::min_max}));
   CHECK(out(0, 0, 0) == 0);
   CHECK(out(0, 0, 1) == 0.5f);
   CHECK(out(0, 0, 2) == 1);
 }
 
-TEST_CASE("channels by eye", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("channels by eye", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const of = [](grid<double, 3> const& maps, normalise_options options) {
+    return to::back(normalise(TestType{}, to::there(maps), options));
+  };
   auto const maps = row_of({0, 1, 3, 0, 0, 0, -4, -2, 2}, 3);
-  CHECK(normalise(cpu{}, maps, {.eps = 1}) == row_of({0, 0.25, 0.75, 0, 0, 0, -4. / 3, -2. / 3, 2. / 3}, 3));
-  CHECK(normalise(cpu{}, maps, {.eps = 1, .relu = true}) == row_of({0, 0.25, 0.75, 0, 0, 0, 0, 0, 2. / 3}, 3));
-  CHECK(normalise(cpu{}, maps, {.eps = 0}) == row_of({0, 1. / 3, 1, 0, 0, 0, -2, -1, 1}, 3));
-  CHECK(normalise(cpu{}, maps, {.by = normalisation::min_max}) == row_of({0, 1. / 3, 1, 0, 0, 0, 0, 1. / 3, 1}, 3));
-  CHECK(normalise(cpu{}, maps, {.by = normalisation::largest_of_all}) ==
+  CHECK(of(maps, {.eps = 1}) == row_of({0, 0.25, 0.75, 0, 0, 0, -4. / 3, -2. / 3, 2. / 3}, 3));
+  CHECK(of(maps, {.eps = 1, .relu = true}) == row_of({0, 0.25, 0.75, 0, 0, 0, 0, 0, 2. / 3}, 3));
+  CHECK(of(maps, {.eps = 0}) == row_of({0, 1. / 3, 1, 0, 0, 0, -2, -1, 1}, 3));
+  CHECK(of(maps, {.by = normalisation::min_max}) == row_of({0, 1. / 3, 1, 0, 0, 0, 0, 1. / 3, 1}, 3));
+  CHECK(of(maps, {.by = normalisation::largest_of_all}) ==
         row_of({0, 1. / 3, 1, 0, 0, 0, -4. / 3, -2. / 3, 2. / 3}, 3));
   for (double const most : {0.0, -1.0})
-    CHECK(normalise(cpu{}, row_of({-2, most, -3}), {.by = normalisation::largest_of_all}) == row_of({0, 0, 0}));
+    CHECK(of(row_of({-2, most, -3}), {.by = normalisation::largest_of_all}) == row_of({0, 0, 0}));
 }
 
 TEST_CASE("normalise rejects what it documents", "[activation][errors]")
@@ -113,10 +133,12 @@ TEST_CASE("normalise rejects what it documents", "[activation][errors]")
   }
 }
 
-TEST_CASE("normalise: nothing to scale", "[activation][errors]")
+TEMPLATE_LIST_TEST_CASE("normalise: nothing to scale", "[activation][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [C, H, W] = GENERATE(table<int, int, int>({{0, 4, 4}, {2, 0, 4}, {2, 4, 0}}));
   auto const by = GENERATE(normalisation::largest, normalisation::min_max, normalisation::largest_of_all);
   grid<float, 3> const none(C, H, W);
-  CHECK(normalise(cpu{}, none, {.by = by}) == none);
+  CHECK(to::back(normalise(TestType{}, to::there(none), {.by = by})) == none);
 }

@@ -1,6 +1,6 @@
 #include <cambium/activation/peak_attention.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -10,22 +10,27 @@
 using namespace cambium;
 using support::uniform;
 
-TEST_CASE("what is near the maximum of its channel stays", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("what is near the maximum of its channel stays", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 3> maps(2, 1, 5);
   float const first[] = {10, 7, 6.9f, -3, 0}, second[] = {-1, -2, -3, -1, -5};
   std::copy(first, first + 5, &maps(0, 0, 0));
   std::copy(second, second + 5, &maps(1, 0, 0));
-  auto const half = peak_attention(cpu{}, maps, {.alpha = 0.5});
+  auto const of = [&](double alpha) { return to::back(peak_attention(TestType{}, to::there(maps), {alpha})); };
+  auto const half = of(0.5);
   CHECK(half.cells() == cells_t<float>{10, 7, 6.9f, 0, 0, 0, 0, 0, 0, 0});
-  auto const none = peak_attention(cpu{}, maps, {.alpha = 0});
+  auto const none = of(0);
   CHECK(none.cells() == cells_t<float>{10, 7, 6.9f, 0, 0, 0, 0, 0, 0, 0});
-  auto const all = peak_attention(cpu{}, maps, {.alpha = 1});
+  auto const all = of(1);
   CHECK(all.cells() == cells_t<float>{10, 0, 0, 0, 0, 0, 0, 0, 0, 0});
 }
 
-TEST_CASE("the cut is rounded as the original's", "[activation][reference]")
+TEMPLATE_LIST_TEST_CASE("the cut is rounded as the original's", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // A cell stays when it equals the float product; one float below it goes.
   for (double const alpha : {0.5, 0.7, 0.9}) {
     auto const most = uniform<float, 1>({200}, 0.1, 9, 7);
@@ -34,31 +39,39 @@ TEST_CASE("the cut is rounded as the original's", "[activation][reference]")
       float const volatile cut = m * a;
       grid<float, 3> maps(1, 1, 3);
       maps(0, 0, 0) = m, maps(0, 0, 1) = cut, maps(0, 0, 2) = std::nextafter(static_cast<float>(cut), 0.f);
-      auto const y = peak_attention(cpu{}, maps, {.alpha = alpha});
+      auto const y = to::back(peak_attention(TestType{}, to::there(maps), {.alpha = alpha}));
       REQUIRE(y(0, 0, 1) == cut);
       REQUIRE(y(0, 0, 2) == 0);
     }
   }
 }
 
-TEMPLATE_TEST_CASE("attention and its gradient by definition", "[activation][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("attention and its gradient by definition", "[activation][reference]", support::backends)
 {
-  auto const maps = uniform<TestType, 3>({5, 7, 9}, -2, 3, 3), down = uniform<TestType, 3>({5, 7, 9}, -1, 1, 4);
-  auto const y = peak_attention(cpu{.threads = 2}, maps), g = peak_attention_gradient(cpu{}, maps, down);
-  for (int c = 0; c < 5; ++c) {
-    TestType most = 0;
-    for (int i = 0; i < 63; ++i) most = std::max(most, maps(c, i / 9, i % 9));
-    int kept = 0;
-    for (int i = 0; i < 63; ++i) {
-      TestType const v = maps(c, i / 9, i % 9);
-      bool const stays = v > 0 && v >= most * static_cast<TestType>(0.7);
-      kept += stays;
-      CHECK(y(c, i / 9, i % 9) == (stays ? v : 0));
-      CHECK(g(c, i / 9, i % 9) == (stays ? down(c, i / 9, i % 9) : 0));
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const check = [](auto zero) {
+    using T = decltype(zero);
+    auto const maps = uniform<T, 3>({5, 7, 9}, -2, 3, 3), down = uniform<T, 3>({5, 7, 9}, -1, 1, 4);
+    auto const y = to::back(peak_attention(support::with_threads<TestType>(2), to::there(maps)));
+    auto const g = to::back(peak_attention_gradient(TestType{}, to::there(maps), to::there(down)));
+    for (int c = 0; c < 5; ++c) {
+      T most = 0;
+      for (int i = 0; i < 63; ++i) most = std::max(most, maps(c, i / 9, i % 9));
+      int kept = 0;
+      for (int i = 0; i < 63; ++i) {
+        T const v = maps(c, i / 9, i % 9);
+        bool const stays = v > 0 && v >= most * static_cast<T>(0.7);
+        kept += stays;
+        CHECK(y(c, i / 9, i % 9) == (stays ? v : 0));
+        CHECK(g(c, i / 9, i % 9) == (stays ? down(c, i / 9, i % 9) : 0));
+      }
+      CHECK(kept >= 1);
+      CHECK(kept < 63);
     }
-    CHECK(kept >= 1);
-    CHECK(kept < 63);
-  }
+  };
+  check(0.f);
+  check(0.);
 }
 
 TEST_CASE("the gradient is that of a small step", "[activation][property]")

@@ -1,7 +1,7 @@
 #include <cambium/activation/select.hpp>
 #include <cambium/activation/softmax.hpp>
 
-#include "support/catch.hpp"
+#include "support/backends.hpp"
 #include "support/picture.hpp"
 #include "support/random.hpp"
 
@@ -36,41 +36,54 @@ grid<T, 3> mirror(grid<T, 3> const& maps)
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("decisions by definition", "[activation][reference]", float, double)
+TEMPLATE_LIST_TEST_CASE("decisions by definition", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const [L, W] = GENERATE(table<index_t, index_t>({{1, 3}, {2, 64}, {21, 65}, {5, 130}, {7, 1}}));
-  auto const scores = uniform<TestType, 3>({L, 5, W}, -6, 6, 3), other = uniform<TestType, 3>({L, 5, W}, -6, 6, 4);
   bool const two = GENERATE(false, true), few = GENERATE(false, true);
   CAPTURE(L, W, two, few);
   std::vector<char> allowed;
   if (few)
     for (index_t l = 0; l < L; ++l) allowed.push_back(l % 2 == 0);
-  auto const flipped = mirror(other);
-  auto const have = decide(cpu{.threads = 2}, scores, two ? flipped.view() : view<TestType const, 3>{}, allowed);
-  for (index_t y = 0; y < 5; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const p = [&](index_t l) {
-        return two ? (probability(scores, l, y, x) + probability(other, l, y, x)) / 2 : probability(scores, l, y, x);
-      };
-      index_t best = 0;
-      for (index_t l = 1; l < L; ++l)
-        if ((!few || allowed[static_cast<std::size_t>(l)] != 0) && p(l) > p(best) + 1e-6) best = l;
-      CHECK(have.label(y, x) == best);
-      CHECK(std::abs(static_cast<double>(have.probability(y, x)) - p(best)) < 1e-6);
-    }
+  auto const check = [&, L = L, W = W](auto zero) {
+    using T = decltype(zero);
+    auto const scores = uniform<T, 3>({L, 5, W}, -6, 6, 3), other = uniform<T, 3>({L, 5, W}, -6, 6, 4);
+    auto const flipped = support::copied<TestType>(mirror(other));
+    view<T const, 3, typename TestType::memory> second;
+    if (two) second = flipped.view();
+    auto const have = decide(support::with_threads<TestType>(2), to::there(scores), second, allowed);
+    auto const label = to::back(have.label);
+    auto const sure = to::back(have.probability);
+    for (index_t y = 0; y < 5; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        auto const p = [&](index_t l) {
+          return two ? (probability(scores, l, y, x) + probability(other, l, y, x)) / 2 : probability(scores, l, y, x);
+        };
+        index_t best = 0;
+        for (index_t l = 1; l < L; ++l)
+          if ((!few || allowed[static_cast<std::size_t>(l)] != 0) && p(l) > p(best) + 1e-6) best = l;
+        CHECK(label(y, x) == best);
+        CHECK(std::abs(static_cast<double>(sure(y, x)) - p(best)) < 1e-6);
+      }
+  };
+  check(0.f);
+  check(0.);
 }
 
-TEST_CASE("ties go to the lower channel", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("ties go to the lower channel", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 3> scores(4, 1, 3);
   scores(2, 0, 1) = scores(3, 0, 1) = 1;
-  auto const have = decide(cpu{}, scores);
-  CHECK(support::drawn(have.label) == support::rows{".2."});
-  CHECK(have.probability(0, 0) == 0.25f);
+  auto const have = decide(TestType{}, to::there(scores));
+  CHECK(support::drawn(to::back(have.label)) == support::rows{".2."});
+  CHECK(to::back(have.probability)(0, 0) == 0.25f);
   scores(1, 0, 2) = 1000;  // beyond what a float's exponential holds
   scores(3, 0, 2) = -1000;
-  CHECK(support::drawn(decide(cpu{}, scores).label) == support::rows{".21"});
-  CHECK(decide(cpu{}, scores).probability(0, 2) == 1);
+  CHECK(support::drawn(to::back(decide(TestType{}, to::there(scores)).label)) == support::rows{".21"});
+  CHECK(to::back(decide(TestType{}, to::there(scores)).probability)(0, 2) == 1);
 }
 
 TEST_CASE("decisions without probabilities in between are the same", "[activation][reference]")
@@ -96,14 +109,16 @@ TEST_CASE("decisions without probabilities in between are the same", "[activatio
   }
 }
 
-TEST_CASE("the probability of given labels", "[activation][reference]")
+TEMPLATE_LIST_TEST_CASE("the probability of given labels", "[activation][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   index_t const W = GENERATE(1, 17, 64, 150);
   auto const scores = uniform<float, 3>({6, 4, W}, -5, 5, 2);
   auto const raw = uniform<float, 2>({4, W}, -1, 9, 5);
   grid<std::int32_t, 2> labels(4, W);
   for (index_t i = 0; i < 4 * W; ++i) labels.data()[i] = raw.data()[i] > 8 ? 255 : static_cast<int>(raw.data()[i]) - 1;
-  auto const have = probability_at(cpu{.threads = 2}, scores, labels);
+  auto const have = to::back(probability_at(support::with_threads<TestType>(2), to::there(scores), to::there(labels)));
   for (index_t y = 0; y < 4; ++y)
     for (index_t x = 0; x < W; ++x) {
       auto const l = labels(y, x);
@@ -112,17 +127,24 @@ TEST_CASE("the probability of given labels", "[activation][reference]")
     }
 }
 
-TEST_CASE("each region reads its channel", "[activation][picture]")
+TEMPLATE_LIST_TEST_CASE("each region reads its channel", "[activation][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<float, 3> maps(3, 2, 3);
   for (index_t i = 0; i < 18; ++i) maps.data()[i] = static_cast<float>(i);
   auto const regions = picture({"12.", ".21"});
-  auto const have = select(cpu{}, maps, regions, {2, 0});
+  auto const chosen = [&](bool mean) {
+    auto const there = support::copied<TestType>(maps);
+    return to::back(mean ? select(TestType{}, there, to::there(regions), {2, 0}, std::as_const(there).view())
+                         : select(TestType{}, there, to::there(regions), {2, 0}));
+  };
+  auto const have = chosen(false);
   CHECK(have.cells() == cells_t<float>{12, 1, 0, 0, 4, 17});
-  auto const both = select(cpu{}, maps, regions, {2, 0}, maps.view());
+  auto const both = chosen(true);
   CHECK(both.cells() == cells_t<float>{13, 1, 0, 0, 4, 16});
   std::fill(maps.cells().begin(), maps.cells().end(), 3e38f);  // twice that is no float
-  CHECK(select(cpu{}, maps, regions, {2, 0}, maps.view())(0, 0) == 3e38f);
+  CHECK(chosen(true)(0, 0) == 3e38f);
 }
 
 TEST_CASE("softmax and select refuse what they document", "[activation][errors]")

@@ -93,6 +93,15 @@ using backends = std::tuple<cambium::cpu, by_rules>;
 using rule_backends = std::tuple<by_rules>;  ///< for tests that compare with the cpu's own schedule
 #endif
 
+/// A policy with so many threads, where it has threads.
+template <class P>
+P with_threads(int threads)
+{
+  P where{};
+  if constexpr (std::is_base_of_v<cambium::cpu, P>) where.threads = threads;
+  return where;
+}
+
 /// A copy of a grid where P can reach it, to be written on.
 template <class P, class T, int R>
 auto copied(cambium::grid<T, R> const& g)

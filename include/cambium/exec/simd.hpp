@@ -9,6 +9,7 @@
 #include <cambium/exec/cpu.hpp>
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -209,6 +210,52 @@ template <int Lanes>
   y = y * (1.5f - half * y * y);                           // Newton: within 0.2 %
   numbers const off = 0.5f - half * y * y;                 // Halley: within rounding
   x = y + y * (off * (1.5f * off + 1.f));
+}
+
+/// Bytes become integers. `count` is a multiple of 16.
+[[gnu::always_inline]] inline void widen_bytes(std::uint8_t const* from, std::int32_t* to, int count)
+{
+  using octets = pack<std::uint8_t, 16>;
+  for (int x = 0; x < count; x += 16) {
+    octets v;
+    std::memcpy(&v, from + x, 16);
+#if defined(__clang__)
+    for (int i = 0; i < 16; ++i) to[x + i] = v[i];
+#else
+    // g++ 12 takes a conversion apart byte by byte: zeros are shuffled in, on x86 as high halves.
+    octets const zero{};
+    octets const two[2] = {
+        __builtin_shuffle(v, zero, octets{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}),
+        __builtin_shuffle(v, zero, octets{8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31})};
+    for (int i = 0; i < 2; ++i) {
+      octets const low =
+          __builtin_shuffle(two[i], zero, octets{0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23});
+      octets const high =
+          __builtin_shuffle(two[i], zero, octets{8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31});
+      std::memcpy(to + x + 8 * i, &low, 16);
+      std::memcpy(to + x + 8 * i + 4, &high, 16);
+    }
+#endif
+  }
+}
+
+/// One of the numbers 0, `one` and `two`, lane by lane, by kind 0, 1 or 2.
+template <int Lanes>
+[[gnu::always_inline]] inline void pick_of_three(bits<float, Lanes> const& kind, float one, float two,
+                                                 pack<float, Lanes>& found)
+{
+  using integers = bits<float, Lanes>;
+#if !defined(__clang__)
+  if constexpr (Lanes >= 8) {  // narrower registers of old machines cannot shuffle by a variable
+    pack<float, Lanes> table{};
+    table[1] = one, table[2] = two;
+    found = __builtin_shuffle(table, kind);
+    return;
+  }
+#endif
+  pack<float, Lanes> const zero{};
+  found = (pack<float, Lanes>)(((integers)(zero + one) & (kind << 31 >> 31)) |
+                               ((integers)(zero + two) & (kind << 30 >> 31)));
 }
 
 /// While this object lives, its thread treats numbers below the smallest normal one as 0. Without it a score that fades

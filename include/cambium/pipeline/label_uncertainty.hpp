@@ -258,7 +258,7 @@ template <execution_policy P, stack_like M, stack_like V>
 /// A training step's value, gradient and the targets it was taken against.
 template <class T, class Space = host>
 struct box_supervision_step : bootstrap_counts {  ///< [cells] summed over the batch
-  label_uncertainty_loss_of<T, Space> loss;
+  uncertainty_loss<T, Space> loss;
   grid<float, 4, Space> target;
   grid<std::uint8_t, 4, Space> trusted;
 };

@@ -210,7 +210,7 @@ TEST_CASE("detect rejects what it documents", "[instance][errors]")
   CAMBIUM_THROWS_SAYING(detect(cpu{}, labels, {1, 1}, scores), precondition_error, "label(0,0) is -1");
 }
 
-TEMPLATE_LIST_TEST_CASE("a device detects what the cpu does on a larger map", "[instance][reference]",
+TEMPLATE_LIST_TEST_CASE("a device detects what the cpu does on a larger map", "[instance][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;

@@ -26,9 +26,9 @@ struct component_statistics {
 
 /// Sums over the cells of one component.
 struct component_tally {
-  index_t area, y, x;                ///< [cells], sums of rows and of columns
-  index_t top, left, bottom, right;  ///< extremes; of no cell the other way round
-  std::int64_t score;                ///< order_key(largest)
+  index_t area, y, x;  ///< [cells], sums of rows and of columns
+  box bounds;          ///< of no cell the other way round
+  std::int64_t score;  ///< order_key(largest)
 };
 
 /// Memory for measuring under a policy P. It grows to the largest count.
@@ -54,10 +54,7 @@ struct tally_strip {
     add_into<Of>(&t.area, cells);
     add_into<Of>(&t.y, (b.top + b.bottom - 1) * cells / 2);
     add_into<Of>(&t.x, (b.left + b.right - 1) * cells / 2);
-    min_into<Of>(&t.top, b.top);
-    min_into<Of>(&t.left, b.left);
-    max_into<Of>(&t.bottom, b.bottom);
-    max_into<Of>(&t.right, b.right);
+    widen<Of>(t.bounds, b);
     if (score.data == nullptr) return;
     double most = -std::numeric_limits<double>::infinity();
     for (index_t y = b.top; y < b.bottom; ++y)
@@ -82,8 +79,8 @@ struct conclude_statistics {
     if (t.area == 0)
       out(i) = component_statistics{0, box{0, 0, 0, 0}, 0, 0, largest};
     else
-      out(i) = component_statistics{t.area, box{t.top, t.left, t.bottom, t.right}, static_cast<double>(t.y) / area,
-                                    static_cast<double>(t.x) / area, largest};
+      out(i) = component_statistics{t.area, t.bounds, static_cast<double>(t.y) / area, static_cast<double>(t.x) / area,
+                                    largest};
   }
 };
 
@@ -117,7 +114,7 @@ void statistics_into(P const& where, L const& labels, S const& scores, O&& out, 
   expects(entries >= 1, "statistics: count is ", entries - 1);
   if constexpr (std::is_same_v<P, cpu>) expects_labels(label, entries - 1, "statistics: label");
   component_tally* const tally = reserve(where, scratch.tally, entries);
-  component_tally const nothing{0, 0, 0, H, W, 0, 0, order_key(-std::numeric_limits<double>::infinity())};
+  component_tally const nothing{0, 0, 0, {H, W, 0, 0}, order_key(-std::numeric_limits<double>::infinity())};
   fill(where, entries, tally, nothing);
   for_each_strip(where, label, rule::tally_strip<writers_of<P>, value_of<S, 2>, M>{score, entries - 1, tally});
   for_each_index(where, entries, rule::conclude_statistics<M>{tally, to});

@@ -69,7 +69,9 @@ template <class P>
   }
 }
 
-/// The rule that closes labels up: label l, kept where before[l] != before[l-1], becomes before[l]; others 0.
+namespace rule {
+
+/// Labels close up: label l, kept where before[l] != before[l-1], becomes before[l]; others 0.
 template <class L, class S>
 struct close_up_label {
   image_view<L const, S> label;
@@ -83,5 +85,7 @@ struct close_up_label {
     out(y, x) = kept ? before(at) : 0;
   }
 };
+
+}  // namespace rule
 
 }  // namespace cambium

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cambium/core/config.hpp>
+#include <cambium/exec/atomic.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/simd.hpp>
@@ -121,5 +122,15 @@ template <class T, class S, class Run>
 by_runs(image_view<T const, S>, Run) -> by_runs<T, S, Run>;
 
 }  // namespace rule
+
+/// A box grows to hold another one.
+template <writers Of>
+CAMBIUM_HD void widen(box& bounds, box const& by)
+{
+  min_into<Of>(&bounds.top, by.top);
+  min_into<Of>(&bounds.left, by.left);
+  max_into<Of>(&bounds.bottom, by.bottom);
+  max_into<Of>(&bounds.right, by.right);
+}
 
 }  // namespace cambium

@@ -377,7 +377,7 @@ template <execution_policy P, image_like I, gridded<1> G>
   view<std::int32_t const, 1, S> const through(kept + 1, {N + 1});
   return make_instances(where, cells[1], cells[2], N, [&](auto const& label, auto const& found, auto const& number) {
     for_each_index(where, N + 1, score_group<S>{group, category.view(), by, through.data, found, number});
-    for_each_cell(where, cells, close_up_label<id_type, S>{id, through, label});
+    for_each_cell(where, cells, rule::close_up_label<id_type, S>{id, through, label});
   });
 }
 

@@ -7,7 +7,7 @@
 # Seen with: pydensecrf2 1.1, 24 x 24 pixels. Filter divided by the exact sum, least and greatest over the image: 0.756
 #   to 0.920 with a standard deviation of 1 pixel, 0.767 to 0.892 with 3, 0.776 to 0.917 with 8.
 # Source: observed; P. Krähenbühl and V. Koltun (ICML 2013, section 5) recommend the normalisation for accuracy.
-# Our users: include/cambium/crf/permutohedral.hpp is compared with exact sums in tests/crf/permutohedral_test.cpp, and
+# Our users: include/cambium/crf/lattice.hpp is compared with exact sums in tests/crf/lattice_test.cpp, and
 #   include/cambium/crf/dense_crf.hpp has exact kernels beside the lattice.
 set -euo pipefail
 folder=$(mktemp -d)

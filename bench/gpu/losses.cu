@@ -87,9 +87,8 @@ void losses(card const& c)
   std::size_t const before = memory.now();
   affinity_loss_scratch<gpu> scratch(where, {B, H, W});
   double const ms = median_ms(where, [&] {
-    affinity_displacement_loss_into<gpu, float, device>(where, logits.view(), field.view(), known.view(),
-                                                        {.radius = 10}, by_logits.view(), by_field.view(), value.view(),
-                                                        scratch);
+    affinity_displacement_loss_into<float>(where, logits.view(), field.view(), known.view(), {.radius = 10},
+                                           by_logits.view(), by_field.view(), value.view(), scratch);
   });
   report(c, "affinity + displacement loss, 16 x 128x128, r 10", ms, static_cast<double>(B), 0, 0);
   double const megabytes = 1e-6 * static_cast<double>(memory.most() - before);

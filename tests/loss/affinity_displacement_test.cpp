@@ -130,17 +130,23 @@ TEST_CASE("the gradient is the slope", "[loss][property]")
     CHECK(static_cast<double>(loss.field.data()[i]) == Approx(numerical(d.field.data()[i])).margin(2e-4));
 }
 
-TEST_CASE("of equal maxima the first on the path gets the gradient", "[loss][picture]")
+TEMPLATE_LIST_TEST_CASE("of equal maxima the first on the path gets the gradient", "[loss][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // one pair: (0,0) and (0,2); all three cells equal, the destination is first
   grid<float, 3> const logits(1, 1, 3);
   grid<std::int32_t, 3> labels(1, 1, 3);
   labels(0, 0, 0) = 1, labels(0, 0, 1) = 255, labels(0, 0, 2) = 2;
-  auto const loss = affinity_displacement_loss<float>(cpu{}, logits, {}, labels, {3, pair_sources::all});
+  auto const& there = to::there(logits);
+  auto const& known = to::there(labels);
+  auto const loss =
+      affinity_displacement_loss<float>(TestType{}, there.view(), {}, known.view(), {3, pair_sources::all});
+  auto const boundary = to::back(loss.boundary);
   CHECK(loss.value.pairs[2] == 1);
-  CHECK(loss.boundary(0, 0, 0) == 0);
-  CHECK(loss.boundary(0, 0, 1) == 0);
-  CHECK(loss.boundary(0, 0, 2) < 0);
+  CHECK(boundary(0, 0, 0) == 0);
+  CHECK(boundary(0, 0, 1) == 0);
+  CHECK(boundary(0, 0, 2) < 0);
   CHECK(loss.field.size() == 0);
 }
 
@@ -260,18 +266,20 @@ TEST_CASE("the loss rejects what it documents", "[loss][errors]")
   CAMBIUM_THROWS_SAYING(quarter_labels(cpu{}, grid<std::int32_t, 2>(8, 10)), precondition_error, "multiples of 4");
 }
 
-TEST_CASE("a quarter takes the third of every four", "[loss][picture]")
+TEMPLATE_LIST_TEST_CASE("a quarter takes the third of every four", "[loss][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   grid<std::int32_t, 2> pixels(8, 4);
   for (index_t y = 0; y < 8; ++y)
     for (index_t x = 0; x < 4; ++x) pixels(y, x) = static_cast<std::int32_t>(10 * y + x);
-  auto const cells = quarter_labels(cpu{}, pixels);
+  auto const cells = to::back(quarter_labels(TestType{}, to::there(pixels)));
   CHECK(cells.shape() == std::array<index_t, 2>{2, 1});
   CHECK(cells(0, 0) == 22);
   CHECK(cells(1, 0) == 62);
 }
 
-TEMPLATE_LIST_TEST_CASE("IRNet's loss of a device is that of cores", "[loss][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("IRNet's loss of a device is that of cores", "[loss][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   using S = typename TestType::memory;
@@ -313,7 +321,7 @@ TEMPLATE_LIST_TEST_CASE("IRNet's loss of a device is that of cores", "[loss][ref
     REQUIRE(by_field.cells()[i] == Approx(want.field.cells()[i]).epsilon(1e-6).margin(1e-12));
 }
 
-TEMPLATE_LIST_TEST_CASE("of equal maxima a device takes the first on the path, too", "[loss][picture]",
+TEMPLATE_LIST_TEST_CASE("of equal maxima a device takes the first on the path, too", "[loss][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/exec/cpu.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/rounded.hpp>
 #include <cambium/exec/simd.hpp>
-#include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
 
@@ -27,7 +27,44 @@ struct trace_options {
   trace_precision precision = trace_precision::mixed;
 };
 
-/// The rule: one step of one position, read from a field whose (dy,dx) lie side by side.
+/// Both components of one cell, so that they are read at once.
+template <class T>
+struct alignas(2 * sizeof(T)) displacement_at {
+  T dy;
+  T dx;
+};
+
+namespace rule {
+
+template <class T, class S>
+struct lay_beside {
+  stack_view<T const, S> field;
+  image_view<displacement_at<T>, S> beside;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { beside(y, x) = {field(0, y, x), field(1, y, x)}; }
+};
+
+}  // namespace rule
+
+/// Take steps until they are done. Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
+template <class Position, class Step>
+CAMBIUM_HD void take_steps(index_t iterations, Position& at, Step const& step)
+{
+  Position seen = at;
+  index_t seen_at = 0;
+  for (index_t u = 1; u <= iterations; ++u) {
+    step(at);
+    if (at == seen) {
+      u = iterations - (iterations - u) % (u - seen_at);
+      seen_at = iterations;
+    } else if (u >= 2 * seen_at && seen_at < iterations) {
+      seen = at;
+      seen_at = u;
+    }
+  }
+}
+
+/// One step of one position on cores, read from a field whose (dy,dx) lie side by side.
 ///
 /// Products are pinned: fused into a sum they would end elsewhere in fields that do not converge.
 template <class T, class Wide>
@@ -63,168 +100,59 @@ struct trace_step {
   }
 };
 
-/// The field with both components of a cell side by side, so that maps of one size are traced without allocation.
-template <class T, class Space = host>
-struct trace_scratch;
-template <class T>
-struct trace_scratch<T, host> {
-  cells_t<T> beside;
-};
-
-/// Throws unless a field of this shape can be traced into `out`.
-template <class T, class U, class S>
-void expects_traceable(stack_view<T, S> const& field, trace_options options, stack_view<U, S> const& out)
+/// The schedule of cores: several cells at once. One step waits for the one before it, steps of different cells do not.
+template <class T, class Wide>
+void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, index_t iterations, stack_view<T> to)
 {
-  index_t const H = field.extent[1], W = field.extent[2];
-  expects(field.extent[0] == 2, "trace: displacement is ", field, " instead of [2,H,W]");
-  expects(same_shape(field, out), "trace: displacement is ", field, " but out is ", out);
-  expects(options.iterations >= 0, "trace: iterations is ", options.iterations);
-  expects(H <= (index_t{1} << 24) && W <= (index_t{1} << 24), "trace: ", field, " is larger than 2^24 along an axis");
-  expects(!overlap(field, out), "trace: displacement and out overlap");
-}
-
-/// Follow a displacement field until it no longer moves anything: where does each cell end?
-///
-///   p_0 = the cell,   p_u+1 = clamp(p_u + D(p_u)),   D read bilinearly
-///
-/// @param where         cpu
-/// @param displacement  [2,H,W] (dy,dx) in cells, finite
-/// @param options       iterations = 300; precision = mixed, the original's
-/// @param out           [2,H,W] (y,x) in [0,H-1] x [0,W-1]: where the position of each cell ended
-/// @param scratch       of any earlier call; it grows to the largest map
-///
-/// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused)
-/// @throws       precondition_error before anything is written
-/// @invariant    a zero field leaves every cell where it is; more iterations than a cell needs change nothing
-/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. 2 * H * W values of scratch
-/// @determinism  exact with precision mixed: the same bits on every machine. With single the same bits on every
-///               run, for every number of threads; between compilers up to contraction
-/// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (10); find_centroids_with_refinement,
-///               step/make_ins_seg_labels.py of jiwoon-ahn/irn, whose state is float32 and whose weights
-///               NumPy promotes to float64. It always does all iterations; ours are skipped once positions repeat
-template <stack_like D, stack_like O>
-void trace_into(cpu const& where, D const& displacement, trace_options options, O&& out,
-                trace_scratch<value_of<D, 3>>& scratch)
-{
-  using T = value_of<D, 3>;
-  auto const field = as_view<3>(displacement, "trace: displacement");
-  auto const to = as_view<3>(out, "trace: out");
-  static_assert(std::is_same_v<T, value_of<O, 3>>, "trace: displacement and out hold different types");
-  index_t const H = field.extent[1], W = field.extent[2];
-  expects_traceable(field, options, to);
-  expects_finite(where, field, "trace: displacement");
-
-  cells_t<T>& beside = scratch.beside;
-  beside.resize(std::max(beside.size(), static_cast<std::size_t>(2 * H * W)));
-  for_each_share(where, H, 64, [&](index_t begin, index_t end) {
-    for (index_t y = begin; y < end; ++y)
-      for (index_t x = 0; x < W; ++x) {
-        T* const cell = beside.data() + 2 * (y * W + x);
-        cell[0] = field(0, y, x), cell[1] = field(1, y, x);
+  constexpr int together = 8;
+  struct positions {
+    T y[together], x[together];
+    bool operator==(positions const&) const = default;
+  };
+  index_t const H = beside.extent[0], W = beside.extent[1];
+  trace_step<T, Wide> const step{reinterpret_cast<T const*>(beside.data), H, W};
+  as_team(team_size(where, H * W, 256), [&](int rank, int size) {
+    for (index_t y = rank; y < H; y += size)  // rows in turn: how long a row takes depends on the field
+      for (index_t x = 0; x < W; x += together) {
+        positions at;
+        index_t const n = std::min<index_t>(together, W - x);
+        for (int i = 0; i < together; ++i) {
+          at.y[i] = static_cast<T>(y);
+          at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
+        }
+        take_steps(iterations, at, [&](positions& p) {
+          for (int i = 0; i < together; ++i) step(p.y[i], p.x[i]);
+        });
+        for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
       }
   });
-
-  auto const follow = [&](auto step) {
-    as_team(team_size(where, H * W, 256), [&](int rank, int size) {
-      // Several cells at once: one step waits for the one before it, steps of different cells do not.
-      constexpr int together = 8;
-      struct positions {
-        T y[together], x[together];
-        bool operator==(positions const&) const = default;
-      };
-      for (index_t y = rank; y < H; y += size)  // rows in turn: how long a row takes depends on the field
-        for (index_t x = 0; x < W; x += together) {
-          positions at, seen;
-          index_t const n = std::min<index_t>(together, W - x);
-          for (int i = 0; i < together; ++i) {
-            at.y[i] = static_cast<T>(y);
-            at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
-          }
-          seen = at;
-          index_t seen_at = 0;
-          for (index_t u = 1; u <= options.iterations; ++u) {
-            for (int i = 0; i < together; ++i) step(at.y[i], at.x[i]);
-            // Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
-            if (at == seen) {
-              u = options.iterations - (options.iterations - u) % (u - seen_at);
-              seen_at = options.iterations;
-            } else if (u >= 2 * seen_at && seen_at < options.iterations) {
-              seen = at;
-              seen_at = u;
-            }
-          }
-          for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
-        }
-    });
-  };
-  if (options.precision == trace_precision::mixed)
-    follow(trace_step<T, double>{beside.data(), H, W});
-  else
-    follow(trace_step<T, T>{beside.data(), H, W});
 }
 
-/// As trace_into, and allocates the result and the scratch.
-template <stack_like D>
-[[nodiscard]] auto trace(cpu const& where, D const& displacement, trace_options options = {}) -> grid<value_of<D, 3>, 3>
-{
-  auto out = grid_like<value_of<D, 3>, host>(as_view<3>(displacement, "trace: displacement"));
-  trace_scratch<value_of<D, 3>> scratch;
-  trace_into(where, displacement, options, out, scratch);
-  return out;
-}
+namespace rule {
 
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
-template <class T>
-struct trace_scratch<T, device> {
-  grid<T, 1, device> beside;
-};
-
-/// Both components of one cell, so that they are read at once.
-template <class T>
-struct alignas(2 * sizeof(T)) displacement_at {
-  T dy;
-  T dx;
-};
-
-/// First rule: both components side by side.
-template <class T, class S>
-struct lay_beside {
-  stack_view<T const, S> field;
-  image_view<displacement_at<T>, S> beside;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { beside(y, x) = {field(0, y, x), field(1, y, x)}; }
-};
-
-/// Second rule: the whole path of one cell, with the operations of trace_step in their order.
+/// The whole path of one cell, with the operations of trace_step in their order.
 template <class T, class Wide, class S>
 struct follow_cell {
   image_view<displacement_at<T> const, S> beside;
   index_t iterations;
   stack_view<T, S> out;
 
+  struct position {
+    T y, x;
+    CAMBIUM_HD bool operator==(position const& o) const { return y == o.y && x == o.x; }
+  };
+
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
-    T at_y = static_cast<T>(y), at_x = static_cast<T>(x), seen_y = at_y, seen_x = at_x;
-    index_t seen_at = 0;
-    for (index_t u = 1; u <= iterations; ++u) {
-      step(at_y, at_x);
-      // Positions seen before come again (Brent's test, as on the cpu).
-      if (at_y == seen_y && at_x == seen_x) {
-        u = iterations - (iterations - u) % (u - seen_at);
-        seen_at = iterations;
-      } else if (u >= 2 * seen_at && seen_at < iterations) {
-        seen_y = at_y, seen_x = at_x;
-        seen_at = u;
-      }
-    }
-    out(0, y, x) = at_y, out(1, y, x) = at_x;
+    position at{static_cast<T>(y), static_cast<T>(x)};
+    take_steps(iterations, at, *this);
+    out(0, y, x) = at.y, out(1, y, x) = at.x;
   }
 
- private:
-  CAMBIUM_HD void step(T& y, T& x) const
+  /// One step.
+  CAMBIUM_HD void operator()(position& at) const
   {
+    auto& [y, x] = at;
     index_t const low_y = static_cast<std::int32_t>(y), low_x = static_cast<std::int32_t>(x);
     index_t const high_y = low_y + (low_y + 1 < beside.extent[0]), high_x = low_x + (low_x + 1 < beside.extent[1]);
     Wide const up = static_cast<Wide>(y) - static_cast<Wide>(low_y), down = 1 - up;
@@ -240,6 +168,7 @@ struct follow_cell {
     x = inside(static_cast<T>(static_cast<Wide>(x) + dx), beside.extent[1]);
   }
 
+ private:
   static CAMBIUM_HD Wide share(T d, Wide by, Wide bx) { return rounded_product(static_cast<Wide>(d) * by, bx); }
 
   /// NaN, which the door of a device cannot refuse, is the first cell.
@@ -250,28 +179,47 @@ struct follow_cell {
   }
 };
 
-template <class P, class T>
-displacement_at<T>* cells_beside(P const& where, trace_scratch<T, device>& scratch, index_t count)
+}  // namespace rule
+
+/// Any other policy: the rule under that policy's loop.
+template <class T, class Wide, execution_policy P>
+void follow_on(P const& where, image_view<displacement_at<T> const, typename P::memory> beside, index_t iterations,
+               stack_view<T, typename P::memory> to)
 {
-  return reinterpret_cast<displacement_at<T>*>(reserve(where, scratch.beside, 2 * count));
-}
-template <class P, class T>
-displacement_at<T>* cells_beside(P const&, trace_scratch<T, host>& scratch, index_t count)
-{
-  scratch.beside.resize(std::max(scratch.beside.size(), static_cast<std::size_t>(2 * count)));
-  return reinterpret_cast<displacement_at<T>*>(scratch.beside.data());
+  for_each_cell(where, {1, beside.extent[0], beside.extent[1]},
+                rule::follow_cell<T, Wide, typename P::memory>{beside, iterations, to});
 }
 
-/// As trace_into in trace.hpp, on a device.
+/// The field with both components of a cell side by side, so that maps of one size are traced without allocation.
+template <class T, class Space = host>
+struct trace_scratch {
+  grid<displacement_at<T>, 1, Space> beside;
+};
+
+/// Follow a displacement field until it no longer moves anything: where does each cell end?
 ///
-/// @pre          as there. On a device no value is refused: a position that a NaN or an infinity leads nowhere is in the
-///               first row or column
-/// @complexity   at most iterations * H * W steps; a warp waits for its longest path. 2 * H * W values of scratch
-/// @determinism  exact with precision mixed: the same bits as on the cpu. With single the cpu's bits where its compiler does
-///               not fuse products into sums
-/// @asynchrony   enqueues and returns; takes memory only while the scratch grows
+///   p_0 = the cell,   p_u+1 = clamp(p_u + D(p_u)),   D read bilinearly
+///
+/// @param where         where to run; must reach the memory of the field
+/// @param displacement  [2,H,W] (dy,dx) in cells, finite
+/// @param options       iterations = 300; precision = mixed, the original's
+/// @param out           [2,H,W] (y,x) in [0,H-1] x [0,W-1]: where the position of each cell ended
+/// @param scratch       of any earlier call; it grows to the largest map
+///
+/// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused). gpu: values are not
+///               checked; a position that a NaN or an infinity leads nowhere is in the first row or column
+/// @throws       precondition_error before anything is written
+/// @invariant    a zero field leaves every cell where it is; more iterations than a cell needs change nothing
+/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. 2 * H * W values of scratch.
+///               gpu: a warp waits for its longest path
+/// @determinism  exact with precision mixed: the same bits on every machine. With single the same bits on every
+///               run, for every number of threads; between compilers, and with a device, up to contraction
+/// @asynchrony   gpu: enqueues and returns; allocates only while the scratch grows
+/// @source       Ahn, Cho, Kwak, CVPR 2019, eq. (10); find_centroids_with_refinement,
+///               step/make_ins_seg_labels.py of jiwoon-ahn/irn, whose state is float32 and whose weights
+///               NumPy promotes to float64. It always does all iterations; ours are skipped once positions repeat
 template <execution_policy P, stack_like D, stack_like O>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<D, 3>> && reaches<P, space_of<O, 3>>
+  requires reaches<P, space_of<D, 3>> && reaches<P, space_of<O, 3>>
 void trace_into(P const& where, D const& displacement, trace_options options, O&& out,
                 trace_scratch<value_of<D, 3>, typename P::memory>& scratch)
 {
@@ -280,20 +228,25 @@ void trace_into(P const& where, D const& displacement, trace_options options, O&
   static_assert(std::is_same_v<T, value_of<O, 3>>, "trace: displacement and out hold different types");
   stack_view<T const, S> const field = as_view<3>(displacement, "trace: displacement");
   stack_view<T, S> const to = as_view<3>(out, "trace: out");
-  expects_traceable(field, options, to);
-  index_t const H = field.extent[1], W = field.extent[2], cells[3] = {1, H, W};
+  index_t const H = field.extent[1], W = field.extent[2];
+  expects(field.extent[0] == 2, "trace: displacement is ", field, " instead of [2,H,W]");
+  expects(same_shape(field, to), "trace: displacement is ", field, " but out is ", to);
+  expects(options.iterations >= 0, "trace: iterations is ", options.iterations);
+  expects(H <= (index_t{1} << 24) && W <= (index_t{1} << 24), "trace: ", field, " is larger than 2^24 along an axis");
+  expects(!overlap(field, to), "trace: displacement and out overlap");
+  if constexpr (std::is_same_v<P, cpu>) expects_finite(where, field, "trace: displacement");
   if (H * W == 0) return;
-  image_view<displacement_at<T>, S> const beside(cells_beside(where, scratch, H * W), {H, W});
-  for_each_cell(where, cells, lay_beside<T, S>{field, beside});
+  image_view<displacement_at<T>, S> const beside(reserve(where, scratch.beside, H * W), {H, W});
+  for_each_cell(where, {1, H, W}, rule::lay_beside<T, S>{field, beside});
   if (options.precision == trace_precision::mixed)
-    for_each_cell(where, cells, follow_cell<T, double, S>{beside, options.iterations, to});
+    follow_on<T, double>(where, beside, options.iterations, to);
   else
-    for_each_cell(where, cells, follow_cell<T, T, S>{beside, options.iterations, to});
+    follow_on<T, T>(where, beside, options.iterations, to);
 }
 
 /// As trace_into, and allocates the result and the scratch.
 template <execution_policy P, stack_like D>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<D, 3>>
+  requires reaches<P, space_of<D, 3>>
 [[nodiscard]] auto trace(P const& where, D const& displacement,
                          trace_options options = {}) -> grid<value_of<D, 3>, 3, typename P::memory>
 {

@@ -1,14 +1,14 @@
 #pragma once
-// BESTIE: instances from tags or points, through peaks of class maps and a semantic map that somebody else made.
+// BESTIE: instances from tags or points, by peaks of class maps and a semantic map of another method, such as IRNet.
 //
 //   auto net = vgg_pam(classes, small_vgg_pam(16, 0.7));
-//   train_peak_classifier(train, net, how);                      // 1  which classes are there
-//   auto cues = find_cues(train, net);                           // 2  where objects have their peaks
-//   auto maps = read_semantic_maps(train, "irnet/semantic");     // 3  which class every pixel is
-//   auto said = train_bestie(train, maps, cues, network, what);  // 4, 5  pseudo labels, guided and refined training
+//   train_peak_classifier(train, net, how);                      // 1  the classes of each image
+//   auto cues = find_cues(train, net);                           // 2  a peak for each object
+//   auto maps = read_semantic_maps(train, "irnet/semantic");     // 3  the class of each pixel
+//   auto last = train_bestie(train, maps, cues, network, what);  // 4, 5  pseudo labels, guided and refined training
 //   auto ap = evaluate_bestie(held_out, network);                // 6  grouping, average precision
 //
-// Each step can be taken alone.
+// Each step runs alone, too.
 
 #include "data/augment.hpp"
 #include "data/dataset.hpp"
@@ -32,26 +32,26 @@ struct peak_classifier_options {
   std::int64_t epochs = 15;
   std::int64_t batch = 5;
   double rate = 1e-3;                      ///< times vgg_pam::rate_of
-  bool rates_by_layer = true;              ///< false: one rate for all, for weights that begin anew
-  std::vector<std::int64_t> falls{5, 10};  ///< a tenth from these epochs on, counted from 1
-  /// So many epochs without peak attention come first. 0 with pretrained weights; weights that begin anew learn little
-  /// from the few cells that peak attention leaves.
+  bool rates_by_layer = true;              ///< false: one rate for all, for random initial weights
+  std::vector<std::int64_t> falls{5, 10};  ///< epochs, from 1, at which the rate falls to a tenth
+  /// The first epochs train without peak attention. 0 with pretrained weights; random initial weights learn little from
+  /// the few cells that peak attention leaves.
   std::int64_t plain_epochs = 0;
   double momentum = 0.9;  ///< Nesterov's
   double weight_decay = 5e-4;
   pam_augmentation samples{};
-  std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
+  std::string beside;  ///< for the recipe: facts that are no option, such as the source of the initial weights
   std::uint64_t seed = 1;
 };
 
-/// Settings for square photographs of `side` pixels and a small_vgg_pam, which begins from nothing.
+/// Settings for square photographs of `side` pixels and a small_vgg_pam, which has random initial weights.
 [[nodiscard]] peak_classifier_options small_peak_classifier(cambium::index_t side);
 
-/// Tells one training from another: the set by its names and weak labels, the network's and all other options.
+/// The recipe of a training: names and weak labels of the set, options of the network, all other options.
 [[nodiscard]] std::string peak_classifier_recipe(dataset const& train, vgg_pam const& network,
                                                  peak_classifier_options const& options);
 
-/// Teaches a classifier which classes are in photographs. Its checkpoint is saved after each epoch.
+/// Trains a classifier to name the classes in a photograph. Its checkpoint is saved after each epoch.
 /// @return the last step: "tags"; see run_training
 /// @throws cambium::precondition_error, cambium::io_error: as the set's load, tags outside the classes
 /// @source PAM/train.py of clovaai/BESTIE
@@ -61,11 +61,11 @@ journal_entry train_peak_classifier(dataset const& train, vgg_pam& network, peak
 // --- 2 the cues -----------------------------------------------------------------------------------
 
 struct cue_options {
-  cambium::extent2 squash{321, 321};  ///< [pixels] the size the classifier looks at; 0 x 0: as it is
+  cambium::extent2 squash{321, 321};  ///< [pixels] size of the classifier's input; 0 x 0: the photograph's own
   cambium::bestie_peak_options peaks{};
-  /// Peak attention while looking: the original. It silences what answers with less than alpha of a channel's strongest
-  /// response, in each of three layers, and so the weaker of two objects of a class; without it the maps of a classifier
-  /// that learned with it are still sharper than a plain one's, and lose no object.
+  /// Peak attention during inference, as in the original. In each of three layers it removes responses below alpha
+  /// times the channel's maximum, and so the weaker of two objects of a class. Without it the maps of a classifier that
+  /// was trained with peak attention are still sharper than a plain classifier's, and keep both objects.
   bool attend = true;
   int threads = 0;
 };
@@ -90,17 +90,17 @@ using semantic_maps = std::vector<cambium::grid<std::uint8_t, 2>>;
 [[nodiscard]] semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path const& folder);
 
 struct spoiled_truth_options {
-  int swell = 2;       ///< [pixels] the objects of an image grow or shrink by up to so many, by chance
-  double lost = 0.05;  ///< chance that an object is missing
+  int swell = 2;       ///< [pixels] the objects of an image grow or shrink at random by at most this
+  double lost = 0.05;  ///< probability that an object is missing
   std::uint64_t seed = 1;
 };
 
-/// Semantic maps of the truth, made worse: for experiments with what comes after them, never for a result.
+/// The truth's semantic maps with errors: only for experiments with the later steps, never for a result.
 [[nodiscard]] semantic_maps spoiled_truth(dataset const& images, spoiled_truth_options const& options = {});
 
 // --- 4 knowledge transfer -------------------------------------------------------------------------
 
-/// How good pseudo labels are: their regions against true objects.
+/// The quality of pseudo labels: their regions against true objects.
 struct label_quality {
   std::size_t accepted = 0;  ///< pseudo instances
   std::size_t right = 0;     ///< those that overlap a true object of their class by half or more
@@ -124,22 +124,21 @@ struct bestie_training_options {
   bool guidance = true;          ///< losses of centres and offsets only where a pseudo instance is; false: everywhere
   bool refinement = true;        ///< the network's own groups are its next labels
   std::int64_t refine_from = 0;  ///< [steps]
-  cambium::supervision cues = cambium::supervision::image;  ///< what the cues are: peaks, or a person's points
+  cambium::supervision cues = cambium::supervision::image;  ///< peaks, or a person's points
   cambium::bestie_transfer_options transfer{};              ///< its `sup` is set from `cues`
   cambium::bestie_refine_options refine{};
   cambium::border_points border = cambium::border_points::drop;
   bestie_augmentation samples{};
-  std::string beside;  ///< words for the recipe, of what the options do not know: where weights came from
+  std::string beside;  ///< for the recipe: facts that are no option, such as the source of the initial weights
   std::uint64_t seed = 3407;
   int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
 };
 
-/// Settings for two cores and square photographs of `side` pixels, about 100: as they are but for light and flip, small
+/// Settings for two cores and square photographs of `side` pixels, about 100: only light and flip are changed; small
 /// windows, large rates, `steps` steps.
 [[nodiscard]] bestie_training_options small_bestie(std::int64_t steps, cambium::index_t side);
 
-/// Tells one training from another: the set by its names and weak labels, maps and cues by their contents, all options
-/// but threads.
+/// The recipe of a training: names and weak labels of the set, contents of maps and cues, all options but threads.
 [[nodiscard]] std::string bestie_recipe(dataset const& train, semantic_maps const& semantic,
                                         std::vector<cambium::points> const& cues,
                                         bestie_training_options const& options);
@@ -161,8 +160,8 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic,
 struct bestie_inference_options {
   cambium::bestie_instance_options instances{};
   std::int64_t multiple = 32;  ///< photographs are enlarged to multiples of it, or of what the network needs
-  bool flip = true;            ///< classes and centres are averaged with those of the mirror image
-  bool tags_known = false;     ///< evaluation lets only classes of the image's tags be found: val_clean
+  bool flip = true;            ///< classes and centres are means over the photograph and its mirror image
+  bool tags_known = false;     ///< evaluation searches only for the classes of the image's tags: val_clean
   int threads = 0;
 };
 
@@ -170,7 +169,7 @@ struct bestie_inference_options {
 [[nodiscard]] bestie_inference_options small_bestie_inference();
 
 /// The instances of a photograph; classes from 0.
-/// @param tags  if known: no other class is found
+/// @param tags  if given, only these classes are found
 [[nodiscard]] cambium::bestie_labels bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
                                                  bestie_network& network, bestie_inference_options const& options = {},
                                                  std::optional<std::vector<std::int32_t>> const& tags = {});

@@ -20,81 +20,81 @@ namespace trainer {
 
 class uncertain_network;
 
-/// What a training knows of the images that are not exact.
+/// What a training uses of the images that are not exact.
 enum class box_supervision_kind {
-  exact,           ///< their masks: the baseline everything is measured by
+  exact,           ///< their masks: the baseline
   uncertainty,     ///< their boxes, which may be wrong: the method
-  boxes_as_masks,  ///< their boxes, filled and believed
-  exact_part       ///< nothing: they are left out, and the exact ones are seen more often
+  boxes_as_masks,  ///< their boxes, filled, as masks
+  exact_part       ///< nothing: these images are left out, and the exact ones are used more often
 };
 
 /// The word for it in logs and in the study's tables: "exact", "uncertainty", "boxes_as_masks", "exact_part".
 [[nodiscard]] std::string name_of(box_supervision_kind kind);
 
 struct boxes_options {
-  bool several = false;       ///< every class of the set by itself; otherwise all are one foreground
+  bool several = false;       ///< one label for each class of the set; otherwise all classes are one foreground
   double exact_share = 0.18;  ///< of the images have masks, the others boxes; (0,1]
   std::uint64_t seed = 1;     ///< of the weights, the order, the mirroring and of which images are exact
 
   std::int64_t steps = 600;  ///< of the optimiser
   std::int64_t batch = 8;    ///< images a step
-  /// Share of what the steps see that is exact, where there are exact images and others; 0: as many as there are. A
-  /// background pixel beside an object is called foreground by the box of every image that is not exact: with 82 % of
-  /// them that is more than any uncertainty makes up for (spread without bound: 77 %, up to 5: 63 %).
+  /// Share of exact images in the batches, if the set has exact images and others; 0: their share in the set. The box
+  /// of an image that is not exact calls background pixels beside the object foreground. With 82 % such images no
+  /// uncertainty compensates for this (sigma without bound: 77 %, up to 5: 63 %).
   double exact_seen = 0.5;
   double rate = 4e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
   double weight_decay = 1e-4;  ///< of Adam
   std::int64_t width = 16;     ///< [channels] of the network's stem
-  /// Safetensors of a classifier that `trainer irnet` trained on tags, of the same width: every arm begins with its
-  /// backbone. Empty: with nothing. Its stem pools; here it does not, since features at half the size see as much.
+  /// Safetensors of a classifier that `trainer irnet` trained on tags, of the same width: every training starts with
+  /// its backbone. Empty: random initial weights. The classifier's stem pools; here the stem does not.
   std::filesystem::path classifier;
 
-  double warm_up = 0.6;  ///< [share of the steps] before boxes begin to change; 0..1
+  double warm_up = 0.6;  ///< [share of the steps] during which boxes do not change; 0..1
   cambium::box_supervision_options supervision = careful();  ///< its bootstrap.warm_up is not read: warm_up is
-  cambium::cpu where{};  ///< for cambium's part; LibTorch's threads are the caller's
+  cambium::cpu where{};  ///< for cambium's part; the caller sets LibTorch's threads
 
-  /// Settings that give box pixels up late: a low cap on sigma, a quarter of the weight, and background only where the
-  /// mean says so with 0.9. Chosen of a handful of short trainings, not tuned.
+  /// Settings under which box pixels become background late: a low bound of sigma, a quarter of the weight, and
+  /// background only where the mean's confidence is 0.9. Chosen from a few short trainings, not tuned.
   [[nodiscard]] static cambium::box_supervision_options careful();
 };
 
-/// A photograph, and what the training may know of it.
+/// A photograph and the labels that the training may use.
 struct box_sample {
   std::string id;
   cambium::grid<std::uint8_t, 3> photograph;  ///< [H,W,3]
   bool exact = false;
   std::vector<cambium::class_box> boxes;  ///< of a box image; classes from 0, all 0 where `several` is off
-  /// [H,W] of an exact image: 0 background, class + 1, 255 where the truth does not say; otherwise empty
+  /// [H,W] of an exact image: 0 background, class + 1, 255 where the truth is unknown; otherwise empty
   cambium::grid<std::int32_t, 2> mask;
   cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] of a box image: 1 where crowds are; or empty
 };
 
-/// Which images have masks: round(share * count) of them, at least one, chosen by the seed.
+/// Chooses the images with masks by the seed: round(share * count), at least one.
 /// @return [count] true where exact
 /// @throws cambium::precondition_error: no image, a share outside (0,1]
 [[nodiscard]] std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed);
 
-/// Read a set. The truth is asked for where `exact` says so, and nowhere else. An image whose boxes are not all known cannot
-/// be a box image, since what lies outside of boxes is background: it is left out.
-/// @param left_out  why, a sentence each; without it such an image is an error
+/// Reads a set. Only the truth of exact images is read. An image with an unknown box cannot be a box image, since
+/// pixels outside all boxes are background: it is left out.
+/// @param left_out  gets a sentence for each such image; without it such an image is an error
 /// @throws cambium::precondition_error naming the image: of another size than the first, a box outside of it or of no
 ///         class, a box image without a box though it has tags; cambium::io_error of the set
 [[nodiscard]] std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
                                                    std::vector<std::string>* left_out = nullptr);
 
-/// Boxes as a mask, larger ones below smaller ones.
+/// Boxes as a mask; smaller boxes lie on larger ones.
 [[nodiscard]] cambium::grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes,
                                                           cambium::index_t height, cambium::index_t width);
 
-/// What one training came to.
+/// The result of one training.
 struct boxes_training {
   std::shared_ptr<uncertain_network> network;
   std::vector<double> loss;      ///< of every step
   std::vector<double> replaced;  ///< of every step: share of the batch's box cells that became certain
 };
 
-/// Train a network of its own on the samples.
-/// @param classes  of the set; counts only where options.several
+/// Trains a new network on the samples.
+/// @param classes  of the set; used only with options.several
 /// @param record   without a checkpoint: these trainings do not resume. Losses: "loss", "replaced"
 /// @throws cambium::precondition_error: options outside their ranges, no sample, and for exact_part none that is exact
 /// @determinism the same bits for the same seed, build and number of threads
@@ -102,17 +102,18 @@ struct boxes_training {
                                         std::size_t classes, boxes_options const& options,
                                         training_record const& record = {});
 
-/// The class of every pixel: 0 background, class + 1. The mean decides; sigma does not change its sign.
+/// The class of each pixel: 0 background, class + 1. Only the mean counts; sigma does not change its sign.
 /// @param photograph  [H,W,3]
 [[nodiscard]] cambium::grid<std::int32_t, 2> predict(uncertain_network& network,
                                                      cambium::grid<std::uint8_t, 3> const& photograph,
                                                      cambium::class_model model);
 
-/// Compare a network with exact samples. @throws cambium::precondition_error naming a sample that is not exact
+/// Compares a network with exact samples. @throws cambium::precondition_error naming a sample that is not exact
 [[nodiscard]] cambium::confusion_matrix evaluate(uncertain_network& network, std::vector<box_sample> const& held_out,
                                                  std::size_t classes, boxes_options const& options);
 
-/// The figure of a matrix: IoU of the foreground where it has two classes, the mean over all with the background else.
+/// The figure of a matrix: with two classes the foreground's IoU, otherwise the mean over all classes and the
+/// background.
 [[nodiscard]] double figure_of(cambium::confusion_matrix const& counts);
 
 struct boxes_result {
@@ -120,11 +121,11 @@ struct boxes_result {
   double exact_iou = 0, uncertainty_iou = 0, boxes_as_masks_iou = 0, exact_part_iou = 0;
   std::vector<boxes_training> trainings;  ///< in the order of box_supervision_kind
 
-  /// What the method keeps of the baseline.
+  /// The method's share of the baseline's IoU.
   [[nodiscard]] double kept() const { return uncertainty_iou / exact_iou; }
 };
 
-/// Train four networks that differ in nothing but what they know of 82 % of the images, and measure them.
+/// Trains and measures four networks that differ only in the labels of 82 % of the images.
 ///
 /// @param train     photographs with boxes and truths; the truths of box images are read for the `exact` baseline alone
 /// @param held_out  photographs with truths

@@ -1,5 +1,5 @@
 #pragma once
-// The second stage: an instance network that learns from pseudo instances as if they were the truth.
+// The second stage: an instance network learns from pseudo instances as if they were the truth.
 //
 //   voc_folder set({.root = "voc", .list = "train.txt", .class_maps = "pseudo/classes", .object_maps = "pseudo/objects"});
 //   auto network = small_panoptic_deeplab(16, 20);
@@ -27,25 +27,25 @@ struct instance_training {
   double seg_weight = 1, centre_weight = 200, offset_weight = 0.01;
   double hardest = 0.2;              ///< fraction of the pixels whose cross entropy counts
   int sigma = 8;                     ///< [pixels] of the centres' heat maps
-  bool trust_background = true;      ///< false: pixels outside every instance teach nothing, neither class nor centre
-  double least_score = 0;            ///< instances with less are pixels that teach nothing; IRNet's fragments have 0
-  bestie_augmentation augmentation;  ///< its points and fill are not used: what is padded teaches nothing
-  std::string beside;  ///< words for the recipe, of what the options do not know: which labels, where weights came from
+  bool trust_background = true;      ///< false: pixels outside all instances add no loss, of class or centre
+  double least_score = 0;            ///< pixels of instances with less add no loss; IRNet's fragments have 0
+  bestie_augmentation augmentation;  ///< its points and fill are not used: padding adds no loss
+  std::string beside;  ///< for the recipe: facts that are no option: which labels, the source of the initial weights
   std::uint64_t seed = 1;
-  int workers = 2;  ///< threads that prepare photographs; the result does not depend on it
+  int workers = 2;  ///< threads that prepare photographs; the result does not depend on their number
   int threads = 0;  ///< of the losses; 0: as OpenMP picks
 };
 
-/// What a network is to say of one augmented photograph.
+/// The targets of a network for one augmented photograph.
 struct instance_targets {
   cambium::grid<std::int32_t, 2> semantic;  ///< [H,W] 0 background, class + 1, label::ignore
   cambium::grid<float, 3> centre;           ///< [C,H,W] Gaussians around the mean of each instance's pixels
-  cambium::grid<float, 3> offset;           ///< [2,H,W] (dy,dx) from a pixel to that mean; 0 outside instances
+  cambium::grid<float, 3> offset;           ///< [2,H,W] (dy,dx) from a pixel to this mean; 0 outside instances
   cambium::grid<float, 2> centre_weight;    ///< [H,W] 1 where the heat map is known
   cambium::grid<float, 2> offset_weight;    ///< [H,W] 1 on instances
 };
 
-/// Makes them from instance labels, after the augmentation: an instance that was cut has the mean of what is left.
+/// Makes targets from instance labels after the augmentation: a cropped instance has the mean of its remaining pixels.
 ///
 /// @param labels   [H,W] 0 background, i + 1 for found[i], below 0 unknown
 /// @param classes  C
@@ -55,7 +55,7 @@ struct instance_targets {
                                                      std::vector<cambium::instance> const& found, std::int64_t classes,
                                                      instance_training const& options);
 
-/// Tells one training from another: the set by its names and weak labels, all options but threads and workers.
+/// The recipe of a training: names and weak labels of the set, all options but threads and workers.
 [[nodiscard]] std::string instances_recipe(dataset const& set, instance_training const& options);
 
 /// Trains a network on the instances that set.truth(i) gives: pseudo labels, or true ones for comparison.

@@ -5,8 +5,8 @@
 #include "data/resample.hpp"
 #include "loss/losses.hpp"
 #include "network/evaluation.hpp"
+#include "network/module_weights.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 #include "run/recipe.hpp"
 #include "run/seed.hpp"
 

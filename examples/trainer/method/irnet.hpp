@@ -1,17 +1,17 @@
 #pragma once
-// IRNet from image tags to masks: a classifier, its CAMs, the pixels they are sure of, a network for boundaries and
-// displacements that learns from those, labels.
+// IRNet from image tags to masks: a classifier, its CAMs, confident pixels of the CAMs, a network that learns
+// boundaries and displacements from these pixels, labels.
 //
 //   auto classifier = make_cam_network(classes, how);
-//   train_cam(train, *classifier, how, record);                           // 1  which classes are there
-//   auto cams = cams_of(*classifier, image, how);                         // 2  where, roughly
-//   auto sure = mine(image, cams, how);                                   // 3  which pixels are sure
+//   train_cam(train, *classifier, how, record);                           // 1  the classes of each image
+//   auto cams = cams_of(*classifier, image, how);                         // 2  roughly their places
+//   auto sure = mine(image, cams, how);                                   // 3  confident pixels
 //   auto field = make_field_network(how, classifier.get());
 //   train_field(train, sure_of, *field, how, record);                     // 4  boundaries, displacements
 //   auto maps = field_of(*field, image.photograph, how);                  // 5
 //   auto labels = irnet_labels_of(cams, maps, image, {way}, how);         // 6  the walk
 //
-// Each step can be taken alone.
+// Each step runs alone, too.
 
 #include "data/dataset.hpp"
 #include "network/irnet_heads.hpp"
@@ -30,9 +30,9 @@
 
 namespace trainer {
 
-/// The network that looks at photographs.
+/// The network whose features both trainings use.
 struct backbone_options {
-  bool small = false;       ///< four basic blocks that begin from nothing; otherwise ResNet-50
+  bool small = false;       ///< four basic blocks with random initial weights; otherwise ResNet-50
   std::int64_t width = 16;  ///< [channels] of the small one's stem
   std::string weights;      ///< safetensors of an ImageNet ResNet-50, with torchvision's names
 };
@@ -40,7 +40,7 @@ struct backbone_options {
 /// Defaults are the original's, small_irnet() those for drawn scenes on two cores.
 struct irnet_training_options {
   std::uint64_t seed = 1;
-  int workers = 2;  ///< threads that make photographs ready
+  int workers = 2;  ///< threads that prepare photographs
   int threads = 0;  ///< of cambium's stages; 0: as OpenMP picks
   backbone_options backbone{};
 
@@ -65,19 +65,19 @@ struct irnet_training_options {
   cambium::irnet_options labels{};
 };
 
-/// For scenes of about 192 pixels and two cores. What begins from nothing cannot be frozen: normalisations are live in
-/// the classifier, gradients reach all of both networks, Adam takes the place of the original's descent, the second
-/// network begins as the first one, and both look for pairs nearby, since 192 pixels are 48 cells.
+/// For scenes of about 192 pixels and two cores. Random initial weights cannot be frozen: the classifier's
+/// normalisations are live, gradients reach all of both networks, Adam replaces the original's descent, and the second
+/// network starts with the first one's weights. Pairs are nearer than in the original, since 192 pixels are 48 cells.
 [[nodiscard]] irnet_training_options small_irnet();
 
-/// Tells one training ("cam" or "field") from another: the set by its names and weak labels, all options but threads, workers and
+/// The recipe of a training, "cam" or "field": names and weak labels of the set, all options but threads, workers and
 /// the kernels of the mining's CRF.
 [[nodiscard]] std::string irnet_recipe(std::string const& what, dataset const& set, irnet_training_options const& how);
 
 /// A classifier with its random or its ImageNet weights.
 /// @throws cambium::io_error: weights that do not fit, all differences named
 [[nodiscard]] std::shared_ptr<cam_network> make_cam_network(std::size_t classes, irnet_training_options const& how);
-/// The second network. A small one begins with what the classifier's backbone has learned.
+/// The second network. A small one starts with the weights of the classifier's backbone.
 [[nodiscard]] std::shared_ptr<boundary_displacement_network> make_field_network(irnet_training_options const& how,
                                                                                 cam_network* classifier = nullptr);
 
@@ -91,7 +91,7 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
 [[nodiscard]] cambium::cams<float> cams_of(cam_network& network, weak_image const& image,
                                            irnet_training_options const& how);
 
-/// 3: the pixels CAMs are sure of: [H,W] 0, class + 1, or label::ignore.
+/// 3: the pixels of which the CAMs are confident: [H,W] 0, class + 1, or label::ignore.
 /// @source step/cam_to_ir_label.py of jiwoon-ahn/irn
 [[nodiscard]] cambium::grid<std::int32_t, 2> mine(weak_image const& image, cambium::cams<float> const& maps,
                                                   irnet_training_options const& how);
@@ -103,7 +103,7 @@ using mined_labels = std::function<cambium::grid<std::int32_t, 2>(std::size_t)>;
 void train_field(dataset const& set, mined_labels const& mined, boundary_displacement_network& network,
                  irnet_training_options const& how, training_record const& record = {});
 
-/// What the second network says of a photograph, at stride 4.
+/// The second network's output for a photograph, at stride 4.
 struct boundary_and_displacement {
   cambium::grid<float, 2> boundary;      ///< [h,w] in [0,1]
   cambium::grid<float, 3> displacement;  ///< [2,h,w]
@@ -116,10 +116,10 @@ struct boundary_and_displacement {
                                                  cambium::grid<std::uint8_t, 3> const& photograph,
                                                  irnet_training_options const& how);
 
-/// How instances are told apart.
+/// How instances are separated.
 enum class instances_by { components, boundary_components, displacement };
 
-/// 6: labels, one for each way of telling instances apart; the maps are walked once.
+/// 6: labels, one for each way of separating instances; the random walk runs once.
 /// @source step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of jiwoon-ahn/irn
 [[nodiscard]] std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& maps,
                                                                  boundary_and_displacement const& field,
@@ -127,7 +127,8 @@ enum class instances_by { components, boundary_components, displacement };
                                                                  std::vector<instances_by> const& ways,
                                                                  irnet_training_options const& how);
 
-/// What CAMs alone give: the strongest class above cam_thres, and its 4-connected components, scored by their maximum.
+/// Labels from CAMs alone: the strongest class above cam_thres, and its 4-connected components, scored by their
+/// maximum.
 [[nodiscard]] cambium::irnet_labels cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how);
 
 }  // namespace trainer

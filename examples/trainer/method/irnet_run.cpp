@@ -1,6 +1,6 @@
 #include "method/irnet_run.hpp"
 
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>

@@ -1,6 +1,6 @@
 #include "network/irnet_heads.hpp"
 
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 
 #include <cambium/core/error.hpp>
 

@@ -2,7 +2,7 @@
 // How the names of published checkpoints become those of the networks here. The files are the originals' state
 // dictionaries, saved from Python as safetensors; tensors that share memory there have to be cloned first.
 
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 
 namespace trainer {
 

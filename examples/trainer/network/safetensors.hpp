@@ -11,12 +11,6 @@
 #include <filesystem>
 #include <map>
 #include <string>
-#include <utility>
-#include <vector>
-
-namespace torch::nn {
-class Module;
-}
 
 namespace trainer {
 
@@ -52,49 +46,10 @@ struct weights {
 void write_safetensors(std::filesystem::path const& path, named_tensors const& tensors,
                        std::map<std::string, std::string> const& metadata = {});
 
-/// How the names of a file become those of a module, and which of them need no partner. For the ResNet-50 inside a
-/// published IRNet, say:
-///
-///   {.prefix = "resnet50.", .passed_over = {"fc."}}
-struct name_map {
-  std::string prefix;  ///< only tensors whose names begin with this count, and it is taken off
-  /// Then each name is rewritten by these in turn: an ECMAScript regular expression and what replaces its matches, with
-  /// $1 for groups: {"^module\\.", ""} takes off what DataParallel adds.
-  std::vector<std::pair<std::string, std::string>> renames;
-  std::vector<std::string> passed_over;      ///< tensors of the file whose new names begin so are not wanted
-  std::vector<std::string> allowed_missing;  ///< tensors of the module whose names begin so keep their values
-};
+/// "F32 [64,3,7,7]"
+[[nodiscard]] std::string describe(torch::Tensor const& t);
 
-/// Tensors under their new names, without those passed over; they share their memory.
-/// @throws cambium::precondition_error: a rename that is no regular expression. Of two tensors that get the same name the
-///         first stays; load_weights refuses them
-[[nodiscard]] named_tensors renamed(named_tensors const& tensors, name_map const& names);
-
-/// The parameters and buffers of a module by name; they share its memory.
-[[nodiscard]] named_tensors tensors_of(torch::nn::Module const& module);
-
-/// Copy tensors into the parameters and buffers of the same names, on whatever device they are. Floating point is
-/// converted to the module's type, integers to types that are not narrower. A batch norm's num_batches_tracked may
-/// always be missing: files of before PyTorch 0.4.1 have none, and nothing here computes with it.
-/// @param origin  begins every message: the file
-/// @throws cambium::io_error that names every tensor that is missing, superfluous, of another shape or kind, not finite
-///         or beyond the module's type; nothing was changed then. cambium::precondition_error: a rename that is no
-///         regular expression
-void load_weights(torch::nn::Module& module, named_tensors const& tensors, name_map const& names,
-                  std::string const& origin);
-
-/// The same from a file.
-/// @return the file's metadata
-std::map<std::string, std::string> load_weights(torch::nn::Module& module, std::filesystem::path const& file,
-                                                name_map const& names = {});
-
-/// Write the parameters and buffers of a module.
-/// @throws cambium::io_error
-void save_weights(torch::nn::Module const& module, std::filesystem::path const& file,
-                  std::map<std::string, std::string> const& metadata = {});
-
-/// Whether weights are there already, of the training that the words tell of: those of its metadata's "recipe".
-/// @throws cambium::io_error: a file that cannot be read, or one that another training made; both are told
-[[nodiscard]] bool made_by(std::string const& recipe, std::filesystem::path const& file);
+/// A name from a file in quotes, without bytes that would garble a terminal.
+[[nodiscard]] std::string in_quotes(std::string const& name);
 
 }  // namespace trainer

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "network/classifier.hpp"
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 
 #include <filesystem>
 #include <memory>

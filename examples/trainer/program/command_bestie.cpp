@@ -3,8 +3,8 @@
 #include "program/instance_network.hpp"
 
 #include "method/bestie.hpp"
+#include "network/module_weights.hpp"
 #include "network/published.hpp"
-#include "network/safetensors.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>

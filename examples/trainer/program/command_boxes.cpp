@@ -2,7 +2,7 @@
 #include "program/data_flags.hpp"
 
 #include "method/boxes.hpp"
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 #include "network/uncertain_head.hpp"
 
 #include <cambium/core/error.hpp>

@@ -4,7 +4,7 @@
 
 #include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 #include "run/recipe.hpp"
 #include "run/seed.hpp"
 

@@ -5,10 +5,10 @@
 #include "method/scores.hpp"
 #include "network/hrnet.hpp"
 #include "network/irnet_heads.hpp"
+#include "network/module_weights.hpp"
 #include "network/panoptic_deeplab.hpp"
 #include "network/published.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>

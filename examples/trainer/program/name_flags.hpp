@@ -1,7 +1,7 @@
 #pragma once
 // How the tensors of a weights file are called.
 
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 
 #include <CLI/CLI.hpp>
 

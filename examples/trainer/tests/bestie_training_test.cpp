@@ -5,9 +5,9 @@
 #include "data/pseudo_labelled.hpp"
 #include "data/scenes.hpp"
 #include "method/pseudo_labels.hpp"
+#include "network/module_weights.hpp"
 #include "network/panoptic_deeplab.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>

@@ -3,7 +3,7 @@
 #include "method/irnet_run.hpp"
 
 #include "data/scenes.hpp"
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>

@@ -1,9 +1,9 @@
 #include "network/hrnet.hpp"
 #include "network/irnet_heads.hpp"
+#include "network/module_weights.hpp"
 #include "network/panoptic_deeplab.hpp"
 #include "network/published.hpp"
 #include "network/resnet.hpp"
-#include "network/safetensors.hpp"
 #include "network/vgg_pam.hpp"
 
 #include <torch/torch.h>

@@ -1,4 +1,4 @@
-#include "network/safetensors.hpp"
+#include "network/module_weights.hpp"
 
 #include <torch/torch.h>
 

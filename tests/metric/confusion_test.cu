@@ -1,4 +1,0 @@
-// The same tests, compiled by nvcc: gpu is one of the backends.
-#include <cambium/exec/gpu.cuh>
-
-#include "confusion_rules_test.cpp"

@@ -45,6 +45,66 @@ struct confusion_matrix {
   index_t at(int truth, int predicted) const { return const_cast<confusion_matrix*>(this)->at(truth, predicted); }
 };
 
+namespace rule {
+
+/// Rows that one call of the rule counts down a column before it takes an atomic step.
+inline constexpr index_t confusion_rows = 32;
+
+/// Count the pairs of truth and prediction of a piece of a column.
+template <class Q, class G, class S>
+struct count_pixel_pairs {
+  image_view<Q const, S> predicted;
+  image_view<G const, S> truth;
+  confusion_options options;
+  index_t classes;
+  view<index_t, 2, S> count;    ///< [classes, classes + 1]
+  view<index_t, 1, S> refused;  ///< [1]
+
+  static constexpr index_t nowhere = -1, wrong = -2;
+
+  /// Where a pair is counted in [classes, classes + 1]; nowhere if it is left out, wrong if it holds no class.
+  CAMBIUM_HD index_t place(index_t want, index_t have) const
+  {
+    if (want < 0 || want == options.ignore) return nowhere;
+    if (want >= classes) return wrong;
+    if (have == options.ignore) {
+      if (options.predicted == unsure::dropped) return nowhere;
+      have = options.predicted == unsure::missed ? classes : index_t{label::background};
+    } else if (have < 0 || have >= classes) {
+      return wrong;
+    }
+    return want * (classes + 1) + have;
+  }
+
+  CAMBIUM_HD index_t place_at(index_t y, index_t x) const
+  {
+    return place(static_cast<index_t>(truth(y, x)), static_cast<index_t>(predicted(y, x)));
+  }
+
+  CAMBIUM_HD void operator()(index_t, index_t band, index_t x) const
+  {
+    index_t const begin = band * confusion_rows;
+    index_t const end = begin + confusion_rows < truth.extent[0] ? begin + confusion_rows : truth.extent[0];
+    index_t last = nowhere, since = begin;
+    for (index_t y = begin; y < end; ++y) {
+      index_t const here = place_at(y, x);
+      if (here == last) continue;
+      add(last, y - since);
+      last = here, since = y;
+    }
+    add(last, end - since);
+  }
+
+ private:
+  CAMBIUM_HD void add(index_t at, index_t cells) const
+  {
+    if (at == nowhere || cells == 0) return;
+    atomic_add(at == wrong ? &refused(0) : &count(at / (classes + 1), at % (classes + 1)), cells);
+  }
+};
+
+}  // namespace rule
+
 /// Add one image to a confusion matrix.
 ///
 /// @param predicted  [H,W] 0..classes-1, or options.ignore
@@ -61,30 +121,22 @@ void accumulate(confusion_matrix& into, Q const& predicted, G const& truth, conf
   auto const p = as_view<2>(predicted, "accumulate: predicted");
   auto const t = as_view<2>(truth, "accumulate: truth");
   expects(same_shape(p, t), "accumulate: predicted is ", p, " but truth is ", t);
-  int const n = into.classes;
-  auto const for_each_counted = [&](auto const& each) {
-    for (index_t y = 0; y < p.extent[0]; ++y)
-      for (index_t x = 0; x < p.extent[1]; ++x) {
-        auto const want = static_cast<index_t>(t(y, x)), have = static_cast<index_t>(p(y, x));
-        if (want >= 0 && want != options.ignore) each(y, x, want, have);
-      }
-  };
-  for_each_counted([&](index_t y, index_t x, index_t want, index_t have) {
-    expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
-    expects(have == options.ignore || (0 <= have && have < n), "accumulate: predicted(", y, ",", x, ") is ", have,
-            " but there are ", n, " classes");
-  });
-  for_each_counted([&](index_t, index_t, index_t want, index_t have) {
-    if (have == options.ignore) {
-      if (options.predicted == unsure::dropped) return;
-      have = options.predicted == unsure::missed ? n : label::background;
+  index_t const n = into.classes;
+  rule::count_pixel_pairs<value_of<Q, 2>, value_of<G, 2>, host> const pairs{p, t, options, n, {}, {}};
+  for (index_t y = 0; y < p.extent[0]; ++y)
+    for (index_t x = 0; x < p.extent[1]; ++x) {
+      if (pairs.place_at(y, x) != pairs.wrong) continue;
+      auto const want = static_cast<index_t>(t(y, x)), have = static_cast<index_t>(p(y, x));
+      expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
+      expects(false, "accumulate: predicted(", y, ",", x, ") is ", have, " but there are ", n, " classes");
     }
-    ++into.at(static_cast<int>(want), static_cast<int>(have));
-  });
+  for (index_t y = 0; y < p.extent[0]; ++y)
+    for (index_t x = 0; x < p.extent[1]; ++x)
+      if (index_t const at = pairs.place_at(y, x); at >= 0) ++into.count[static_cast<std::size_t>(at)];
 }
 
-/// Whether the truth has a pixel of a class beside the background. Where it has none, as a mask of 0 and 255 has none, a
-/// mean IoU says how much is background and nothing of labels.
+/// Does the truth have a pixel of a class beside the background? A mask of 0 and 255 has none. Then a mean IoU tells the
+/// share of background and nothing of labels.
 inline bool has_class(confusion_matrix const& m)
 {
   for (int t = 1; t < m.classes; ++t)
@@ -121,62 +173,9 @@ inline double mean_defined(std::vector<double> const& values)
 /// The mean intersection over union over the classes that occur.
 inline double mean_iou(confusion_matrix const& m) { return mean_defined(class_iou(m)); }
 
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
-/// Rows that one call of the rule counts down a column before it takes an atomic step.
-inline constexpr index_t confusion_rows = 32;
-
-/// Rule: count the pairs of truth and prediction of a piece of a column.
-template <class Q, class G, class S>
-struct count_pixel_pairs {
-  image_view<Q const, S> predicted;
-  image_view<G const, S> truth;
-  confusion_options options;
-  index_t classes;
-  view<index_t, 2, S> count;    ///< [classes, classes + 1]
-  view<index_t, 1, S> refused;  ///< [1]
-
-  CAMBIUM_HD void operator()(index_t, index_t band, index_t x) const
-  {
-    index_t const begin = band * confusion_rows;
-    index_t const end = begin + confusion_rows < truth.extent[0] ? begin + confusion_rows : truth.extent[0];
-    index_t last = nowhere, since = begin;
-    for (index_t y = begin; y < end; ++y) {
-      index_t const here = place(static_cast<index_t>(truth(y, x)), static_cast<index_t>(predicted(y, x)));
-      if (here == last) continue;
-      add(last, y - since);
-      last = here, since = y;
-    }
-    add(last, end - since);
-  }
-
- private:
-  static constexpr index_t nowhere = -1, wrong = -2;
-
-  CAMBIUM_HD index_t place(index_t want, index_t have) const
-  {
-    if (want < 0 || want == options.ignore) return nowhere;
-    if (want >= classes) return wrong;
-    if (have == options.ignore) {
-      if (options.predicted == unsure::dropped) return nowhere;
-      have = options.predicted == unsure::missed ? classes : index_t{label::background};
-    } else if (have < 0 || have >= classes) {
-      return wrong;
-    }
-    return want * (classes + 1) + have;
-  }
-
-  CAMBIUM_HD void add(index_t at, index_t cells) const
-  {
-    if (at == nowhere || cells == 0) return;
-    atomic_add(at == wrong ? &refused(0) : &count(at / (classes + 1), at % (classes + 1)), cells);
-  }
-};
-
-/// Add one image to counts of (truth, prediction) on a device.
+/// Add one image to counts of (truth, prediction) in the memory of a policy.
 ///
-/// @param where      gpu
+/// @param where      where to run; must reach all memory
 /// @param predicted  [H,W] 0..classes-1, or options.ignore
 /// @param truth      [H,W] 0..classes-1, or options.ignore, or negative
 /// @param count      [classes, classes + 1] of index_t, as confusion_matrix lays them out; they grow
@@ -184,10 +183,10 @@ struct count_pixel_pairs {
 ///
 /// @throws       precondition_error: shapes that differ, gpu_error
 /// @complexity   Theta(H * W)
-/// @determinism  exact: what the cpu says
-/// @asynchrony   enqueues and returns
+/// @determinism  exact
+/// @asynchrony   gpu: enqueues and returns
 template <execution_policy P, image_like Q, image_like G, class N, class R>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<Q, 2>> && gridded<N, 2> && gridded<R, 1>
+  requires reaches<P, space_of<Q, 2>> && gridded<N, 2> && gridded<R, 1>
 void accumulate_into(P const& where, Q const& predicted, G const& truth, confusion_options options, N&& count,
                      R&& refused)
 {
@@ -205,9 +204,9 @@ void accumulate_into(P const& where, Q const& predicted, G const& truth, confusi
   expects(
       !overlap(p, counts) && !overlap(t, counts) && !overlap(p, wrong) && !overlap(t, wrong) && !overlap(counts, wrong),
       "accumulate: labels, count and refused overlap");
-  index_t const bands = (t.extent[0] + confusion_rows - 1) / confusion_rows;
-  for_each_cell(where, {1, bands, t.extent[1]},
-                count_pixel_pairs<value_of<Q, 2>, value_of<G, 2>, S>{p, t, options, counts.extent[0], counts, wrong});
+  index_t const bands = (t.extent[0] + rule::confusion_rows - 1) / rule::confusion_rows;
+  using pairs = rule::count_pixel_pairs<value_of<Q, 2>, value_of<G, 2>, S>;
+  for_each_cell(where, {1, bands, t.extent[1]}, pairs{p, t, options, counts.extent[0], counts, wrong});
 }
 
 /// Counts that stay in the memory of a policy over any number of images.
@@ -229,7 +228,7 @@ struct confusion_counts {
 
 /// As accumulate_into.
 template <execution_policy P, image_like Q, image_like G>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<Q, 2>>
+  requires reaches<P, space_of<Q, 2>>
 void accumulate(P const& where, confusion_counts<P>& into, Q const& predicted, G const& truth,
                 confusion_options options = {})
 {
@@ -240,8 +239,7 @@ void accumulate(P const& where, confusion_counts<P>& into, Q const& predicted, G
 ///
 /// @throws     precondition_error when an image held a value that is no class
 /// @asynchrony gpu: waits for where.stream
-template <class P>
-  requires(!std::same_as<P, cpu>)
+template <execution_policy P>
 [[nodiscard]] confusion_matrix confusion_of(P const& where, confusion_counts<P> const& counts)
 {
   auto const read = [&](auto const& from) {

@@ -155,7 +155,7 @@ inline double area_of_curve(std::vector<bool> const& match, index_t positives, a
 }
 
 /// Throw unless every image of a list is valid. Returns the largest class plus one.
-inline std::int32_t check_results(std::vector<image_result> const& images)
+inline std::int32_t expects_results(std::vector<image_result> const& images)
 {
   std::int32_t classes = 0;
   for (std::size_t i = 0; i < images.size(); ++i) {
@@ -194,7 +194,7 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
                                                    ap_form form = ap_form::area)
 {
   expects(threshold >= 0 && threshold <= 1, "instance_ap: threshold is ", threshold, ", outside [0,1]");
-  std::vector<std::vector<image_result const*>> with(static_cast<std::size_t>(check_results(images)));
+  std::vector<std::vector<image_result const*>> with(static_cast<std::size_t>(expects_results(images)));
   for (auto const& r : images)
     for (auto const* list : {&r.predicted, &r.truth})
       for (std::int32_t const c : *list)
@@ -256,7 +256,7 @@ inline std::int32_t check_results(std::vector<image_result> const& images)
 /// @source  Pont-Tuset & Van Gool 2015; ABO of Zhou et al., CVPR 2018 (PRM)
 [[nodiscard]] inline average_precision average_best_overlap(std::vector<image_result> const& images)
 {
-  std::int32_t const classes = check_results(images);
+  std::int32_t const classes = expects_results(images);
   std::vector<double> sum(static_cast<std::size_t>(classes), 0.0);
   std::vector<index_t> objects(sum.size(), 0);
   for (auto const& r : images)

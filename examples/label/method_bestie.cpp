@@ -48,10 +48,10 @@ instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& p
   auto const groups = measure_groups(where, ids, centres.at.size(), nothing, nothing);
   std::vector<std::int32_t> categories;
   std::vector<double> scores;
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    point const& centre = centres.at(static_cast<index_t>(i));
+  for (index_t i = 0; i < groups.size(); ++i) {
+    point const& centre = centres.at(i);
     categories.push_back(centre.category);
-    if (groups[i].area > 0) scores.push_back(centre.score);
+    if (groups(i).area > 0) scores.push_back(centre.score);
   }
   auto out = score_groups(where, ids, groups, categories, scored_by::class_only);
   for (std::size_t i = 0; i < out.found.size(); ++i) out.found[i].score = scores[i];

@@ -71,18 +71,27 @@ template <class P>
 
 namespace rule {
 
-/// Labels close up: label l, kept where before[l] != before[l-1], becomes before[l]; others 0.
+/// Labels close up: each becomes its entry in a table, others 0.
 template <class L, class S>
 struct close_up_label {
   image_view<L const, S> label;
-  view<std::int32_t const, 1, S> before;  ///< [N+1] how many of the labels 1..l are kept
+  view<std::int32_t const, 1, S> table;  ///< of labels 0..N; 0 where a label is not kept
   image_view<std::int32_t, S> out;
 
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
     index_t const at = static_cast<index_t>(label(y, x));
-    bool const kept = 0 < at && at < before.extent[0] && before(at) != before(at - 1);
-    out(y, x) = kept ? before(at) : 0;
+    out(y, x) = 0 <= at && at < table.extent[0] ? table(at) : 0;
+  }
+
+  /// The same for a row, where every label is in the table.
+  template <int Bytes>
+  [[gnu::always_inline]] void row(index_t, index_t y) const
+  {
+    L const* const from = &label(y, 0);
+    std::int32_t const* const entry = table.data;
+    std::int32_t* const to = &out(y, 0);
+    for (index_t x = 0; x < label.extent[1]; ++x) to[x] = entry[static_cast<index_t>(from[x])];
   }
 };
 

@@ -104,11 +104,14 @@ struct tell_component {
   index_t cells;
   view<instance, 1, S> found;
   view<std::int32_t, 1, S> count;
+  std::int32_t* table;  ///< the new label of each
 
   CAMBIUM_HD void operator()(index_t label) const
   {
     if (label == chosen.components) count(0) = before[label];
-    if (label == 0 || before[label] == before[label - 1]) return;
+    bool const kept = label > 0 && before[label] != before[label - 1];
+    table[label] = kept ? before[label] : 0;
+    if (!kept) return;
     index_t const i = label - 1;
     instance one = chosen.all[i];
     double const most = static_cast<double>(from_order_key<T>(largest[i]));
@@ -167,28 +170,29 @@ void detect_into(P const& where, L const& labels, K const& categories, X const& 
   view<std::int32_t const, 1, S> const category = as_view<1>(categories, "detect: categories");
   image_view<T const, S> const score = as_view<2>(scores, "detect: scores");
   image_view<std::int32_t, S> const to = as_view<2>(label, "detect: label");
-  view<instance, 1, S> const table = as_view<1>(found, "detect: found");
+  view<instance, 1, S> const list = as_view<1>(found, "detect: found");
   view<std::int32_t, 1, S> const number = as_view<1>(count, "detect: count");
   index_t const H = from.extent[0], W = from.extent[1], components = category.extent[0], cells[3] = {1, H, W};
   expects_detectable(from, score, options);
   expects(same_shape(from, to), "detect: labels are ", from, " but label is ", to);
-  expects(table.extent[0] == components && number.extent[0] == 1, "detect: ", components, " categories but found is ",
-          table, " and count ", number);
+  expects(list.extent[0] == components && number.extent[0] == 1, "detect: ", components, " categories but found is ",
+          list, " and count ", number);
   expects(!overlap(from, to) && !overlap(score, to), "detect: an input and label overlap");
   if constexpr (std::is_same_v<P, cpu>) expects_labels(from, components, "detect: label");
   instance* const all = reserve(where, scratch.all, components);
   auto* const largest = reserve(where, scratch.largest, components);
-  view<std::int32_t, 1, S> const before(reserve(where, scratch.before, components + 2), {components + 2});
+  index_t const labels_and_end = components + 2;
+  std::int32_t* const before = reserve(where, scratch.before, 2 * labels_and_end);
   for_each_index(where, components, rule::forget_component<T>{all, largest, H, W});
   for_each_strip(where, from, rule::measure_component<writers_of<P>, T, S>{score, components, all, largest});
-  rule::choose_component const chosen{all, components, options, before.data};
-  for_each_index(where, components + 2, chosen);
+  rule::choose_component const chosen{all, components, options, before};
+  for_each_index(where, labels_and_end, chosen);
   // What is before the label after l is how many of 1..l are kept.
-  exclusive_scan(where, components + 2, before.data, before.data, scratch.space);
-  view<std::int32_t const, 1, S> const through(before.data + 1, {components + 1});
+  exclusive_scan(where, labels_and_end, static_cast<std::int32_t const*>(before), before, scratch.space);
+  view<std::int32_t, 1, S> const table(before + labels_and_end, {components + 1});
   for_each_index(where, components + 1,
-                 rule::tell_component<T, S>{chosen, largest, category, through.data, H * W, table, number});
-  for_each_cell(where, cells, rule::close_up_label<cell_type, S>{from, through, to});
+                 rule::tell_component<T, S>{chosen, largest, category, before + 1, H * W, list, number, table.data});
+  for_each_cell(where, cells, rule::close_up_label<cell_type, S>{from, table, to});
 }
 
 /// As detect_into, with the categories on the host; allocates the result and the scratch.

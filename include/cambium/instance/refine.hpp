@@ -3,7 +3,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/loops.hpp>
-#include <cambium/exec/parallel.hpp>
+#include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/points.hpp>
 #include <cambium/grid/range.hpp>
@@ -11,7 +11,6 @@
 #include <cambium/instance/score.hpp>
 #include <cambium/instance/targets.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -43,143 +42,6 @@ void expects_refinable(image_view<R, S> const& region, std::vector<std::int32_t>
   for (auto const c : categories) expects(0 <= c && c < C, "refine: category ", c, " is outside 0..", C - 1);
 }
 
-/// Turn groups of cells that a network formed into its next targets.
-///
-/// The target of a group is the cell of its largest response, its weight that response times its mean probability. Where
-/// the response is below the threshold (the cells at a centre vote for another one) the target is the centroid of the whole
-/// region and the weight the mean probability alone.
-///
-/// @param where       cpu
-/// @param regions     [H,W] 0..N: components of the foreground
-/// @param categories  N entries: the class of region i+1, 0..C-1
-/// @param ids         [H,W] 0..groups.size(), in regions only, from group_pixels
-/// @param first       N + 1 entries: the groups of region i have the ids first[i-1]+1 .. first[i]; region_centres::first
-/// @param groups      from measure_groups
-/// @param options     sigma = 6, threshold = 0.3, most = 5, centre = truncated
-/// @param out         centre [C,H,W], offset [2,H,W], weight [H,W] in [0,1]; 0 where nothing is known
-///
-/// @pre          an id lies inside its region
-/// @throws       precondition_error before anything is written: shapes or lengths that differ, labels, ids or classes outside
-///               their ranges, NaN or infinite measures
-/// @complexity   Theta(C * H * W) for the empty heat maps, two passes over the labels
-/// @determinism  exact
-/// @source       Kim et al., CVPR 2022, section 3.4; refine_label_generation, utils/utils.py of clovaai/BESTIE. `most` is compared
-///               with the largest id that owns a cell, as there
-template <image_like R, image_like I>
-void refine_into(cpu const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
-                 std::vector<index_t> const& first, std::vector<group_measure> const& groups, refine_options options,
-                 centre_targets_view const& out)
-{
-  static_assert(std::is_integral_v<value_of<R, 2>> && std::is_integral_v<value_of<I, 2>>,
-                "refine: labels are integers");
-  auto const region = as_view<2>(regions, "refine: regions");
-  auto const id = as_view<2>(ids, "refine: ids");
-  index_t const H = region.extent[0], W = region.extent[1], N = static_cast<index_t>(categories.size());
-  index_t const K = static_cast<index_t>(groups.size());
-  expects_refinable(region, categories, id, first, K, options, out);
-  for (auto const& g : groups)
-    expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",", g.x,
-            "), off the map");
-  for (auto const& g : groups)
-    expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)),
-            "refine: a group's response is ", g.response, " and its probability ", g.probability);
-  expects_labels(region, N, "refine: region");
-  expects_labels(id, K, "refine: id");
-  struct sums {
-    index_t area = 0, y = 0, x = 0;
-  };
-  std::vector<sums> of(static_cast<std::size_t>(N + 1));
-  for_each_run(region, [&](index_t y, index_t begin, index_t end, auto at) {
-    auto& s = of[static_cast<std::size_t>(at)];
-    s.area += end - begin, s.y += y * (end - begin), s.x += (begin + end - 1) * (end - begin) / 2;
-  });
-
-  struct target {
-    float y = 0, x = 0, weight = 0;
-    bool known = false;
-  };
-  std::vector<target> targets(groups.size() + 1);
-  bool const exact = options.centre == centroid::exact;
-  heat_stamp const stamp(options.sigma, exact ? stamping::exact : stamping::original);
-  clear(where, out.centre);
-  for (std::size_t r = 1; r < of.size(); ++r) {
-    auto const begin = static_cast<std::size_t>(first[r - 1]), end = static_cast<std::size_t>(first[r]);
-    std::size_t last = end;
-    while (last > begin && groups[last - 1].area == 0) --last;
-    if (static_cast<index_t>(last - begin) > options.most) continue;
-    for (std::size_t k = begin; k < last; ++k) {
-      auto const& g = groups[k];
-      if (g.area == 0) continue;
-      double y = static_cast<double>(g.y), x = static_cast<double>(g.x), sure = g.response * g.probability;
-      if (g.response < options.threshold) {
-        y = static_cast<double>(of[r].y) / static_cast<double>(of[r].area);
-        x = static_cast<double>(of[r].x) / static_cast<double>(of[r].area);
-        if (!exact) y = std::trunc(y), x = std::trunc(x);
-        sure = g.probability;
-      }
-      targets[k + 1] = {static_cast<float>(y), static_cast<float>(x), static_cast<float>(std::clamp(sure, 0.0, 1.0)),
-                        true};
-      stamp(out.centre[categories[r - 1]], y, x);
-    }
-  }
-  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
-    target const& t = targets[static_cast<std::size_t>(at)];
-    std::fill_n(&out.weight(y, begin), end - begin, t.weight);
-    std::fill_n(&out.offset(0, y, begin), end - begin, t.known ? t.y - static_cast<float>(y) : 0.f);
-    float* const across = &out.offset(1, y, 0);
-    for (index_t x = begin; x < end; ++x) across[x] = t.known ? t.x - static_cast<float>(x) : 0.f;
-  });
-}
-
-/// As refine_into, and allocates the result.
-/// @param C  number of classes
-template <image_like R, image_like I>
-[[nodiscard]] centre_targets refine(cpu const& where, R const& regions, std::vector<std::int32_t> const& categories,
-                                    I const& ids, std::vector<index_t> const& first,
-                                    std::vector<group_measure> const& groups, index_t C, refine_options options = {})
-{
-  auto const region = as_view<2>(regions, "refine: regions");
-  auto out = make_targets(C, {region.extent[0], region.extent[1]}, "refine");
-  refine_into(where, regions, categories, ids, first, groups, options, {out.centre, out.offset, out.weight});
-  return out;
-}
-
-/// Lead every cell of a group to the point that formed it.
-///
-/// @param where   cpu
-/// @param ids     [H,W] 0 or 1 + index into centres, from group_pixels
-/// @param centres  finite
-/// @param offset  [2,H,W] centre - cell, 0 where the id is 0
-/// @param weight  [H,W] 1 where there is an id, else 0
-///
-/// @throws       precondition_error: shapes that differ, an id outside 0..centres.size(), NaN or infinite centres
-/// @complexity   Theta(H * W)
-/// @determinism  exact
-/// @source       refine_label_generation_with_point, utils/utils.py of clovaai/BESTIE
-template <image_like I>
-void lead_to_points_into(cpu const&, I const& ids, points const& centres, stack_view<float> offset,
-                         image_view<float> weight)
-{
-  static_assert(std::is_integral_v<value_of<I, 2>>, "lead_to_points: ids are integers");
-  auto const id = as_view<2>(ids, "lead_to_points: ids");
-  index_t const H = id.extent[0], W = id.extent[1], K = static_cast<index_t>(centres.size());
-  expects_targets({{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
-  for (point const& p : centres)
-    expects(std::isfinite(p.y) && std::isfinite(p.x), "lead_to_points: a centre is at (", p.y, ",", p.x, ")");
-  expects_labels(id, K, "lead_to_points: id");
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) {
-      auto const at = static_cast<std::size_t>(id(y, x));
-      bool const known = at != 0;
-      weight(y, x) = known ? 1.f : 0.f;
-      offset(0, y, x) = known ? static_cast<float>(centres[at - 1].y - static_cast<double>(y)) : 0.f;
-      offset(1, y, x) = known ? static_cast<float>(centres[at - 1].x - static_cast<double>(x)) : 0.f;
-    }
-}
-
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
 /// Sums over the cells of a region.
 struct region_sums {
   index_t area, y, x;
@@ -190,6 +52,21 @@ struct group_target {
   float y, x, weight;
   std::int32_t known;
 };
+
+/// What refine works in; it grows to the longest lists. The kernel is that of the last sigma.
+template <execution_policy P>
+struct refine_scratch {
+  using S = typename P::memory;
+  grid<region_sums, 1, S> regions;
+  grid<group_target, 1, S> targets;
+  grid<point, 1, S> stamps;
+  grid<std::int32_t, 1, S> categories;
+  grid<index_t, 1, S> first;
+  grid<float, 2, S> kernel;
+  int sigma = 0;
+};
+
+namespace rule {
 
 struct forget_refined {
   region_sums* of;
@@ -206,29 +83,19 @@ struct forget_refined {
   }
 };
 
-/// A piece of a row adds its cells to their regions: mostly to one, which is told once.
-template <class R, class S>
-struct add_region_piece {
-  static constexpr index_t length = 16;  ///< [cells]
-  image_view<R const, S> region;
+/// A strip is added to its region.
+template <writers Of>
+struct add_region {
   index_t regions;
   region_sums* of;
 
-  static index_t count(index_t height, index_t width) { return height * ((width + length - 1) / length); }
-
-  CAMBIUM_HD void operator()(index_t i) const
+  CAMBIUM_HD void operator()(index_t label, box const& b) const
   {
-    index_t const width = region.extent[1], pieces = (width + length - 1) / length;
-    index_t const y = i / pieces, first = i % pieces * length, last = first + length < width ? first + length : width;
-    for (index_t begin = first, end = first; begin < last; begin = end) {
-      R const at = region(y, begin);
-      while (end < last && region(y, end) == at) ++end;
-      index_t const r = static_cast<index_t>(at), cells = end - begin;
-      if (r <= 0 || r > regions) continue;
-      atomic_add(&of[r].area, cells);
-      atomic_add(&of[r].y, y * cells);
-      atomic_add(&of[r].x, (begin + end - 1) * cells / 2);
-    }
+    if (label <= 0 || label > regions) return;
+    index_t const cells = area_of(b);
+    add_into<Of>(&of[label].area, cells);
+    add_into<Of>(&of[label].y, (b.top + b.bottom - 1) * cells / 2);
+    add_into<Of>(&of[label].x, (b.left + b.right - 1) * cells / 2);
   }
 };
 
@@ -267,95 +134,26 @@ struct aim_groups {
   }
 };
 
-template <class I, class S>
-struct lead_cell {
-  image_view<I const, S> id;
+/// Cells of a group are led to its target.
+template <class S>
+struct lead_run {
   group_target const* target;
   index_t targets;
   stack_view<float, S> offset;
   image_view<float, S> weight;
 
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  template <class I>
+  CAMBIUM_HD void operator()(index_t y, index_t begin, index_t end, I id) const
   {
-    index_t const at = static_cast<index_t>(id(y, x));
-    bool const any = 0 < at && at < targets && target[at].known != 0;
-    weight(y, x) = any ? target[at].weight : 0.f;
-    offset(0, y, x) = any ? target[at].y - static_cast<float>(y) : 0.f;
-    offset(1, y, x) = any ? target[at].x - static_cast<float>(x) : 0.f;
+    index_t const at = static_cast<index_t>(id);
+    group_target const t = 0 < at && at < targets ? target[at] : group_target{0, 0, 0, 0};
+    for (index_t x = begin; x < end; ++x) {
+      weight(y, x) = t.known != 0 ? t.weight : 0.f;
+      offset(0, y, x) = t.known != 0 ? t.y - static_cast<float>(y) : 0.f;
+      offset(1, y, x) = t.known != 0 ? t.x - static_cast<float>(x) : 0.f;
+    }
   }
 };
-
-/// What refine works in; it grows to the longest lists. The kernel is that of the last sigma.
-template <execution_policy P>
-struct refine_scratch {
-  using S = typename P::memory;
-  grid<region_sums, 1, S> regions;
-  grid<group_target, 1, S> targets;
-  grid<point, 1, S> stamps;
-  grid<std::int32_t, 1, S> categories;
-  grid<index_t, 1, S> first;
-  grid<float, 2, S> kernel;
-  int sigma = 0;
-};
-
-/// As refine_into in refine.hpp; the groups [K] are in the policy's memory, the other lists come from the host.
-///
-/// @pre          as there. On a device labels outside their ranges are background, and measures are not looked at: a group
-///               without a place on the map leaves no trace on the heat map
-/// @throws       precondition_error: shapes or lengths that differ, classes outside their range, sigma outside 1..200
-/// @determinism  exact, but for heat maps between cells (centroid::exact): within 1 ulp of float
-/// @asynchrony   enqueues and returns; takes memory only while the scratch grows or sigma changes
-template <execution_policy P, image_like R, image_like I, gridded<1> G>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> &&
-          reaches<P, space_of<G, 1>>
-void refine_into(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
-                 std::vector<index_t> const& first, G const& groups, refine_options options,
-                 centre_targets_view_in<typename P::memory> const& out, refine_scratch<P>& scratch)
-{
-  using region_type = value_of<R, 2>;
-  using id_type = value_of<I, 2>;
-  using S = typename P::memory;
-  static_assert(std::is_integral_v<region_type> && std::is_integral_v<id_type>, "refine: labels are integers");
-  image_view<region_type const, S> const region = as_view<2>(regions, "refine: regions");
-  image_view<id_type const, S> const id = as_view<2>(ids, "refine: ids");
-  view<group_measure const, 1, S> const group = as_view<1>(groups, "refine: groups");
-  index_t const H = region.extent[0], W = region.extent[1], cells[3] = {1, H, W};
-  index_t const N = static_cast<index_t>(categories.size()), K = group.extent[0];
-  expects_refinable(region, categories, id, first, K, options, out);
-  stamping const rounding = options.centre == centroid::exact ? stamping::exact : stamping::original;
-  if (scratch.sigma != options.sigma) {
-    scratch.kernel = copy_of(where, heat_stamp(options.sigma, rounding));
-    scratch.sigma = options.sigma;
-  }
-  region_sums* const of = reserve(where, scratch.regions, N + 1);
-  group_target* const target = reserve(where, scratch.targets, K + 1);
-  view<point, 1, S> const stamps(reserve(where, scratch.stamps, K), {K});
-  view<std::int32_t, 1, S> const category(reserve(where, scratch.categories, N), {N});
-  view<index_t, 1, S> const share(reserve(where, scratch.first, N + 1), {N + 1});
-  copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category);
-  copy(where, view<index_t const, 1>(first.data(), {N + 1}), share);
-  for_each_index(where, N > K ? N + 1 : K + 1, forget_refined{of, N + 1, target, K + 1, stamps.data});
-  using piece = add_region_piece<region_type, S>;
-  for_each_index(where, piece::count(H, W), piece{region, N, of});
-  for_each_index(where, N, aim_groups<S>{of, category, share, group, options, target, stamps.data});
-  for_each_cell(where, cells, lead_cell<id_type, S>{id, target, K + 1, out.offset, out.weight});
-  stamp_centres<P, S>(where, stamps, scratch.kernel.view(), options.sigma, rounding, out.centre);
-}
-
-/// As refine_into, and allocates the result and the scratch.
-template <execution_policy P, image_like R, image_like I, gridded<1> G>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> &&
-              reaches<P, space_of<G, 1>>
-[[nodiscard]] auto refine(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
-                          std::vector<index_t> const& first, G const& groups, index_t C,
-                          refine_options options = {}) -> centre_targets_in<typename P::memory>
-{
-  auto const region = as_view<2>(regions, "refine: regions");
-  auto out = make_targets(where, C, {region.extent[0], region.extent[1]}, "refine");
-  refine_scratch<P> scratch;
-  refine_into(where, region, categories, ids, first, groups, options, {out.centre, out.offset, out.weight}, scratch);
-  return out;
-}
 
 template <class I, class S>
 struct lead_to_point {
@@ -374,13 +172,112 @@ struct lead_to_point {
   }
 };
 
-/// As lead_to_points_into in refine.hpp, with the centres [K] in the policy's memory.
+}  // namespace rule
+
+/// Turn groups of cells that a network formed into its next targets.
 ///
-/// @pre          as there; on a device an id outside 0..K is none, and centres are not looked at
+/// The target of a group is the cell of its largest response, its weight that response times its mean probability.
+/// Where the response is below the threshold (the cells at a centre vote for another one) the target is the centroid of
+/// the whole region and the weight the mean probability alone.
+///
+/// @param where       where to run
+/// @param regions     [H,W] 0..N: components of the foreground
+/// @param categories  N entries: the class of region i+1, 0..C-1
+/// @param ids         [H,W] 0..K, in regions only, from group_pixels
+/// @param first       N + 1 entries: the groups of region i have the ids first[i-1]+1 .. first[i];
+///        region_centres::first
+/// @param groups      [K] in the policy's memory, from measure_groups. The other lists are the host's
+/// @param options     sigma = 6, threshold = 0.3, most = 5, centre = truncated
+/// @param out         centre [C,H,W], offset [2,H,W], weight [H,W] in [0,1]; 0 where nothing is known
+/// @param scratch     of any earlier call
+///
+/// @pre          an id lies inside its region. cpu: labels, ids and measures are inside their ranges. On a device other
+///               labels are background, and a group without a place on the map leaves no trace on the heat map
+/// @throws       precondition_error before anything is written: shapes or lengths that differ, labels, ids or classes
+///               outside their ranges, NaN or infinite measures
+/// @complexity   Theta(C * H * W) for the empty heat maps, two passes over the labels
+/// @determinism  exact; on a device heat maps between cells (centroid::exact) are within 1 ulp of float
+/// @asynchrony   gpu: enqueues and returns; takes memory only while the scratch grows or sigma changes
+/// @source       Kim et al., CVPR 2022, section 3.4; refine_label_generation, utils/utils.py of clovaai/BESTIE. `most`
+///               is compared with the largest id that owns a cell, as there
+template <execution_policy P, image_like R, image_like I, gridded<1> G>
+  requires reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
+void refine_into(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
+                 std::vector<index_t> const& first, G const& groups, refine_options options,
+                 centre_targets_view_in<typename P::memory> const& out, refine_scratch<P>& scratch)
+{
+  using region_type = value_of<R, 2>;
+  using id_type = value_of<I, 2>;
+  using S = typename P::memory;
+  static_assert(std::is_integral_v<region_type> && std::is_integral_v<id_type>, "refine: labels are integers");
+  image_view<region_type const, S> const region = as_view<2>(regions, "refine: regions");
+  image_view<id_type const, S> const id = as_view<2>(ids, "refine: ids");
+  view<group_measure const, 1, S> const group = as_view<1>(groups, "refine: groups");
+  index_t const H = region.extent[0], W = region.extent[1], cells[3] = {1, H, W};
+  index_t const N = static_cast<index_t>(categories.size()), K = group.extent[0];
+  expects_refinable(region, categories, id, first, K, options, out);
+  if constexpr (std::is_same_v<P, cpu>) {
+    for (index_t k = 0; k < K; ++k) {
+      auto const& g = group(k);
+      expects(g.area == 0 || (0 <= g.y && g.y < H && 0 <= g.x && g.x < W), "refine: a group's centre is (", g.y, ",",
+              g.x, "), off the map");
+      expects(g.area == 0 || (std::isfinite(g.response) && std::isfinite(g.probability)),
+              "refine: a group's response is ", g.response, " and its probability ", g.probability);
+    }
+    expects_labels(region, N, "refine: region");
+    expects_labels(id, K, "refine: id");
+  }
+  stamping const rounding = options.centre == centroid::exact ? stamping::exact : stamping::original;
+  if (!std::is_same_v<P, cpu> && scratch.sigma != options.sigma) {
+    scratch.kernel = copy_of(where, heat_stamp(options.sigma, rounding));
+    scratch.sigma = options.sigma;
+  }
+  region_sums* const of = reserve(where, scratch.regions, N + 1);
+  group_target* const target = reserve(where, scratch.targets, K + 1);
+  view<point, 1, S> const stamps(reserve(where, scratch.stamps, K), {K});
+  view<std::int32_t, 1, S> const category(reserve(where, scratch.categories, N), {N});
+  view<index_t, 1, S> const share(reserve(where, scratch.first, N + 1), {N + 1});
+  copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category);
+  copy(where, view<index_t const, 1>(first.data(), {N + 1}), share);
+  for_each_index(where, N > K ? N + 1 : K + 1, rule::forget_refined{of, N + 1, target, K + 1, stamps.data});
+  for_each_strip(where, region, rule::add_region<writers_of<P>>{N, of});
+  for_each_index(where, N, rule::aim_groups<S>{of, category, share, group, options, target, stamps.data});
+  for_each_cell(where, cells, rule::by_runs{id, rule::lead_run<S>{target, K + 1, out.offset, out.weight}});
+  stamp_centres(where, view<point const, 1, S>(stamps), image_view<float const, S>(scratch.kernel.view()), options.sigma,
+                rounding, out.centre);
+}
+
+/// As refine_into, and allocates the result and the scratch.
+/// @param C  number of classes
+template <execution_policy P, image_like R, image_like I, gridded<1> G>
+  requires reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
+[[nodiscard]] auto refine(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
+                          std::vector<index_t> const& first, G const& groups, index_t C,
+                          refine_options options = {}) -> centre_targets_in<typename P::memory>
+{
+  auto const region = as_view<2>(regions, "refine: regions");
+  auto out = make_targets(where, C, {region.extent[0], region.extent[1]}, "refine");
+  refine_scratch<P> scratch;
+  refine_into(where, region, categories, ids, first, groups, options, {out.centre, out.offset, out.weight}, scratch);
+  return out;
+}
+
+/// Lead every cell of a group to the point that formed it.
+///
+/// @param where   where to run
+/// @param ids     [H,W] 0 or 1 + index into centres, from group_pixels
+/// @param centres [K] in the policy's memory, finite
+/// @param offset  [2,H,W] centre - cell, 0 where the id is 0
+/// @param weight  [H,W] 1 where there is an id, else 0
+///
+/// @pre          cpu: ids are in 0..K and centres are finite. On a device another id is none
+/// @throws       precondition_error before anything is written
+/// @complexity   Theta(H * W)
 /// @determinism  exact
-/// @asynchrony   enqueues and returns
+/// @asynchrony   gpu: enqueues and returns
+/// @source       refine_label_generation_with_point, utils/utils.py of clovaai/BESTIE
 template <execution_policy P, image_like I, gridded<1> Q>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<Q, 1>>
+  requires reaches<P, space_of<I, 2>> && reaches<P, space_of<Q, 1>>
 void lead_to_points_into(P const& where, I const& ids, Q const& centres, stack_view<float, typename P::memory> offset,
                          image_view<float, typename P::memory> weight)
 {
@@ -391,7 +288,13 @@ void lead_to_points_into(P const& where, I const& ids, Q const& centres, stack_v
   view<point const, 1, S> const at = as_view<1>(centres, "lead_to_points: centres");
   index_t const H = id.extent[0], W = id.extent[1], cells[3] = {1, H, W};
   expects_targets_over(centre_targets_view_in<S>{{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
-  for_each_cell(where, cells, lead_to_point<id_type, S>{id, at, offset, weight});
+  if constexpr (std::is_same_v<P, cpu>) {
+    for (index_t k = 0; k < at.extent[0]; ++k)
+      expects(std::isfinite(at(k).y) && std::isfinite(at(k).x), "lead_to_points: a centre is at (", at(k).y, ",",
+              at(k).x, ")");
+    expects_labels(id, at.extent[0], "lead_to_points: id");
+  }
+  for_each_cell(where, cells, rule::lead_to_point<id_type, S>{id, at, offset, weight});
 }
 
 }  // namespace cambium

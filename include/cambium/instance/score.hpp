@@ -4,9 +4,9 @@
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/order_key.hpp>
-#include <cambium/exec/parallel.hpp>
 #include <cambium/exec/reduce.hpp>
 #include <cambium/exec/scan.hpp>
+#include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
@@ -42,97 +42,24 @@ void expects_measurable(image_view<I, S> const& id, index_t count, image_view<T,
   expects(count >= 0, "measure_groups: count is ", count);
 }
 
-/// Measure groups of cells in one pass.
-///
-/// @param where        cpu
-/// @param ids          [H,W] 0 outside, 1..count, from group_pixels
-/// @param count        [groups]
-/// @param response     [H,W] finite
-/// @param probability  [H,W] finite
-/// @return count entries, of id 1, 2, ...
-///
-/// @throws       precondition_error: shapes that differ, an id outside 0..count, NaN or infinite values
-/// @complexity   Theta(H * W + count)
-/// @determinism  exact: sums in double in raster order
-template <image_like I, image_like X, image_like P>
-[[nodiscard]] std::vector<group_measure> measure_groups(cpu const& where, I const& ids, index_t count,
-                                                        X const& response, P const& probability)
-{
-  static_assert(std::is_integral_v<value_of<I, 2>>, "measure_groups: ids are integers");
-  auto const id = as_view<2>(ids, "measure_groups: ids");
-  auto const heat = as_view<2>(response, "measure_groups: response");
-  auto const sure = as_view<2>(probability, "measure_groups: probability");
-  expects_measurable(id, count, heat, sure);
-  expects_labels(id, count, "measure_groups: id");
-  expects_finite(where, heat, "measure_groups: response");
-  expects_finite(where, sure, "measure_groups: probability");
-  index_t const H = id.extent[0], W = id.extent[1];
-  std::vector<group_measure> out(static_cast<std::size_t>(count));
-  for (auto& g : out) g.bounds = {H, W, 0, 0};
-  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
-    if (at == 0) return;
-    auto& g = out[static_cast<std::size_t>(at) - 1];
-    g.area += end - begin;
-    g.bounds = {std::min(g.bounds.top, y), std::min(g.bounds.left, begin), y + 1, std::max(g.bounds.right, end)};
-    for (index_t x = begin; x < end; ++x) {
-      g.probability += static_cast<double>(sure(y, x));
-      if (auto const here = static_cast<double>(heat(y, x)); here > g.response) g.response = here, g.y = y, g.x = x;
-    }
-  });
-  for (auto& g : out) {
-    if (g.area == 0) g.bounds = {};
-    if (g.area != 0) g.probability /= static_cast<double>(g.area);
-  }
-  return out;
-}
-
-/// What the score of an instance is made of.
-enum class scored_by {
-  centre_and_class,  ///< response * probability; a response of 1 or more is a cluster's mark: probability * probability
-  class_only,        ///< probability
+/// Sums over the cells of one group. `best` is the first cell of the largest response.
+struct group_sums {
+  index_t area;
+  box bounds;
+  std::int64_t largest;  ///< order_key(response)
+  index_t best;
+  std::int64_t quanta;
 };
 
-/// Turn groups of cells into scored instances.
-///
-/// @param ids         [H,W] 0..N
-/// @param groups      N entries, from measure_groups
-/// @param categories  N entries
-/// @param by          centre_and_class, or class_only
-/// @return instances in the order of their ids, labels closed up; empty groups give none
-///
-/// @throws       precondition_error: an id outside 0..N, lists that differ in length
-/// @invariant    scores may be negative, where the largest response of a region without a centre is
-/// @complexity   Theta(H * W + N)
-/// @determinism  exact
-/// @source       get_ins_map, get_ins_map_with_point, utils/utils.py of clovaai/BESTIE. Where nothing is found they return one
-///               empty mask of class 0 and score 0, this an empty list
-template <image_like I>
-[[nodiscard]] instances<> score_groups(cpu const&, I const& ids, std::vector<group_measure> const& groups,
-                                       std::vector<std::int32_t> const& categories,
-                                       scored_by by = scored_by::centre_and_class)
-{
-  auto const id = as_view<2>(ids, "score_groups: ids");
-  index_t const N = static_cast<index_t>(groups.size());
-  expects(groups.size() == categories.size(), "score_groups: ", N, " groups but ",
-          static_cast<index_t>(categories.size()), " categories");
-  index_t const H = id.extent[0], W = id.extent[1];
-  expects_labels(id, N, "score_groups: id");
-  instances<> out{make_grid<std::int32_t>({H, W}), {}};
-  std::vector<std::int32_t> table(groups.size() + 1, 0);
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    auto const& g = groups[i];
-    if (g.area == 0) continue;
-    double const centre = by == scored_by::class_only ? 1 : g.response >= 1 ? g.probability : g.response;
-    out.found.push_back({categories[i], centre * g.probability, g.area, g.bounds});
-    table[i + 1] = static_cast<std::int32_t>(out.found.size());
-  }
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x) out.label(y, x) = table[static_cast<std::size_t>(id(y, x))];
-  return out;
-}
+/// What measure_groups works in; it grows to the largest number of groups.
+template <execution_policy P>
+struct measure_scratch {
+  grid<group_sums, 1, typename P::memory> sums;
+  grid<double, 1, typename P::memory> most;
+  workspace<P> space;
+};
 
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
+namespace rule {
 
 /// The size of a number; of none that is finite, 0.
 template <class T, class S>
@@ -146,14 +73,6 @@ struct finite_size {
   }
 };
 
-/// What is summed up of a group. `best` is the first cell of the largest response.
-struct group_sums {
-  index_t area, top, left, bottom, right;
-  std::int64_t largest;
-  index_t best;
-  std::int64_t quanta;
-};
-
 /// Below every response.
 inline constexpr std::int64_t no_response_yet = std::numeric_limits<std::int64_t>::min();
 
@@ -165,10 +84,9 @@ CAMBIUM_HD inline int quantum_exponent(double most, int room)
   return room - above;
 }
 
-template <class I, class T, class U, class S>
-struct measure_group_piece {
-  static constexpr index_t length = 16;  ///< [cells]
-  image_view<I const, S> id;
+/// A strip is added to its group.
+template <writers Of, class T, class U, class S>
+struct measure_group {
   image_view<T const, S> heat;
   image_view<U const, S> sure;
   index_t groups;
@@ -176,41 +94,26 @@ struct measure_group_piece {
   int room;            ///< [bits] 62 less those of the number of cells
   group_sums* of;
 
-  static index_t count(index_t height, index_t width) { return height * ((width + length - 1) / length); }
-
-  CAMBIUM_HD void operator()(index_t i) const
+  CAMBIUM_HD void operator()(index_t label, box const& cells) const
   {
-    index_t const pieces = (id.extent[1] + length - 1) / length, y = i / pieces, first = i % pieces * length;
-    index_t const last = first + length < id.extent[1] ? first + length : id.extent[1];
+    index_t const n = label - 1;
+    if (n < 0 || n >= groups) return;
     int const scale = quantum_exponent(*most, room);
-    for (index_t begin = first, end = first; begin < last; begin = end) {
-      I const at = id(y, begin);
-      std::int64_t largest = no_response_yet, quanta = 0;
-      for (; end < last && id(y, end) == at; ++end) {
-        T const response = heat(y, end);
+    std::int64_t largest = no_response_yet, quanta = 0;
+    for (index_t y = cells.top; y < cells.bottom; ++y)
+      for (index_t x = cells.left; x < cells.right; ++x) {
+        T const response = heat(y, x);
         std::int64_t const place = response == response ? order_key(static_cast<double>(response)) : no_response_yet;
         if (place > largest) largest = place;
-        double const p = static_cast<double>(sure(y, end));
+        double const p = static_cast<double>(sure(y, x));
         if (p - p == 0) quanta += static_cast<std::int64_t>(std::nearbyint(std::ldexp(p, scale)));
       }
-      index_t const n = static_cast<index_t>(at) - 1;
-      if (n < 0 || n >= groups) continue;
-      group_sums& g = of[n];
-      atomic_add(&g.area, end - begin);
-      atomic_min(&g.top, y);
-      atomic_min(&g.left, begin);
-      atomic_max(&g.bottom, y + 1);
-      atomic_max(&g.right, end);
-      atomic_max(&g.largest, largest);
-      atomic_add(&g.quanta, quanta);
-    }
+    group_sums& g = of[n];
+    add_into<Of>(&g.area, area_of(cells));
+    widen<Of>(g.bounds, cells);
+    max_into<Of>(&g.largest, largest);
+    add_into<Of>(&g.quanta, quanta);
   }
-};
-
-struct forget_group {
-  group_sums* of;
-  group_sums nothing;
-  CAMBIUM_HD void operator()(index_t i) const { of[i] = nothing; }
 };
 
 template <class I, class T, class S>
@@ -251,7 +154,7 @@ struct tell_group {
     bool const any = g.largest != no_response_yet;  // not where every response is NaN
     double const sum = std::ldexp(static_cast<double>(g.quanta), -quantum_exponent(*most, room));
     out(i) = group_measure{g.area,
-                           {g.top, g.left, g.bottom, g.right},
+                           g.bounds,
                            any ? from_order_key<double>(g.largest) : none,
                            any ? g.best / width : 0,
                            any ? g.best % width : 0,
@@ -259,55 +162,88 @@ struct tell_group {
   }
 };
 
-/// What measure_groups works in; it grows to the largest number of groups.
-template <execution_policy P>
-struct measure_scratch {
-  grid<group_sums, 1, typename P::memory> sums;
-  grid<double, 1, typename P::memory> most;
-  workspace<P> space;
-};
+}  // namespace rule
 
-/// As measure_groups in score.hpp, into [count] of the policy's memory.
-///
-/// @pre          as there; on a device an id outside 1..count is of no group, a NaN response exceeds nothing, and of
-///               probabilities that are not finite 0 is taken
-/// @throws       precondition_error: shapes that differ
-/// @determinism  exact but for the mean: the same bits on every run, within the largest probability * H * W / 2^61 of the
-///               true one
-/// @asynchrony   enqueues and returns; takes memory only while the scratch grows
-template <execution_policy P, image_like I, image_like X, image_like Q, gridded<1> O>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<X, 2>> &&
-          reaches<P, space_of<Q, 2>> && reaches<P, space_of<O, 1>>
-void measure_groups_into(P const& where, I const& ids, X const& response, Q const& probability, O&& out,
-                         measure_scratch<P>& scratch)
+/// The cpu's schedule: probabilities are summed in double in raster order.
+template <class I, class T, class U>
+void measure_groups_on(cpu const&, image_view<I const> id, image_view<T const> heat, image_view<U const> sure,
+                       view<group_measure, 1> out, measure_scratch<cpu>&)
 {
-  using id_type = value_of<I, 2>;
-  using T = value_of<X, 2>;
-  using U = value_of<Q, 2>;
-  using S = typename P::memory;
-  static_assert(std::is_integral_v<id_type>, "measure_groups: ids are integers");
-  image_view<id_type const, S> const id = as_view<2>(ids, "measure_groups: ids");
-  image_view<T const, S> const heat = as_view<2>(response, "measure_groups: response");
-  image_view<U const, S> const sure = as_view<2>(probability, "measure_groups: probability");
-  view<group_measure, 1, S> const to = as_view<1>(out, "measure_groups: out");
+  for (index_t i = 0; i < out.extent[0]; ++i) out(i) = {.bounds = {id.extent[0], id.extent[1], 0, 0}};
+  for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
+    if (at == 0) return;
+    auto& g = out(static_cast<index_t>(at) - 1);
+    g.area += end - begin;
+    widen<writers::one>(g.bounds, {y, begin, y + 1, end});
+    for (index_t x = begin; x < end; ++x) {
+      g.probability += static_cast<double>(sure(y, x));
+      if (auto const here = static_cast<double>(heat(y, x)); here > g.response) g.response = here, g.y = y, g.x = x;
+    }
+  });
+  for (index_t i = 0; i < out.extent[0]; ++i) {
+    auto& g = out(i);
+    if (g.area == 0) g.bounds = {};
+    if (g.area != 0) g.probability /= static_cast<double>(g.area);
+  }
+}
+
+/// Any other policy's schedule: probabilities are summed as integers.
+template <execution_policy P, class I, class T, class U, class S>
+void measure_groups_on(P const& where, image_view<I const, S> id, image_view<T const, S> heat,
+                       image_view<U const, S> sure, view<group_measure, 1, S> to, measure_scratch<P>& scratch)
+{
   index_t const count = to.extent[0], H = id.extent[0], W = id.extent[1], cells[3] = {1, H, W};
-  expects_measurable(id, count, heat, sure);
   group_sums* const of = reserve(where, scratch.sums, count);
   double* const most = reserve(where, scratch.most, 1);
   int const room = 62 - static_cast<int>(std::bit_width(static_cast<std::uint64_t>(H * W)));
-  reduce_rows(where, 1, H * W, finite_size<U, S>{sure}, 0.0, max_of{}, most, scratch.space);
-  for_each_index(where, count, forget_group{of, {0, H, W, 0, 0, no_response_yet, H * W, 0}});
-  using piece = measure_group_piece<id_type, T, U, S>;
-  for_each_index(where, piece::count(H, W), piece{id, heat, sure, count, most, room, of});
-  for_each_cell(where, cells, find_best_cell<id_type, T, S>{id, heat, count, of});
+  reduce_rows(where, 1, H * W, rule::finite_size<U, S>{sure}, 0.0, max_of{}, most, scratch.space);
+  fill(where, count, of, group_sums{0, {H, W, 0, 0}, rule::no_response_yet, H * W, 0});
+  for_each_strip(where, id, rule::measure_group<writers_of<P>, T, U, S>{heat, sure, count, most, room, of});
+  for_each_cell(where, cells, rule::find_best_cell<I, T, S>{id, heat, count, of});
   double const none = -std::numeric_limits<double>::infinity();
-  for_each_index(where, count, tell_group<S>{of, most, room, none, W, to});
+  for_each_index(where, count, rule::tell_group<S>{of, most, room, none, W, to});
+}
+
+/// Measure groups of cells.
+///
+/// @param where        where to run
+/// @param ids          [H,W] 0 outside, 1..count, from group_pixels
+/// @param response     [H,W] finite
+/// @param probability  [H,W] finite
+/// @param out          [count] entries, of id 1, 2, ...
+///
+/// @pre          cpu: ids are in 0..count and values are finite. On a device a cell of another id is of no group, a NaN
+///               response exceeds nothing, and a probability that is not finite counts as 0
+/// @throws       precondition_error before anything is written
+/// @complexity   Theta(H * W + count)
+/// @determinism  cpu: exact, sums in double in raster order. A device: exact but for the mean, which has the same bits
+///               on every run, within the largest probability * H * W / 2^61 of the true one
+/// @asynchrony   gpu: enqueues and returns; takes memory only while the scratch grows
+template <execution_policy P, image_like I, image_like X, image_like Q, gridded<1> O>
+  requires reaches<P, space_of<I, 2>> && reaches<P, space_of<X, 2>> && reaches<P, space_of<Q, 2>> &&
+           reaches<P, space_of<O, 1>>
+void measure_groups_into(P const& where, I const& ids, X const& response, Q const& probability, O&& out,
+                         measure_scratch<P>& scratch)
+{
+  using S = typename P::memory;
+  static_assert(std::is_integral_v<value_of<I, 2>>, "measure_groups: ids are integers");
+  image_view<value_of<I, 2> const, S> const id = as_view<2>(ids, "measure_groups: ids");
+  image_view<value_of<X, 2> const, S> const heat = as_view<2>(response, "measure_groups: response");
+  image_view<value_of<Q, 2> const, S> const sure = as_view<2>(probability, "measure_groups: probability");
+  view<group_measure, 1, S> const to = as_view<1>(out, "measure_groups: out");
+  expects_measurable(id, to.extent[0], heat, sure);
+  if constexpr (std::is_same_v<P, cpu>) {
+    expects_labels(id, to.extent[0], "measure_groups: id");
+    expects_finite(where, heat, "measure_groups: response");
+    expects_finite(where, sure, "measure_groups: probability");
+  }
+  measure_groups_on(where, id, heat, sure, to, scratch);
 }
 
 /// As measure_groups_into, and allocates the result and the scratch.
+/// @param count  [groups]
 template <execution_policy P, image_like I, image_like X, image_like Q>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<X, 2>> &&
-              reaches<P, space_of<Q, 2>>
+  requires reaches<P, space_of<I, 2>> && reaches<P, space_of<X, 2>> && reaches<P, space_of<Q, 2>>
 [[nodiscard]] auto measure_groups(P const& where, I const& ids, index_t count, X const& response,
                                   Q const& probability) -> grid<group_measure, 1, typename P::memory>
 {
@@ -317,6 +253,14 @@ template <execution_policy P, image_like I, image_like X, image_like Q>
   measure_groups_into(where, ids, response, probability, out, scratch);
   return out;
 }
+
+/// What the score of an instance is made of.
+enum class scored_by {
+  centre_and_class,  ///< response * probability; a response of 1 or more is a cluster's mark: probability * probability
+  class_only,        ///< probability
+};
+
+namespace rule {
 
 template <class S>
 struct keep_group {
@@ -337,25 +281,41 @@ struct score_group {
   std::int32_t const* before;
   view<instance, 1, S> found;
   view<std::int32_t, 1, S> count;
+  std::int32_t* table;  ///< the new label of each
 
   CAMBIUM_HD void operator()(index_t label) const
   {
     if (label == groups.extent[0]) count(0) = before[label];
-    if (label == 0 || before[label] == before[label - 1]) return;
+    bool const any = label > 0 && before[label] != before[label - 1];
+    table[label] = any ? before[label] : 0;
+    if (!any) return;
     group_measure const& g = groups(label - 1);
     double const centre = by == scored_by::class_only ? 1 : g.response >= 1 ? g.probability : g.response;
     found(before[label] - 1) = instance{category(label - 1), centre * g.probability, g.area, g.bounds};
   }
 };
 
-/// As score_groups in score.hpp, from groups [N] in the policy's memory and categories of the host.
+}  // namespace rule
+
+/// Turn groups of cells into scored instances.
 ///
-/// @pre          as there; on a device an id outside 0..N is background
-/// @throws       precondition_error: lists that differ in length
+/// @param where       where to run
+/// @param ids         [H,W] 0..N
+/// @param groups      [N] in the policy's memory, from measure_groups
+/// @param categories  N entries
+/// @param by          centre_and_class, or class_only
+/// @return instances in the order of their ids, labels closed up; empty groups give none
+///
+/// @pre          cpu: ids are in 0..N. On a device another id is background
+/// @throws       precondition_error: an id outside 0..N, lists that differ in length
+/// @invariant    scores may be negative, where the largest response of a region without a centre is
+/// @complexity   Theta(H * W + N)
 /// @determinism  exact
-/// @asynchrony   enqueues and returns
+/// @asynchrony   gpu: enqueues and returns
+/// @source       get_ins_map, get_ins_map_with_point, utils/utils.py of clovaai/BESTIE. Where nothing is found they
+///               return one empty mask of class 0 and score 0, this an empty list
 template <execution_policy P, image_like I, gridded<1> G>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
+  requires reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
 [[nodiscard]] auto score_groups(P const& where, I const& ids, G const& groups,
                                 std::vector<std::int32_t> const& categories,
                                 scored_by by = scored_by::centre_and_class) -> instances<typename P::memory>
@@ -368,16 +328,17 @@ template <execution_policy P, image_like I, gridded<1> G>
   index_t const N = group.extent[0], cells[3] = {1, id.extent[0], id.extent[1]};
   expects(N == static_cast<index_t>(categories.size()), "score_groups: ", N, " groups but ",
           static_cast<index_t>(categories.size()), " categories");
-  auto category = make_grid<std::int32_t>(where, {N}), before = make_grid<std::int32_t>(where, {N + 2});
-  copy(where, view<std::int32_t const, 1>(categories.data(), {N}), category.view());
+  if constexpr (std::is_same_v<P, cpu>) expects_labels(id, N, "score_groups: id");
+  auto const category = to_memory(where, categories);
+  auto before = make_grid<std::int32_t>(where, {N + 2}), table = make_grid<std::int32_t>(where, {N + 1});
   workspace<P> space;
   std::int32_t* const kept = before.view().data;
-  for_each_index(where, N + 2, keep_group<S>{group, kept});
-  exclusive_scan(where, N + 2, kept, kept, space);
-  view<std::int32_t const, 1, S> const through(kept + 1, {N + 1});
+  for_each_index(where, N + 2, rule::keep_group<S>{group, kept});
+  exclusive_scan(where, N + 2, static_cast<std::int32_t const*>(kept), kept, space);
   return make_instances(where, cells[1], cells[2], N, [&](auto const& label, auto const& found, auto const& number) {
-    for_each_index(where, N + 1, score_group<S>{group, category.view(), by, through.data, found, number});
-    for_each_cell(where, cells, rule::close_up_label<id_type, S>{id, through, label});
+    rule::score_group<S> const score{group, category.view(), by, kept + 1, found, number, table.view().data};
+    for_each_index(where, N + 1, score);
+    for_each_cell(where, cells, rule::close_up_label<id_type, S>{id, table.view(), label});
   });
 }
 

@@ -283,6 +283,16 @@ template <class P>
   return to;
 }
 
+/// The cpu's schedule of stamp_centres: it needs no kernel from outside.
+inline void stamp_centres(cpu const& where, view<point const, 1> centres, image_view<float const>, int sigma,
+                          stamping rounding, stack_view<float> map)
+{
+  clear(where, map);
+  heat_stamp const stamp(sigma, rounding);
+  for (index_t k = 0; k < centres.extent[0]; ++k)
+    if (auto const& p = centres(k); 0 <= p.category && p.category < map.extent[0]) stamp(map[p.category], p.y, p.x);
+}
+
 /// Draw centres on the empty heat maps of their classes.
 ///
 /// @param centres   [N] in the policy's memory
@@ -290,6 +300,7 @@ template <class P>
 /// @param map       [C,H,W], written whole
 /// @asynchrony      gpu: enqueues and returns
 template <class P, class S>
+  requires(!std::same_as<P, cpu>)
 void stamp_centres(P const& where, view<point const, 1, S> centres, image_view<float const, S> kernel, int sigma,
                    stamping rounding, stack_view<float, S> map)
 {
@@ -320,7 +331,6 @@ template <execution_policy P>
 
 /// Targets of `size` for C classes, their cells as they come. `who` begins the message.
 template <execution_policy P>
-  requires(!std::same_as<P, cpu>)
 [[nodiscard]] centre_targets_in<typename P::memory> make_targets(P const& where, index_t C, extent2 size,
                                                                  char const* who)
 {

@@ -366,7 +366,7 @@ template <class T>
 struct bestie_measured {
   class_regions regions;
   bestie_groups<T> groups;
-  std::vector<group_measure> measures;
+  grid<group_measure, 1> measures;
 
   static bestie_measured of(cpu const& where, bestie_output<T> const& in, auto const& semantic,
                             std::vector<std::int32_t> const& classes, bestie_refine_options const& options)
@@ -392,8 +392,9 @@ struct bestie_measured {
 
   void write(cpu const& where, bestie_refine_options const& options, centre_targets_view const& to) const
   {
+    refine_scratch<cpu> scratch;
     refine_into(where, regions.label, regions.categories, groups.ids, to_vector(where, groups.centres.first), measures,
-                options.labels, to);
+                options.labels, to, scratch);
   }
 };
 
@@ -540,7 +541,7 @@ void bestie_refined_offsets_into(cpu const& where, stack_view<T const> offset, S
 {
   auto const centres = points_by_class(clicks, classes, C, border);
   auto const ids = group_pixels(where, offset, present_classes(where, semantic, C, classes), centres);
-  lead_to_points_into(where, ids, to_vector(where, centres.at), to, weight);
+  lead_to_points_into(where, ids, centres.at, to, weight);
 }
 
 // --- instances ----------------------------------------------------------------------------------

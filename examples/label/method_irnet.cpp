@@ -7,6 +7,7 @@
 #include "options.hpp"
 
 #include <cambium/component/relabel.hpp>
+#include <cambium/crf/dense_crf.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/instance/assign.hpp>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 namespace labelling {
 
@@ -212,8 +214,7 @@ answer irnet_method::label(cpu const& where, image_files& files) const
       return refine_on_gpu(files.photograph(), crf_preset::irn(), given, L);
     });
   else if (crf)
-    labels.semantic =
-        refine_classes(where, dense_crf(where, files.photograph(), crf_preset::irn()), labels.semantic, in.classes);
+    labels.semantic = crf_refiner(where, files.photograph(), in.classes)(labels.semantic);
   answer out{std::move(labels.semantic), std::move(labels.objects), in.classes, {}, {}, json::object()};
   if (files.of().scored()) out.baseline = cam_labels(where, maps, cam_eval_thres);
   if (keep_scores) {
@@ -238,11 +239,35 @@ double irnet_method::memory(image_files& files) const
   return part * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + field;
 }
 
-grid<std::int32_t, 2> refine_classes(cpu const& where, dense_crf<> const& field, grid<std::int32_t, 2> const& semantic,
-                                     std::vector<int> const& classes)
+refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes)
 {
-  return among(where, semantic, classes,
-               [&](auto const& labels, index_t L) { return refine_labels(where, field, labels, L); });
+  auto const field = std::make_shared<dense_crf<>>(where, photograph, crf_preset::irn());
+  return [where, field, classes](grid<std::int32_t, 2> const& semantic) {
+    return among(where, semantic, classes,
+                 [&](auto const& labels, index_t L) { return refine_labels(where, *field, labels, L); });
+  };
+}
+
+kept_labels::kept_labels(cpu const& where, kept_scores const& scores, std::vector<int> const& classes, extent2 image,
+                         irnet_options const& options)
+    : where_(where), scores_(scores), options_(options)
+{
+  for (int const c : classes) keys_.push_back(c - 1);
+  by_class_ = irnet_assign<float>(where, scores.classes.view(), keys_, image, 0, options);
+  if (scores.with_instances)
+    by_instance_ = irnet_assign<float>(where, scores.instances.view(), scores.instance_keys, image, 0, options);
+}
+
+grid<std::int32_t, 2> kept_labels::semantic(double background) const
+{
+  return irnet_semantic_labels(where_, raise_background(by_class_, background), keys_);
+}
+
+instances<> kept_labels::objects(double background) const
+{
+  if (scores_.with_instances)
+    return irnet_detect(where_, raise_background(by_instance_, background), scores_.instance_keys, options_);
+  return irnet_components<float>(where_, raise_background(by_class_, background), keys_, scores_.boundary, options_);
 }
 
 }  // namespace labelling

@@ -3,14 +3,16 @@
 
 #include "method.hpp"
 
-#include <cambium/crf/dense_crf.hpp>
 #include <cambium/pipeline/irnet.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace labelling {
+
+struct kept_scores;
 
 class irnet_method : public method {
  public:
@@ -36,9 +38,29 @@ class irnet_method : public method {
   input read(image_files& files) const;
 };
 
-/// Semantic labels refined by the photograph's CRF: each pixel background or one of the classes.
-cambium::grid<std::int32_t, 2> refine_classes(cambium::cpu const& where, cambium::dense_crf<> const& field,
-                                              cambium::grid<std::int32_t, 2> const& semantic,
-                                              std::vector<int> const& classes);
+/// The labels of kept scores, at any background threshold.
+class kept_labels {
+ public:
+  /// @param scores   for as long as the labels are asked for
+  /// @param classes  1..C of the class scores
+  kept_labels(cambium::cpu const& where, kept_scores const& scores, std::vector<int> const& classes,
+              cambium::extent2 image, cambium::irnet_options const& options);
+  cambium::grid<std::int32_t, 2> semantic(double background) const;
+  cambium::instances<> objects(double background) const;
+
+ private:
+  cambium::cpu where_;
+  kept_scores const& scores_;
+  cambium::irnet_options options_;
+  std::vector<std::int32_t> keys_;
+  cambium::assignment<float> by_class_, by_instance_;
+};
+
+/// Refines semantic labels of one image.
+using refiner = std::function<cambium::grid<std::int32_t, 2>(cambium::grid<std::int32_t, 2> const&)>;
+
+/// The dense CRF of a photograph: each pixel becomes background or one of the classes.
+refiner crf_refiner(cambium::cpu const& where, cambium::grid<std::uint8_t, 3> const& photograph,
+                    std::vector<int> const& classes);
 
 }  // namespace labelling

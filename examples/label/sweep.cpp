@@ -10,7 +10,6 @@
 
 #include <cambium/exec/parallel.hpp>
 #include <cambium/io/photograph.hpp>
-#include <cambium/pipeline/irnet.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,7 +17,6 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <memory>
 #include <mutex>
 #include <numeric>
 
@@ -134,8 +132,6 @@ class sweeper {
     auto const scores = parse_scores(content, scores_file, record.at("scores"));
     extent2 const image{record.at("height"), record.at("width")};
     auto const classes = record.at("classes").get<std::vector<int>>();
-    std::vector<std::int32_t> keys;
-    for (int const c : classes) keys.push_back(c - 1);
     auto const named = shown_.find(id);
     if (!s_.image_labels.empty() && named == shown_.end())
       throw io_error(s_.image_labels + ": has no line for '" + id + "'");
@@ -148,37 +144,25 @@ class sweeper {
     };
     if (!s_.truth_semantic.empty()) is.semantic = read_truth(s_.truth_semantic, true);
     if (!s_.truth_instances.empty()) is.instances = read_truth(s_.truth_instances, false);
-    std::unique_ptr<dense_crf<>> field;
+    refiner refine;
     if (s_.crf) {
       std::string const path = fill(s_.images, id);
       auto const photograph = read_photograph(path);
       if (photograph.shape()[0] != image.height || photograph.shape()[1] != image.width)
         throw io_error(path + ": is not of the size that was labelled");
-      field = std::make_unique<dense_crf<>>(where, photograph, crf_preset::irn());
+      refine = crf_refiner(where, photograph, classes);
     }
 
-    auto const by_class = irnet_assign<float>(where, scores.classes.view(), keys, image, 0, options_);
-    auto const by_instance = scores.with_instances ? irnet_assign<float>(where, scores.instances.view(),
-                                                                         scores.instance_keys, image, 0, options_)
-                                                   : assignment<float>{};
-    auto const classes_at = [&](double thres) {
-      return irnet_semantic_labels(where, raise_background(by_class, thres), keys);
-    };
+    kept_labels const labels(where, scores, classes, image, options_);
     std::vector<answer> answers, with_crf;
     for (double const thres : thresholds_) {
-      auto const chosen = raise_background(by_class, thres);
-      auto const semantic = irnet_semantic_labels(where, chosen, keys);
+      auto const semantic = labels.semantic(thres);
       answers.push_back(judge_labels(semantic, is, shown));
-      answers.back().stable = agreement(classes_at(thres / nearby), classes_at(thres * nearby));
-      if (is.instances.size() > 0) {
-        auto const found =
-            scores.with_instances
-                ? irnet_detect(where, raise_background(by_instance, thres), scores.instance_keys, options_)
-                : irnet_components<float>(where, chosen, keys, scores.boundary, options_);
-        answers.back().instances = compare_instances(found, is, s_.void_counts);
-      }
+      answers.back().stable = agreement(labels.semantic(thres / nearby), labels.semantic(thres * nearby));
+      if (is.instances.size() > 0)
+        answers.back().instances = compare_instances(labels.objects(thres), is, s_.void_counts);
       if (!s_.crf) continue;
-      with_crf.push_back(judge_labels(refine_classes(where, *field, semantic, classes), is, shown));
+      with_crf.push_back(judge_labels(refine(semantic), is, shown));
       with_crf.back().stable = answers.back().stable;
     }
     std::lock_guard const lock(guard_);

@@ -1,12 +1,14 @@
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/crf/unary.hpp>
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace cambium;
@@ -119,6 +121,17 @@ std::vector<std::vector<double>> lattice_weights(picture const& p, std::vector<p
   return weight;
 }
 
+/// The marginals of a picture after some steps.
+template <class P>
+grid<float, 3> inferred(picture const& p, std::vector<pairwise> const& kernels, crf_options options = {},
+                        crf_build build = {})
+{
+  P const where{};
+  dense_crf const crf(where, support::copied<P>(p.image), kernels, build);
+  auto const state = infer(where, crf, support::copied<P>(p.unary), options);
+  return support::carry<P>::back(marginals(where, state));
+}
+
 /// KL(Q||P) - log Z, by asking every labelling of a few pixels for its energy and for Q.
 double divergence_of_all(picture const& p, std::vector<pairwise> const& kernels,
                          std::vector<std::vector<double>> const& weight, grid<float, 3> const& q)
@@ -156,10 +169,14 @@ double divergence_of_all(picture const& p, std::vector<pairwise> const& kernels,
   return sum;
 }
 
+constexpr cpu plain{.vectors = isa::baseline};  // its bits are a device's
+
 }  // namespace
 
-TEST_CASE("the divergence is that of all labellings, up to log Z", "[crf][reference]")
+TEMPLATE_LIST_TEST_CASE("the divergence is that of all labellings, up to log Z", "[crf][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::after, kernel_norm::symmetric);
   auto const kind = GENERATE(0, 1, 2);
   bool const exact = GENERATE(true, false);
@@ -171,26 +188,31 @@ TEST_CASE("the divergence is that of all labellings, up to log Z", "[crf][refere
   std::vector<pairwise> const kernels{{.sxy = 1, .srgb = 0, .compat = 0.5, .by = by},
                                       {.sxy = 2, .srgb = 60, .compat = compat, .by = by}};
   auto const weight = exact ? pair_weights(p, kernels) : lattice_weights(p, kernels);
-  dense_crf const crf(cpu{}, p.image, kernels, {.exact = exact});
-  auto field = crf.start(cpu{}, p.unary);
+  TestType const where{};
+  dense_crf const crf(where, support::copied<TestType>(p.image), kernels, {.exact = exact});
+  auto field = crf.start(where, support::copied<TestType>(p.unary));
   for (int step = 0; step < 3; ++step) {
-    CHECK(crf.divergence(cpu{}, field) == Approx(divergence_of_all(p, kernels, weight, marginals(field))).margin(5e-6));
-    crf.step(cpu{}, field);
+    double const want = divergence_of_all(p, kernels, weight, to::back(marginals(where, field)));
+    CHECK(crf.divergence(where, field) == Approx(want).margin(5e-6));
+    crf.step(where, field);
   }
 }
 
-TEST_CASE("a lattice's own shares are its diagonal", "[crf][reference]")
+TEMPLATE_LIST_TEST_CASE("a lattice's own shares are its diagonal", "[crf][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const D = GENERATE(1, 2, 3, 5, 8);
   CAPTURE(D);
   index_t const N = 60;
   // near each other, so that points have neighbours
   auto const feature = support::uniform<float, 2>({D, N}, -0.6, 0.6, 11);
-  permutohedral const lattice(cpu{}, feature);
+  TestType const where{};
+  permutohedral const lattice(where, support::copied<TestType>(feature));
   grid<float, 2> one(N, N);
   for (index_t i = 0; i < N; ++i) one(i, i) = 1;
-  auto const all = filter(cpu{}, lattice, one);
-  auto const own = own_shares(cpu{}, lattice);
+  grid<float, 2> const all = to::back(filter(where, lattice, support::copied<TestType>(one)));
+  grid<float, 1> const own = to::back(own_shares(where, lattice));
   REQUIRE(own.size() == N);
   for (index_t i = 0; i < N; ++i) REQUIRE(own(i) == Approx(all(i, i)).epsilon(1e-5));
 }
@@ -213,8 +235,10 @@ TEST_CASE("own shares of positions in several parts", "[crf][reference]")
   for (index_t c = 0; c < 8; ++c) CHECK(own(at[c]) == Approx(all(at[c], c)).epsilon(1e-5));
 }
 
-TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]")
+TEMPLATE_LIST_TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::after, kernel_norm::symmetric);
   auto const kind = GENERATE(0, 1, 2);
   CAPTURE(static_cast<int>(by), kind);
@@ -225,19 +249,19 @@ TEST_CASE("exact kernels: mean field is its definition", "[crf][reference]")
                                            : compatibility::table({-1, 0.5, 0, 0.5, -2, 0.25, 0, 0.25, -0.5});
   std::vector<pairwise> const kernels{{.sxy = 2, .srgb = 0, .compat = 0.5, .by = by},
                                       {.sxy = 4, .srgb = 30, .compat = compat, .by = by}};
-  dense_crf const crf(cpu{}, p.image, kernels, {.exact = true});
   for (int const steps : {0, 1, 3}) {
-    auto const have = marginals(infer(cpu{}, crf, p.unary, {.iterations = steps}));
+    auto const have = inferred<TestType>(p, kernels, {.iterations = steps}, {.exact = true});
     CHECK(support::largest_gap(have.cells(), by_definition(p, kernels, steps)) < 2e-5);
   }
 }
 
-TEST_CASE("the lattice is near the exact kernels", "[crf][reference]")
+TEMPLATE_LIST_TEST_CASE("the lattice is near the exact kernels", "[crf][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   picture const p(2, 20, 24, 9);
   auto const step = [&](bool exact) {
-    return marginals(
-        infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn(), {.exact = exact}), p.unary, {.iterations = 1}));
+    return inferred<TestType>(p, crf_preset::irn(), {.iterations = 1}, {.exact = exact});
   };
   auto const lattice = step(false), exact = step(true);
   double mean = 0;
@@ -246,12 +270,14 @@ TEST_CASE("the lattice is near the exact kernels", "[crf][reference]")
   CHECK(mean / static_cast<double>(lattice.size()) < 0.03);
 }
 
-TEST_CASE("marginals are distributions", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("marginals are distributions", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   index_t const L = GENERATE(1, 2, 3, 4, 5, 21);
   CAPTURE(L);
   picture const p(L, 15, 18, 2);
-  auto const q = marginals(infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn()), p.unary));
+  auto const q = inferred<TestType>(p, crf_preset::irn());
   for (index_t y = 0; y < 15; ++y)
     for (index_t x = 0; x < 18; ++x) {
       double sum = 0;
@@ -279,53 +305,66 @@ TEST_CASE("the number of threads changes nothing, and steps add up", "[crf][prop
   CHECK(field.steps == 4);
 }
 
-TEST_CASE("equal labels stay equal", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("equal labels stay equal", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   picture p(3, 20, 20, 3);
   std::fill(p.unary.cells().begin(), p.unary.cells().end(), 1.f);
-  auto const q = marginals(infer(cpu{}, dense_crf(cpu{}, p.image, crf_preset::irn()), p.unary));
+  auto const q = inferred<TestType>(p, crf_preset::irn());
   for (float const v : q.cells()) REQUIRE(v == Approx(1 / 3.0).margin(1e-6));
 }
 
-TEST_CASE("only the labels present take part", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("only the labels present take part", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   picture const three(3, 20, 24, 5);
   grid<float, 3> all(21, 20, 24);
   std::vector<index_t> const present{0, 8, 15};
   for (std::size_t l = 0; l < 3; ++l) std::copy_n(&three.unary(l, 0, 0), 20 * 24, &all(present[l], 0, 0));
-  dense_crf const crf(cpu{}, three.image, crf_preset::irn());
-  auto const few = infer(cpu{}, crf, three.unary), many = infer(cpu{}, crf, all, {.present = present});
-  auto const q = marginals(few), wide = marginals(many);
+  TestType const where{};
+  auto const image = support::copied<TestType>(three.image);
+  auto const energies = support::copied<TestType>(all), own_energies = support::copied<TestType>(three.unary);
+  dense_crf const crf(where, image, crf_preset::irn());
+  auto const few = infer(where, crf, own_energies), many = infer(where, crf, energies, {.present = present});
+  grid<float, 3> const q = to::back(marginals(where, few)), wide = to::back(marginals(where, many));
   CHECK(wide.shape() == all.shape());
   for (index_t l = 0; l < 21; ++l)
     for (index_t y = 0; y < 20; ++y)
       for (index_t x = 0; x < 24; ++x)
         REQUIRE(wide(l, y, x) == (l == 0 ? q(0, y, x) : l == 8 ? q(1, y, x) : l == 15 ? q(2, y, x) : 0.f));
-  auto const best = argmax_labels(few), named = argmax_labels(many);
+  grid<std::int32_t, 2> const best = to::back(argmax_labels(where, few)), named = to::back(argmax_labels(where, many));
   for (std::size_t i = 0; i < best.cells().size(); ++i)
     REQUIRE(named.cells()[i] == present[static_cast<std::size_t>(best.cells()[i])]);
 
   // weights of classes are looked up by their number in the whole space
   std::vector<double> weight(21, 99.0);
   weight[0] = 1, weight[8] = 2, weight[15] = 3;
-  dense_crf const by_all(cpu{}, three.image, {{.sxy = 3, .compat = compatibility::per_class(weight)}});
-  dense_crf const by_few(cpu{}, three.image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}});
-  CHECK(marginals(infer(cpu{}, by_all, all, {.present = present}))(15, 3, 4) ==
-        marginals(infer(cpu{}, by_few, three.unary))(2, 3, 4));
+  dense_crf const by_all(where, image, {{.sxy = 3, .compat = compatibility::per_class(weight)}});
+  dense_crf const by_few(where, image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}});
+  grid<float, 3> const one = to::back(marginals(where, infer(where, by_all, energies, {.present = present})));
+  grid<float, 3> const other = to::back(marginals(where, infer(where, by_few, own_energies)));
+  CHECK(one(15, 3, 4) == other(2, 3, 4));
 }
 
-TEST_CASE("inference brings the divergence down", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("inference brings the divergence down", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   picture const p(3, 30, 30, 8);
-  dense_crf const crf(cpu{}, p.image, crf_preset::irn());
-  auto field = crf.start(cpu{}, p.unary);
-  double const before = crf.divergence(cpu{}, field);
-  for (int t = 0; t < 5; ++t) crf.step(cpu{}, field);
-  CHECK(crf.divergence(cpu{}, field) < before);
+  TestType const where{};
+  dense_crf const crf(where, support::copied<TestType>(p.image), crf_preset::irn());
+  auto field = crf.start(where, support::copied<TestType>(p.unary));
+  double const before = crf.divergence(where, field);
+  for (int t = 0; t < 5; ++t) crf.step(where, field);
+  CHECK(crf.divergence(where, field) < before);
 }
 
-TEST_CASE("an edge in colour stops what positions would smooth", "[crf][picture]")
+TEMPLATE_LIST_TEST_CASE("an edge in colour stops what positions would smooth", "[crf][picture]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
   // left dark, right bright; a few wrong labels on either side are put right, the border stays where it is
   picture const p(2, 16, 20, 1);
   grid<std::int32_t, 2> labels(16, 20), truth(16, 20);
@@ -334,9 +373,10 @@ TEST_CASE("an edge in colour stops what positions would smooth", "[crf][picture]
       truth(y, x) = x >= 10;
       labels(y, x) = (x >= 10) != ((7 * y + 5 * x) % 11 == 0);
     }
-  auto const unary = unary_from_labels(cpu{}, labels, 2);
-  std::vector<pairwise> const kernels{{.sxy = 50, .srgb = 40, .compat = 10.0}};
-  CHECK(argmax_labels(infer(cpu{}, dense_crf(cpu{}, p.image, kernels), unary)) == truth);
+  TestType const where{};
+  auto const unary = unary_from_labels(where, support::copied<TestType>(labels), 2);
+  dense_crf const crf(where, support::copied<TestType>(p.image), {{.sxy = 50, .srgb = 40, .compat = 10.0}});
+  CHECK(to::back(argmax_labels(where, infer(where, crf, unary))) == truth);
 }
 
 TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
@@ -388,59 +428,137 @@ TEST_CASE("dense_crf rejects what it documents", "[crf][errors]")
   CAMBIUM_THROWS_SAYING(twin.step(cpu{}, field), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
 }
 
-TEST_CASE("small and empty images", "[crf][errors]")
+TEMPLATE_LIST_TEST_CASE("small and empty images", "[crf][errors]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
   for (auto const& [H, W] : {std::pair<index_t, index_t>{1, 1}, {1, 9}, {9, 1}, {0, 4}, {4, 0}}) {
-    grid<std::uint8_t, 3> const image(H, W, 3);
-    auto const field = infer(cpu{}, dense_crf(cpu{}, image, crf_preset::irn()), grid<float, 3>(2, H, W));
-    CHECK(marginals(field).size() == 2 * H * W);
-    CHECK(argmax_labels(field).size() == H * W);
+    dense_crf const crf(where, support::copied<TestType>(grid<std::uint8_t, 3>(H, W, 3)), crf_preset::irn());
+    auto const field = infer(where, crf, support::copied<TestType>(grid<float, 3>(2, H, W)));
+    CHECK(marginals(where, field).size() == 2 * H * W);
+    CHECK(argmax_labels(where, field).size() == H * W);
   }
   picture const p(2, 4, 4, 1);
-  CHECK(marginals(infer(cpu{}, dense_crf(cpu{}, p.image, {}), p.unary)) ==
-        marginals(infer(cpu{}, dense_crf(cpu{}, p.image, {}), p.unary, {.iterations = 0})));
+  CHECK(inferred<TestType>(p, {}) == inferred<TestType>(p, {}, {.iterations = 0}));
 }
 
-TEST_CASE("unary energies", "[crf][picture]")
+TEMPLATE_LIST_TEST_CASE("a device's mean field is that of cores, bit by bit", "[crf][same]", support::rule_backends)
 {
-  grid<std::int32_t, 2> labels(1, 3);
-  labels(0, 0) = 0, labels(0, 1) = 2, labels(0, 2) = 1;
-  auto const u = unary_from_labels(cpu{}, labels, 3, {.gt_prob = 0.5});
-  CHECK(u(0, 0, 0) == Approx(std::log(2)));
-  CHECK(u(1, 0, 0) == Approx(std::log(4)));
-  CHECK(u(2, 0, 1) == Approx(std::log(2)));
-  auto const unsure = unary_from_labels(cpu{}, labels, 2, {.gt_prob = 0.5, .zero_unsure = true});
-  CHECK(unsure(0, 0, 0) == Approx(std::log(2)));
-  CHECK(unsure(1, 0, 1) == Approx(std::log(2)));
-  CHECK(unsure(0, 0, 2) == Approx(std::log(2)));
-  for (float const v : unary_from_labels(cpu{}, grid<std::int32_t, 2>(2, 2), 1).cells()) CHECK(v == 0);
-  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 2), precondition_error, "label(0,1) is 2, outside 0..1");
-  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 3, {.gt_prob = 1}), precondition_error, "gt_prob is 1");
-  CAMBIUM_THROWS_SAYING(unary_from_labels(cpu{}, labels, 0), precondition_error, "0 labels");
-
-  grid<float, 3> p(2, 1, 2);
-  p(0, 0, 0) = 0.25f, p(1, 0, 0) = 0.75f, p(1, 0, 1) = 1;
-  auto const energy = unary_from_probabilities(cpu{}, p);
-  CHECK(energy(0, 0, 0) == Approx(std::log(4)));
-  CHECK(energy(0, 0, 1) == Approx(-std::log(1e-5)));
-  CHECK(energy(1, 0, 1) == 0);
-  CHECK(unary_from_probabilities(cpu{}, p, {.scale = 0.5})(0, 0, 0) == Approx(-std::log(0.375)));
-  p(0, 0, 0) = 1.5f;
-  CAMBIUM_THROWS_SAYING(unary_from_probabilities(cpu{}, p), precondition_error, "probabilities(0,0,0) is 1.5");
-  float const one = 1;
-  p(0, 0, 0) = std::nextafter(one, 2.f);  // as a softmax may leave it
-  CHECK(unary_from_probabilities(cpu{}, p)(0, 0, 0) == 0);
-  p(0, 0, 0) = -1e-7f;
-  CHECK(unary_from_probabilities(cpu{}, p)(0, 0, 0) == Approx(-std::log(1e-5)));
-  for (float const v : {1 + 6e-7f, -6e-7f}) {
-    p(0, 0, 0) = v;
-    CAMBIUM_THROWS_SAYING(unary_from_probabilities(cpu{}, p), precondition_error, "a value in [0,1]");
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const [L, H, W] = GENERATE(table<int, int, int>(
+      {{2, 1, 1}, {3, 1, 9}, {2, 0, 4}, {1, 7, 6}, {3, 33, 41}, {5, 18, 20}, {21, 20, 17}, {3, 260, 301}}));
+  auto const kind = GENERATE(0, 1, 2);
+  auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::after, kernel_norm::symmetric);
+  if (H > 200 && (kind != 0 || by != kernel_norm::symmetric)) return;
+  CAPTURE(L, H, W, kind, static_cast<int>(by));
+  picture const p(L, H, W, 4);
+  std::vector<double> of_class, table;
+  for (int l = 0; l < L; ++l) of_class.push_back(0.5 + l);
+  for (int l = 0; l < L; ++l)
+    for (int m = 0; m < L; ++m) table.push_back(l == m ? -1.25 : 0.1 * (l + m));
+  compatibility const compat = kind == 0   ? compatibility(2.0)
+                               : kind == 1 ? compatibility::per_class(of_class)
+                                           : compatibility::table(table);
+  std::vector<pairwise> kernels{{.sxy = 3, .srgb = 0, .compat = 0.5, .by = by},
+                                {.sxy = 20, .srgb = 30, .compat = compat, .by = by}};
+  if (kind == 2) std::swap(kernels[0], kernels[1]);  // either may come first
+  TestType const where{};
+  auto const image = support::copied<TestType>(p.image);
+  auto const unary = support::copied<TestType>(p.unary);
+  dense_crf const cores(plain, p.image, kernels);
+  dense_crf<TestType> const there(where, image, kernels);
+  for (int const steps : {0, 1, 4}) {
+    auto const want = infer(plain, cores, p.unary, {.iterations = steps});
+    auto const have = infer(where, there, unary, {.iterations = steps});
+    CHECK(have.steps == steps);
+    CHECK(to::back(marginals(where, have)) == marginals(want));
+    CHECK(to::back(argmax_labels(where, have)) == argmax_labels(want));
   }
+}
 
-  grid<float, 3> s(2, 1, 1);
-  s(0, 0, 0) = 1000, s(1, 0, 0) = 998;
-  auto const soft = unary_from_scores(cpu{}, s, 0.5);
-  CHECK(soft(1, 0, 0) - soft(0, 0, 0) == Approx(1));
-  CHECK(std::exp(-soft(0, 0, 0)) + std::exp(-soft(1, 0, 0)) == Approx(1));
-  CAMBIUM_THROWS_SAYING(unary_from_scores(cpu{}, s, 0), precondition_error, "scale is 0");
+TEMPLATE_LIST_TEST_CASE("presets, padding and labels present on a device", "[crf][same]", support::rule_backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  picture const p(21, 31, 23, 6);
+  auto const image = support::copied<TestType>(p.image);
+  auto const unary = support::copied<TestType>(p.unary);
+  std::vector<index_t> const present{15, 0, 8};
+  for (auto const& kernels : {crf_preset::irn(), crf_preset::deeplab(), std::vector<pairwise>{}})
+    for (bool const pad : {false, true}) {
+      dense_crf const cores(plain, p.image, kernels, {.pad = pad});
+      dense_crf<TestType> const there(where, image, kernels, {.pad = pad});
+      auto want = infer(plain, cores, p.unary, {.iterations = 3, .present = present});
+      auto have = infer(where, there, unary, {.iterations = 3, .present = present});
+      CHECK(to::back(marginals(where, have)) == marginals(want));
+      CHECK(to::back(argmax_labels(where, have)) == argmax_labels(want));
+      CHECK(there.divergence(where, have) == Approx(cores.divergence(plain, want)).epsilon(1e-12));
+      there.step(where, have);  // what the divergence worked in is no one's
+      cores.step(plain, want);
+      CHECK(to::back(marginals(where, have)) == marginals(want));
+    }
+  grid<std::int32_t, 2> labels(31, 23);
+  for (index_t i = 0; i < labels.size(); ++i)
+    labels.data()[i] = static_cast<std::int32_t>(i * 7 % 11 == 0 ? 1 : i / 300);
+  dense_crf const cores(plain, p.image, crf_preset::irn());
+  dense_crf<TestType> const there(where, image, crf_preset::irn());
+  CHECK(to::back(refine_labels(where, there, support::copied<TestType>(labels), 4)) ==
+        refine_labels(plain, cores, labels, 4));
+}
+
+TEMPLATE_LIST_TEST_CASE("exact kernels on a device", "[crf][same]", support::rule_backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  auto const matrix = GENERATE(false, true);
+  picture const p(6, 9, 8, 3);
+  std::vector<double> table;
+  for (int l = 0; l < 6; ++l)
+    for (int m = 0; m < 6; ++m) table.push_back(l == m ? -1 : 0.05 * (l + m));
+  std::vector<pairwise> const kernels{
+      {.sxy = 2, .srgb = 0, .compat = 0.5},
+      {.sxy = 4, .srgb = 30, .compat = matrix ? compatibility::table(table) : compatibility(1.5)}};
+  auto const want = infer(plain, dense_crf(plain, p.image, kernels, {.exact = true}), p.unary, {.iterations = 3});
+  dense_crf<TestType> const there(where, support::copied<TestType>(p.image), kernels, {.exact = true});
+  auto const have = infer(where, there, support::copied<TestType>(p.unary), {.iterations = 3});
+  CHECK(support::largest_gap(to::back(marginals(where, have)).cells(), marginals(want).cells()) <= 1e-6);
+}
+
+TEMPLATE_LIST_TEST_CASE("a device's CRF rejects what it documents", "[crf][errors]", support::rule_backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  using crf = dense_crf<TestType>;
+  TestType const where{};
+  picture const p(2, 5, 6, 1);
+  auto const image = support::copied<TestType>(p.image);
+  auto const unary = support::copied<TestType>(p.unary);
+  auto const made = [&](pairwise const& k) { crf const field(where, image, {k}); };
+  CAMBIUM_THROWS_SAYING(made({.sxy = 0}), precondition_error, "sxy is 0");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 3, .srgb = -1}), precondition_error, "srgb is -1");
+  CAMBIUM_THROWS_SAYING(made({.sxy = 3, .compat = HUGE_VAL}), precondition_error, "compat is inf");
+  auto const in_little = [&] { crf const field(where, image, crf_preset::irn(), {.most_bytes = 1e3}); };
+  CAMBIUM_THROWS_SAYING(in_little(), precondition_error, "an image of 5 x 6 with 2 labels takes about");
+  grid<double, 3> wide(5, 6, 3);
+  wide(1, 2, 0) = 1e300;
+  auto const bright = support::copied<TestType>(wide);
+  auto const of_bright = [&] { crf const field(where, bright, crf_preset::irn()); };
+  CAMBIUM_THROWS_SAYING(of_bright(), precondition_error, "features(2,8) is inf");
+  crf const field(where, image, crf_preset::irn());
+  auto const small = support::copied<TestType>(grid<float, 3>(2, 5, 5));
+  CAMBIUM_THROWS_SAYING(field.start(where, small), precondition_error, "[2,5,5] but the image is 5 x 6");
+  CAMBIUM_THROWS_SAYING(field.start(where, unary, {2}), precondition_error, "label 2 takes part but there are 2");
+  CAMBIUM_THROWS_SAYING(infer(where, field, unary, {.iterations = -1}), precondition_error, "iterations is -1");
+  crf const three(where, image, {{.sxy = 3, .compat = compatibility::per_class({1, 2, 3})}}), none(where, image, {});
+  CAMBIUM_THROWS_SAYING(three.start(where, unary), precondition_error, "compat has 3 weights but there are 2 labels");
+  auto state = field.start(where, unary);
+  CAMBIUM_THROWS_SAYING(none.step(where, state), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
+  crf const twin(where, image, crf_preset::irn());
+  CAMBIUM_THROWS_SAYING(twin.step(where, state), precondition_error, "the inference of another CRF, of 5 x 6 pixels");
+  auto out = make_grid<float>(where, {3, 5, 6});
+  CAMBIUM_THROWS_SAYING(marginals_into(where, state, out.view()), precondition_error, "the field has 2 labels");
 }

@@ -256,7 +256,7 @@ TEST_CASE("no position, one position", "[crf][errors]")
   CHECK(filter(cpu{}, one, grid<float, 2>(1, 0)).size() == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a device's lattice filters as that of cores, bit by bit", "[crf][reference]",
+TEMPLATE_LIST_TEST_CASE("a device's lattice filters as that of cores, bit by bit", "[crf][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;
@@ -288,7 +288,7 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice filters as that of cores, bit by bit
     CHECK(to::back(filter(where, lattice, on, {reverse})) == filter(cpu{}, cores, values, {reverse}));
 }
 
-TEMPLATE_LIST_TEST_CASE("many positions at one place, and repeated ones", "[crf][property]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("many positions at one place, and repeated ones", "[crf][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -1,4 +1,4 @@
 // The same tests, compiled by nvcc: gpu is one of the backends.
 #include <cambium/exec/gpu.cuh>
 
-#include "unary_rules_test.cpp"
+#include "unary_test.cpp"

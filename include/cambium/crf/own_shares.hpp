@@ -47,6 +47,16 @@ CAMBIUM_HD double own_share(int corners, std::int32_t const* corner, float const
 
 namespace rule {
 
+/// The next slots along the axes, as own_share asks for them: 0 is none.
+struct next_slot {
+  std::int32_t const* next;  ///< [D + 1,2,slots]
+  index_t slots;
+  CAMBIUM_HD std::int32_t operator()(int axis, std::int32_t point, int way) const
+  {
+    return next[(2 * axis + way) * slots + point];
+  }
+};
+
 /// own_share of a position.
 struct share_of_position {
   lattice_map map;
@@ -93,10 +103,7 @@ template <execution_policy P>
     for (std::size_t i = 1; i < chain.size(); ++i)
       if (chain[i - 1] != 0 && chain[i] != 0) after[chain[i - 1]] = chain[i], before[chain[i]] = chain[i - 1];
   }
-  auto const beside = [&](int axis, std::int32_t point, int way) {
-    return next[(2 * static_cast<std::size_t>(axis) + static_cast<std::size_t>(way)) * slots +
-                static_cast<std::size_t>(point)];
-  };
+  rule::next_slot const beside{next.data(), static_cast<index_t>(slots)};
   auto out = make_grid<float>({lattice.positions()});
   for_each_part(where, lattice.parts(), [&](index_t part, index_t first, index_t n) {
     std::int32_t corner[9];

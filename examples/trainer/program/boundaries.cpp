@@ -3,10 +3,9 @@
 //   boundaries --images 'photos/{id}.jpg' --weights pidinet.safetensors --out 'boundaries/{id}.npy'
 
 #include "program/boundary_map.hpp"
+#include "program/flags.hpp"
 #include "program/name_flags.hpp"
 #include "program/photographs.hpp"
-
-#include "flags.hpp"
 
 #include <cambium/core/error.hpp>
 
@@ -75,7 +74,7 @@ int main(int count, char** arguments)
   app.add_option("--network", s.network, "whose weights they are; which PiDiNet, they say themselves")
       ->check(CLI::IsMember({"pidinet"}));
   app.add_option("--stride", s.stride, "pixels along a cell; 'label' takes 4")->check(CLI::Range(1, 64));
-  labelling::add_choice(app, "--pool", s.pool, pool_words, "what a cell has of its pixels: their mean or max");
+  add_choice(app, "--pool", s.pool, pool_words, "what a cell has of its pixels: their mean or max");
   add_name_flags(app, s.names);
-  return labelling::run_program(app, count, arguments, [&] { return run_boundaries(s); });
+  return run_program(app, count, arguments, [&] { return run_boundaries(s); });
 }

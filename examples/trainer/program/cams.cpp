@@ -4,10 +4,9 @@
 
 #include "program/class_activation.hpp"
 #include "program/classifiers.hpp"
+#include "program/flags.hpp"
 #include "program/name_flags.hpp"
 #include "program/photographs.hpp"
-
-#include "flags.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
@@ -158,8 +157,12 @@ int main(int count, char** arguments)
       "Status: 0 all images made, 1 some failed, 2 usage.");
   app.option_defaults()->always_capture_default();
   add_photograph_flags(app, s.photographs, "maps, npy float32 [C,(H-1)/4+1,(W-1)/4+1] in [0,1)");
-  labelling::add_tags(app, s.tags, s.tags_how,
-                      "what an image shows, in the order of its channels; without it every class that scores");
+  app.add_option("--tags", s.tags,
+                 "lines '<id> <class> <class> ...', 1..C: what an image shows, in the order of its channels; without it "
+                 "every class that scores");
+  add_switch(app, "--zero-based", s.tags_how.zero_based, "classes in the tags file count from 0");
+  add_switch(app, "--tags-are-classes", s.tags_how.classes,
+             "numbers 1 in the tags file are classes, though they look like the flags of VOC's ImageSets/Main");
   app.add_option("--weights", s.weights, "safetensors file")->required();
   app.add_option("--network", s.network, "whose weights they are")->check(CLI::IsMember(classifier_names()));
   app.add_option("--groups", s.groups,
@@ -168,7 +171,7 @@ int main(int count, char** arguments)
   app.add_option("--group-key", s.group_key, "name of the list of indices in --groups");
   app.add_option("--head", s.heads, "CLASS=FILE: a 1x1 convolution on the same features for one more class");
   app.add_option("--scales", o.scales, "sizes of the photograph that are summed")->delimiter(',');
-  labelling::add_choice(app, "--logits", o.logits, logit_words, "how outputs become scores, where there are no tags");
+  add_choice(app, "--logits", o.logits, logit_words, "how outputs become scores, where there are no tags");
   app.add_option("--least-score", o.least_score, "without tags: classes from this score on; at least the highest")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--head-top", o.head_top, "a head's score is its mean over this fraction of its highest cells")
@@ -176,7 +179,7 @@ int main(int count, char** arguments)
   app.add_option("--tags-out", s.tags_out,
                  "where the classes of the channels are written; default: tags.txt beside the maps");
   add_name_flags(app, s.names);
-  return labelling::run_program(app, count, arguments, [&] {
+  return run_program(app, count, arguments, [&] {
     for (double const scale : o.scales)
       if (!(scale > 0 && scale <= 8)) throw labelling::usage_error("--scales must be of (0,8]");
     return run_cams(s);

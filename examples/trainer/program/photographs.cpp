@@ -1,6 +1,7 @@
 #include "program/photographs.hpp"
 
-#include "flags.hpp"
+#include "program/flags.hpp"
+
 #include "progress.hpp"
 
 #include <cambium/core/error.hpp>
@@ -27,11 +28,11 @@ using json = nlohmann::ordered_json;
 
 void add_photograph_flags(CLI::App& app, photograph_settings& s, std::string const& what)
 {
-  labelling::add_template(app, "--images", s.images, "photographs, JPEG or PNG")->required();
+  add_template(app, "--images", s.images, "photographs, JPEG or PNG")->required();
   app.add_option("--ids", s.ids, "list of ids, one a line; without it --images is matched against the disk");
-  labelling::add_template(app, "--out", s.out, what)->required();
-  labelling::add_switch(app, "--overwrite", s.overwrite,
-                        "make everything anew; otherwise what an earlier run finished is kept");
+  add_template(app, "--out", s.out, what)->required();
+  add_switch(app, "--overwrite", s.overwrite,
+             "make everything anew; otherwise what an earlier run finished is kept");
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
   app.add_option("--memory", s.memory, "GB that may be taken; 0 is what the machine has left")
       ->check(CLI::Range(0.0, 1e6));

@@ -159,13 +159,17 @@ TEST_CASE("consecutive corners of a simplex are neighbours along an axis", "[crf
       REQUIRE(pairs.count({lattice.corners_of(i)[c], lattice.corners_of(i)[(c + 1) % 4]}) == 1);
 }
 
-TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]")
+TEMPLATE_LIST_TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
   auto const [D, N, wide] = GENERATE(table<int, int, double>({{1, 300, 20}, {2, 900, 12}, {3, 900, 6}, {5, 900, 3}}));
   CAPTURE(D, N);
   auto const features = support::uniform<float, 2>({D, N}, 0, wide, 11);
   auto const values = support::uniform<float, 2>({N, 3}, 0, 1, 12);
-  auto have = filter(cpu{}, permutohedral(cpu{}, features), values);
+  permutohedral const lattice(where, support::copied<TestType>(features));
+  grid<float, 2> have = to::back(filter(where, lattice, support::copied<TestType>(values)));
   auto want = exact_filter(features, values);
   // The lattice is right up to a factor that every normalisation takes out.
   double a = 0, b = 0;
@@ -177,10 +181,16 @@ TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]")
   CHECK(relative_gap(have, want) < 0.1);
 }
 
-TEST_CASE("the reversed filter is the transposed one", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("the reversed filter is the transposed one", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
   auto const features = support::uniform<float, 2>({3, 250}, 0, 3, 3);
-  permutohedral const lattice(cpu{}, features);
+  permutohedral const lattice(where, support::copied<TestType>(features));
+  auto const filtered = [&](grid<float, 2> const& values, filter_options options) {
+    return grid<float, 2>(to::back(filter(where, lattice, support::copied<TestType>(values), options)));
+  };
   auto const u = support::uniform<float, 2>({250, 1}, -1, 1, 1), v = support::uniform<float, 2>({250, 1}, -1, 1, 2);
   auto const dot = [](grid<float, 2> const& p, grid<float, 2> const& q) {
     double sum = 0;
@@ -188,8 +198,7 @@ TEST_CASE("the reversed filter is the transposed one", "[crf][property]")
       sum += static_cast<double>(p.cells()[i]) * static_cast<double>(q.cells()[i]);
     return sum;
   };
-  CHECK(dot(u, filter(cpu{}, lattice, v)) ==
-        Approx(dot(filter(cpu{}, lattice, u, {.reverse = true}), v)).epsilon(1e-5));
+  CHECK(dot(u, filtered(v, {})) == Approx(dot(filtered(u, {.reverse = true}), v)).epsilon(1e-5));
 }
 
 TEST_CASE("threads, instruction sets and channels change nothing", "[crf][property]")
@@ -209,23 +218,31 @@ TEST_CASE("threads, instruction sets and channels change nothing", "[crf][proper
   for (index_t i = 0; i < N; ++i) REQUIRE(one(i, 0) == want(i, 5));
 }
 
-TEST_CASE("padding adds the lattice points of the origin, and only where the package does", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("padding adds the lattice points of the origin, and only where the package does", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
   auto const far = support::uniform<float, 2>({2, 5}, 20, 21, 2), four = support::uniform<float, 2>({2, 4}, 20, 21, 2);
-  CHECK(permutohedral(cpu{}, far, {.pad = true}).points() == permutohedral(cpu{}, far).points() + 3);
-  CHECK(permutohedral(cpu{}, four, {.pad = true}).points() == permutohedral(cpu{}, four).points());
-  grid<float, 2> const origin(2, 3);
-  CHECK(permutohedral(cpu{}, origin, {.pad = true}).points() == 3);
+  auto const points = [&](grid<float, 2> const& features, bool pad) {
+    return permutohedral(where, support::copied<TestType>(features), {.pad = pad}).points();
+  };
+  CHECK(points(far, true) == points(far, false) + 3);
+  CHECK(points(four, true) == points(four, false));
+  CHECK(points(grid<float, 2>(2, 3), true) == 3);
 }
 
-TEST_CASE("a wide space takes wide keys", "[crf][property]")
+TEMPLATE_LIST_TEST_CASE("a wide space takes wide keys", "[crf][property]", support::backends)
 {
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
   auto features = support::uniform<float, 2>({8, 200}, -1000, 1000, 5);
   for (index_t d = 0; d < 8; ++d) features(d, 1) = features(d, 0);  // the only neighbours
   auto const values = support::uniform<float, 2>({200, 1}, 1, 2, 6);
-  permutohedral const lattice(cpu{}, features);
+  permutohedral const lattice(where, support::copied<TestType>(features));
   CHECK(lattice.points() == 199 * 9);
-  auto const out = filter(cpu{}, lattice, values);
+  grid<float, 2> const out = to::back(filter(where, lattice, support::copied<TestType>(values)));
   CHECK(out(0, 0) == out(1, 0));
   CHECK(out(0, 0) > 1.5f * out(2, 0) / values(2, 0));
 }
@@ -246,14 +263,17 @@ TEST_CASE("permutohedral rejects what it documents", "[crf][errors]")
   CAMBIUM_THROWS_SAYING(filter(cpu{}, lattice, values), precondition_error, "values(2,0) is inf");
 }
 
-TEST_CASE("no position, one position", "[crf][errors]")
+TEMPLATE_LIST_TEST_CASE("no position, one position", "[crf][errors]", support::backends)
 {
-  permutohedral const none(cpu{}, grid<float, 2>(3, 0));
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  permutohedral const none(where, support::copied<TestType>(grid<float, 2>(3, 0)));
   CHECK(none.points() == 0);
-  CHECK(filter(cpu{}, none, grid<float, 2>(0, 2)).size() == 0);
-  permutohedral const one(cpu{}, grid<float, 2>(3, 1));
+  CHECK(filter(where, none, support::copied<TestType>(grid<float, 2>(0, 2))).size() == 0);
+  permutohedral const one(where, support::copied<TestType>(grid<float, 2>(3, 1)));
   CHECK(one.points() == 4);
-  CHECK(filter(cpu{}, one, grid<float, 2>(1, 0)).size() == 0);
+  CHECK(filter(where, one, support::copied<TestType>(grid<float, 2>(1, 0))).size() == 0);
 }
 
 TEMPLATE_LIST_TEST_CASE("a device's lattice filters as that of cores, bit by bit", "[crf][same]",
@@ -326,6 +346,29 @@ TEMPLATE_LIST_TEST_CASE("a device's lattice rejects what it documents", "[crf][e
   auto out = make_grid<float>(where, {5, 2});
   auto const into = [&] { filter_into(where, lattice, five.view(), {}, out.view(), scratch); };
   CAMBIUM_THROWS_SAYING(into(), precondition_error, "fewer channels");
+}
+
+TEMPLATE_LIST_TEST_CASE("filter_into writes what filter returns", "[crf][property]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  TestType const where{};
+  auto const C = GENERATE(1, 3, 21);
+  auto const features = support::uniform<float, 2>({3, 500}, 0, 3, 8);
+  auto const values = support::copied<TestType>(support::uniform<float, 2>({500, C}, -1, 1, 9));
+  permutohedral const lattice(where, support::copied<TestType>(features));
+  lattice_scratch<TestType> scratch(where, lattice, C);
+  auto out = make_grid<float>(where, {500, C});
+  for (bool const reverse : {true, false}) {
+    filter_into(where, lattice, values, {reverse}, out, scratch);
+    CHECK(to::back(out) == to::back(filter(where, lattice, values, {reverse})));
+  }
+  auto short_out = make_grid<float>(where, {499, C});
+  auto const into_short = [&] { filter_into(where, lattice, values, {}, short_out, scratch); };
+  CAMBIUM_THROWS_SAYING(into_short(), precondition_error, "but out is [499,");
+  lattice_scratch<TestType> none;
+  auto const into_none = [&] { filter_into(where, lattice, values, {}, out, none); };
+  CAMBIUM_THROWS_SAYING(into_none(), precondition_error, "fewer channels");
 }
 
 TEMPLATE_LIST_TEST_CASE("a lattice is rebuilt in its room, and says when that is too small", "[crf][property]",

@@ -482,7 +482,7 @@ void check_same(listed const& have, listed const& want)
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a device finds and joins the centres that the cpu does", "[displacement][reference]",
+TEMPLATE_LIST_TEST_CASE("a device finds and joins the centres that the cpu does", "[displacement][same]",
                         support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;

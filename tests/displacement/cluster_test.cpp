@@ -230,8 +230,8 @@ TEMPLATE_LIST_TEST_CASE("what lies nowhere counts as no region", "[displacement]
   CHECK(drawn(weak_on<TestType>(positions)) == rows{".."});
 }
 
-TEMPLATE_LIST_TEST_CASE("clusters of a large map, in scratch that is used again", "[displacement][reference]",
-                        support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("clusters of a large map, in scratch that is used again", "[displacement][same]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

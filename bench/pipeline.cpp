@@ -38,12 +38,12 @@ void label(benchmark::State& state, index_t C, extent2 image, bool with_field, d
       found = irnet(all_cores, in, options).objects.found.size();
       return;
     }
-    auto const step = irnet_transition<float>(all_cores, in.boundary, options);
-    auto const clusters = irnet_clusters<float>(all_cores, in.displacement, options);
+    auto const step = irnet_transition(all_cores, in.boundary, options);
+    auto const clusters = irnet_clusters(all_cores, in.displacement, options);
     auto const split = separate(all_cores, in.cams, clusters.id, clusters.count);
     state.counters["walked_channels"] = static_cast<double>(split.shape()[0]);
-    auto const scores = propagate_to_edge<float>(all_cores, step, split.view(), in.boundary, options);
-    found = irnet_label_instances<float>(all_cores, scores.view(), in, options).found.size();
+    auto const scores = propagate_to_edge(all_cores, step, split.view(), in.boundary, options);
+    found = irnet_label_instances(all_cores, scores.view(), in, options).found.size();
   });
   state.counters["instances"] = static_cast<double>(found);
   state.counters["max_resident_MB"] = resident_megabytes();

@@ -69,24 +69,31 @@ irnet_method::irnet_method(settings& s)
         {both("thres"), &o.thres, positive(), "displacement below which a cell is a centroid's, in cells"},
         {both("max-fragment-size"), &o.max_fragment_size, within(0, 1),
          "fraction of the image below which a component is a fragment"},
-        {both("component-thres"), &o.component_thres, {},
+        {both("component-thres"),
+         &o.component_thres,
+         {},
          "without displacements: boundaries from here on part components; above 1 none do"},
-        {"--fragments", choice(o.small, {"zero", "drop", "keep"}), {},
+        {"--fragments",
+         choice(o.small, {"zero", "drop", "keep"}),
+         {},
          "fragments: 'zero' keeps them with score 0 (the original), 'drop', 'keep'"},
-        {"--scale", choice(o.scale, {"image", "class", "instance"}), {},
+        {"--scale",
+         choice(o.scale, {"image", "class", "instance"}),
+         {},
          "scores are divided by the maximum over the 'image' (the original), each 'class', or each 'instance'"},
-        {"--pieces", choice(o.parts, {"separate", "merged"}), {},
+        {"--pieces",
+         choice(o.parts, {"separate", "merged"}),
+         {},
          "pieces of one instance: 'separate' instances (the original) or 'merged'"},
-        {both("cam-eval-thres"), &cam_eval_thres, {},
-         "background score of the CAM baseline printed beside the scores"},
+        {both("cam-eval-thres"), &cam_eval_thres, {}, "background score of the CAM baseline printed beside the scores"},
         {"void_counts", [&s] { return s.void_counts; }},
         {"zero_based", [&s] { return s.tags_how.zero_based; }},
         {"--crf", &crf, {}, "refine semantic labels with a dense CRF on the photograph"}}},
       {"Work",
        {{"--tile", &tile, whole(0, 1000000000),
          "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images"},
-        {"--overlap", &overlap, whole(4, 1000000000), "what a tile sees around itself, in pixels",
-         option_is::usual, [this] { return tile > 0 ? overlap : 0; }},
+        {"--overlap", &overlap, whole(4, 1000000000), "what a tile sees around itself, in pixels", option_is::usual,
+         [this] { return tile > 0 ? overlap : 0; }},
         {"--keep-scores", &keep_scores, {}, "also keep the walked scores, for ./run sweep"},
         {"--gpu", &gpu, {}, "walk, label and refine on the CUDA device"},
         {"overlay", [&s] { return s.overlay; }},
@@ -95,7 +102,7 @@ irnet_method::irnet_method(settings& s)
 
 void irnet_method::get_ready(std::set<std::string> const&)
 {
-  check_options(options);
+  expects_irnet_options(options);
   if (gpu) {
     if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
     if (tile != 0 || keep_scores)
@@ -177,16 +184,16 @@ grid<std::int32_t, 2> among(cpu const& where, grid<std::int32_t, 2> const& seman
 }
 
 /// Walks and labels; what is to be kept goes into `kept`.
-irnet_labels walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
-                            kept_scores* kept)
+irnet_labels<> walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
+                              kept_scores* kept)
 {
   if (how.gpu) return irnet_on_gpu(maps, how.options);
   irnet_tiling const tiles{how.tile, how.overlap};
   if (how.tile > 0 && kept == nullptr) return irnet_tiled(where, maps, how.options, tiles);
-  check_input(maps);
+  expects_irnet_input(maps);
   auto walked =
       how.tile > 0
-          ? irnet_scores<float>{propagate_to_edge_tiled<float>(where, maps.cams, maps.boundary, how.options, tiles), {}}
+          ? irnet_scores<float>{propagate_to_edge_tiled(where, maps.cams, maps.boundary, how.options, tiles), {}}
           : irnet_walk(where, maps, how.options);
   auto labels = irnet_label(where, walked, maps, how.options);
   if (kept != nullptr) {
@@ -253,21 +260,21 @@ kept_labels::kept_labels(cpu const& where, kept_scores const& scores, std::vecto
     : where_(where), scores_(scores), options_(options)
 {
   for (int const c : classes) keys_.push_back(c - 1);
-  by_class_ = irnet_assign<float>(where, scores.classes.view(), keys_, image, 0, options);
+  by_class_ = irnet_assign(where, scores.classes.view(), keys_, image, 0, options);
   if (scores.with_instances)
-    by_instance_ = irnet_assign<float>(where, scores.instances.view(), scores.instance_keys, image, 0, options);
+    by_instance_ = irnet_assign(where, scores.instances.view(), scores.instance_keys, image, 0, options);
 }
 
 grid<std::int32_t, 2> kept_labels::semantic(double background) const
 {
-  return irnet_semantic_labels(where_, raise_background(by_class_, background), keys_);
+  return irnet_semantic_labels(where_, raise_background(where_, by_class_, background), keys_);
 }
 
 instances<> kept_labels::objects(double background) const
 {
   if (scores_.with_instances)
-    return irnet_detect(where_, raise_background(by_instance_, background), scores_.instance_keys, options_);
-  return irnet_components<float>(where_, raise_background(by_class_, background), keys_, scores_.boundary, options_);
+    return irnet_detect(where_, raise_background(where_, by_instance_, background), scores_.instance_keys, options_);
+  return irnet_components(where_, raise_background(where_, by_class_, background), keys_, scores_.boundary, options_);
 }
 
 }  // namespace labelling

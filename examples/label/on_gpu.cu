@@ -37,10 +37,10 @@ gpu this_thread()
 
 std::string why_no_gpu() { return device_count() > 0 ? "" : "there is no CUDA device, or no driver for it"; }
 
-irnet_labels irnet_on_gpu(irnet_input<float> const& maps, irnet_options const& options)
+irnet_labels<> irnet_on_gpu(irnet_input<float> const& maps, irnet_options const& options)
 {
-  check_input(maps);
-  check_options(options);
+  expects_irnet_input(maps);
+  expects_irnet_options(options);
   gpu const where = this_thread();
   auto const cams = to_device(where, maps.cams);
   auto const boundary = to_device(where, maps.boundary);

@@ -15,7 +15,7 @@ std::string why_no_gpu();
 
 /// As cambium::irnet, on the current device. Maps are uploaded, labels are downloaded. Each thread has its own stream.
 /// @throws cambium::gpu_error
-cambium::irnet_labels irnet_on_gpu(cambium::irnet_input<float> const& maps, cambium::irnet_options const& options);
+cambium::irnet_labels<> irnet_on_gpu(cambium::irnet_input<float> const& maps, cambium::irnet_options const& options);
 
 /// As cambium::refine_labels with these kernels, on the current device.
 /// @param photograph  [H,W,3]

@@ -6,7 +6,7 @@ namespace labelling {
 
 std::string why_no_gpu() { return "this program was built without CUDA"; }
 
-cambium::irnet_labels irnet_on_gpu(cambium::irnet_input<float> const&, cambium::irnet_options const&)
+cambium::irnet_labels<> irnet_on_gpu(cambium::irnet_input<float> const&, cambium::irnet_options const&)
 {
   throw cambium::gpu_error(why_no_gpu());
 }

@@ -108,8 +108,8 @@ void random_walk_stage(golden_case& c)
   index_t const H = edge.shape()[0], W = edge.shape()[1];
   if (c.has("x")) {
     auto const x = c.input<float, 3>("x");
-    auto const step = irnet_transition<float>(where, edge.view(), options);
-    c.result("rw", propagate_to_edge<float>(where, step, x.view(), edge.view(), options));
+    auto const step = irnet_transition(where, edge.view(), options);
+    c.result("rw", propagate_to_edge(where, step, x.view(), edge.view(), options));
     return;
   }
   // The matrices themselves: affinities as they are scattered, and the walk of every unit vector.
@@ -225,10 +225,10 @@ void make_ins_seg(golden_case& c)
   extent2 const image = image_of(c);
 
   auto const cells = nearest_cells(where, trace(where, field));
-  auto const clusters = irnet_clusters<float>(where, field.view(), options);
+  auto const clusters = irnet_clusters(where, field.view(), options);
   auto const split = separate(where, cams, clusters.id, clusters.count);
-  auto const step = irnet_transition<float>(where, edge.view(), options);
-  auto const walked = propagate_to_edge<float>(where, step, split.view(), edge.view(), options);
+  auto const step = irnet_transition(where, edge.view(), options);
+  auto const walked = propagate_to_edge(where, step, split.view(), edge.view(), options);
   c.result("centroids", cells);
   c.result("cluster_map", clusters.id);
   index_t const C = cams.shape()[0], h = cams.shape()[1], w = cams.shape()[2];
@@ -259,8 +259,8 @@ void make_sem_seg(golden_case& c)
   auto const cams = c.input<float, 3>("cams");
   auto const edge = c.input<float, 2>("edge");
   auto const keys = list(c.input<std::int32_t, 1>("keys"));
-  auto const step = irnet_transition<float>(where, edge.view(), options);
-  auto const walked = propagate_to_edge<float>(where, step, cams.view(), edge.view(), options);
+  auto const step = irnet_transition(where, edge.view(), options);
+  auto const walked = propagate_to_edge(where, step, cams.view(), edge.view(), options);
   c.result("rw", walked);
   c.result("rw_up", normalise(where, enlarge(walked.view(), image_of(c)), {.by = normalisation::largest_of_all}));
   c.result("label", irnet<float>(where, {cams.view(), keys, edge.view(), {}, image_of(c)}, options).semantic);

@@ -237,7 +237,7 @@ TEST_CASE("assign rejects what it documents", "[instance][errors]")
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a device assigns what the cpu does where enlarging is exact", "[instance][reference]",
+TEMPLATE_LIST_TEST_CASE("a device assigns what the cpu does where enlarging is exact", "[instance][same]",
                         support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;
@@ -254,7 +254,7 @@ TEMPLATE_LIST_TEST_CASE("a device assigns what the cpu does where enlarging is e
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a part of an image is assigned as the whole is", "[instance][property]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("a part of an image is assigned as the whole is", "[instance][property]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -264,7 +264,7 @@ TEMPLATE_LIST_TEST_CASE("a part of an image is assigned as the whole is", "[inst
   auto const largest = largest_scores(TestType{}, there, window);
   auto const want = largest_scores(cpu{}, scores, window);
   auto const have = to::back(largest);
-  for (index_t n = 0; n < 5; ++n) CHECK(have(n) == want[static_cast<std::size_t>(n)]);
+  for (index_t n = 0; n < 5; ++n) CHECK(have(n) == want(n));
   auto const cut = assign_divided(TestType{}, there, largest, window, 0.5);
   auto const cut_here = assign_divided(cpu{}, scores, want, window, 0.5);
   CHECK(to::back(cut.channel) == cut_here.channel);
@@ -287,7 +287,7 @@ TEMPLATE_LIST_TEST_CASE("a score that is no number scores nowhere", "[instance][
   CHECK(drawn(have.channel) == rows{"221"});
 }
 
-TEMPLATE_LIST_TEST_CASE("a device's doors look before they write", "[instance][errors]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("the doors look before they write", "[instance][errors]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

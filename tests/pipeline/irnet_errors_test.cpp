@@ -115,11 +115,11 @@ TEST_CASE("the steps of the pipeline check what they are given", "[pipeline][err
 {
   irnet_scene const s(2, 13, 18, 3), larger(2, 17, 22, 3);
   irnet_options const options{.exp_times = 1};
-  auto const step = irnet_transition<double>(cpu{}, s.boundary, options);
-  CAMBIUM_THROWS_SAYING(propagate_to_edge<double>(cpu{}, step, s.cams, larger.boundary, options), precondition_error,
+  auto const step = irnet_transition(cpu{}, s.boundary, options);
+  CAMBIUM_THROWS_SAYING(propagate_to_edge(cpu{}, step, s.cams, larger.boundary, options), precondition_error,
                         "boundary");
-  CAMBIUM_THROWS_SAYING(propagate_to_edge<double>(cpu{}, step, larger.cams, larger.boundary, options),
-                        precondition_error, "[2,5,6]");
-  auto const chosen = irnet_assign<double>(cpu{}, s.cams.view(), s.keys, s.image, 0.25, options);
+  CAMBIUM_THROWS_SAYING(propagate_to_edge(cpu{}, step, larger.cams, larger.boundary, options), precondition_error,
+                        "[2,5,6]");
+  auto const chosen = irnet_assign(cpu{}, s.cams.view(), s.keys, s.image, 0.25, options);
   CAMBIUM_THROWS_SAYING(irnet_semantic_labels(cpu{}, chosen, {4}), precondition_error, "label");
 }

@@ -1,5 +1,5 @@
 // irnet on a device against irnet on cores: every option, with and without a displacement field.
-#include <cambium/pipeline/irnet.hpp>
+#include <cambium/pipeline/irnet_tiled.hpp>
 
 #include "support/backends.hpp"
 #include "support/irnet_scene.hpp"
@@ -12,13 +12,13 @@ using namespace cambium;
 
 namespace {
 
-/// On P, and back.
-template <class P>
-irnet_labels labelled(irnet_input<double> const& in, irnet_options const& options)
+/// label(P, maps) on P, and back.
+template <class P, class Label>
+irnet_labels<> labelled(irnet_input<double> const& in, Label const& label)
 {
   P const where{};
   if constexpr (std::same_as<typename P::memory, host>) {
-    return to_host(where, irnet(where, in, options));
+    return to_host(where, label(where, in));
   } else {
     auto const sent_to = [&]<int R>(view<double const, R> const& v) {
       auto out = make_grid<double>(where, v.extent);
@@ -29,11 +29,16 @@ irnet_labels labelled(irnet_input<double> const& in, irnet_options const& option
     auto const boundary = sent_to(in.boundary);
     irnet_input<double, device> there{cams.view(), in.keys, boundary.view(), {}, in.image};
     if (in.displacement.data != nullptr) there.displacement = displacement.view();
-    return to_host(where, irnet(where, there, options));
+    return to_host(where, label(where, there));
   }
 }
+template <class P>
+irnet_labels<> labelled(irnet_input<double> const& in, irnet_options const& options)
+{
+  return labelled<P>(in, [&](auto const& where, auto const& there) { return irnet(where, there, options); });
+}
 
-void same(irnet_labels const& have, irnet_labels const& want)
+void same(irnet_labels<> const& have, irnet_labels<> const& want)
 {
   REQUIRE(have.semantic == want.semantic);
   REQUIRE(have.objects.label == want.objects.label);
@@ -47,7 +52,7 @@ void same(irnet_labels const& have, irnet_labels const& want)
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("irnet is the cpu's, whatever the options", "[pipeline][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("irnet is the cpu's, whatever the options", "[pipeline][same]", support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const [C, H, W] =
@@ -73,12 +78,28 @@ TEMPLATE_LIST_TEST_CASE("irnet is the cpu's, whatever the options", "[pipeline][
   }
 }
 
+TEMPLATE_LIST_TEST_CASE("tiles are walked and joined as on the cpu", "[pipeline][same]", support::rule_backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {57, 43}, {30, 90}}));
+  auto const empty = GENERATE(no_score::background, no_score::first_channel);
+  CAPTURE(H, W);
+  support::irnet_scene const s(2, H, W, 7);
+  irnet_options o;
+  o.exp_times = 3, o.empty = empty;
+  irnet_tiling const tiling{.tile = 24, .overlap = 8};
+  for (auto const& in : {s.with_displacement(), s.without_displacement()})
+    same(labelled<TestType>(in,
+                            [&](auto const& where, auto const& maps) { return irnet_tiled(where, maps, o, tiling); }),
+         irnet_tiled(cpu{}, in, o, tiling));
+}
+
 TEST_CASE("irnet on a device refuses before it begins", "[pipeline][errors]")
 {
   support::irnet_scene const s(2, 20, 20, 1);
   auto in = s.with_displacement();
   in.image = {21, 20};
-  CHECK_THROWS_AS(labelled<support::by_rules>(in, {}), precondition_error);
+  CHECK_THROWS_AS(labelled<support::by_rules>(in, irnet_options{}), precondition_error);
   irnet_options o;
   o.ins_seg_bg_thres = std::nan("");
   CHECK_THROWS_AS(labelled<support::by_rules>(s.with_displacement(), o), precondition_error);

@@ -16,7 +16,7 @@ namespace {
 irnet_options const quick{.radius = 3, .beta = 4, .exp_times = 3};
 
 /// Are labels, areas, boxes and scores of one and the same picture?
-void check_consistent(irnet_labels const& out, irnet_input<double> const& in)
+void check_consistent(irnet_labels<> const& out, irnet_input<double> const& in)
 {
   REQUIRE(out.semantic.shape() == std::array<index_t, 2>{in.image.height, in.image.width});
   REQUIRE(out.objects.label.shape() == out.semantic.shape());
@@ -42,7 +42,7 @@ void check_consistent(irnet_labels const& out, irnet_input<double> const& in)
   }
 }
 
-bool equal(irnet_labels const& a, irnet_labels const& b)
+bool equal(irnet_labels<> const& a, irnet_labels<> const& b)
 {
   bool same = a.semantic == b.semantic && a.objects.label == b.objects.label &&
               a.objects.found.size() == b.objects.found.size();
@@ -159,8 +159,8 @@ TEST_CASE("propagate_to_edge walks what is not zero", "[pipeline][property]")
   for (index_t c : {0, 3})
     for (index_t y = 0; y < s.cams.shape()[1]; ++y)
       for (index_t x = 0; x < s.cams.shape()[2]; ++x) s.cams(c, y, x) = 0;
-  auto const step = irnet_transition<double>(cpu{}, s.boundary, quick);
-  auto const out = propagate_to_edge<double>(cpu{}, step, s.cams, s.boundary, quick);
+  auto const step = irnet_transition(cpu{}, s.boundary, quick);
+  auto const out = propagate_to_edge(cpu{}, step, s.cams, s.boundary, quick);
   auto seeds = s.cams;
   index_t const H = seeds.shape()[1], W = seeds.shape()[2];
   for (index_t c = 0; c < 5; ++c)

@@ -14,7 +14,7 @@ namespace {
 irnet_options const quick{.radius = 3, .beta = 4, .exp_times = 2};
 constexpr index_t reach = 4 * (4 * 2 + 1);  // pixels: steps * (radius - 1) cells, and one for the enlargement
 
-void check_equal(irnet_labels const& have, irnet_labels const& want, double rounding = 0)
+void check_equal(irnet_labels<> const& have, irnet_labels<> const& want, double rounding = 0)
 {
   REQUIRE(have.semantic == want.semantic);
   REQUIRE(have.objects.label == want.objects.label);

@@ -295,17 +295,17 @@ boundary_and_displacement field_of(boundary_displacement_network& network, grid<
   return out;
 }
 
-std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& maps,
-                                                   boundary_and_displacement const& field, weak_image const& image,
-                                                   std::vector<instances_by> const& ways,
-                                                   irnet_training_options const& how)
+std::vector<cambium::irnet_labels<>> irnet_labels_of(cambium::cams<float> const& maps,
+                                                     boundary_and_displacement const& field, weak_image const& image,
+                                                     std::vector<instances_by> const& ways,
+                                                     irnet_training_options const& how)
 {
   cambium::irnet_input<float> in;
   in.cams = maps.strided.view();
   in.keys = maps.keys;
   in.boundary = field.boundary.view();
   in.image = {image.photograph.shape()[0], image.photograph.shape()[1]};
-  cambium::check_options(how.labels);
+  cambium::expects_irnet_options(how.labels);
   auto const seen_by = [&](instances_by apart) {
     auto out = in;
     if (apart == instances_by::displacement) out.displacement = field.displacement.view();
@@ -313,10 +313,10 @@ std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& m
   };
   bool const clusters = std::find(ways.begin(), ways.end(), instances_by::displacement) != ways.end();
   auto const all = seen_by(clusters ? instances_by::displacement : instances_by::components);
-  cambium::check_input(all);
+  cambium::expects_irnet_input(all);
   cambium::expects_finite(cores(how), in.cams, "irnet: cams");
   auto const walked = cambium::irnet_walk(cores(how), all, how.labels);
-  std::vector<cambium::irnet_labels> out;
+  std::vector<cambium::irnet_labels<>> out;
   for (auto const apart : ways) {
     auto options = how.labels;
     if (apart == instances_by::components) options.component_thres = 2;
@@ -325,10 +325,10 @@ std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& m
   return out;
 }
 
-cambium::irnet_labels cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how)
+cambium::irnet_labels<> cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how)
 {
   index_t const H = maps.full.shape()[1], W = maps.full.shape()[2];
-  cambium::irnet_labels out;
+  cambium::irnet_labels<> out;
   out.semantic = grid<std::int32_t, 2>(H, W);
   grid<float, 2> strength(H, W);
   for (index_t y = 0; y < H; ++y)

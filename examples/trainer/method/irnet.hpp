@@ -121,14 +121,14 @@ enum class instances_by { components, boundary_components, displacement };
 
 /// 6: labels, one for each way of separating instances; the random walk runs once.
 /// @source step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of jiwoon-ahn/irn
-[[nodiscard]] std::vector<cambium::irnet_labels> irnet_labels_of(cambium::cams<float> const& maps,
-                                                                 boundary_and_displacement const& field,
-                                                                 weak_image const& image,
-                                                                 std::vector<instances_by> const& ways,
-                                                                 irnet_training_options const& how);
+[[nodiscard]] std::vector<cambium::irnet_labels<>> irnet_labels_of(cambium::cams<float> const& maps,
+                                                                   boundary_and_displacement const& field,
+                                                                   weak_image const& image,
+                                                                   std::vector<instances_by> const& ways,
+                                                                   irnet_training_options const& how);
 
 /// Labels from CAMs alone: the strongest class above cam_thres, and its 4-connected components, scored by their
 /// maximum.
-[[nodiscard]] cambium::irnet_labels cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how);
+[[nodiscard]] cambium::irnet_labels<> cam_labels(cambium::cams<float> const& maps, irnet_training_options const& how);
 
 }  // namespace trainer

@@ -161,7 +161,7 @@ class run {
       auto const truth = images_.truth(i);
       auto const ignored = images_.ignored(i);
       auto const [maps, said] = read_maps(image);
-      cambium::irnet_labels by_cam;
+      cambium::irnet_labels<> by_cam;
       {
         std::lock_guard const guard(network_turn);
         by_cam = cam_labels(cams_of(*first, image, o_.how), o_.how);

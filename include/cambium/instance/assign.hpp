@@ -4,12 +4,11 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/reduce.hpp>
-#include <cambium/exec/rounded.hpp>
-#include <cambium/grid/bilinear.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/instance/enlarged.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -48,24 +47,6 @@ struct assignment {
   grid<T, 2, Space> score;               ///< [H,W] scaled score of that channel, the background's where it won
 };
 
-/// Are so many pixels covered by cells of `stride` pixels each?
-inline bool covers(index_t cells, index_t stride, index_t pixels)
-{
-  return pixels <= 0 || (pixels - 1) / stride < cells;
-}
-
-/// Throws unless scores enlarged by the stride cover the window. `who` begins the message.
-template <class T, class S>
-void expects_window_of(stack_view<T, S> const& scores, box window, index_t stride, char const* who)
-{
-  index_t const H = scores.extent[1], W = scores.extent[2];
-  expects(stride >= 1, who, ": stride is ", stride);
-  expects(0 <= window.top && window.top <= window.bottom && covers(H, stride, window.bottom) && 0 <= window.left &&
-              window.left <= window.right && covers(W, stride, window.right),
-          who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
-          " leaves scores ", scores, " enlarged by ", stride);
-}
-
 /// Throws unless assign can be asked this of scores of this shape.
 template <class T, class S>
 void expects_assignable(stack_view<T, S> const& scores, extent2 image, assign_options const& options)
@@ -85,256 +66,7 @@ inline void expects_groups(index_t groups, index_t channels, score_scale scale)
           " group numbers");
 }
 
-/// Rows of enlarged scores on a window of the image.
-template <class T>
-class enlarged_rows {
- public:
-  enlarged_rows(stack_view<T const> scores, box window, index_t stride, char const* who) : scores_(scores)
-  {
-    expects_window_of(scores, window, stride, who);
-    step_ = T(1) / static_cast<T>(stride);
-    for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, scores.extent[2]));
-  }
-
-  std::vector<T> mixed() const { return std::vector<T>(static_cast<std::size_t>(scores_.extent[2])); }
-  std::vector<T> row() const { return std::vector<T>(across_.size()); }
-
-  /// Row y of channel n; the other two are scratch and result.
-  void operator()(index_t n, index_t y, std::vector<T>& mixed, std::vector<T>& row) const
-  {
-    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row.data());
-  }
-
- private:
-  stack_view<T const> scores_;
-  T step_;
-  std::vector<bilinear_tap<T>> across_;
-};
-
-/// The largest enlarged score of every channel on a window of the image.
-///
-/// @param where   cpu
-/// @param scores  [N,h,w] finite
-/// @param window  [pixels] inside stride * h, stride * w
-/// @param stride  [pixels per cell] enlargement of the scores, >= 1
-/// @return N scores; the lowest number where the window is empty
-///
-/// @throws       precondition_error
-/// @complexity   Theta(N * window)
-/// @determinism  exact
-template <stack_like X>
-[[nodiscard]] auto largest_scores(cpu const& where, X const& scores, box window,
-                                  index_t stride = 4) -> std::vector<value_of<X, 3>>
-{
-  using T = value_of<X, 3>;
-  auto const in = as_view<3>(scores, "largest_scores: scores");
-  enlarged_rows<T> const enlarged(in, window, stride, "largest_scores");
-  std::vector<T> largest(static_cast<std::size_t>(in.extent[0]), std::numeric_limits<T>::lowest());
-  for_each_share(where, in.extent[0], 1, [&](index_t begin, index_t end) {
-    auto mixed = enlarged.mixed(), row = enlarged.row();
-    for (index_t n = begin; n < end; ++n) {
-      T& most = largest[static_cast<std::size_t>(n)];
-      for (index_t y = window.top; y < window.bottom; ++y) {
-        enlarged(n, y, mixed, row);
-        for (T const v : row) most = v > most ? v : most;
-      }
-    }
-  });
-  return largest;
-}
-
-/// What each channel is divided by: the largest score of all channels, of its group, or its own.
-template <class T>
-[[nodiscard]] std::vector<T> score_divisors(std::vector<T> const& largest, std::vector<std::int32_t> const& groups,
-                                            score_scale scale)
-{
-  expects_groups(static_cast<index_t>(groups.size()), static_cast<index_t>(largest.size()), scale);
-  if (scale == score_scale::channel) return largest;
-  std::map<std::int32_t, T> of_group;
-  auto const group = [&](std::size_t n) { return scale == score_scale::group ? groups[n] : 0; };
-  for (std::size_t n = 0; n < largest.size(); ++n) {
-    auto const [at, fresh] = of_group.emplace(group(n), largest[n]);
-    if (!fresh) at->second = std::max(at->second, largest[n]);
-  }
-  std::vector<T> divisor;
-  for (std::size_t n = 0; n < largest.size(); ++n) divisor.push_back(of_group.at(group(n)));
-  return divisor;
-}
-
-/// Enlarge scores on a window of the image, divide them, and let every pixel choose among them and the background.
-///
-/// @param where       cpu
-/// @param scores      [N,h,w] finite
-/// @param divisors    N; a channel whose divisor is not positive never scores
-/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right for
-/// @param background  score of the background
-/// @param stride      [pixels per cell]
-/// @return maps of the window
-///
-/// @throws       precondition_error before anything is written
-/// @invariant    ties go to the lower channel, the background first
-/// @complexity   Theta(N * window) time, O(window) memory: enlarged channels are never stored
-/// @determinism  exact
-template <stack_like X>
-[[nodiscard]] auto assign_divided(cpu const& where, X const& scores, std::vector<value_of<X, 3>> const& divisors,
-                                  box window, double background, index_t stride = 4) -> assignment<value_of<X, 3>>
-{
-  using T = value_of<X, 3>;
-  auto const in = as_view<3>(scores, "assign: scores");
-  index_t const N = in.extent[0], W = window.right - window.left;
-  expects(static_cast<index_t>(divisors.size()) == N, "assign: scores are ", in, " but there are ",
-          static_cast<index_t>(divisors.size()), " divisors");
-  enlarged_rows<T> const enlarged(in, window, stride, "assign");
-  assignment<T> out{make_grid<std::int32_t>({window.bottom - window.top, W}),
-                    make_grid<T>({window.bottom - window.top, W})};
-  for_each_share(where, window.bottom - window.top, 8, [&](index_t begin, index_t end) {
-    auto mixed = enlarged.mixed(), row = enlarged.row();
-    for (index_t y = begin; y < end; ++y) {
-      T* const best = &out.score(y, 0);
-      std::int32_t* const channel = &out.channel(y, 0);
-      std::fill_n(best, W, static_cast<T>(background));
-      std::fill_n(channel, W, 0);
-      for (index_t n = 0; n < N; ++n) {
-        T const by = divisors[static_cast<std::size_t>(n)];
-        if (!(by > 0)) continue;
-        enlarged(n, window.top + y, mixed, row);
-        for (index_t x = 0; x < W; ++x) {
-          T const v = row[static_cast<std::size_t>(x)] / by;
-          bool const better = v > best[x];
-          best[x] = better ? v : best[x];
-          channel[x] = better ? static_cast<std::int32_t>(n + 1) : channel[x];
-        }
-      }
-    }
-  });
-  return out;
-}
-
-/// Enlarge scores to the image, scale them, and let every pixel choose among them and the background.
-///
-/// @param where    cpu
-/// @param scores   [N,h,w] finite, from the walk
-/// @param groups   N group numbers; used by score_scale::group only and may be empty otherwise
-/// @param image    [pixels] H, W of the image, at most stride * h, stride * w
-/// @param options  background = 0.25, scale = image, empty = background, stride = 4
-///
-/// @throws       precondition_error before anything is written
-/// @invariant    ties go to the lower channel, the background first; the largest scaled score is 1
-/// @complexity   Theta(N * H * W) time, O(H * W) memory: enlarged channels are never stored
-/// @determinism  the same bits on every run and for every number of threads
-/// @source       _work of step/make_ins_seg_labels.py and step/make_sem_seg_labels.py of jiwoon-ahn/irn: bilinear
-///               enlargement by exactly 4, then a crop (not a resize to the image); division by the global maximum;
-///               argmax over [background, channels]
-template <stack_like X>
-[[nodiscard]] auto assign(cpu const& where, X const& scores, std::vector<std::int32_t> const& groups, extent2 image,
-                          assign_options options = {}) -> assignment<value_of<X, 3>>
-{
-  using T = value_of<X, 3>;
-  auto const in = as_view<3>(scores, "assign: scores");
-  index_t const H = image.height, W = image.width;
-  expects_assignable(in, image, options);
-  expects_finite(where, in, "assign: scores");
-  box const whole{0, 0, H, W};
-  auto const largest = largest_scores(where, in, whole, options.stride);
-  auto const divisors = score_divisors(largest, groups, options.scale);
-  bool const nothing = std::none_of(largest.begin(), largest.end(), [](T v) { return v > 0; });
-  auto out = assign_divided(where, in, divisors, whole, options.background, options.stride);
-  if (nothing && options.empty == no_score::first_channel && in.extent[0] > 0) {
-    std::fill(out.channel.cells().begin(), out.channel.cells().end(), 1);
-    std::fill(out.score.cells().begin(), out.score.cells().end(), T(0));
-  }
-  return out;
-}
-
-/// The same choice where the background scores more.
-///
-/// @param chosen      made with a lower background, of which nothing else is asked
-/// @param background  score of the background
-/// @invariant    equals assign() with this background, but for no_score::first_channel where no score is above 0
-/// @complexity   Theta(H * W)
-template <class T>
-[[nodiscard]] assignment<T> raise_background(assignment<T> chosen, double background)
-{
-  auto const least = static_cast<T>(background);
-  for (std::size_t i = 0; i < chosen.score.cells().size(); ++i)
-    if (!(chosen.score.cells()[i] > least)) chosen.channel.cells()[i] = 0, chosen.score.cells()[i] = least;
-  return chosen;
-}
-
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
-
-/// Reads enlarged scores one by one, with the operations of bilinear_row in their order.
-template <class T, class S>
-struct enlarged_at {
-  stack_view<T const, S> scores;
-  T step;  ///< [cells per pixel] 1 / stride
-
-  CAMBIUM_HD bilinear_tap<T> down(index_t y) const { return tap(y, step, scores.extent[1]); }
-  CAMBIUM_HD bilinear_tap<T> across(index_t x) const { return tap(x, step, scores.extent[2]); }
-
-  CAMBIUM_HD T operator()(index_t n, bilinear_tap<T> const& y, bilinear_tap<T> const& x) const
-  {
-    T const low = mix(scores(n, y.low, x.low), scores(n, y.high, x.low), y.fraction);
-    T const high = mix(scores(n, y.low, x.high), scores(n, y.high, x.high), y.fraction);
-    return mix(low, high, x.fraction);
-  }
-
- private:
-  static CAMBIUM_HD T mix(T low, T high, T fraction)
-  {
-    return low == high ? low : rounded_product(1 - fraction, low) + rounded_product(fraction, high);
-  }
-};
-
-/// Values of a reduction: channel n at pixel i of the window.
-template <class T, class S>
-struct enlarged_pixel {
-  enlarged_at<T, S> enlarged;
-  index_t top;
-  index_t left;
-  index_t width;
-
-  CAMBIUM_HD T operator()(index_t n, index_t i) const
-  {
-    return enlarged(n, enlarged.down(top + i / width), enlarged.across(left + i % width));
-  }
-};
-
-/// As largest_scores in assign.hpp, into [N].
-///
-/// @pre          as there; on a device a NaN is passed over
-/// @determinism  as assign
-/// @asynchrony   enqueues and returns; takes memory only while the workspace grows
-template <execution_policy P, stack_like X, gridded<1> O>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 1>>
-void largest_scores_into(P const& where, X const& scores, box window, index_t stride, O&& out, workspace<P>& space)
-{
-  using T = value_of<X, 3>;
-  using S = typename P::memory;
-  stack_view<T const, S> const in = as_view<3>(scores, "largest_scores: scores");
-  view<T, 1, S> const to = as_view<1>(out, "largest_scores: out");
-  expects_window_of(in, window, stride, "largest_scores");
-  expects(to.extent[0] == in.extent[0] && to.contiguous(), "largest_scores: scores are ", in, " but out is ", to);
-  expects(!overlap(in, to), "largest_scores: scores and out overlap");
-  index_t const height = window.bottom - window.top, width = window.right - window.left;
-  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
-  reduce_rows(where, in.extent[0], height * width, enlarged_pixel<T, S>{enlarged, window.top, window.left, width},
-              std::numeric_limits<T>::lowest(), max_of{}, to.data, space);
-}
-
-/// As largest_scores_into, and allocates the result.
-template <execution_policy P, stack_like X>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>>
-[[nodiscard]] auto largest_scores(P const& where, X const& scores, box window,
-                                  index_t stride = 4) -> grid<value_of<X, 3>, 1, typename P::memory>
-{
-  auto const in = as_view<3>(scores, "largest_scores: scores");
-  auto out = make_grid<value_of<X, 3>>(where, {in.extent[0]});
-  workspace<P> space;
-  largest_scores_into(where, in, window, stride, out, space);
-  return out;
-}
+namespace rule {
 
 /// Channel n is divided by the largest score of the channels it is measured with; entry N is the largest of all.
 template <class T, class S>
@@ -385,14 +117,176 @@ struct choose_channel {
   }
 };
 
-/// As assign_divided in assign.hpp, with the divisors [N] in the policy's memory and into maps of the window.
+template <class T, class S>
+struct keep_above_background {
+  T background;
+  image_view<std::int32_t, S> channel;
+  image_view<T, S> score;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    if (!(score(y, x) > background)) channel(y, x) = 0, score(y, x) = background;
+  }
+};
+
+}  // namespace rule
+
+/// The cpu's schedule of largest_scores: a channel at a time, row by row.
+template <class T>
+void largest_scores_on(cpu const& where, stack_view<T const> in, box window, index_t stride, T* largest,
+                       workspace<cpu>&)
+{
+  enlarged_rows<T> const enlarged(in, window, stride);
+  for_each_share(where, in.extent[0], 1, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed(), row = enlarged.row();
+    for (index_t n = begin; n < end; ++n) {
+      T most = std::numeric_limits<T>::lowest();
+      for (index_t y = window.top; y < window.bottom; ++y) {
+        enlarged(n, y, mixed, row);
+        for (T const v : row) most = v > most ? v : most;
+      }
+      largest[n] = most;
+    }
+  });
+}
+
+/// The same by rules.
+template <execution_policy P, class T, class S>
+void largest_scores_on(P const& where, stack_view<T const, S> in, box window, index_t stride, T* largest,
+                       workspace<P>& space)
+{
+  index_t const height = window.bottom - window.top, width = window.right - window.left;
+  rule::enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
+  reduce_rows(where, in.extent[0], height * width, rule::enlarged_pixel<T, S>{enlarged, window.top, window.left, width},
+              std::numeric_limits<T>::lowest(), max_of{}, largest, space);
+}
+
+/// Find the largest enlarged score of every channel on a window of the image.
 ///
-/// @throws       precondition_error before anything is enqueued
+/// @param where   where to run; must reach the scores
+/// @param scores  [N,h,w] finite; a gpu passes over NaN
+/// @param window  [pixels] inside stride * h, stride * w
+/// @param stride  [pixels per cell] enlargement of the scores, >= 1
+/// @param out     [N] the lowest number where the window is empty
+///
+/// @throws       precondition_error before anything is written
+/// @complexity   Theta(N * window)
 /// @determinism  as assign
-/// @asynchrony   enqueues and returns
+/// @asynchrony   gpu: enqueues and returns; takes memory only while the workspace grows
+template <execution_policy P, stack_like X, gridded<1> O>
+  requires reaches<P, space_of<X, 3>> && reaches<P, space_of<O, 1>>
+void largest_scores_into(P const& where, X const& scores, box window, index_t stride, O&& out, workspace<P>& space)
+{
+  using T = value_of<X, 3>;
+  using S = typename P::memory;
+  stack_view<T const, S> const in = as_view<3>(scores, "largest_scores: scores");
+  view<T, 1, S> const to = as_view<1>(out, "largest_scores: out");
+  expects_window_of(in, window, stride, "largest_scores");
+  expects(to.extent[0] == in.extent[0] && to.contiguous(), "largest_scores: scores are ", in, " but out is ", to);
+  expects(!overlap(in, to), "largest_scores: scores and out overlap");
+  largest_scores_on(where, in, window, stride, to.data, space);
+}
+
+/// As largest_scores_into, and allocates the result.
+template <execution_policy P, stack_like X>
+  requires reaches<P, space_of<X, 3>>
+[[nodiscard]] auto largest_scores(P const& where, X const& scores, box window, index_t stride = 4)
+    -> grid<value_of<X, 3>, 1, typename P::memory>
+{
+  auto const in = as_view<3>(scores, "largest_scores: scores");
+  auto out = make_grid<value_of<X, 3>>(where, {in.extent[0]});
+  workspace<P> space;
+  largest_scores_into(where, in, window, stride, out, space);
+  return out;
+}
+
+/// What each channel is divided by: the largest score of all channels, of its group, or its own.
+template <class T>
+[[nodiscard]] std::vector<T> score_divisors(std::vector<T> const& largest, std::vector<std::int32_t> const& groups,
+                                            score_scale scale)
+{
+  expects_groups(static_cast<index_t>(groups.size()), static_cast<index_t>(largest.size()), scale);
+  if (scale == score_scale::channel) return largest;
+  std::map<std::int32_t, T> of_group;
+  auto const group = [&](std::size_t n) { return scale == score_scale::group ? groups[n] : 0; };
+  for (std::size_t n = 0; n < largest.size(); ++n) {
+    auto const [at, fresh] = of_group.emplace(group(n), largest[n]);
+    if (!fresh) at->second = std::max(at->second, largest[n]);
+  }
+  std::vector<T> divisor;
+  for (std::size_t n = 0; n < largest.size(); ++n) divisor.push_back(of_group.at(group(n)));
+  return divisor;
+}
+
+/// The cpu's schedule of a choice: a row at a time, channel after channel. See rule::choose_channel for the arguments.
+template <class T>
+void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divisor, T const* largest, box window,
+                        T background, index_t stride, image_view<std::int32_t> channel, image_view<T> score)
+{
+  index_t const N = in.extent[0], W = window.right - window.left;
+  bool const nothing = largest != nullptr && N > 0 && !(*largest > 0);
+  enlarged_rows<T> const enlarged(in, window, stride);
+  for_each_share(where, window.bottom - window.top, 8, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed(), row = enlarged.row();
+    for (index_t y = begin; y < end; ++y) {
+      T* const best = &score(y, 0);
+      std::int32_t* const chosen = &channel(y, 0);
+      std::fill_n(best, W, nothing ? T(0) : background);
+      std::fill_n(chosen, W, nothing ? 1 : 0);
+      for (index_t n = 0; n < N && !nothing; ++n) {
+        T const by = divisor[n];
+        if (!(by > 0)) continue;
+        enlarged(n, window.top + y, mixed, row);
+        for (index_t x = 0; x < W; ++x) {
+          T const v = row[static_cast<std::size_t>(x)] / by;
+          bool const better = v > best[x];
+          best[x] = better ? v : best[x];
+          chosen[x] = better ? static_cast<std::int32_t>(n + 1) : chosen[x];
+        }
+      }
+    }
+  });
+}
+
+/// The same by rules.
+template <execution_policy P, class T, class S>
+void choose_channels_on(P const& where, stack_view<T const, S> in, T const* divisor, T const* largest, box window,
+                        T background, index_t stride, image_view<std::int32_t, S> channel, image_view<T, S> score)
+{
+  rule::enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
+  for_each_cell(where, {1, window.bottom - window.top, window.right - window.left},
+                rule::choose_channel<T, S>{enlarged, divisor, largest, window, background, channel, score});
+}
+
+/// Throws unless maps of a choice fit a window and overlap no input. `in` are the scores.
+template <class T, class S>
+void expects_choice(stack_view<T const, S> const& in, image_view<std::int32_t, S> const& channel,
+                    image_view<T, S> const& score, index_t H, index_t W)
+{
+  expects(same_shape(channel, score) && channel.extent[0] == H && channel.extent[1] == W, "assign: a window of ", H,
+          " x ", W, " but channel is ", channel, " and score ", score);
+  expects(!overlap(channel, score) && !overlap(in, channel) && !overlap(in, score),
+          "assign: channel and score overlap the scores or each other");
+}
+
+/// Enlarge scores on a window of the image, divide them, and let every pixel choose among them and the background.
+///
+/// @param where       where to run; must reach the maps
+/// @param scores      [N,h,w] finite
+/// @param divisors    [N] a channel whose divisor is not positive never scores
+/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right for
+/// @param background  score of the background
+/// @param stride      [pixels per cell]
+/// @param channel     [window] int32; `score` likewise
+///
+/// @throws       precondition_error before anything is written
+/// @invariant    ties go to the lower channel, the background first
+/// @complexity   Theta(N * window) time, O(window) memory: enlarged channels are never stored
+/// @determinism  as assign
+/// @asynchrony   gpu: enqueues and returns
 template <execution_policy P, stack_like X, gridded<1> V, image_like C, image_like O>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>> &&
-          reaches<P, space_of<C, 2>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>> && reaches<P, space_of<C, 2>> &&
+           reaches<P, space_of<O, 2>>
 void assign_divided_into(P const& where, X const& scores, V const& divisors, box window, double background,
                          index_t stride, C&& channel, O&& score)
 {
@@ -402,22 +296,18 @@ void assign_divided_into(P const& where, X const& scores, V const& divisors, box
   view<T const, 1, S> const by = as_view<1>(divisors, "assign: divisors");
   image_view<std::int32_t, S> const chosen = as_view<2>(channel, "assign: channel");
   image_view<T, S> const best = as_view<2>(score, "assign: score");
-  index_t const cells[3] = {1, window.bottom - window.top, window.right - window.left};
   expects(by.extent[0] == in.extent[0] && by.contiguous(), "assign: scores are ", in, " but there are ", by.extent[0],
           " divisors");
   expects_window_of(in, window, stride, "assign");
-  expects(same_shape(chosen, best) && chosen.extent[0] == cells[1] && chosen.extent[1] == cells[2],
-          "assign: a window of ", cells[1], " x ", cells[2], " but channel is ", chosen, " and score ", best);
-  expects(!overlap(chosen, best) && !overlap(in, chosen) && !overlap(in, best) && !overlap(by, best),
-          "assign: channel and score overlap an input or each other");
-  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(stride)};
-  for_each_cell(where, cells,
-                choose_channel<T, S>{enlarged, by.data, nullptr, window, static_cast<T>(background), chosen, best});
+  expects_choice(in, chosen, best, window.bottom - window.top, window.right - window.left);
+  expects(!overlap(by, best), "assign: score overlaps the divisors");
+  choose_channels_on(where, in, by.data, static_cast<T const*>(nullptr), window, static_cast<T>(background), stride,
+                     chosen, best);
 }
 
 /// As assign_divided_into, and allocates the result.
 template <execution_policy P, stack_like X, gridded<1> V>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>>
+  requires reaches<P, space_of<X, 3>> && reaches<P, space_of<V, 1>>
 [[nodiscard]] auto assign_divided(P const& where, X const& scores, V const& divisors, box window, double background,
                                   index_t stride = 4) -> assignment<value_of<X, 3>, typename P::memory>
 {
@@ -430,29 +320,36 @@ template <execution_policy P, stack_like X, gridded<1> V>
   return out;
 }
 
-/// What assign works in; it grows to the largest number of channels and the largest image.
+/// Memory of assign. It grows to the largest number of channels and the largest image.
 template <execution_policy P, class T>
 struct assign_scratch {
   grid<T, 1, typename P::memory> numbers;  ///< N largest scores, N divisors and the largest of all
   workspace<P> space;
 };
 
-/// As assign in assign.hpp, into maps of the image.
+/// Enlarge scores to the image, scale them, and let every pixel choose among them and the background.
 ///
-/// @param groups   [N] int32 in the policy's memory; read with score_scale::group only and may be empty otherwise
+/// @param where    where to run; must reach the maps
+/// @param scores   [N,h,w] finite, from the walk; at most stride times smaller than the image
+/// @param groups   [N] int32 group numbers; read with score_scale::group only and may be empty otherwise
+/// @param options  background = 0.25, scale = image, empty = background, stride = 4
 /// @param channel  [H,W] int32
 /// @param score    [H,W]
 ///
-/// @pre          as there; on a device no value is refused: a NaN scores nowhere
-/// @throws       precondition_error before anything is enqueued
-/// @complexity   Theta(N * H * W) twice, and N^2 for the divisors
-/// @determinism  the same bits on every run; the cpu's where the stride is a power of two, unless the cpu's compiler fuses
-///               products into sums. Otherwise scores are within 4 ulp of the largest one of a pixel's four cells, and where
-///               two channels are closer than that either may win
-/// @asynchrony   enqueues and returns; takes memory only while the scratch grows
+/// @pre          gpu: scores are finite. NaN is not refused and scores nowhere
+/// @throws       precondition_error before anything is written
+/// @invariant    ties go to the lower channel, the background first; the largest scaled score is 1
+/// @complexity   Theta(N * H * W) time twice and N^2 for the divisors, O(H * W) memory: enlarged channels are never stored
+/// @determinism  the same bits on every run and for every number of threads. Policies agree where the stride is a power of
+///               two, unless the cpu's compiler fuses products into sums. Otherwise scores are within 4 ulp of the largest
+///               one of a pixel's four cells, and either of two channels closer than that may win
+/// @asynchrony   gpu: enqueues and returns; takes memory only while the scratch grows
+/// @source       _work of step/make_ins_seg_labels.py and step/make_sem_seg_labels.py of jiwoon-ahn/irn: bilinear
+///               enlargement by exactly 4, then a crop (not a resize to the image); division by the global maximum;
+///               argmax over [background, channels]
 template <execution_policy P, stack_like X, gridded<1> G, image_like C, image_like O>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>> && reaches<P, space_of<G, 1>> &&
-          reaches<P, space_of<C, 2>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<X, 3>> && reaches<P, space_of<G, 1>> && reaches<P, space_of<C, 2>> &&
+           reaches<P, space_of<O, 2>>
 void assign_into(P const& where, X const& scores, G const& groups, assign_options options, C&& channel, O&& score,
                  assign_scratch<P, value_of<X, 3>>& scratch)
 {
@@ -462,65 +359,55 @@ void assign_into(P const& where, X const& scores, G const& groups, assign_option
   view<std::int32_t const, 1, S> const group = as_view<1>(groups, "assign: groups");
   image_view<std::int32_t, S> const chosen = as_view<2>(channel, "assign: channel");
   image_view<T, S> const best = as_view<2>(score, "assign: score");
-  index_t const N = in.extent[0], H = chosen.extent[0], W = chosen.extent[1], cells[3] = {1, H, W};
+  index_t const N = in.extent[0], H = chosen.extent[0], W = chosen.extent[1];
   expects_assignable(in, {H, W}, options);
   expects_groups(group.extent[0], N, options.scale);
-  expects(same_shape(chosen, best), "assign: channel is ", chosen, " but score is ", best);
-  expects(!overlap(chosen, best) && !overlap(in, chosen) && !overlap(in, best),
-          "assign: channel and score overlap the scores or each other");
+  expects_choice(in, chosen, best, H, W);
+  if constexpr (std::is_same_v<P, cpu>) expects_finite(where, in, "assign: scores");
   T* const largest = reserve(where, scratch.numbers, 2 * N + 1);
   T* const divisor = largest + N;
   box const whole{0, 0, H, W};
-  largest_scores_into(where, in, whole, options.stride, view<T, 1, S>(largest, {N}), scratch.space);
+  largest_scores_on(where, in, whole, options.stride, largest, scratch.space);
   for_each_index(where, N + 1,
-                 find_divisor<T, S>{largest, group, N, options.scale, std::numeric_limits<T>::lowest(), divisor});
-  enlarged_at<T, S> const enlarged{in, T(1) / static_cast<T>(options.stride)};
+                 rule::find_divisor<T, S>{largest, group, N, options.scale, std::numeric_limits<T>::lowest(), divisor});
   T const* const all = options.empty == no_score::first_channel ? divisor + N : nullptr;
-  for_each_cell(where, cells,
-                choose_channel<T, S>{enlarged, divisor, all, whole, static_cast<T>(options.background), chosen, best});
+  choose_channels_on(where, in, static_cast<T const*>(divisor), all, whole, static_cast<T>(options.background),
+                     options.stride, chosen, best);
 }
 
 /// As assign_into, with the groups on the host; allocates the result and the scratch.
+/// @param image  [pixels] H, W of the image, at most stride * h, stride * w
 template <execution_policy P, stack_like X>
-  requires(!std::same_as<P, cpu>) && reaches<P, space_of<X, 3>>
+  requires reaches<P, space_of<X, 3>>
 [[nodiscard]] auto assign(P const& where, X const& scores, std::vector<std::int32_t> const& groups, extent2 image,
                           assign_options options = {}) -> assignment<value_of<X, 3>, typename P::memory>
 {
   using T = value_of<X, 3>;
   auto const in = as_view<3>(scores, "assign: scores");
   expects_assignable(in, image, options);
-  index_t const count = static_cast<index_t>(groups.size());
-  expects_groups(count, in.extent[0], options.scale);
-  auto group = make_grid<std::int32_t>(where, {count});
-  copy(where, view<std::int32_t const, 1>(groups.data(), {count}), group.view());
+  expects_groups(static_cast<index_t>(groups.size()), in.extent[0], options.scale);
   assignment<T, typename P::memory> out{make_grid<std::int32_t>(where, {image.height, image.width}),
                                         make_grid<T>(where, {image.height, image.width})};
   assign_scratch<P, T> scratch;
-  assign_into(where, in, group, options, out.channel, out.score, scratch);
+  assign_into(where, in, to_memory(where, groups), options, out.channel, out.score, scratch);
   return out;
 }
 
-template <class T, class S>
-struct raise_background_at {
-  T background;
-  image_view<std::int32_t, S> channel;
-  image_view<T, S> score;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    if (!(score(y, x) > background)) channel(y, x) = 0, score(y, x) = background;
-  }
-};
-
-/// As raise_background in assign.hpp.
-/// @asynchrony enqueues and returns
+/// The same choice where the background scores more.
+///
+/// @param chosen      made with a lower background, of which nothing else is asked
+/// @param background  score of the background
+/// @invariant    equals assign() with this background, but for no_score::first_channel where no score is above 0
+/// @complexity   Theta(H * W)
+/// @asynchrony   gpu: enqueues and returns
 template <execution_policy P, class T, class S>
-  requires(!std::same_as<P, cpu>) && reaches<P, S>
+  requires reaches<P, S>
 [[nodiscard]] assignment<T, S> raise_background(P const& where, assignment<T, S> chosen, double background)
 {
   index_t const cells[3] = {1, chosen.score.view().extent[0], chosen.score.view().extent[1]};
-  for_each_cell(where, cells,
-                raise_background_at<T, S>{static_cast<T>(background), chosen.channel.view(), chosen.score.view()});
+  for_each_cell(
+      where, cells,
+      rule::keep_above_background<T, S>{static_cast<T>(background), chosen.channel.view(), chosen.score.view()});
   return chosen;
 }
 

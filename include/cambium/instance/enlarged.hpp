@@ -1,0 +1,98 @@
+#pragma once
+// Scores enlarged to the image, which are never stored: row by row for the cpu, cell by cell for rules.
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/rounded.hpp>
+#include <cambium/grid/bilinear.hpp>
+#include <cambium/grid/box.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <vector>
+
+namespace cambium {
+
+/// Are so many pixels covered by cells of `stride` pixels each?
+inline bool covers(index_t cells, index_t stride, index_t pixels)
+{
+  return pixels <= 0 || (pixels - 1) / stride < cells;
+}
+
+/// Throws unless scores enlarged by the stride cover the window. `who` begins the message.
+template <class T, class S>
+void expects_window_of(stack_view<T, S> const& scores, box window, index_t stride, char const* who)
+{
+  index_t const H = scores.extent[1], W = scores.extent[2];
+  expects(stride >= 1, who, ": stride is ", stride);
+  expects(0 <= window.top && window.top <= window.bottom && covers(H, stride, window.bottom) && 0 <= window.left &&
+              window.left <= window.right && covers(W, stride, window.right),
+          who, ": the window ", window.top, ",", window.left, " to ", window.bottom, ",", window.right,
+          " leaves scores ", scores, " enlarged by ", stride);
+}
+
+namespace rule {
+
+/// Reads enlarged scores one by one, with the operations of bilinear_row in their order.
+template <class T, class S>
+struct enlarged_at {
+  stack_view<T const, S> scores;
+  T step;  ///< [cells per pixel] 1 / stride
+
+  CAMBIUM_HD bilinear_tap<T> down(index_t y) const { return tap(y, step, scores.extent[1]); }
+  CAMBIUM_HD bilinear_tap<T> across(index_t x) const { return tap(x, step, scores.extent[2]); }
+
+  CAMBIUM_HD T operator()(index_t n, bilinear_tap<T> const& y, bilinear_tap<T> const& x) const
+  {
+    T const low = mix(scores(n, y.low, x.low), scores(n, y.high, x.low), y.fraction);
+    T const high = mix(scores(n, y.low, x.high), scores(n, y.high, x.high), y.fraction);
+    return mix(low, high, x.fraction);
+  }
+
+ private:
+  static CAMBIUM_HD T mix(T low, T high, T fraction)
+  {
+    return low == high ? low : rounded_product(1 - fraction, low) + rounded_product(fraction, high);
+  }
+};
+
+/// Values of a reduction: channel n at pixel i of the window.
+template <class T, class S>
+struct enlarged_pixel {
+  enlarged_at<T, S> enlarged;
+  index_t top;
+  index_t left;
+  index_t width;
+
+  CAMBIUM_HD T operator()(index_t n, index_t i) const
+  {
+    return enlarged(n, enlarged.down(top + i / width), enlarged.across(left + i % width));
+  }
+};
+
+}  // namespace rule
+
+/// Rows of enlarged scores on a window of the image.
+template <class T>
+class enlarged_rows {
+ public:
+  enlarged_rows(stack_view<T const> scores, box window, index_t stride)
+      : scores_(scores), step_(T(1) / static_cast<T>(stride))
+  {
+    for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, scores.extent[2]));
+  }
+
+  std::vector<T> mixed() const { return std::vector<T>(static_cast<std::size_t>(scores_.extent[2])); }
+  std::vector<T> row() const { return std::vector<T>(across_.size()); }
+
+  /// Row y of channel n; the other two are scratch and result.
+  void operator()(index_t n, index_t y, std::vector<T>& mixed, std::vector<T>& row) const
+  {
+    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row.data());
+  }
+
+ private:
+  stack_view<T const> scores_;
+  T step_;
+  std::vector<bilinear_tap<T>> across_;
+};
+
+}  // namespace cambium

@@ -179,8 +179,10 @@ struct sum_all_pairs {
         distance += apart * apart;
       }
       double const weight = std::exp(-distance / 2) * (factor != nullptr ? static_cast<double>(factor[j]) : 1.0);
-      for (index_t c = 0; c < n; ++c)
-        sum[c] += weight * (in == nullptr ? 1.0 : static_cast<double>(in[j * step + first + c]));
+      if (in == nullptr)
+        for (index_t c = 0; c < n; ++c) sum[c] += weight;
+      else
+        for (index_t c = 0; c < n; ++c) sum[c] += weight * static_cast<double>(in[j * step + first + c]);
     }
     for (index_t c = 0; c < n; ++c) out[i * channels + first + c] = static_cast<float>(sum[c]);
   }

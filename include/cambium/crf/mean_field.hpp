@@ -265,7 +265,8 @@ template <execution_policy P>
   marginals_into(where, field, out.view());
   return out;
 }
-[[nodiscard]] inline grid<float, 3> marginals(mean_field<cpu> const& field) { return marginals(cpu{}, field); }
+/// As marginals, on one thread.
+[[nodiscard]] inline grid<float, 3> marginals(mean_field<cpu> const& field) { return marginals(cpu{.threads = 1}, field); }
 
 /// The most probable label of each pixel, in the label space of the unary energies, into memory of the caller. Of equal
 /// ones the first that takes part.
@@ -292,9 +293,10 @@ template <execution_policy P>
   argmax_labels_into(where, field, out.view());
   return out;
 }
+/// As argmax_labels, on one thread.
 [[nodiscard]] inline grid<std::int32_t, 2> argmax_labels(mean_field<cpu> const& field)
 {
-  return argmax_labels(cpu{}, field);
+  return argmax_labels(cpu{.threads = 1}, field);
 }
 
 }  // namespace cambium

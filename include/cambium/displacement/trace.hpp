@@ -47,6 +47,9 @@ struct lay_beside {
 }  // namespace rule
 
 /// Take steps until they are done. Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
+#if defined(__CUDACC__)
+#pragma nv_exec_check_disable  // positions of several cells are stepped on cores only
+#endif
 template <class Position, class Step>
 CAMBIUM_HD void take_steps(index_t iterations, Position& at, Step const& step)
 {

@@ -66,19 +66,26 @@ class bestie_method : public method {
     auto& o = transfer_.labels;
     auto& groups = instances_.groups;
     table_ = {
-        {"", {{"method", [this] {
-                 if (weak()) return "bestie knowledge transfer";
-                 return points_.empty() ? "bestie network" : "bestie network, points";
-               }}}},
+        {"",
+         {{"method",
+           [this] {
+             if (weak()) return "bestie knowledge transfer";
+             return points_.empty() ? "bestie network" : "bestie network, points";
+           }}}},
         {network,
          {{"--seg", &seg_, has_id(), "logits, npy float [C+1,h,w], channel 0 background"},
           {"--centres", &centres_, has_id(), "centre maps, npy float [C,h,w]"},
           {"--offsets", &offsets_, has_id(), "offsets (dy,dx) to the centre, npy float [2,h,w]"},
-          {"--seen", &seen_text_, {},
+          {"--seen",
+           &seen_text_,
+           {},
            "whose pixels offsets count: 'maps' those of the files, 'image' the photograph's, or HxW: the image as the "
            "network saw it",
-           option_is::usual, [this] { return seen_text_; }},
-          {"--stretched", &stretched_, {},
+           option_is::usual,
+           [this] { return seen_text_; }},
+          {"--stretched",
+           &stretched_,
+           {},
            "maps are of the image squeezed to another shape, as networks with a square input see it",
            option_is::unrecorded}},
          from_network | from_points},
@@ -91,7 +98,9 @@ class bestie_method : public method {
          from_weak | from_points},
         {weak_labels,
          {{"--class-count", &class_count_, whole(1, 254), "C: how many classes there are"},
-          {"--supervision,--sup", choice(o.sup, {"cls", "point"}), {},
+          {"--supervision,--sup",
+           choice(o.sup, {"cls", "point"}),
+           {},
            "heat maps stand at centroids ('cls': cues are peaks) or at the cues ('point': someone's clicks)"},
           {"--sigma", &o.sigma, whole(1, 200), "width of a heat map's spot, in pixels"}},
          from_weak},
@@ -102,25 +111,33 @@ class bestie_method : public method {
           {"--apart", &groups.apart, within(0, 1e9), "distance of such a centre from the others, in pixels"},
           {"--relative", &groups.relative, within(0, 1e9),
            "the same as a fraction of the region's diagonal, instead of --apart; 0: off"},
-          {"--plateau", choice(groups.plateaus, {"every", "one"}), {},
+          {"--plateau",
+           choice(groups.plateaus, {"every", "one"}),
+           {},
            "'every' cell of a flat top is a centre (the original), or 'one'"},
           {both("val-ignore"), &ignore_lone_, {}, "regions without a centre are no instances"}},
          from_network},
-        {"", {{"--smallest", &o.smallest, whole(0, 1000000000), "pixels below which a region is passed over"}},
+        {"",
+         {{"--smallest", &o.smallest, whole(0, 1000000000), "pixels below which a region is passed over"}},
          from_network | from_weak},
         {weak_labels,
-         {{"--several", choice(o.several, {"reject", "split"}), {},
+         {{"--several",
+           choice(o.several, {"reject", "split"}),
+           {},
            "a component with several cues: 'reject' it (the original), or 'split' it among them"},
-          {"--centroid", choice(o.centre, {"truncated", "exact"}), {},
+          {"--centroid",
+           choice(o.centre, {"truncated", "exact"}),
+           {},
            "centroids are 'truncated' to whole pixels (the original) or 'exact'"},
           {"--targets", &targets_, {}, "also what a network is to learn: centres, offsets and weight, npy"}},
          from_weak},
         {"", tag_options("--tags", s.tags, s.tags_how, "what an image shows: other classes are passed over")},
-        {"", {{"void_counts", [&s] { return s.void_counts; }},
-              {"zero_based", [&s] { return s.tags_how.zero_based; }},
-              {"tagged", [&s] { return !s.tags.empty(); }},
-              {"overlay", [&s] { return s.overlay; }},
-              {"scored", [&s] { return s.scored(); }}}}};
+        {"",
+         {{"void_counts", [&s] { return s.void_counts; }},
+          {"zero_based", [&s] { return s.tags_how.zero_based; }},
+          {"tagged", [&s] { return !s.tags.empty(); }},
+          {"overlay", [&s] { return s.overlay; }},
+          {"scored", [&s] { return s.scored(); }}}}};
   }
 
   unsigned mode() const override { return weak() ? from_weak : points_.empty() ? from_network : from_points; }
@@ -144,7 +161,7 @@ class bestie_method : public method {
                             " is missing: bestie needs --seg, --centres and --offsets, or --semantic and --points");
       refuse_but_in(mode(), points_.empty() ? " needs --points" : " has no say where --points are the centres");
     }
-      instances_.smallest = transfer_.labels.smallest;
+    instances_.smallest = transfer_.labels.smallest;
     transfer_.score = cue_score::exact;  // files are read with the threshold: numbers count as they are written
     if (ignore_lone_) instances_.alone = lone_region::nothing;
     read_seen();
@@ -235,9 +252,8 @@ class bestie_method : public method {
              "the logits are " + shape_text(seg.shape()) + ", so " + shape_text(std::initializer_list{channels, h, w}) +
                  " is needed; it holds " + shape_text(g.shape()) +
                  (channels_last ? "; all three look like [h,w,C]: numpy.moveaxis(a, -1, 0) makes [C,h,w] of each"
-                                : axes_hint({g.shape().begin(), g.shape().end()}, [&](extent2 e) {
-                                    return e == extent2{h, w};
-                                  })));
+                                : axes_hint({g.shape().begin(), g.shape().end()},
+                                            [&](extent2 e) { return e == extent2{h, w}; })));
     };
     auto const image = files.image_size({h, w});
     auto const is_map = [&](extent2 e) { return e.height <= image.height && e.width <= image.width && fits(e, image); };
@@ -258,7 +274,7 @@ class bestie_method : public method {
     bestie_output<float> const in{seg.view(), centre.view(), offset.view()};
     auto const tagged = present(files, N - 1);
     auto classes = tagged.value_or(all_classes(N - 1));
-    bestie_labels found;
+    bestie_labels<> found;
     if (files.has("points")) {
       auto const clicks = read_points(files, image, N - 1);
       if (!tagged)  // what the points name is what is there

@@ -107,7 +107,7 @@ class extractor {
     auto const mirrored = read_maps(other);
     demand(mirrored.shape() == cams.shape(), other,
            "holds " + shape_text(mirrored.shape()) + ", but those of the image are " + shape_text(cams.shape()));
-    return bestie_peaks(where, cams, mirrored, image, classes, o);
+    return to_vector(where, bestie_peaks(where, cams, mirrored, image, classes, o));
   }
 
  private:
@@ -205,26 +205,33 @@ int main(int count, char** arguments)
   point_settings s;
   auto& o = s.options;
   option_table table{
-      {"", {{"--cams", &s.cams, has_id(),
-             "class maps before any normalisation, npy float [C,h,w], a channel for each class", option_is::required},
-            {"--mirrored-cams", &s.mirrored_cams, has_id(),
-             "those of the mirror images: then both are averaged"},
-            {"--images", &s.images, has_id(), "photographs, whose size points count in"},
-            {"--sizes", &s.sizes, {}, "lines '<id> <height> <width>', instead of --images"},
-            {"--ids", &s.ids, {},
-             "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
-             "disk"}}},
+      {"",
+       {{"--cams", &s.cams, has_id(),
+         "class maps before any normalisation, npy float [C,h,w], a channel for each class", option_is::required},
+        {"--mirrored-cams", &s.mirrored_cams, has_id(), "those of the mirror images: then both are averaged"},
+        {"--images", &s.images, has_id(), "photographs, whose size points count in"},
+        {"--sizes", &s.sizes, {}, "lines '<id> <height> <width>', instead of --images"},
+        {"--ids",
+         &s.ids,
+         {},
+         "list of ids, one a line; without it the template of the images, or of the CAMs, is matched against the "
+         "disk"}}},
       {"", tag_options("--tags", s.tags, s.tags_how, "what an image shows; without it every class")},
-      {"", {{"--stretched", &s.stretched, {},
-             "maps are of the image squeezed to another shape, as networks with a square input see it"},
-            {"--out", &s.out, {}, "folder for the point files", option_is::required},
-            {both("conf-thresh"), &o.peaks.threshold, within(0, 1), "peaks have at least this confidence"},
-            {both("nms-kernel"), &o.peaks.kernel, odd(), "window that a peak must dominate, in pixels"},
-            {both("top-k"), &o.peaks.most, whole(1, 1000000000), "peaks of a class at most"},
-            {"--smoothing", &o.smoothing, odd(), "window that is averaged, in pixels; 1: none"},
-            {"--plateau", choice(o.peaks.plateaus, {"every", "one"}), {},
-             "'every' cell of a flat top is a peak (the original), or 'one'"},
-            {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
+      {"",
+       {{"--stretched",
+         &s.stretched,
+         {},
+         "maps are of the image squeezed to another shape, as networks with a square input see it"},
+        {"--out", &s.out, {}, "folder for the point files", option_is::required},
+        {both("conf-thresh"), &o.peaks.threshold, within(0, 1), "peaks have at least this confidence"},
+        {both("nms-kernel"), &o.peaks.kernel, odd(), "window that a peak must dominate, in pixels"},
+        {both("top-k"), &o.peaks.most, whole(1, 1000000000), "peaks of a class at most"},
+        {"--smoothing", &o.smoothing, odd(), "window that is averaged, in pixels; 1: none"},
+        {"--plateau",
+         choice(o.peaks.plateaus, {"every", "one"}),
+         {},
+         "'every' cell of a flat top is a peak (the original), or 'one'"},
+        {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
   program_words const about{
       "points",
       "Finds the peaks of class activation maps and writes them as BESTIE's point files: 'x y class confidence'.",

@@ -144,7 +144,7 @@ void point_file(golden_case& c)
     c.result("cam_avg_" + n, mean);
     c.result("cam_smooth_" + n, smooth(where, mean, options.smoothing));
     std::string text;
-    for (point const& p : bestie_peaks(where, raw.view()[0], raw.view()[1], size, classes, options)) {
+    for (point const& p : to_vector(where, bestie_peaks(where, raw.view()[0], raw.view()[1], size, classes, options))) {
       char line[80];
       std::snprintf(line, sizeof line, "%d %d %d %.3f\n", static_cast<int>(p.x), static_cast<int>(p.y), p.category,
                     p.score);
@@ -237,8 +237,8 @@ void refine_point(golden_case& c)
       for (index_t i = 0; i < given.shape()[2]; ++i)
         clicks.push_back({static_cast<double>(given.view()[b](k, i, 0)), static_cast<double>(given.view()[b](k, i, 1)),
                           static_cast<std::int32_t>(k)});
-    bestie_refined_offsets_into<float>(where, offset.view()[b], seg.view()[b], present(&label(b, 0), C), clicks, C,
-                                       border_points::drop, to.view()[b], weight.view()[b]);
+    bestie_refined_offsets_into(where, offset.view()[b], seg.view()[b], present(&label(b, 0), C), clicks, C,
+                                border_points::drop, to.view()[b], weight.view()[b]);
   }
   c.result("refined_offset", to);
   c.result("refined_weight", weight);
@@ -334,7 +334,7 @@ void get_ins_map(golden_case& c)
   options.threshold = c.param<double>("val_thresh");
   options.alone = c.param<bool>("val_ignore") ? lone_region::nothing : lone_region::one_group;
   options.groups = {.kernel = c.param<index_t>("val_kernel"), .beta = c.param<double>("beta")};
-  bestie_labels out;
+  bestie_labels<> out;
   if (c.stage == "infer.get_ins_map_with_point") {
     points clicks;
     auto const rows = integers<2>(c, "points");

@@ -90,7 +90,7 @@ shape some_shape()
                   shape{3, 33, 9}, shape{0, 12, 13}, shape{2, 0, 5});
 }
 
-void same(bestie_labels const& have, bestie_labels const& want)
+void same(bestie_labels<> const& have, bestie_labels<> const& want)
 {
   REQUIRE(have.semantic == want.semantic);
   REQUIRE(have.objects.label == want.objects.label);
@@ -182,7 +182,7 @@ TEMPLATE_LIST_TEST_CASE("cues of a device are the cpu's", "[pipeline][reference]
          {std::tuple{index_t{3}, index_t{15}, 0.1}, {index_t{1}, index_t{3}, 0.5}, {index_t{5}, index_t{7}, 0.3}}) {
       bestie_peak_options options;
       options.smoothing = smoothing, options.peaks.kernel = kernel, options.peaks.threshold = threshold;
-      auto const want = bestie_peaks(cpu{}, maps, mirror, {60, 81}, classes, options);
+      auto const want = to_vector(cpu{}, bestie_peaks(cpu{}, maps, mirror, {60, 81}, classes, options));
       auto const have = to_vector(where, bestie_peaks(where, a, b, {60, 81}, classes, options));
       REQUIRE(have.size() == want.size());
       CHECK((classes.empty() || !want.empty()));
@@ -229,7 +229,8 @@ TEMPLATE_LIST_TEST_CASE("instances of a device are the cpu's, whatever the optio
   if (s.C > 0 && s.H >= 33) CHECK(found > 7);
 }
 
-TEMPLATE_LIST_TEST_CASE("groups of a device are the cpu's cell by cell", "[pipeline][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("groups of a device are the cpu's cell by cell", "[pipeline][reference]",
+                        support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -379,10 +380,10 @@ TEMPLATE_LIST_TEST_CASE("points lead and part on a device as on cores", "[pipeli
       for (auto const border : {border_points::drop, border_points::keep}) {
         auto want = make_targets(0, {H, W}, "test");
         auto have = make_targets(where, 0, {H, W}, "test");
-        bestie_refined_offsets_into<float>(cpu{}, s.offset.view(), s.semantic, classes, given, C, border, want.offset,
-                                           want.weight);
-        bestie_refined_offsets_into<TestType, float>(where, there.offset.view(), semantic_there, classes, given, C,
-                                                     border, have.offset, have.weight);
+        bestie_refined_offsets_into(cpu{}, s.offset.view(), s.semantic, classes, given, C, border, want.offset,
+                                    want.weight);
+        bestie_refined_offsets_into(where, there.offset.view(), semantic_there, classes, given, C, border, have.offset,
+                                    have.weight);
         auto const back = to_host(where, have);
         REQUIRE(back.offset == want.offset);
         REQUIRE(back.weight == want.weight);
@@ -400,7 +401,8 @@ TEMPLATE_LIST_TEST_CASE("points lead and part on a device as on cores", "[pipeli
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("what a device cannot refuse does BESTIE no harm", "[pipeline][property]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("what a device cannot refuse does BESTIE no harm", "[pipeline][property]",
+                        support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -487,12 +489,10 @@ TEMPLATE_LIST_TEST_CASE("BESTIE on a device refuses before it writes", "[pipelin
   CHECK_THROWS_AS(refined({1}, with, semantic), precondition_error);
   with = {}, with.labels.threshold = std::nan("");
   CHECK_THROWS_AS(refined({1}, with, semantic), precondition_error);
-  CAMBIUM_THROWS_SAYING(
-      (bestie_refined_offsets_into<TestType, float>(where, c.view(), semantic, {}, {}, -5, border_points::keep, o, w)),
-      precondition_error, "points_by_class: -5 classes");
-  CAMBIUM_THROWS_SAYING(
-      (bestie_refined_offsets_into<TestType, float>(where, d.view(), semantic, {}, {}, 2, border_points::keep, o, w)),
-      precondition_error, "offsets are [2,5,4] over a map of [4,5]");
+  CAMBIUM_THROWS_SAYING((bestie_refined_offsets_into(where, c.view(), semantic, {}, {}, -5, border_points::keep, o, w)),
+                        precondition_error, "points_by_class: -5 classes");
+  CAMBIUM_THROWS_SAYING((bestie_refined_offsets_into(where, d.view(), semantic, {}, {}, 2, border_points::keep, o, w)),
+                        precondition_error, "offsets are [2,5,4] over a map of [4,5]");
   for (auto const* const maps : {&t, &o}) CHECK(to::back(*maps) == filled);
   CHECK(to::back(w) == weight);
 }

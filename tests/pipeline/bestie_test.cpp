@@ -378,7 +378,7 @@ TEST_CASE("what lies outside weak cells may be no disc", "[pipeline][picture]")
   std::fill(offset.cells().begin(), offset.cells().end(), 9.f);
   for (index_t i = 0; i < 21; ++i) offset(0, i / 7, i % 7 + 1) = offset(1, i / 7, i % 7 + 1) = 0;
   for (auto& v : centre.cells()) v = 0.06f;  // too little for the centre map alone
-  class_regions regions{grid<std::int32_t, 2>(5, 9), {0}};
+  class_regions<> regions{grid<std::int32_t, 2>(5, 9), {0}};
   std::fill(regions.label.cells().begin(), regions.label.cells().end(), 1);
   auto const found = [&](bestie_group_options const& options) {
     return bestie_group<float>(cpu{}, regions, centre.view(), offset.view(), 0.1, lone_region::nothing, options)
@@ -396,12 +396,10 @@ TEST_CASE("points lead their class", "[pipeline][picture]")
   grid<float, 3> offset(2, 2, 6), to(2, 2, 6);
   grid<float, 2> weight(2, 6);
   points const clicks{{1, 1, 0}, {0, 2, 0}, {1, 5, 2}};
-  bestie_refined_offsets_into<float>(cpu{}, offset.view(), semantic, {0, 1}, clicks, 3, border_points::drop, to,
-                                     weight);
+  bestie_refined_offsets_into(cpu{}, offset.view(), semantic, {0, 1}, clicks, 3, border_points::drop, to, weight);
   CHECK(support::drawn(weight) == support::rows{"111...", "111..."});
   CHECK(to(1, 0, 2) == -1);
-  bestie_refined_offsets_into<float>(cpu{}, offset.view(), semantic, {0, 1}, clicks, 3, border_points::keep, to,
-                                     weight);
+  bestie_refined_offsets_into(cpu{}, offset.view(), semantic, {0, 1}, clicks, 3, border_points::keep, to, weight);
   CHECK(to(1, 0, 2) == 0);
   CHECK(to(1, 0, 1) == 0);  // as near to either; the first wins
 }
@@ -514,9 +512,9 @@ TEST_CASE("BESTIE refuses what it documents", "[pipeline][errors]")
   CAMBIUM_THROWS_SAYING(bestie_instances_at<float>(cpu{}, {seg.view(), wrong.view(), offset.view()}, {}, {}),
                         precondition_error, "bestie_instances_at: logits are [3,4,5]");
   grid<float, 2> weight(4, 5);
-  CAMBIUM_THROWS_SAYING(bestie_refined_offsets_into<float>(cpu{}, offset.view(), semantic, {}, {}, -5,
-                                                           border_points::keep, offset, weight),
-                        precondition_error, "points_by_class: -5 classes");
+  CAMBIUM_THROWS_SAYING(
+      bestie_refined_offsets_into(cpu{}, offset.view(), semantic, {}, {}, -5, border_points::keep, offset, weight),
+      precondition_error, "points_by_class: -5 classes");
   CAMBIUM_THROWS_SAYING(bestie_pseudo_labels(cpu{}, semantic, {}, {}, -5), precondition_error, "-5 classes");
   CAMBIUM_THROWS_SAYING(bestie_peaks(cpu{}, centre, centre, {9, 9}, {4}), precondition_error,
                         "class 4 is outside 0..1");
@@ -565,12 +563,12 @@ TEST_CASE("refinement refuses what does not fit, before it writes", "[pipeline][
     std::copy(s.semantic.cells().begin(), s.semantic.cells().end(), &semantic(b, 0, 0));
   }
   auto const targets = [](index_t B, index_t C, index_t axes, index_t H, index_t W, index_t height) {
-    centre_targets_batch out{grid<float, 4>(B, C, H, W), grid<float, 4>(B, axes, H, W), grid<float, 3>(B, height, W)};
+    centre_targets_batch<> out{grid<float, 4>(B, C, H, W), grid<float, 4>(B, axes, H, W), grid<float, 3>(B, height, W)};
     for (auto* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
       std::fill(cells->begin(), cells->end(), 7.f);
     return out;
   };
-  auto const batch = [&](centre_targets_batch& out) {
+  auto const batch = [&](centre_targets_batch<>& out) {
     bestie_refined_labels_into<float>(cpu{.threads = 1}, {seg.view(), centre.view(), offset.view()}, semantic,
                                       {{0, 1}, {1, 2}}, options, out);
   };
@@ -604,12 +602,12 @@ TEST_CASE("two points on one plateau drop the object, one point keeps it", "[pip
     return std::count_if(known.cells().begin(), known.cells().end(), [](float w) { return w > 0; });
   };
 
-  points const every = bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options);
+  points const every = to_vector(cpu{}, bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options));
   REQUIRE(every.size() == 2);
   CHECK((every[0].y == 5 && every[0].x == 7 && every[1].y == 5 && every[1].x == 8));
   CHECK(labelled(every) == 0);
   options.peaks.plateaus = plateau::one_cell;
-  points const one = bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options);
+  points const one = to_vector(cpu{}, bestie_peaks(cpu{}, cam, cam, {12, 16}, {0}, options));
   REQUIRE(one.size() == 1);
   CHECK((one[0].y == 5 && one[0].x == 7));
   CHECK(labelled(one) == 80);

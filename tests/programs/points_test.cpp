@@ -44,7 +44,7 @@ TEST_CASE("points writes what the pipeline finds", "[points][reference]")
   auto const cams = read_npy<float, 3>(p.root / "cams/a.npy"), other = read_npy<float, 3>(p.root / "mirrored/a.npy");
   cpu const where{.threads = 1};
   REQUIRE(p.run({"--mirrored-cams", p.at("mirrored/{id}.npy")}).status == 0);
-  auto const both = format_points(bestie_peaks(where, cams, other, {47, 70}, {0, 1, 2}));
+  auto const both = format_points(to_vector(where, bestie_peaks(where, cams, other, {47, 70}, {0, 1, 2})));
   CHECK(!both.empty());
   CHECK(text_of(p.root / "out/a.txt") == both);
 

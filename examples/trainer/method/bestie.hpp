@@ -170,9 +170,10 @@ struct bestie_inference_options {
 
 /// The instances of a photograph; classes from 0.
 /// @param tags  if given, only these classes are found
-[[nodiscard]] cambium::bestie_labels bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
-                                                 bestie_network& network, bestie_inference_options const& options = {},
-                                                 std::optional<std::vector<std::int32_t>> const& tags = {});
+[[nodiscard]] cambium::bestie_labels<> bestie_find(cambium::grid<std::uint8_t, 3> const& photograph,
+                                                   bestie_network& network,
+                                                   bestie_inference_options const& options = {},
+                                                   std::optional<std::vector<std::int32_t>> const& tags = {});
 
 /// Average precision and the mIoU of the instances over a set with truth.
 /// @throws cambium::io_error where the set has none

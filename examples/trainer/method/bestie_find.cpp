@@ -26,9 +26,9 @@ bestie_inference_options small_bestie_inference()
   return out;
 }
 
-cambium::bestie_labels bestie_find(grid<std::uint8_t, 3> const& photograph, bestie_network& network,
-                                   bestie_inference_options const& options,
-                                   std::optional<std::vector<std::int32_t>> const& tags)
+cambium::bestie_labels<> bestie_find(grid<std::uint8_t, 3> const& photograph, bestie_network& network,
+                                     bestie_inference_options const& options,
+                                     std::optional<std::vector<std::int32_t>> const& tags)
 {
   expects(options.multiple >= 1, "bestie_find: multiple is ", options.multiple);
   evaluation const now(network);

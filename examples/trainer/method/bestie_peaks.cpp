@@ -126,9 +126,10 @@ std::vector<points> find_cues(dataset const& images, vgg_pam& network, cue_optio
     if (options.squash.height > 0 && options.squash.width > 0)
       seen = at_size(seen, options.squash.height, options.squash.width);
     auto const maps = network.maps(torch::cat({seen, seen.flip(3)})).contiguous();
-    out.push_back(cambium::bestie_peaks(where, tensor_view<float const, 3>(maps[0], image.id + ": class maps"),
-                                        tensor_view<float const, 3>(maps[1], image.id + ": class maps"), {H, W},
-                                        image.tags, options.peaks));
+    auto const found = cambium::bestie_peaks(where, tensor_view<float const, 3>(maps[0], image.id + ": class maps"),
+                                             tensor_view<float const, 3>(maps[1], image.id + ": class maps"), {H, W},
+                                             image.tags, options.peaks);
+    out.push_back(to_vector(where, found));
   }
   return out;
 }

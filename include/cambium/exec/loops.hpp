@@ -29,6 +29,9 @@ struct run_rows {
   }
 };
 
+/// Waking a thread takes as long as a rule takes for so many cells.
+inline constexpr index_t cells_worth_a_thread = 4096;
+
 /// Call rule(c, y, x) once for every cell of [C,H,W], in unspecified order. The rule must not throw. It must write only
 /// its own cell.
 ///
@@ -41,7 +44,8 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
   index_t const channels = extent[0], height = extent[1], width = extent[2];
   if (channels <= 0 || height <= 0 || width <= 0) return;
   [[maybe_unused]] isa const set = vectors_of(where);
-  for_each_share(where, channels * height, 1, [&](index_t first, index_t last) {
+  index_t const rows_worth_a_thread = 1 + (cells_worth_a_thread - 1) / width;
+  for_each_share(where, channels * height, rows_worth_a_thread, [&](index_t first, index_t last) {
     if constexpr (rule_of_rows<Rule>) {
       run_widest(set, run_rows<Rule>{rule, height, first, last});
     } else {  // nvcc 13.0 cannot parse this without braces
@@ -58,7 +62,7 @@ void for_each_cell(cpu const& where, index_t const (&extent)[3], Rule const& rul
 template <class Rule>
 void for_each_index(cpu const& where, index_t count, Rule const& rule)
 {
-  for_each_share(where, count, 4096, [&](index_t first, index_t last) {
+  for_each_share(where, count, cells_worth_a_thread, [&](index_t first, index_t last) {
     Rule const own = rule;
     for (index_t i = first; i < last; ++i) own(i);
   });

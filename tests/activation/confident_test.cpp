@@ -1,14 +1,13 @@
 #include <cambium/activation/confident.hpp>
-#include <cambium/pipeline/label_mining.hpp>
 
 #include "support/backends.hpp"
-#include "support/random.hpp"
 
 #include <cmath>
 
 using namespace cambium;
 
-TEMPLATE_LIST_TEST_CASE("threshold_labels: the first of the largest, if it is above the threshold", "[activation][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("threshold_labels: the first of the largest, if it is above the threshold",
+                        "[activation][picture]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -18,12 +17,14 @@ TEMPLATE_LIST_TEST_CASE("threshold_labels: the first of the largest, if it is ab
   auto const labels = to::back(threshold_labels(TestType{}, to::there(maps), 0.3f));
   std::int32_t const want[5] = {0, 1, 1, 2, 0};
   for (index_t x = 0; x < 5; ++x) CHECK(labels(0, x) == want[x]);
-  CAMBIUM_THROWS_SAYING(threshold_labels(TestType{}, to::there(maps), std::nan("")), precondition_error, "thres is nan");
+  CAMBIUM_THROWS_SAYING(threshold_labels(TestType{}, to::there(maps), std::nan("")), precondition_error,
+                        "thres is nan");
   maps(1, 0, 3) = std::nanf("");
   CAMBIUM_THROWS_SAYING(threshold_labels(cpu{}, maps, 0.3), precondition_error, "maps(1,0,3) is nan");
 }
 
-TEMPLATE_LIST_TEST_CASE("join_confident: sure of a class, sure of none, unsure", "[activation][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("join_confident: sure of a class, sure of none, unsure", "[activation][picture]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -37,17 +38,4 @@ TEMPLATE_LIST_TEST_CASE("join_confident: sure of a class, sure of none, unsure",
   CHECK(out(0, 2) == 0);
   CHECK(out(0, 3) == 9);
   CAMBIUM_THROWS_SAYING(join_confident(cpu{}, fg, grid<std::int32_t, 2>(1, 3)), precondition_error, "[1,4]");
-}
-
-TEST_CASE("cam_to_ir_label checks what fits together, and labels by class", "[activation][errors]")
-{
-  grid<std::uint8_t, 3> const image(8, 9, 3);
-  grid<float, 3> cams(1, 8, 9);
-  std::fill(cams.cells().begin(), cams.cells().end(), 1.f);
-  for (auto const v : cam_to_ir_label(cpu{}, image, cams, {7}).cells()) CHECK(v == 8);
-  for (auto const v : cam_to_ir_label(cpu{}, image, grid<float, 3>(1, 8, 9), {7}).cells()) CHECK(v == 0);
-  for (auto const v : cam_to_ir_label(cpu{}, image, grid<float, 3>(0, 8, 9), {}).cells()) CHECK(v == 0);
-  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, grid<float, 3>(1, 8, 8), {7}), precondition_error, "[1,8,8]");
-  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, cams, {7, 8}), precondition_error, "2 keys");
-  CAMBIUM_THROWS_SAYING(cam_to_ir_label(cpu{}, image, cams, {-1}), precondition_error, "key -1 is outside 0..253");
 }

@@ -21,23 +21,26 @@ struct mining_options {
 
 /// Mine the pixels of an image whose label is sure, from its CAMs.
 ///
-/// Labels above a high threshold are refined by a CRF, and so are labels above a low one. Where the first finds a class
-/// it is taken; where neither finds one it is background; the rest is unknown.
+/// Labels above a high threshold are refined by a CRF, and so are labels above a low threshold. A pixel takes the class
+/// of the first map. A pixel is background if both maps have no class there. Every other pixel becomes label::ignore.
 ///
-/// @param where    cpu
+/// @param where    where to run; must reach the memory of image and CAMs
 /// @param image    [H,W,B]
 /// @param cams     [C,H,W] at the size of the image, each channel's maximum about 1
-/// @param keys     C classes, 0-based; the label of class k is k + 1
+/// @param keys     C classes, 0-based, on the host; the label of class k is k + 1
 /// @param options  defaults of the original
-/// @return [H,W] 0, key + 1, or label::ignore
+/// @return [H,W] 0, key + 1, or label::ignore, in the memory of the policy
 ///
-/// @throws       precondition_error: sizes that do not fit together, NaN, a negative key
+/// @pre          cpu: CAMs finite. On a device NaN is above no threshold
+/// @throws       precondition_error: sizes that do not fit together, a negative key, NaN on the cpu
 /// @complexity   lattices of the image once, and two inferences
 /// @determinism  as infer
+/// @asynchrony   gpu: waits for the number of lattice points, as dense_crf
 /// @source       _work, step/cam_to_ir_label.py of jiwoon-ahn/irn, which builds the lattices twice
-template <stack_like I, stack_like M>
-[[nodiscard]] grid<std::int32_t, 2> cam_to_ir_label(cpu const& where, I const& image, M const& cams,
-                                                    std::vector<std::int32_t> const& keys, mining_options options = {})
+template <execution_policy P, stack_like I, stack_like M>
+  requires reaches<P, space_of<I, 3>> && reaches<P, space_of<M, 3>>
+[[nodiscard]] auto cam_to_ir_label(P const& where, I const& image, M const& cams, std::vector<std::int32_t> const& keys,
+                                   mining_options options = {}) -> grid<std::int32_t, 2, typename P::memory>
 {
   auto const in = as_view<3>(cams, "cam_to_ir_label: cams");
   auto const picture = as_view<3>(image, "cam_to_ir_label: image");
@@ -50,7 +53,7 @@ template <stack_like I, stack_like M>
     expects(0 <= key && key < label::ignore - 1, "cam_to_ir_label: key ", key, " is outside 0..", label::ignore - 2);
     labels.push_back(key + 1);
   }
-  dense_crf const field(where, picture, options.kernels, options.build);
+  dense_crf<P> const field(where, picture, options.kernels, options.build);
   auto const refined = [&](double thres) {
     auto const found = refine_labels(where, field, threshold_labels(where, in, thres), in.extent[0] + 1,
                                      {.gt_prob = options.gt_prob, .iterations = options.iterations});

@@ -64,7 +64,7 @@ struct bestie_scene {
 void transfer(benchmark::State& state, cpu const& where)
 {
   bestie_scene const s(1, 416, 416);
-  centre_targets out{grid<float, 3>(s.C, 416, 416), grid<float, 3>(2, 416, 416), grid<float, 2>(416, 416)};
+  centre_targets<> out{grid<float, 3>(s.C, 416, 416), grid<float, 3>(2, 416, 416), grid<float, 2>(416, 416)};
   measure(state, {.bytes = 4. * 416 * 416 * (s.C + 3)}, [&] {
     bestie_pseudo_labels_into(where, s.semantic.view()[0], s.classes[0], s.cues, {},
                               {out.centre, out.offset, out.weight});

@@ -51,7 +51,7 @@ int main()
   bestie_output<float> const output{seg.view(), centre.view(), offset.view()};
   bestie_refine_options options;
   options.groups.kernel = 11;  // [pixels] objects here are 14 wide; 41 is for photographs
-  centre_targets refined{grid<float, 3>(C, H, W), grid<float, 3>(2, H, W), grid<float, 2>(H, W)};
+  centre_targets<> refined{grid<float, 3>(C, H, W), grid<float, 3>(2, H, W), grid<float, 2>(H, W)};
   bestie_refined_image_into(cpu{}, output, semantic, {0, 1}, options, {refined.centre, refined.offset, refined.weight});
   auto known = refined.weight;
   for (float& v : known.cells()) v = std::ceil(v);

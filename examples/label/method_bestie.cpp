@@ -311,7 +311,7 @@ class bestie_method : public method {
     };
     demand(has_class(map) || std::none_of(cues.begin(), cues.end(), on_void), files.path("semantic"),
            "has no pixel of any class, but void where points name objects" + label_map_hint(map, C));
-    centre_targets targets;
+    centre_targets<> targets;
     try {
       if (targets_) targets = bestie_pseudo_labels(where, map, classes, cues, C, transfer_);
     } catch (precondition_error const& e) {

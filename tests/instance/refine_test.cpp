@@ -23,13 +23,12 @@ grid<group_measure, 1> listed(std::vector<group_measure> const& groups)
 
 /// What P makes of maps and lists of the host.
 template <class P>
-centre_targets refined(grid<std::int32_t, 2> const& regions, std::vector<std::int32_t> const& categories,
-                       grid<std::int32_t, 2> const& ids, std::vector<index_t> const& first,
-                       grid<group_measure, 1> const& groups, index_t C, refine_options options = {})
+centre_targets<> refined(grid<std::int32_t, 2> const& regions, std::vector<std::int32_t> const& categories,
+                         grid<std::int32_t, 2> const& ids, std::vector<index_t> const& first,
+                         grid<group_measure, 1> const& groups, index_t C, refine_options options = {})
 {
   using to = support::carry<P>;
-  auto const out =
-      refine(P{}, to::there(regions), categories, to::there(ids), first, to::there(groups), C, options);
+  auto const out = refine(P{}, to::there(regions), categories, to::there(ids), first, to::there(groups), C, options);
   return {to::back(out.centre), to::back(out.offset), to::back(out.weight)};
 }
 template <class P>
@@ -68,8 +67,7 @@ TEMPLATE_LIST_TEST_CASE("groups are measured", "[instance][picture]", support::b
   auto const ids = picture({"113", "1.3"});
   auto const heat = picture<float>({"251", "593"});
   auto const sure = picture<float>({"123", "456"});
-  auto const found =
-      to::back(measure_groups(TestType{}, to::there(ids), 3, to::there(heat), to::there(sure)));
+  auto const found = to::back(measure_groups(TestType{}, to::there(ids), 3, to::there(heat), to::there(sure)));
   REQUIRE(found.size() == 3);
   CHECK(found(0).area == 3);
   CHECK(found(0).bounds == box{0, 0, 2, 2});

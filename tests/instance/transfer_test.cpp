@@ -189,7 +189,7 @@ TEST_CASE("transfer of nothing", "[instance][errors]")
 TEST_CASE("transfer refuses what it documents, before it writes", "[instance][errors]")
 {
   auto components = picture({"1.", ".2"});
-  centre_targets out{grid<float, 3>(2, 2, 2), grid<float, 3>(2, 2, 2), grid<float, 2>(2, 2)};
+  centre_targets<> out{grid<float, 3>(2, 2, 2), grid<float, 3>(2, 2, 2), grid<float, 2>(2, 2)};
   std::fill(out.weight.cells().begin(), out.weight.cells().end(), 7.f);
   auto const call = [&](std::vector<std::int32_t> const& categories, points const& cues, transfer_options options) {
     transfer_into(cpu{}, components, categories, cues, options, {out.centre, out.offset, out.weight});

@@ -378,7 +378,7 @@ TEMPLATE_LIST_TEST_CASE("points lead and part on a device as on cores", "[pipeli
   for (points const& given : {clicks, points{}})
     for (ints const& classes : {s.every_other_class(), ints{}}) {
       for (auto const border : {border_points::drop, border_points::keep}) {
-        auto want = make_targets(0, {H, W}, "test");
+        auto want = make_targets(cpu{}, 0, {H, W}, "test");
         auto have = make_targets(where, 0, {H, W}, "test");
         bestie_refined_offsets_into(cpu{}, s.offset.view(), s.semantic, classes, given, C, border, want.offset,
                                     want.weight);

@@ -274,7 +274,7 @@ TEST_CASE("refined labels may take the network's foreground", "[pipeline][proper
   scene const s(30, 44, 9);
   grid<std::int32_t, 2> const nothing(30, 44);
   auto const run = [&](grid<std::int32_t, 2> const& semantic, ints const& classes, foreground from) {
-    centre_targets out{grid<float, 3>(3, 30, 44), grid<float, 3>(2, 30, 44), grid<float, 2>(30, 44)};
+    centre_targets<> out{grid<float, 3>(3, 30, 44), grid<float, 3>(2, 30, 44), grid<float, 2>(30, 44)};
     bestie_refine_options options;
     options.from = from;
     bestie_refined_image_into(cpu{}, s.output(), semantic, classes, options, {out.centre, out.offset, out.weight});
@@ -528,7 +528,7 @@ TEST_CASE("refinement refuses what does not fit, before it writes", "[pipeline][
   bestie_refine_options options;
   options.from = GENERATE(foreground::semantic, foreground::prediction);
   auto const fresh = [](index_t C, index_t H, index_t W) {
-    auto out = make_targets(C, {H, W}, "test");
+    auto out = make_targets(cpu{}, C, {H, W}, "test");
     for (auto* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
       std::fill(cells->begin(), cells->end(), 7.f);
     return out;
@@ -537,7 +537,7 @@ TEST_CASE("refinement refuses what does not fit, before it writes", "[pipeline][
     for (auto const* const cells : {&out.centre.cells(), &out.offset.cells(), &out.weight.cells()})
       for (float const v : *cells) REQUIRE(v == 7);
   };
-  auto const image = [&](grid<std::int32_t, 2> const& semantic, centre_targets& out) {
+  auto const image = [&](grid<std::int32_t, 2> const& semantic, centre_targets<>& out) {
     bestie_refined_image_into(cpu{}, one.output(), semantic, {0, 1}, options, {out.centre, out.offset, out.weight});
   };
   auto good = fresh(3, 30, 40), more = fresh(5, 30, 40), small = fresh(3, 30, 39);

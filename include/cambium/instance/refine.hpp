@@ -29,7 +29,7 @@ struct refine_options {
 template <class R, class I, class S>
 void expects_refinable(image_view<R, S> const& region, std::vector<std::int32_t> const& categories,
                        image_view<I, S> const& id, std::vector<index_t> const& first, index_t groups,
-                       refine_options const& options, centre_targets_view_in<S> const& out)
+                       refine_options const& options, centre_targets_view<S> const& out)
 {
   index_t const N = static_cast<index_t>(categories.size()), C = out.centre.extent[0];
   expects(same_shape(region, id), "refine: regions are ", region, " but ids are ", id);
@@ -53,7 +53,7 @@ struct group_target {
   std::int32_t known;
 };
 
-/// What refine works in; it grows to the longest lists. The kernel is that of the last sigma.
+/// What refine works in; it grows to the longest lists.
 template <execution_policy P>
 struct refine_scratch {
   using S = typename P::memory;
@@ -62,8 +62,7 @@ struct refine_scratch {
   grid<point, 1, S> stamps;
   grid<std::int32_t, 1, S> categories;
   grid<index_t, 1, S> first;
-  grid<float, 2, S> kernel;
-  int sigma = 0;
+  stamp_scratch<P> kernel;
 };
 
 namespace rule {
@@ -204,7 +203,7 @@ template <execution_policy P, image_like R, image_like I, gridded<1> G>
   requires reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
 void refine_into(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
                  std::vector<index_t> const& first, G const& groups, refine_options options,
-                 centre_targets_view_in<typename P::memory> const& out, refine_scratch<P>& scratch)
+                 centre_targets_view<typename P::memory> const& out, refine_scratch<P>& scratch)
 {
   using region_type = value_of<R, 2>;
   using id_type = value_of<I, 2>;
@@ -228,10 +227,6 @@ void refine_into(P const& where, R const& regions, std::vector<std::int32_t> con
     expects_labels(id, K, "refine: id");
   }
   stamping const rounding = options.centre == centroid::exact ? stamping::exact : stamping::original;
-  if (!std::is_same_v<P, cpu> && scratch.sigma != options.sigma) {
-    scratch.kernel = copy_of(where, heat_stamp(options.sigma, rounding));
-    scratch.sigma = options.sigma;
-  }
   region_sums* const of = reserve(where, scratch.regions, N + 1);
   group_target* const target = reserve(where, scratch.targets, K + 1);
   view<point, 1, S> const stamps(reserve(where, scratch.stamps, K), {K});
@@ -243,8 +238,7 @@ void refine_into(P const& where, R const& regions, std::vector<std::int32_t> con
   for_each_strip(where, region, rule::add_region<writers_of<P>>{N, of});
   for_each_index(where, N, rule::aim_groups<S>{of, category, share, group, options, target, stamps.data});
   for_each_cell(where, cells, rule::by_runs{id, rule::lead_run<S>{target, K + 1, out.offset, out.weight}});
-  stamp_centres(where, view<point const, 1, S>(stamps), image_view<float const, S>(scratch.kernel.view()), options.sigma,
-                rounding, out.centre);
+  stamp_centres(where, view<point const, 1, S>(stamps), {options.sigma, rounding}, out.centre, scratch.kernel);
 }
 
 /// As refine_into, and allocates the result and the scratch.
@@ -252,8 +246,8 @@ void refine_into(P const& where, R const& regions, std::vector<std::int32_t> con
 template <execution_policy P, image_like R, image_like I, gridded<1> G>
   requires reaches<P, space_of<R, 2>> && reaches<P, space_of<I, 2>> && reaches<P, space_of<G, 1>>
 [[nodiscard]] auto refine(P const& where, R const& regions, std::vector<std::int32_t> const& categories, I const& ids,
-                          std::vector<index_t> const& first, G const& groups, index_t C,
-                          refine_options options = {}) -> centre_targets_in<typename P::memory>
+                          std::vector<index_t> const& first, G const& groups, index_t C, refine_options options = {})
+    -> centre_targets<typename P::memory>
 {
   auto const region = as_view<2>(regions, "refine: regions");
   auto out = make_targets(where, C, {region.extent[0], region.extent[1]}, "refine");
@@ -287,7 +281,7 @@ void lead_to_points_into(P const& where, I const& ids, Q const& centres, stack_v
   image_view<id_type const, S> const id = as_view<2>(ids, "lead_to_points: ids");
   view<point const, 1, S> const at = as_view<1>(centres, "lead_to_points: centres");
   index_t const H = id.extent[0], W = id.extent[1], cells[3] = {1, H, W};
-  expects_targets_over(centre_targets_view_in<S>{{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
+  expects_targets_over(centre_targets_view<S>{{nullptr, {0, H, W}}, offset, weight}, H, W, "lead_to_points");
   if constexpr (std::is_same_v<P, cpu>) {
     for (index_t k = 0; k < at.extent[0]; ++k)
       expects(std::isfinite(at(k).y) && std::isfinite(at(k).x), "lead_to_points: a centre is at (", at(k).y, ",",

@@ -18,43 +18,38 @@
 namespace cambium {
 
 /// Targets of one image: what to predict, and how much each cell counts.
-template <class Space>
-struct centre_targets_in {
+template <class Space = host>
+struct centre_targets {
   grid<float, 3, Space> centre;  ///< [C,H,W] heat map of each class, 1 at a centre
   grid<float, 3, Space> offset;  ///< [2,H,W] (dy,dx), centre minus cell
   grid<float, 2, Space> weight;  ///< [H,W] 0 where nothing is known
 };
-using centre_targets = centre_targets_in<host>;
 
-/// Targets of `size` for C classes, their cells as they come. `who` begins the message.
-inline centre_targets make_targets(index_t C, extent2 size, char const* who)
+/// Targets of `size` for C classes in the policy's memory, their cells as they come. `who` begins the message.
+template <execution_policy P>
+[[nodiscard]] centre_targets<typename P::memory> make_targets(P const& where, index_t C, extent2 size, char const* who)
 {
   expects(C >= 0, who, ": ", C, " classes");
   auto const [H, W] = size;
-  return {make_grid<float>({C, H, W}), make_grid<float>({2, H, W}), make_grid<float>({H, W})};
+  return {make_grid<float>(where, {C, H, W}), make_grid<float>(where, {2, H, W}), make_grid<float>(where, {H, W})};
 }
 
 /// Where targets are written to.
-template <class Space>
-struct centre_targets_view_in {
+template <class Space = host>
+struct centre_targets_view {
   stack_view<float, Space> centre;
   stack_view<float, Space> offset;
   image_view<float, Space> weight;
 };
-using centre_targets_view = centre_targets_view_in<host>;
 
 /// Throws unless the targets lie over a map of this size. `who` begins the message.
 template <class Space>
-void expects_targets_over(centre_targets_view_in<Space> const& out, index_t H, index_t W, char const* who)
+void expects_targets_over(centre_targets_view<Space> const& out, index_t H, index_t W, char const* who)
 {
   expects(out.centre.extent[1] == H && out.centre.extent[2] == W && out.offset.extent[0] == 2 &&
               out.offset.extent[1] == H && out.offset.extent[2] == W && out.weight.extent[0] == H &&
               out.weight.extent[1] == W,
           who, ": a map of ", H, " x ", W, " but targets of ", out.centre, ", ", out.offset, " and ", out.weight);
-}
-inline void expects_targets(centre_targets_view const& out, index_t H, index_t W, char const* who)
-{
-  expects_targets_over(out, H, W, who);
 }
 
 /// Sets planes to 0, in as long pieces as they lie in.
@@ -67,14 +62,6 @@ inline void clear(cpu const& where, stack_view<float> planes)
       std::memset(&planes(row / H, row % H, 0), 0, static_cast<std::size_t>(together * W) * sizeof(float));
   });
 }
-inline void clear(cpu const& where, centre_targets_view const& out)
-{
-  clear(where, out.centre);
-  clear(where, out.offset);
-  for (index_t y = 0; y < out.weight.extent[0]; ++y)
-    if (out.weight.extent[1] > 0) std::fill_n(&out.weight(y, 0), out.weight.extent[1], 0.f);
-}
-
 /// Which cell or position the mean of a region's cells stands for.
 enum class centroid {
   truncated,  ///< the cell at the truncated mean: the original, up to one cell too far up and left
@@ -191,45 +178,22 @@ struct heat_options {
   stamping rounding = stamping::original;
 };
 
-/// The stamp of a centre map. Throws unless all centres can be drawn with it.
-inline heat_stamp expects_centre_map(points const& centres, index_t C, extent2 size, heat_options const& options)
+/// Throws unless all centres can be drawn on such maps.
+inline void expects_centre_map(points const& centres, index_t C, extent2 size, heat_options const& options)
 {
   expects(C >= 0 && size.height >= 0 && size.width >= 0, "centre_map: ", C, " classes of ", size.height, " x ",
           size.width);
   expects_sigma(options.sigma, "centre_map");
-  heat_stamp stamp(options.sigma, options.rounding);
+  heat_stamp const stamp(options.sigma, options.rounding);
   for (point const& p : centres) {
     expects(0 <= p.category && p.category < C, "centre_map: category ", p.category, " is outside 0..", C - 1);
     expects(std::isfinite(p.y) && std::isfinite(p.x), "centre_map: a centre is at (", p.y, ",", p.x, ")");
     expects(!stamp.refuses(size.height, size.width, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
             "), which the original refuses; round it, or take stamping::exact");
   }
-  return stamp;
 }
 
-/// Draw the heat maps of centres: of each class the largest of its centres' Gaussians.
-///
-/// @param centres  finite; those off the map leave no trace
-/// @param C        classes; categories are 0..C-1
-/// @param size     [cells]
-/// @param options  sigma = 6, rounding = original
-/// @return [C,H,W] in [0,1]
-///
-/// @throws       precondition_error: a category outside 0..C-1, a NaN or infinite place, and with stamping::original a
-///               position at an exact half where the original raises
-/// @complexity   Theta(C * H * W + centres * (6 * sigma + 3)^2)
-/// @determinism  exact up to the mathematics library's exponential
-/// @source       center_map_gen, utils/utils.py of clovaai/BESTIE; the Gaussian is cut off at 3 * sigma + 1 cells
-inline grid<float, 3> centre_map(cpu const&, points const& centres, index_t C, extent2 size, heat_options options = {})
-{
-  heat_stamp const stamp = expects_centre_map(centres, C, size, options);
-  grid<float, 3> out(C, size.height, size.width);
-  for (point const& p : centres) stamp(out.view()[p.category], p.y, p.x);
-  return out;
-}
-
-// --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
+namespace rule {
 
 template <class T, class S>
 struct set_planes {
@@ -273,70 +237,72 @@ struct stamp_cell {
   CAMBIUM_HD index_t last_between(double at) const { return static_cast<index_t>(std::floor(at)) + 3 * sigma + 2; }
 };
 
-/// The kernel of a stamp in the memory of a policy.
-template <class P>
-[[nodiscard]] grid<float, 2, typename P::memory> copy_of(P const& where, heat_stamp const& stamp)
-{
-  auto const from = stamp.kernel().view();
-  auto to = make_grid<float>(where, from.extent);
-  copy(where, from, to.view());
-  return to;
-}
+}  // namespace rule
 
-/// The cpu's schedule of stamp_centres: it needs no kernel from outside.
-inline void stamp_centres(cpu const& where, view<point const, 1> centres, image_view<float const>, int sigma,
-                          stamping rounding, stack_view<float> map)
+/// The kernel that stamp_centres draws with in a policy's memory: that of the last sigma. The cpu needs none.
+template <execution_policy P>
+struct stamp_scratch {
+  grid<float, 2, typename P::memory> kernel;
+  int sigma = 0;
+};
+
+/// Draw centres on the empty heat maps of their classes. A centre of no class leaves no trace.
+///
+/// @param centres   [N] in the policy's memory
+/// @param map       [C,H,W], written whole
+/// @asynchrony      gpu: enqueues and returns; takes memory only while sigma changes
+inline void stamp_centres(cpu const& where, view<point const, 1> centres, heat_options const& options,
+                          stack_view<float> map, stamp_scratch<cpu>&)
 {
   clear(where, map);
-  heat_stamp const stamp(sigma, rounding);
+  heat_stamp const stamp(options.sigma, options.rounding);
   for (index_t k = 0; k < centres.extent[0]; ++k)
     if (auto const& p = centres(k); 0 <= p.category && p.category < map.extent[0]) stamp(map[p.category], p.y, p.x);
 }
-
-/// Draw centres on the empty heat maps of their classes.
-///
-/// @param centres   [N] in the policy's memory
-/// @param kernel    of sigma
-/// @param map       [C,H,W], written whole
-/// @asynchrony      gpu: enqueues and returns
-template <class P, class S>
-  requires(!std::same_as<P, cpu>)
-void stamp_centres(P const& where, view<point const, 1, S> centres, image_view<float const, S> kernel, int sigma,
-                   stamping rounding, stack_view<float, S> map)
-{
-  for_each_cell(where, map.extent, set_planes<float, S>{map, 0});
-  index_t const cells[3] = {centres.extent[0], kernel.extent[0], kernel.extent[1]};
-  for_each_cell(where, cells, stamp_cell<S>{centres, kernel, sigma, rounding, map});
-}
-
-/// As centre_map in targets.hpp, the centres from the host.
-///
-/// @determinism  the cpu's bits where centres are whole cells or rounded to them; between cells within 1 ulp of float
-/// @asynchrony   enqueues and returns
 template <execution_policy P>
   requires(!std::same_as<P, cpu>)
-[[nodiscard]] auto centre_map(P const& where, points const& centres, index_t C, extent2 size,
-                              heat_options options = {}) -> grid<float, 3, typename P::memory>
+void stamp_centres(P const& where, view<point const, 1, typename P::memory> centres, heat_options const& options,
+                   stack_view<float, typename P::memory> map, stamp_scratch<P>& scratch)
 {
   using S = typename P::memory;
-  heat_stamp const stamp = expects_centre_map(centres, C, size, options);
-  index_t const count = static_cast<index_t>(centres.size());
-  auto there = make_grid<point>(where, {count});
-  copy(where, view<point const, 1>(centres.data(), {count}), there.view());
-  auto const kernel = copy_of(where, stamp);
-  auto out = make_grid<float>(where, {C, size.height, size.width});
-  stamp_centres<P, S>(where, there.view(), kernel.view(), options.sigma, options.rounding, out.view());
-  return out;
+  if (scratch.sigma != options.sigma) {
+    heat_stamp const stamp(options.sigma, options.rounding);
+    scratch.kernel = make_grid<float>(where, stamp.kernel().view().extent);
+    copy(where, stamp.kernel().view(), scratch.kernel.view());
+    scratch.sigma = options.sigma;
+  }
+  image_view<float const, S> const kernel = scratch.kernel.view();
+  for_each_cell(where, map.extent, rule::set_planes<float, S>{map, 0});
+  index_t const cells[3] = {centres.extent[0], kernel.extent[0], kernel.extent[1]};
+  for_each_cell(where, cells, rule::stamp_cell<S>{centres, kernel, options.sigma, options.rounding, map});
 }
 
-/// Targets of `size` for C classes, their cells as they come. `who` begins the message.
+/// Draw the heat maps of centres: of each class the largest of its centres' Gaussians.
+///
+/// @param where    where to run
+/// @param centres  finite; those off the map leave no trace
+/// @param C        classes; categories are 0..C-1
+/// @param size     [cells]
+/// @param options  sigma = 6, rounding = original
+/// @return [C,H,W] in [0,1], in the policy's memory
+///
+/// @throws       precondition_error: a category outside 0..C-1, a NaN or infinite place, and with stamping::original a
+///               position at an exact half where the original raises
+/// @complexity   Theta(C * H * W + centres * (6 * sigma + 3)^2)
+/// @determinism  exact up to the mathematics library's exponential. A device gives the cpu's bits where centres are whole
+///               cells or rounded to them, otherwise values within 1 ulp of float
+/// @asynchrony   gpu: enqueues and returns
+/// @source       center_map_gen, utils/utils.py of clovaai/BESTIE; the Gaussian is cut off at 3 * sigma + 1 cells
 template <execution_policy P>
-[[nodiscard]] centre_targets_in<typename P::memory> make_targets(P const& where, index_t C, extent2 size,
-                                                                 char const* who)
+[[nodiscard]] auto centre_map(P const& where, points const& centres, index_t C, extent2 size, heat_options options = {})
+    -> grid<float, 3, typename P::memory>
 {
-  expects(C >= 0, who, ": ", C, " classes");
-  auto const [H, W] = size;
-  return {make_grid<float>(where, {C, H, W}), make_grid<float>(where, {2, H, W}), make_grid<float>(where, {H, W})};
+  expects_centre_map(centres, C, size, options);
+  auto const there = to_memory(where, centres);
+  auto out = make_grid<float>(where, {C, size.height, size.width});
+  stamp_scratch<P> scratch;
+  stamp_centres(where, view<point const, 1, typename P::memory>(there.view()), options, out.view(), scratch);
+  return out;
 }
 
 }  // namespace cambium

@@ -43,8 +43,7 @@ struct transfer_options {
 /// The stamp of the heat maps. Throws unless these lists can be transferred to maps of these shapes.
 template <class L, class S>
 heat_stamp expects_transferable(image_view<L, S> const& label, std::vector<std::int32_t> const& categories,
-                                points const& cues, transfer_options const& options,
-                                centre_targets_view_in<S> const& out)
+                                points const& cues, transfer_options const& options, centre_targets_view<S> const& out)
 {
   index_t const H = label.extent[0], W = label.extent[1], C = out.centre.extent[0];
   expects_targets_over(out, H, W, "transfer");
@@ -84,7 +83,7 @@ heat_stamp expects_transferable(image_view<L, S> const& label, std::vector<std::
 ///               its offsets lead to the centroid all the same and disagree with the heat map. Splitting is P2Seg's
 template <image_like L>
 void transfer_into(cpu const& where, L const& components, std::vector<std::int32_t> const& categories,
-                   points const& cues, transfer_options options, centre_targets_view const& out)
+                   points const& cues, transfer_options options, centre_targets_view<> const& out)
 {
   static_assert(std::is_integral_v<value_of<L, 2>>, "transfer: components are integers");
   auto const label = as_view<2>(components, "transfer: components");
@@ -163,7 +162,10 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
     if (!exact) p.y = std::trunc(p.y), p.x = std::trunc(p.x);
   }
 
-  clear(where, out);
+  clear(where, out.centre);
+  clear(where, out.offset);
+  for (index_t y = 0; y < out.weight.extent[0]; ++y)
+    if (out.weight.extent[1] > 0) std::fill_n(&out.weight(y, 0), out.weight.extent[1], 0.f);
   for_each_part([&](part const& mine, index_t y, index_t begin, index_t end) {
     std::fill(&out.weight(y, 0) + begin, &out.weight(y, 0) + end, 1.f);
     std::fill(&out.offset(0, y, 0) + begin, &out.offset(0, y, 0) + end,
@@ -184,18 +186,17 @@ void transfer_into(cpu const& where, L const& components, std::vector<std::int32
 /// As transfer_into, and allocates the result.
 /// @param C  number of classes
 template <image_like L>
-[[nodiscard]] centre_targets transfer(cpu const& where, L const& components,
-                                      std::vector<std::int32_t> const& categories, points const& cues, index_t C,
-                                      transfer_options options = {})
+[[nodiscard]] centre_targets<> transfer(cpu const& where, L const& components,
+                                        std::vector<std::int32_t> const& categories, points const& cues, index_t C,
+                                        transfer_options options = {})
 {
   auto const label = as_view<2>(components, "transfer: components");
-  auto out = make_targets(C, {label.extent[0], label.extent[1]}, "transfer");
+  auto out = make_targets(where, C, {label.extent[0], label.extent[1]}, "transfer");
   transfer_into(where, components, categories, cues, options, {out.centre, out.offset, out.weight});
   return out;
 }
 
 // --- by rules: any policy but the cpu, whose bodies are above ---------------------------------------------
-
 
 /// What is known of a component.
 struct cued_component {
@@ -365,8 +366,7 @@ struct transfer_scratch {
   grid<cued_component, 1, S> components;
   grid<cue_part, 1, S> parts;
   grid<point, 1, S> stamps;
-  grid<float, 2, S> kernel;
-  int sigma = 0;
+  stamp_scratch<P> kernel;
 };
 
 /// As transfer_into in transfer.hpp, with the lists in the policy's memory.
@@ -384,7 +384,7 @@ template <execution_policy P, image_like L, gridded<1> K, gridded<1> Q>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>> && reaches<P, space_of<K, 1>> &&
           reaches<P, space_of<Q, 1>>
 void transfer_into(P const& where, L const& components, K const& categories, Q const& cues, transfer_options options,
-                   centre_targets_view_in<typename P::memory> const& out, transfer_scratch<P>& scratch)
+                   centre_targets_view<typename P::memory> const& out, transfer_scratch<P>& scratch)
 {
   using cell_type = value_of<L, 2>;
   using S = typename P::memory;
@@ -394,8 +394,7 @@ void transfer_into(P const& where, L const& components, K const& categories, Q c
   view<point const, 1, S> const cue = as_view<1>(cues, "transfer: cues");
   index_t const H = label.extent[0], W = label.extent[1], cells[3] = {1, H, W};
   index_t const N = category.extent[0], M = cue.extent[0];
-  heat_stamp const stamp = expects_transferable(label, {}, {}, options, out);
-  if (scratch.sigma != options.sigma) scratch.kernel = copy_of(where, stamp), scratch.sigma = options.sigma;
+  static_cast<void>(expects_transferable(label, {}, {}, options, out));
   transfer_state<cell_type, S> const state{
       label, category, cue, options, reserve(where, scratch.components, N + 1), reserve(where, scratch.parts, M)};
   view<point, 1, S> const stamps(reserve(where, scratch.stamps, M), {M});
@@ -407,7 +406,7 @@ void transfer_into(P const& where, L const& components, K const& categories, Q c
   for_each_index(where, M, settle_part<cell_type, S>{state, stamps});
   for_each_cell(where, cells, write_part<cell_type, S>{state, out.offset, out.weight});
   stamping const rounding = options.centre == centroid::exact ? stamping::exact : stamping::original;
-  stamp_centres<P, S>(where, stamps, scratch.kernel.view(), options.sigma, rounding, out.centre);
+  stamp_centres(where, view<point const, 1, S>(stamps), {options.sigma, rounding}, out.centre, scratch.kernel);
 }
 
 /// As transfer in transfer.hpp: the lists come from the host, and are looked at.
@@ -415,12 +414,12 @@ void transfer_into(P const& where, L const& components, K const& categories, Q c
 template <execution_policy P, image_like L>
   requires(!std::same_as<P, cpu>) && reaches<P, space_of<L, 2>>
 [[nodiscard]] auto transfer(P const& where, L const& components, std::vector<std::int32_t> const& categories,
-                            points const& cues, index_t C,
-                            transfer_options options = {}) -> centre_targets_in<typename P::memory>
+                            points const& cues, index_t C, transfer_options options = {})
+    -> centre_targets<typename P::memory>
 {
   auto const label = as_view<2>(components, "transfer: components");
   auto out = make_targets(where, C, {label.extent[0], label.extent[1]}, "transfer");
-  centre_targets_view_in<typename P::memory> const to{out.centre, out.offset, out.weight};
+  centre_targets_view<typename P::memory> const to{out.centre, out.offset, out.weight};
   static_cast<void>(expects_transferable(label, categories, cues, options, to));
   index_t const N = static_cast<index_t>(categories.size()), M = static_cast<index_t>(cues.size());
   auto category = make_grid<std::int32_t>(where, {N});

@@ -80,7 +80,7 @@ template <execution_policy P, image_like M>
   requires reaches<P, space_of<M, 2>>
 void bestie_pseudo_labels_into(P const& where, M const& semantic, std::vector<std::int32_t> const& classes,
                                points const& cues, bestie_transfer_options const& options,
-                               centre_targets_view_in<typename P::memory> const& out)
+                               centre_targets_view<typename P::memory> const& out)
 {
   using S = typename P::memory;
   using V = value_of<M, 2>;
@@ -109,7 +109,7 @@ template <execution_policy P, image_like M>
   requires reaches<P, space_of<M, 2>>
 [[nodiscard]] auto bestie_pseudo_labels(P const& where, M const& semantic, std::vector<std::int32_t> const& classes,
                                         points const& cues, index_t C, bestie_transfer_options const& options = {})
-    -> centre_targets_in<typename P::memory>
+    -> centre_targets<typename P::memory>
 {
   auto const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
   auto out = make_targets(where, C, {in.extent[0], in.extent[1]}, "bestie_pseudo_labels");

@@ -38,7 +38,7 @@ struct bestie_refine_options {
 /// Throws unless maps, weak labels and targets of an image fit together.
 template <class T, class S, class Space>
 void expects_refined(bestie_output<T, Space> const& in, image_view<S, Space> const& semantic,
-                     bestie_refine_options const& options, centre_targets_view_in<Space> const& out)
+                     bestie_refine_options const& options, centre_targets_view<Space> const& out)
 {
   char const* const who = "bestie_refined_labels";
   expects_bestie_output(in, who);
@@ -86,7 +86,7 @@ template <execution_policy P, class T, class V>
 /// Write measured groups as refined labels.
 template <execution_policy P, class T>
 void bestie_write_refined(P const& where, bestie_measured<T, typename P::memory> const& of,
-                          bestie_refine_options const& options, centre_targets_view_in<typename P::memory> const& out,
+                          bestie_refine_options const& options, centre_targets_view<typename P::memory> const& out,
                           refine_scratch<P>& scratch)
 {
   refine_into(where, of.regions.label, of.regions.categories, of.groups.ids, to_vector(where, of.groups.centres.first),
@@ -112,7 +112,7 @@ template <class T, execution_policy P, image_like M>
   requires reaches<P, space_of<M, 2>>
 void bestie_refined_image_into(P const& where, bestie_output<T, typename P::memory> const& in, M const& semantic,
                                std::vector<std::int32_t> const& classes, bestie_refine_options const& options,
-                               std::type_identity_t<centre_targets_view_in<typename P::memory>> const& out)
+                               std::type_identity_t<centre_targets_view<typename P::memory>> const& out)
 {
   using V = value_of<M, 2>;
   static_assert(std::is_integral_v<V>, "bestie_refined_labels: semantic is of integers");
@@ -130,7 +130,7 @@ struct centre_targets_batch {
   grid<float, 4, Space> offset;  ///< [B,2,H,W]
   grid<float, 3, Space> weight;  ///< [B,H,W]
 
-  centre_targets_view_in<Space> operator[](index_t b) { return {centre.view()[b], offset.view()[b], weight.view()[b]}; }
+  centre_targets_view<Space> operator[](index_t b) { return {centre.view()[b], offset.view()[b], weight.view()[b]}; }
 };
 
 /// What BESTIE's network says about several images of one size.
@@ -160,27 +160,18 @@ void expects_refined(bestie_batch<T, Space> const& in, stack_view<S, Space> cons
   for (index_t b = 0; b < B; ++b) expects_refined(in[b], semantic[b], options, out[b]);
 }
 
-/// Targets of an image or a batch, as Out, the same on the host. @asynchrony gpu: waits for where.stream
-template <class Out, class P, class Targets>
-[[nodiscard]] Out targets_on_host(P const& where, Targets const& from)
+/// Copy targets of an image or a batch to the host. @asynchrony gpu: waits for where.stream
+template <execution_policy P, template <class> class Targets, class Space>
+  requires requires(Targets<Space> const& t) { t.centre, t.offset, t.weight; }
+[[nodiscard]] Targets<host> to_host(P const& where, Targets<Space> const& from)
 {
-  Out out{make_grid<float>(from.centre.view().extent), make_grid<float>(from.offset.view().extent),
-          make_grid<float>(from.weight.view().extent)};
+  Targets<host> out{make_grid<float>(from.centre.view().extent), make_grid<float>(from.offset.view().extent),
+                    make_grid<float>(from.weight.view().extent)};
   copy(where, from.centre.view(), out.centre.view());
   copy(where, from.offset.view(), out.offset.view());
   copy(where, from.weight.view(), out.weight.view());
   wait_for(where, "to_host");
   return out;
-}
-template <class P>
-[[nodiscard]] centre_targets to_host(P const& where, centre_targets_in<typename P::memory> const& from)
-{
-  return targets_on_host<centre_targets>(where, from);
-}
-template <class P>
-[[nodiscard]] centre_targets_batch<> to_host(P const& where, centre_targets_batch<typename P::memory> const& from)
-{
-  return targets_on_host<centre_targets_batch<>>(where, from);
 }
 
 /// Refined labels of a batch. The cpu shares the images among its threads; a gpu takes one after the other on
@@ -297,7 +288,7 @@ void bestie_refined_offsets_into(P const& where, D const& offset, M const& seman
   index_t const H = in.extent[0], W = in.extent[1];
   auto const by_class = checked_clicks(clicks, classes, C, border);
   expects_offset(where, offset, in, "group_pixels: offset");
-  expects_targets_over(centre_targets_view_in<typename P::memory>{{nullptr, {0, H, W}}, to, weight}, H, W,
+  expects_targets_over(centre_targets_view<typename P::memory>{{nullptr, {0, H, W}}, to, weight}, H, W,
                        "lead_to_points");
   auto const given = present_classes(where, in, C, classes);
   auto const there = to_memory(where, by_class);

@@ -86,7 +86,7 @@ TEMPLATE_LIST_TEST_CASE("ties go to the lower channel", "[activation][picture]",
   CHECK(to::back(decide(TestType{}, to::there(scores)).probability)(0, 2) == 1);
 }
 
-TEST_CASE("decisions without probabilities in between are the same", "[activation][reference]")
+TEST_CASE("decisions without probabilities in between are the same", "[activation][same]")
 {
   // Doubles with the values of the floats take the way over the probabilities of all channels.
   isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);

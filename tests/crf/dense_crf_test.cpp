@@ -198,7 +198,7 @@ TEMPLATE_LIST_TEST_CASE("the divergence is that of all labellings, up to log Z",
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("a lattice's own shares are its diagonal", "[crf][reference]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a lattice's own shares are its diagonal", "[crf][same]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -217,7 +217,7 @@ TEMPLATE_LIST_TEST_CASE("a lattice's own shares are its diagonal", "[crf][refere
   for (index_t i = 0; i < N; ++i) REQUIRE(own(i) == Approx(all(i, i)).epsilon(1e-5));
 }
 
-TEST_CASE("own shares of positions in several parts", "[crf][reference]")
+TEST_CASE("own shares of positions in several parts", "[crf][same]")
 {
   index_t const H = 280, W = 330, N = H * W;
   grid<float, 2> feature(2, N), one(N, 8);
@@ -255,7 +255,7 @@ TEMPLATE_LIST_TEST_CASE("exact kernels: mean field is its definition", "[crf][re
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("the lattice is near the exact kernels", "[crf][reference]", support::backends)
+TEMPLATE_LIST_TEST_CASE("the lattice is near the exact kernels", "[crf][same]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

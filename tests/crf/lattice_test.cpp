@@ -104,7 +104,7 @@ TEST_CASE("a point that several parts touch has one home", "[crf][property]")
   for (auto const& s : lattice.shared()) REQUIRE(foreign.count(s.home) == 0);
 }
 
-TEST_CASE("the parts' sums are joined", "[crf][reference]")
+TEST_CASE("the parts' sums are joined", "[crf][same]")
 {
   // the same positions again and again: each copy reads what all copies spread
   index_t const copies = 2000, N = 100;

@@ -10,7 +10,7 @@
 using namespace cambium;
 using support::picture;
 
-TEMPLATE_LIST_TEST_CASE("a device draws heat maps as the cpu does", "[instance][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("a device draws heat maps as the cpu does", "[instance][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -28,7 +28,7 @@ TEMPLATE_LIST_TEST_CASE("a device draws heat maps as the cpu does", "[instance][
                         "category 1 is outside 0..0");
 }
 
-TEMPLATE_LIST_TEST_CASE("a device transfers as the cpu does", "[instance][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("a device transfers as the cpu does", "[instance][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -137,7 +137,7 @@ P policy()
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a device finds the regions that the cpu does, in their order", "[pipeline][reference]",
+TEMPLATE_LIST_TEST_CASE("a device finds the regions that the cpu does, in their order", "[pipeline][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;
@@ -171,7 +171,7 @@ TEMPLATE_LIST_TEST_CASE("a device finds the regions that the cpu does, in their 
   CHECK(to::back(have.label) == want.label);
 }
 
-TEMPLATE_LIST_TEST_CASE("cues of a device are the cpu's", "[pipeline][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("cues of a device are the cpu's", "[pipeline][same]", support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const where = policy<TestType>();
@@ -193,7 +193,7 @@ TEMPLATE_LIST_TEST_CASE("cues of a device are the cpu's", "[pipeline][reference]
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("instances of a device are the cpu's, whatever the options", "[pipeline][reference]",
+TEMPLATE_LIST_TEST_CASE("instances of a device are the cpu's, whatever the options", "[pipeline][same]",
                         support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;
@@ -229,7 +229,7 @@ TEMPLATE_LIST_TEST_CASE("instances of a device are the cpu's, whatever the optio
   if (s.C > 0 && s.H >= 33) CHECK(found > 7);
 }
 
-TEMPLATE_LIST_TEST_CASE("groups of a device are the cpu's cell by cell", "[pipeline][reference]",
+TEMPLATE_LIST_TEST_CASE("groups of a device are the cpu's cell by cell", "[pipeline][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;
@@ -276,7 +276,7 @@ TEMPLATE_LIST_TEST_CASE("what lies outside weak cells may be no disc on a device
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("refined labels of a device are the cpu's, whatever the options", "[pipeline][reference]",
+TEMPLATE_LIST_TEST_CASE("refined labels of a device are the cpu's, whatever the options", "[pipeline][same]",
                         support::rule_backends)
 {
   using to = support::carry<TestType>;
@@ -332,7 +332,7 @@ TEMPLATE_LIST_TEST_CASE("refined labels of a device are the cpu's, whatever the 
   if (C > 0 && H >= 33) CHECK(any > 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("pseudo labels of a device are the cpu's, whatever the options", "[pipeline][reference]",
+TEMPLATE_LIST_TEST_CASE("pseudo labels of a device are the cpu's, whatever the options", "[pipeline][same]",
                         support::rule_backends)
 {
   if (!support::carry<TestType>::usable()) return;
@@ -363,7 +363,7 @@ TEMPLATE_LIST_TEST_CASE("pseudo labels of a device are the cpu's, whatever the o
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("points lead and part on a device as on cores", "[pipeline][reference]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("points lead and part on a device as on cores", "[pipeline][same]", support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -40,7 +40,7 @@ irnet_input<float> cross(grid<float, 3>& cams, grid<float, 2>& boundary, grid<fl
 
 }  // namespace
 
-TEST_CASE("tiles that see far enough give the labels of the whole", "[pipeline][reference]")
+TEST_CASE("tiles that see far enough give the labels of the whole", "[pipeline][same]")
 {
   auto const [H, W] = GENERATE(table<int, int>({{121, 97}, {40, 203}, {75, 75}}));
   index_t const tile = GENERATE(4, 33, 64, 1000);

@@ -131,7 +131,7 @@ void check_files(fs::path const& out, std::string const& id, grid<std::int32_t, 
 
 }  // namespace
 
-TEST_CASE("bestie from a network's output is the pipeline's answer", "[label][bestie][reference]")
+TEST_CASE("bestie from a network's output is the pipeline's answer", "[label][bestie][same]")
 {
   playground p;
   p.add("a");
@@ -189,7 +189,7 @@ TEST_CASE("bestie from a network's output is the pipeline's answer", "[label][be
   }
 }
 
-TEST_CASE("bestie from weak labels transfers what points know", "[label][bestie][reference]")
+TEST_CASE("bestie from weak labels transfers what points know", "[label][bestie][same]")
 {
   playground p;
   p.add("a");
@@ -246,7 +246,7 @@ TEST_CASE("bestie from weak labels transfers what points know", "[label][bestie]
   }
 }
 
-TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][reference]")
+TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][same]")
 {
   playground p;
   p.add("a");

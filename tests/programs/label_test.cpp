@@ -749,7 +749,7 @@ TEST_CASE("the CRF follows the photograph", "[label][property]")
   CHECK(everything(p.root / "plain/instances") == everything(p.root / "refined/instances"));
 }
 
-TEST_CASE("sweep tries thresholds and finds what label would have made", "[label][reference]")
+TEST_CASE("sweep tries thresholds and finds what label would have made", "[label][same]")
 {
   playground p;
   p.add("a"), p.add("b", 40, 25);

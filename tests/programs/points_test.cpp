@@ -37,7 +37,7 @@ struct playground : scratch {
 
 }  // namespace
 
-TEST_CASE("points writes what the pipeline finds", "[points][reference]")
+TEST_CASE("points writes what the pipeline finds", "[points][same]")
 {
   playground p;
   p.add("a", 1), p.add("b", 2);

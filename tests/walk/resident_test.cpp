@@ -69,7 +69,7 @@ grid<float, 4> play(batch const& in, walk_bands<R> const& cut, index_t steps, ch
 
 }  // namespace
 
-TEST_CASE("the blocks of a resident walk equal the rule", "[walk][reference]")
+TEST_CASE("the blocks of a resident walk equal the rule", "[walk][same]")
 {
   auto const [B, C, H, W] = GENERATE(table<int, int, int, int>(
       {{1, 1, 1, 1}, {1, 4, 2, 3}, {2, 5, 9, 8}, {1, 3, 21, 1}, {3, 4, 23, 17}, {1, 2, 5, 384}, {1, 9, 31, 20}}));
@@ -92,7 +92,7 @@ TEST_CASE("the blocks of a resident walk equal the rule", "[walk][reference]")
   }
 }
 
-TEST_CASE("the blocks of a resident walk with a tolerance keep it", "[walk][reference]")
+TEST_CASE("the blocks of a resident walk with a tolerance keep it", "[walk][same]")
 {
   auto const [B, C, H, W] = GENERATE(table<int, int, int, int>({{1, 1, 1, 1}, {2, 5, 9, 8}, {1, 3, 21, 16}}));
   auto const most_bands = GENERATE(1, 3, 16);

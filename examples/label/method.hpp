@@ -73,7 +73,8 @@ class method {
   /// @throws io_error "file: reason", precondition_error
   virtual answer label(cambium::cpu const& where, image_files& files) const = 0;
 
-  /// The categories of the COCO file behind it, for classes 1, 2, ... in detections.json; none: a class is its category.
+  /// The categories of the COCO file behind it, for classes 1, 2, ... in detections.json; none: a class is its
+  /// category.
   virtual std::vector<named_category> categories() const { return {}; }
 
   /// The numbers of images in the COCO file behind it; nothing where there is none.

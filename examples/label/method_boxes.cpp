@@ -77,8 +77,8 @@ class coco_boxes {
     return used ? std::nullopt : std::optional(named_category{first.id, first.name});
   }
 
-  /// What the file says of the image of an id: a file name without its ending, with its folders or without them where no
-  /// other file has that name, or the number of an image.
+  /// What the file says of the image of an id: a file name without its ending, with its folders or without them where
+  /// no other file has that name, or the number of an image.
   std::optional<boxes_of_image> find(std::string const& id) const
   {
     auto const place = place_of(id);
@@ -178,8 +178,8 @@ struct box_labels {
   grid<std::int32_t, 2> trusted;   ///< trust:: of that label
 };
 
-/// The label of every pixel. One against the rest, certain classes go before those that have but a box; where two claim a
-/// pixel alike, or none does and one is unsure, it is undecided. Under a softmax the largest target decides.
+/// The label of every pixel. One against the rest, certain classes go before those that have but a box; where two claim
+/// a pixel alike, or none does and one is unsure, it is undecided. Under a softmax the largest target decides.
 box_labels decide_labels(cpu const& where, uncertain_targets<> const& of, class_model model)
 {
   auto const& [N, H, W] = of.target.shape();
@@ -420,8 +420,8 @@ class boxes_method : public method {
     return out;
   }
 
-  /// The pixels of each box with a label of its class; where boxes of a class overlap, of the smallest, then of the first.
-  /// The score is the mean probability that the network expects. Boxes without a pixel give none.
+  /// The pixels of each box with a label of its class; where boxes of a class overlap, of the smallest, then of the
+  /// first. The score is the mean probability that the network expects. Boxes without a pixel give none.
   instances<> masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,
                              grid<std::int32_t, 2> const& semantic) const
   {

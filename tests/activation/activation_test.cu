@@ -1,5 +1,5 @@
-// The same tests, compiled by nvcc: gpu is one of the backends. softmax_test.cpp stays with g++: nvcc 13.0 crashes on the
-// vectors of the cpu's decide.
+// The same tests, compiled by nvcc: gpu is one of the backends. softmax_test.cpp stays with g++: nvcc 13.0 crashes on
+// the vectors of the cpu's decide.
 #include <cambium/exec/gpu.cuh>
 
 #include "activation_rules_test.cpp"

@@ -95,7 +95,8 @@ class golden_case {
   void result_tied(std::vector<std::string> const& arrays, std::vector<ranked> const& got,
                    std::vector<ranked> const& want, index_t most, std::vector<ranked> const& maxima);
 
-  /// Hand in a text: equal to the expected file, but for the order of lines of one class with one score under lines_tied.
+  /// Hand in a text: equal to the expected file, but for the order of lines of one class with one score under
+  /// lines_tied.
   void result_text(std::string const& file, std::string const& text);
 
   /// An expected array that another one stands in for; `why` is shown when asked for.

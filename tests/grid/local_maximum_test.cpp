@@ -119,7 +119,8 @@ struct fraction {
 };
 fraction squared(fraction a) { return {a.over * a.over, a.under * a.under}; }
 
-/// Oracle: the cells that stand for the plateaus of a mask, by spreading numbers until nothing changes and by fractions.
+/// Oracle: the cells that stand for the plateaus of a mask, by spreading numbers until nothing changes and by
+/// fractions.
 rows one_of_each(grid<float, 2> const& mask)
 {
   auto const H = static_cast<int>(mask.shape()[0]), W = static_cast<int>(mask.shape()[1]);

@@ -39,7 +39,8 @@ bootstrapped<> labels(P const& where, grid<T, 2> const& mean, grid<T, 2> const& 
   return {got, to::back(got.target), to::back(got.trusted)};
 }
 
-/// A network's output as letters: F sure foreground, f weak foreground, n weak background, N sure background, U uncertain.
+/// A network's output as letters: F sure foreground, f weak foreground, n weak background, N sure background, U
+/// uncertain.
 struct output {
   grid<float, 2> mean, log_variance;
 

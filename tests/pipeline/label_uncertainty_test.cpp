@@ -212,8 +212,8 @@ TEMPLATE_LIST_TEST_CASE("targets of a pixel under a softmax sum to 1 or say noth
 TEMPLATE_LIST_TEST_CASE("boxes alone teach the shape that a few exact masks show", "[pipeline][property]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
-  // Discs in boxes; a pixel's colour is all the network sees, and its weights are one (mean, log variance) a colour. Six
-  // images have boxes only, one an exact mask. Background colours fill over half of many boxes.
+  // Discs in boxes; a pixel's colour is all the network sees, and its weights are one (mean, log variance) a colour.
+  // Six images have boxes only, one an exact mask. Background colours fill over half of many boxes.
   index_t const B = 7, H = 24, W = 24;
   int const colours = 6;  // 0..2 background, 3..5 object
   grid<std::int32_t, 3> colour(B, H, W), truth(B, H, W);

@@ -1,7 +1,8 @@
 #pragma once
 // What tests need of Catch2.
 //
-// It comes after cambium's headers: those are silent under -Wsign-conversion, while tests index with whatever is at hand.
+// It comes after cambium's headers: those are silent under -Wsign-conversion, while tests index with whatever is at
+// hand.
 #pragma GCC diagnostic ignored "-Wsign-conversion"
 
 #include "support/catch2.hpp"

@@ -1,6 +1,7 @@
 #pragma once
-// A launch played on cores: every thread of every block runs a programme, one at a time, in an order drawn anew wherever
-// one waits. A programme that reads before a barrier what another thread writes there gives other results for other seeds.
+// A launch played on cores: every thread of every block runs a programme, one at a time, in an order drawn anew
+// wherever one waits. A programme that reads before a barrier what another thread writes there gives other results for
+// other seeds.
 
 #include <cambium/exec/launch.hpp>
 

@@ -40,8 +40,8 @@ enum class point_rule {
   cut       ///< the whole part of p r; kept are 0 <= p < n: BESTIE's, which means to cut off fractions later
 };
 
-/// A photograph and its labels at another size. Boxes move as their label maps do: a box around an object stays around it. Boxes that
-/// contain no cell any more are dropped.
+/// A photograph and its labels at another size. Boxes move as their label maps do: a box around an object stays around
+/// it. Boxes that contain no cell any more are dropped.
 /// @throws cambium::precondition_error: an empty photograph or size, maps of another size than the photograph
 [[nodiscard]] labelled_photograph resized(labelled_photograph const& from, cambium::extent2 to, sampling rules,
                                           kernel shape, point_rule points = point_rule::centred);
@@ -65,8 +65,8 @@ struct window {
 /// Cut a window out of a photograph and normalise its colours.
 ///
 /// @param fill  of maps where the window sticks out
-/// @throws cambium::precondition_error: an empty window, a photograph that is not [H,W,3], maps of another size, a deviation
-///         that is not above 0
+/// @throws cambium::precondition_error: an empty window, a photograph that is not [H,W,3], maps of another size, a
+///         deviation that is not above 0
 [[nodiscard]] augmented cropped(labelled_photograph const& from, window const& w, std::int32_t fill,
                                 colour_scale const& colours, point_rule points = point_rule::centred);
 
@@ -76,7 +76,8 @@ struct window {
                                                  colour_scale const& colours = imagenet_colours);
 
 // --- whole recipes -----------------------------------------------------------------------------------------------
-// Each is given by the seed and its options alone. The dice are ours: distributions are the originals', the numbers not.
+// Each is given by the seed and its options alone. The dice are ours: distributions are the originals', the numbers
+// not.
 
 struct irnet_cam_augmentation {
   int shortest = 320, longest = 640;  ///< [pixels] the long side, both ends included
@@ -123,16 +124,16 @@ struct bestie_augmentation {
   double flip = 0.5;
   /// Of maps beyond the photograph: the original calls that background; cambium::label::ignore is the honest answer.
   std::int32_t fill = cambium::label::background;
-  /// The original multiplies a point's coordinates and cuts off fractions, twice, so that points drift towards the upper
-  /// left by up to two pixels. True moves them with the pixels and keeps fractions.
+  /// The original multiplies a point's coordinates and cuts off fractions, twice, so that points drift towards the
+  /// upper left by up to two pixels. True moves them with the pixels and keeps fractions.
   bool exact_points = false;
   colour_scale colours = imagenet_colours;  ///< coco_colours for trainings on COCO
 };
 
 /// As BESTIE learns: light, size, scale, crop, flip (OpenCV's bilinear and nearest).
 ///
-/// Padding is 0 after normalisation; the original fills in the mean colour before, which its rounding to bytes can keep from
-/// being 0 by 0.01.
+/// Padding is 0 after normalisation; the original fills in the mean colour before, which its rounding to bytes can keep
+/// from being 0 by 0.01.
 ///
 /// @throws cambium::precondition_error: options outside their ranges, a photograph whose maps do not fit
 /// @source utils/LoadData.py and utils/transforms/transforms.py of clovaai/BESTIE

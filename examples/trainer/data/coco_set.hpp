@@ -21,11 +21,11 @@ struct coco_set_options {
 
 /// A training set from COCO's files. Classes are the file's categories by ascending id, from 0: of COCO itself 0..79.
 ///
-/// Regions that are marked as crowds are ignored unless the options say otherwise: nobody counted what is in them. They are
-/// neither boxes nor tags, and their pixels are neither objects nor background, in training and in the truth. Tags and boxes
-/// are of the other annotations; boxes of fractions grow to whole pixels, at least one each way, and are cut at the
-/// photograph. A box that is none leaves its tag and is said: in remarks(), and with the image, whose other boxes then are
-/// not all there are.
+/// Regions that are marked as crowds are ignored unless the options say otherwise: nobody counted what is in them. They
+/// are neither boxes nor tags, and their pixels are neither objects nor background, in training and in the truth. Tags
+/// and boxes are of the other annotations; boxes of fractions grow to whole pixels, at least one each way, and are cut
+/// at the photograph. A box that is none leaves its tag and is said: in remarks(), and with the image, whose other
+/// boxes then are not all there are.
 class coco_set final : public dataset {
  public:
   /// @throws cambium::io_error naming the file and the entry: JSON that does not parse or does not fit together, no
@@ -44,8 +44,8 @@ class coco_set final : public dataset {
   /// @throws cambium::precondition_error: a class outside the set's
   [[nodiscard]] std::int64_t category_id(std::int32_t category) const override;
   [[nodiscard]] std::uint64_t weak_labels() const override;
-  /// @throws cambium::io_error: a missing or damaged photograph, or one of another size than the file says. JPEG or PNG is
-  ///         found out from the content
+  /// @throws cambium::io_error: a missing or damaged photograph, or one of another size than the file says. JPEG or PNG
+  ///         is found out from the content
   [[nodiscard]] weak_image load(std::size_t i) const override;
   /// Masks of all objects, in the file's order; where they overlap the later one has the cell, and one that is wholly
   /// covered is left out. @throws cambium::io_error: an object without a mask

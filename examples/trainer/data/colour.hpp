@@ -42,7 +42,8 @@ struct jitter_options {
 ///
 /// @throws      cambium::precondition_error: options that are negative, a hue beyond 0.5
 /// @determinism given by the dice
-/// @source      ColorJitter, torchvision/transforms/transforms.py, on Pillow images: the same bytes for the same factors
+/// @source      ColorJitter, torchvision/transforms/transforms.py, on Pillow images: the same bytes for the same
+///              factors
 void jitter(cambium::grid<std::uint8_t, 3>& photograph, dice& d, jitter_options const& options = {});
 
 struct photometric_options {

@@ -61,11 +61,13 @@ class dataset {
   /// Names of the classes, without the background.
   [[nodiscard]] virtual std::vector<std::string> const& class_names() const = 0;
   [[nodiscard]] virtual std::string id(std::size_t i) const = 0;
-  /// How files of labels call an image and a class: the photograph's file, relative to their folder, and COCO's numbers.
+  /// How files of labels call an image and a class: the photograph's file, relative to their folder, and COCO's
+  /// numbers.
   [[nodiscard]] virtual std::string file_name(std::size_t i) const { return id(i) + ".jpg"; }
   [[nodiscard]] virtual std::int64_t image_id(std::size_t i) const { return static_cast<std::int64_t>(i) + 1; }
   [[nodiscard]] virtual std::int64_t category_id(std::int32_t category) const { return category + 1; }
-  /// A number that tells the weak labels of one set from those of another, as far as no photograph's file is read for it.
+  /// A number that tells the weak labels of one set from those of another, as far as no photograph's file is read for
+  /// it.
   [[nodiscard]] virtual std::uint64_t weak_labels() const { return 0; }
   /// @throws cambium::io_error naming the file; cambium::precondition_error
   [[nodiscard]] virtual weak_image load(std::size_t i) const = 0;

@@ -1,5 +1,6 @@
 #pragma once
-// A set whose photographs stay in memory: for sets that fit, and for scenes, which take longer to draw than to learn from.
+// A set whose photographs stay in memory: for sets that fit, and for scenes, which take longer to draw than to learn
+// from.
 
 #include "data/dataset.hpp"
 

@@ -97,9 +97,9 @@ class loader {
 
   /// The next item; none at the end of the epoch.
   ///
-  /// @throws precondition_error: no epoch was begun; and what `make` threw, when it is that item's turn, with "item 17: "
-  ///         before the words: io_error, precondition_error, or std::runtime_error for everything else. The item after it
-  ///         is next
+  /// @throws precondition_error: no epoch was begun; and what `make` threw, when it is that item's turn, with
+  ///         "item 17: " before the words: io_error, precondition_error, or std::runtime_error for everything else. The
+  ///         item after it is next
   [[nodiscard]] std::optional<Item> next()
   {
     cambium::expects(started_, "loader: start an epoch first");

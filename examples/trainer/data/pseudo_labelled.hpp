@@ -15,11 +15,13 @@ namespace trainer {
 /// A set whose truth is what a COCO file says, for example pseudo.json of `trainer bestie`.
 class pseudo_labelled final : public dataset {
  public:
-  /// @param photographs  not owned; found in the file by their file names, or by ids that are the stems of its file names
+  /// @param photographs  not owned; found in the file by their file names, or by ids that are the stems of its file
+  ///                     names
   /// @param file         categories have the names of the set's classes; every annotation has a mask
-  /// @param crowds       regions that the file marks as crowds are ignored like those of the photographs' own set, or objects
-  /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, a category that is no class
-  ///         of the set, an annotation without a mask of its image's size
+  /// @param crowds       regions that the file marks as crowds are ignored like those of the photographs' own set, or
+  ///                     objects
+  /// @throws cambium::io_error naming the file: an image that is not in the set or is missing, a category that is no
+  ///         class of the set, an annotation without a mask of its image's size
   pseudo_labelled(dataset const& photographs, std::filesystem::path const& file,
                   cambium::crowds crowds = cambium::crowds::ignore);
 

@@ -26,8 +26,8 @@ enum class kernel {
 /// pillow: the sum of the pixels under the kernel, stretched by the reduction if there is one; first along rows, then,
 /// rounded to bytes, along columns; weights in 22 bits: the same bytes as Pillow's. (Its newest versions begin with
 /// the columns where that is less work, which can change a byte by a few.)
-/// opencv: bilinear between pixel centres, rounded once, halves up; OpenCV rounds weights to 11 bits and may be off by one
-/// from that.
+/// opencv: bilinear between pixel centres, rounded once, halves up; OpenCV rounds weights to 11 bits and may be off by
+/// one from that.
 ///
 /// @param photograph  [H,W,3], at least one pixel
 /// @param to          at least 1 x 1

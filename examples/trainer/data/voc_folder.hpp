@@ -35,9 +35,10 @@ struct voc_folder_options {
 
 /// A training set in VOC's layout, of any classes and sizes.
 ///
-/// Tags are those of the tags file (numbers from 1, as in label maps, or from 0 where zero_based says so); or else those
-/// that the list has behind an id (numbers from 0, as BESTIE's lists); or else the classes of its points and boxes; or else, where there is nothing of these, the objects of its
-/// annotation. A file of tags, and a list, may also name classes: "2007_000032 aeroplane person".
+/// Tags are those of the tags file (numbers from 1, as in label maps, or from 0 where zero_based says so); or else
+/// those that the list has behind an id (numbers from 0, as BESTIE's lists); or else the classes of its points and
+/// boxes; or else, where there is nothing of these, the objects of its annotation. A file of tags, and a list, may also
+/// name classes: "2007_000032 aeroplane person".
 ///
 /// Every list, tag and name is looked at when the set is opened; photographs, points, annotations and maps when they
 /// are asked for.
@@ -57,7 +58,8 @@ class voc_folder final : public dataset {
   /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;
-  /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like others.
+  /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like
+  /// others.
   /// @throws cambium::io_error: there are no such files, or they do not fit; a class map of 0 and 255 alone of an image
   ///         that is not said to show nothing; classes, but no object
   [[nodiscard]] cambium::instances<> truth(std::size_t i) const override;

@@ -1,10 +1,10 @@
 #pragma once
 // cambium's losses as nodes of autograd. All take tensors of the CPU and a policy that says with how many threads; all
-// return a tensor without axes that backward() can be called on, once differentiable. Network outputs are float or double
-// and are copied where they are not row-major without gaps (channels-last networks). Targets get no gradient.
+// return a tensor without axes that backward() can be called on, once differentiable. Network outputs are float or
+// double and are copied where they are not row-major without gaps (channels-last networks). Targets get no gradient.
 //
-// Every one throws cambium::precondition_error naming the tensor: undefined, not on the CPU, another type, rank or shape
-// than here, NaN or infinite values, labels outside their range.
+// Every one throws cambium::precondition_error naming the tensor: undefined, not on the CPU, another type, rank or
+// shape than here, NaN or infinite values, labels outside their range.
 
 #include <cambium/exec/cpu.hpp>
 #include <cambium/loss/affinity_displacement.hpp>
@@ -33,7 +33,8 @@ namespace trainer {
 /// @param labels  [B,H,W] uint8, int32 or int64: 0..C-1 or label::ignore
 [[nodiscard]] at::Tensor cross_entropy(cambium::cpu const& where, at::Tensor const& logits, at::Tensor const& labels);
 
-/// Cross entropy over the hardest pixels of a batch: cambium::hardest_pixels_cross_entropy. Parameters as cross_entropy.
+/// Cross entropy over the hardest pixels of a batch: cambium::hardest_pixels_cross_entropy. Parameters as
+/// cross_entropy.
 [[nodiscard]] at::Tensor hardest_pixels_cross_entropy(cambium::cpu const& where, at::Tensor const& logits,
                                                       at::Tensor const& labels,
                                                       cambium::hard_pixel_options const& options = {});

@@ -85,8 +85,8 @@ struct cue_options {
 using semantic_maps = std::vector<cambium::grid<std::uint8_t, 2>>;
 
 /// Reads FOLDER/ID.png of each photograph, an indexed PNG.
-/// @throws cambium::io_error naming the file: not there, another size than the photograph, a class that is not in the set; no
-///         class in any of them, as in masks of 0 and 255
+/// @throws cambium::io_error naming the file: not there, another size than the photograph, a class that is not in the
+///         set; no class in any of them, as in masks of 0 and 255
 [[nodiscard]] semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path const& folder);
 
 struct spoiled_truth_options {

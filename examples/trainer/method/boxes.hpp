@@ -132,10 +132,10 @@ struct boxes_result {
 /// @param each      called after each step of each training; may be empty
 /// @throws cambium::precondition_error, cambium::io_error: as the parts
 /// @determinism as train_with
-/// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 % exact
-///         and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of CityScapes) of
-///         the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not known, these are
-///         ours
+/// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 %
+///         exact and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of
+///         CityScapes) of the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not
+///         known, these are ours
 [[nodiscard]] boxes_result train_boxes(
     dataset const& train, dataset const& held_out, boxes_options const& options = {},
     std::function<void(box_supervision_kind, journal_entry const&)> const& each = {});

@@ -1,7 +1,8 @@
 #pragma once
 // The second stage: an instance network learns from pseudo instances as if they were the truth.
 //
-//   voc_folder set({.root = "voc", .list = "train.txt", .class_maps = "pseudo/classes", .object_maps = "pseudo/objects"});
+//   voc_folder set({.root = "voc", .list = "train.txt",
+//                   .class_maps = "pseudo/classes", .object_maps = "pseudo/objects"});
 //   auto network = small_panoptic_deeplab(16, 20);
 //   train_instances(set, *network, {.steps = 20000});        // set.truth(i) are the pseudo labels
 //   evaluate_bestie(held_out, *network);
@@ -63,8 +64,8 @@ struct instance_targets {
 /// The seed gives every epoch's order and every augmentation. The checkpoint is saved every 1000 steps.
 ///
 /// @return the last step: "seg", "centre", "offset"; see run_training
-/// @throws cambium::precondition_error: fewer photographs than a batch, another number of classes, options outside their
-///         ranges; cambium::io_error as set.load, set.truth, run_training
+/// @throws cambium::precondition_error: fewer photographs than a batch, another number of classes, options outside
+///         their ranges; cambium::io_error as set.load, set.truth, run_training
 journal_entry train_instances(dataset const& set, bestie_network& network, instance_training const& options,
                               training_record const& record = {});
 

@@ -256,7 +256,8 @@ class run {
              cambium::read_npy<float, 3>(in("displacements", image.id, ".npy"))}};
   }
 
-  /// Does one(i, network_turn) for every image, by as many threads as there are cores. Who asks a network takes the turn.
+  /// Does one(i, network_turn) for every image, by as many threads as there are cores. Who asks a network takes the
+  /// turn.
   template <class One>
   void each_image(dataset const& set, char const* step, One const& one)
   {

@@ -44,8 +44,8 @@ struct irnet_run_scores {
 /// Runs steps.
 ///
 /// Trainings go on from their checkpoints, and are over where their weights lie. Files of single images that are newer
-/// than the weights they come from are kept, maps only where the image's tags are those in tags.txt. An image that fails
-/// is named, and the rest goes on.
+/// than the weights they come from are kept, maps only where the image's tags are those in tags.txt. An image that
+/// fails is named, and the rest goes on.
 ///
 /// @param train   what is learned from
 /// @param images  what is labelled; may be the same

@@ -21,14 +21,15 @@ struct pseudo_label_options {
 
 /// Pseudo instances of a set of photographs, image by image, as COCO's data set and as a list of results.
 ///
-/// Category c of the instances is category c + 1 of the file, or category_ids[c]. Images are numbered from 1, or as the caller says;
-/// annotations from 1 over the whole set. A mask is compressed runs, area and box are those of its pixels. iscrowd is 0.
+/// Category c of the instances is category c + 1 of the file, or category_ids[c]. Images are numbered from 1, or as the
+/// caller says; annotations from 1 over the whole set. A mask is compressed runs, area and box are those of its pixels.
+/// iscrowd is 0.
 ///
 /// @source step/make_cocoann.py of jiwoon-ahn/irn, which drops instances with a score below 1e-5
 class pseudo_labels {
  public:
-  /// @throws cambium::precondition_error: no class, one without a name, one that occurs twice; as many category_ids as classes
-  ///         are wanted, or none, each once
+  /// @throws cambium::precondition_error: no class, one without a name, one that occurs twice; as many category_ids as
+  ///         classes are wanted, or none, each once
   explicit pseudo_labels(std::vector<std::string> const& class_names, pseudo_label_options options = {});
 
   /// Adds the instances of one photograph; of one without instances, only the image.
@@ -36,8 +37,8 @@ class pseudo_labels {
   /// @param file_name  relative to the folder of photographs, as tools look for it
   /// @param found      classes from 0
   /// @param image_id   0: one after the largest so far
-  /// @throws cambium::precondition_error: an empty label map, labels without an instance, classes outside the set's, scores that
-  ///         are not finite, an id that is taken or negative, no file name
+  /// @throws cambium::precondition_error: an empty label map, labels without an instance, classes outside the set's,
+  ///         scores that are not finite, an id that is taken or negative, no file name
   void add(std::string const& file_name, cambium::instances<> const& found, std::int64_t image_id = 0);
 
   [[nodiscard]] std::size_t images() const { return set_.images.size(); }

@@ -29,8 +29,9 @@ class scoring {
 
   /// Instances against the true ones. Says nothing of semantic labels: see add_semantic.
   ///
-  /// Pixels that are ignored count for no object. An instance with half of its pixels or more on them, which no true one
-  /// overlaps by the lowest threshold, is left out, as COCO leaves out what lies on a crowd: nobody says whether it is right.
+  /// Pixels that are ignored count for no object. An instance with half of its pixels or more on them, which no true
+  /// one overlaps by the lowest threshold, is left out, as COCO leaves out what lies on a crowd: nobody says whether it
+  /// is right.
   /// @param ignored  [H,W] 1 where the truth does not say; without cells: nowhere
   /// @throws cambium::precondition_error: other sizes, a class outside
   void add_instances(cambium::instances<> const& found, cambium::instances<> const& truth,

@@ -48,7 +48,8 @@ class cam_network : public torch::nn::Module {
   torch::nn::Conv2d classifier_{nullptr};
 };
 
-/// Loads the backbone of a cam_network's file, for another network that begins with what a classifier learned from tags.
+/// Loads the backbone of a cam_network's file, for another network that begins with what a classifier learned from
+/// tags.
 /// @throws cambium::io_error, cambium::precondition_error: as load_weights
 void load_cam_backbone(resnet& backbone, std::filesystem::path const& file);
 

@@ -29,8 +29,8 @@ std::shared_ptr<chain> normalised(torch::nn::Conv2d conv, batch_norm_options nor
   return make_chain(std::move(conv), make_batch_norm(out, norm), torch::nn::ReLU());
 }
 
-/// What joins and heads convolve with: 5x5 of each channel by itself, then 1x1 over all; or 3x3 over all. Inside one chain
-/// more than it needs, since the original stacks several.
+/// What joins and heads convolve with: 5x5 of each channel by itself, then 1x1 over all; or 3x3 over all. Inside one
+/// chain more than it needs, since the original stacks several.
 std::shared_ptr<chain> joined(std::int64_t in, std::int64_t out, bool separable, batch_norm_options norm)
 {
   if (!separable) return make_chain(normalised(convolution(in, out, 3), norm));

@@ -21,8 +21,8 @@ struct panoptic_deeplab_options {
   deeplab_decoder_options semantic{};
   deeplab_decoder_options instance{256, {64, 32, 16}, 128};
   std::array<std::int64_t, 3> rates{3, 6, 9};  ///< dilations of the pyramid
-  /// Joins and heads convolve 5x5 each channel by itself, then 1x1 over all. false: 3x3 over all at once, which on a CPU
-  /// is several times faster to train for few channels.
+  /// Joins and heads convolve 5x5 each channel by itself, then 1x1 over all. false: 3x3 over all at once, which on a
+  /// CPU is several times faster to train for few channels.
   bool separable = true;
   std::int64_t seg_head = 256, centre_head = 128, offset_head = 32;
   double dropout = 0.5;       ///< behind the pyramids

@@ -26,8 +26,8 @@ namespace trainer {
 /// BESTIE's networks (models/hrnet.py, models/panoptic_deeplab.py) into an hrnet or a panoptic_deeplab.
 [[nodiscard]] name_map published_bestie();
 
-/// HRNet's weights of ImageNet or of poses into an hrnet: heads keep their first weights, what classified there is passed
-/// over.
+/// HRNet's weights of ImageNet or of poses into an hrnet: heads keep their first weights, what classified there is
+/// passed over.
 [[nodiscard]] name_map published_hrnet();
 
 }  // namespace trainer

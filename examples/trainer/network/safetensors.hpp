@@ -23,9 +23,9 @@ struct weights {
 };
 
 /// Parse the content of a safetensors file: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL. `name` begins every message.
-/// @throws cambium::io_error naming the file and, where there is one, the tensor: a header that is damaged, truncated or
-///         beyond 100 MB, names that occur twice, types that are not known, shapes that do not fit their bytes, tensors
-///         that overlap, bytes that belong to none, booleans beyond 0 and 1
+/// @throws cambium::io_error naming the file and, where there is one, the tensor: a header that is damaged, truncated
+///         or beyond 100 MB, names that occur twice, types that are not known, shapes that do not fit their bytes,
+///         tensors that overlap, bytes that belong to none, booleans beyond 0 and 1
 /// @source huggingface/safetensors, README "Format" and the checks of SafeTensors::read_metadata; it keeps the last of
 ///         two tensors of one name, here they are an error
 [[nodiscard]] weights parse_safetensors(cambium::bytes const& file, std::string const& name);

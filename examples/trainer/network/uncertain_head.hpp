@@ -24,9 +24,9 @@ struct uncertain_network_options {
 };
 
 /// An encoder and a light decoder: what the five stages of a residual network see, made equally wide by 1x1
-/// convolutions, is added from the coarsest to the finest, each sum followed by a 3x3 convolution, a normalisation and a
-/// leaky ReLU of slope 0.1. With a plain one and 8 channels a class was seen to die: all features 0 wherever it was. Two
-/// 3x3 convolutions, `mean` and `log_variance`, end it; their maps are enlarged to the size of the image.
+/// convolutions, is added from the coarsest to the finest, each sum followed by a 3x3 convolution, a normalisation and
+/// a leaky ReLU of slope 0.1. With a plain one and 8 channels a class was seen to die: all features 0 wherever it was.
+/// Two 3x3 convolutions, `mean` and `log_variance`, end it; their maps are enlarged to the size of the image.
 ///
 /// @source Lin et al., "Feature pyramid networks", CVPR 2017, for the decoder; Neven et al., ICCVW 2021, name a network
 ///         that learns an uncertainty, and not which. Two outputs of one decoder, the log of the variance and its start
@@ -51,8 +51,8 @@ class uncertain_network : public torch::nn::Module {
   torch::nn::Conv2d mean_{nullptr}, log_variance_{nullptr};
 };
 
-/// A network for two cores and photographs of about 100 pixels: small_resnet without pooling, whose finest maps have half
-/// the image's size.
+/// A network for two cores and photographs of about 100 pixels: small_resnet without pooling, whose finest maps have
+/// half the image's size.
 [[nodiscard]] std::shared_ptr<uncertain_network> small_uncertain_network(std::int64_t outputs, std::int64_t width = 16);
 
 }  // namespace trainer

@@ -1,6 +1,7 @@
 // cams: class activation maps of photographs, from a classifier's weights.
 //
-//   cams --images 'photos/{id}.jpg' --weights net.safetensors --groups classes.json --tags tags.txt --out 'cams/{id}.npy'
+//   cams --images 'photos/{id}.jpg' --weights net.safetensors --groups classes.json --tags tags.txt
+//        --out 'cams/{id}.npy'
 
 #include "program/class_activation.hpp"
 #include "program/classifiers.hpp"

@@ -35,12 +35,13 @@ struct class_activations {
 
 /// CAMs of groups of classes, over scales and mirror images.
 ///
-/// Of group S with weights W_k and logits l_k of the image at scale 1: p = softmax of l over S, W_S = sum_k p_k W_k (the
-/// gradient of the log-sum-exp of the group), CAM = relu(W_S . features), without bias. Summed over scales and their
-/// mirror images at a quarter of the image's size, divided by the maximum + 1e-5. A channel that is 0 everywhere stays 0.
+/// Of group S with weights W_k and logits l_k of the image at scale 1: p = softmax of l over S, W_S = sum_k p_k W_k
+/// (the gradient of the log-sum-exp of the group), CAM = relu(W_S . features), without bias. Summed over scales and
+/// their mirror images at a quarter of the image's size, divided by the maximum + 1e-5. A channel that is 0 everywhere
+/// stays 0.
 ///
-/// @source step/make_cam.py of jiwoon-ahn/irn for the scales and what follows; sizes are the nearest multiples of what the
-///         network wants, cubic resizing is OpenCV's (a = -0.75, no antialiasing) where the original's is Pillow's
+/// @source step/make_cam.py of jiwoon-ahn/irn for the scales and what follows; sizes are the nearest multiples of what
+///         the network wants, cubic resizing is OpenCV's (a = -0.75, no antialiasing) where the original's is Pillow's
 class class_activation {
  public:
   /// @throws cambium::precondition_error: no scale, scales outside (0,8], a class both of a group and of a head

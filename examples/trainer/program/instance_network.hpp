@@ -30,8 +30,8 @@ void add_network_flags(CLI::App& app, instance_network_flags& f);
 /// The flags as words of a recipe.
 [[nodiscard]] std::string words_of(instance_network_flags const& f);
 
-/// Labels every image: instances/ID.png, pseudo.json (a data set in COCO's form to learn from) and results.json (the same
-/// with scores). An image that fails is named, and the rest goes on.
+/// Labels every image: instances/ID.png, pseudo.json (a data set in COCO's form to learn from) and results.json (the
+/// same with scores). An image that fails is named, and the rest goes on.
 /// @param scored  measured on the truth, scores.json; false where there is none
 void write_instances(dataset const& images, bestie_network& network, bestie_inference_options const& how,
                      std::filesystem::path const& out, bool scored, std::vector<std::string>& failed);

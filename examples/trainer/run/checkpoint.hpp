@@ -15,8 +15,8 @@ class optimizer;
 
 /// Saves weights, buffers, the optimiser's moments, the step and torch's random state (of the CPU).
 ///
-/// The file is what torch.load of Python reads as a dictionary: "model/<name>" and "optimizer/<n>/<what>" are tensors. It
-/// is written beside and renamed: there is an old file or a new one, never half of one.
+/// The file is what torch.load of Python reads as a dictionary: "model/<name>" and "optimizer/<n>/<what>" are tensors.
+/// It is written beside and renamed: there is an old file or a new one, never half of one.
 ///
 /// @param path      where to; its folder is made
 /// @param recipe    what the training is, in words of the caller (its options, say): it must be the same when resumed

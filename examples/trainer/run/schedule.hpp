@@ -11,8 +11,8 @@ namespace trainer {
 ///   rate(i) = base * w(i) * (1 - i/T)^power
 ///   w(i)    = 1 for i >= W, else f * (1 - i/W) + i/W
 ///
-/// i is the number of the step that is about to be taken, from 0. At and after T, which the originals never reach with a
-/// sound configuration, the rate is that of step T - 1.
+/// i is the number of the step that is about to be taken, from 0. At and after T, which the originals never reach with
+/// a sound configuration, the rate is that of step T - 1.
 ///
 /// @source W = 0: IRNet, PolyOptimizer of misc/torchutils.py (it too keeps the last rate after T);
 ///         W = 2000, f = 0.001, T = 50000: BESTIE, WarmupPolyLR of utils/my_optim.py (beyond T it is not a number)

@@ -16,8 +16,8 @@ enum class chance : std::uint64_t { weights = 1, order, augmentation, dropout, s
 /// torch throws and names it; `warn_only` makes that a warning.
 ///
 /// @determinism with the same seed, build and number of threads a run on the CPU gives the same bits
-/// @source      step/train_*.py of jiwoon-ahn/irn seeds nothing; main.py of clovaai/BESTIE seeds torch, numpy and random
-///              with one number and leaves the algorithms free
+/// @source      step/train_*.py of jiwoon-ahn/irn seeds nothing; main.py of clovaai/BESTIE seeds torch, numpy and
+///              random with one number and leaves the algorithms free
 inline void seed_everything(std::uint64_t seed, bool deterministic = true, bool warn_only = false)
 {
   at::manual_seed(seed_of(seed, static_cast<std::uint64_t>(chance::weights)));

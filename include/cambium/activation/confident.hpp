@@ -68,8 +68,8 @@ struct choose_confident {
 /// @param where   where to run; must reach the memory of the maps
 /// @param maps    [C,H,W]
 /// @param thres   the background's score at every cell; finite
-/// @param out     [H,W] of std::int32_t: 0 background, c + 1 where channel c is largest and above thres; of equal channels
-///                the first
+/// @param out     [H,W] of std::int32_t: 0 background, c + 1 where channel c is largest and above thres; of equal
+///                channels the first
 ///
 /// @pre          host memory: maps finite. Elsewhere NaN is above nothing
 /// @throws       precondition_error before anything is written

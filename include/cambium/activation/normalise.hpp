@@ -106,10 +106,10 @@ struct normalise_scratch {
 /// @param out      [C,H,W]; may be the maps themselves
 /// @param scratch  of any earlier call
 ///
-/// @pre          host memory: maps finite. Elsewhere NaN is left out of a channel's range, and becomes NaN or the floor;
-///               infinities count as numbers
-/// @throws       precondition_error before anything is written: NaN or infinite values, negative eps, shapes that differ,
-///               memory that overlaps in part; gpu_error
+/// @pre          host memory: maps finite. Elsewhere NaN is left out of a channel's range, and becomes NaN or the
+///               floor; infinities count as numbers
+/// @throws       precondition_error before anything is written: NaN or infinite values, negative eps, shapes that
+///               differ, memory that overlaps in part; gpu_error
 /// @invariant    with relu and `largest`: 0 <= out < 1; with min_max: 0 <= out <= 1
 /// @complexity   Theta(C * H * W)
 /// @determinism  exact, one division a cell

@@ -31,7 +31,8 @@ namespace cambium {
 /// @param out     [C,H,W] of std::uint8_t, 0 or 1; every cell of a plateau is marked
 ///
 /// @pre          gpu: values are not checked; a NaN exceeds nothing and is exceeded by nothing
-/// @throws       precondition_error before anything is written: an even kernel, NaN or infinite values, shapes that differ
+/// @throws       precondition_error before anything is written: an even kernel, NaN or infinite values, shapes that
+///               differ
 /// @complexity   Theta(C * H * W) where few cells exceed their neighbours; O(C * H * W * kernel^2)
 /// @determinism  exact
 /// @asynchrony   gpu: enqueues and returns
@@ -85,8 +86,8 @@ struct peak_scratch {
 
 namespace rule {
 
-/// A number by which a peak is sorted: a larger score has a smaller one. Scores are positive, so their sign bit is free.
-/// That of a float holds the channel too.
+/// A number by which a peak is sorted: a larger score has a smaller one. Scores are positive, so their sign bit is
+/// free. That of a float holds the channel too.
 template <class T, class S, class N>
 struct peak_key {
   stack_view<T const, S> maps;
@@ -292,17 +293,17 @@ struct peak_finder {
 /// @param where    where to run; must reach the memory of the maps
 /// @param maps     [C,H,W] finite, for example normalised and smoothed class maps; absent classes are 0 everywhere
 /// @param options  kernel = 15, most = 25, threshold = 0.1, plateaus = every_cell
-/// @param out      [N] of point: the first `count` are written, with the channel as category and the map's value as score:
-///                 channels ascending, of a channel by falling score, equal ones in raster order. Peaks that do not fit are
-///                 left out; there are at most C * most
+/// @param out      [N] of point: the first `count` are written, with the channel as category and the map's value as
+///                 score: channels ascending, of a channel by falling score, equal ones in raster order. Peaks that do
+///                 not fit are left out; there are at most C * most
 /// @param count    [1] of index_t: how many there are, also where out is shorter
 /// @param scratch  of any earlier call; it grows to the largest maps and allocates nothing else
 ///
 /// @pre          gpu: less than 2^31 - 1 cells; values are not checked. NaN is no peak and exceeds nothing
 /// @throws       precondition_error before anything is written: NaN or infinite values, an even kernel, most < 1, a NaN
 ///               threshold; gpu_error
-/// @complexity   as local_maxima, of cells above the threshold, and a sort of the peaks. gpu: a sort of C * H * W keys, since
-///               their number stays on the device; extract_peaks waits for it and sorts peaks only
+/// @complexity   as local_maxima, of cells above the threshold, and a sort of the peaks. gpu: a sort of C * H * W keys,
+///               since their number stays on the device; extract_peaks waits for it and sorts peaks only
 /// @determinism  exact
 /// @asynchrony   gpu: enqueues and returns
 /// @source       peak_extract and the main program of PAM/point_extraction.py, extract_peak of utils/utils.py of

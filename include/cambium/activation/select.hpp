@@ -52,10 +52,10 @@ struct take_channel_of_region {
 /// @param flipped   [C,H,W] of the mirror image, or null; with it, the mean of both
 /// @param out       [H,W]
 ///
-/// @pre          host memory: maps finite in the channels of the list. Elsewhere out is 0 where a region or its channel is
-///               outside its range
-/// @throws       precondition_error before anything is written: shapes that differ, a region or channel outside its range,
-///               NaN or infinite values
+/// @pre          host memory: maps finite in the channels of the list. Elsewhere out is 0 where a region or its channel
+///               is outside its range
+/// @throws       precondition_error before anything is written: shapes that differ, a region or channel outside its
+///               range, NaN or infinite values
 /// @complexity   Theta(H * W), and a look at each channel asked for
 /// @determinism  exact
 /// @asynchrony   gpu: enqueues and returns

@@ -66,8 +66,8 @@ struct mean_of_window {
 /// @complexity   Theta(C * H * W * min(kernel, H) * min(kernel, W))
 /// @determinism  exact: one sum in the type of the maps, row after row, and one division
 /// @asynchrony   gpu: enqueues and returns
-/// @source       smoothing, PAM/point_extraction.py of clovaai/BESTIE: avg_pool2d, which counts its padding, so that peaks
-///               at the border are damped
+/// @source       smoothing, PAM/point_extraction.py of clovaai/BESTIE: avg_pool2d, which counts its padding, so that
+///               peaks at the border are damped
 template <execution_policy P, stack_like M, stack_like O>
   requires reaches<P, space_of<M, 3>> && reaches<P, space_of<O, 3>>
 void smooth_into(P const& where, M const& maps, index_t kernel, O&& out)

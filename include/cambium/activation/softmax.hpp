@@ -112,10 +112,10 @@ struct class_decision {
 /// @param label        [H,W] of std::int32_t
 /// @param probability  [H,W] of float
 ///
-/// @pre          host memory: scores finite. Elsewhere, where they are not, the probability may be NaN, and the label is any
-///               of 0..L-1
-/// @throws       precondition_error: no channel, shapes that differ, before anything is written; NaN or infinite scores,
-///               scores larger than a float can hold, which are found while the results are written
+/// @pre          host memory: scores finite. Elsewhere, where they are not, the probability may be NaN, and the label
+///               is any of 0..L-1
+/// @throws       precondition_error: no channel, shapes that differ, before anything is written; NaN or infinite
+///               scores, scores larger than a float can hold, which are found while the results are written
 /// @invariant    ties go to the lower channel
 /// @complexity   Theta(L * H * W) exponentials
 /// @determinism  the same bits for every number of threads; between instruction sets within a few ulp. A gpu's

@@ -34,7 +34,8 @@ struct crf_build {
   bool exact = false;  ///< sum over all pairs of pixels instead of the lattice: O(N^2), for images of a few thousand
 };
 
-/// A process-wide id. It detects a mean_field that another CRF began: their lattices differ even where their sizes do not.
+/// A process-wide id. It detects a mean_field that another CRF began: their lattices differ even where their sizes do
+/// not.
 inline std::uint64_t new_crf_id()
 {
   static std::atomic<std::uint64_t> last{0};
@@ -126,8 +127,8 @@ class dense_crf {
   ///               or infinite colours, features too far apart for a lattice (its own message), or an image whose
   ///               inference of two labels would take more than options.most_bytes, with the number; see bytes_needed;
   ///               gpu_error
-  /// @complexity   cpu: about 100 ns a pixel and 5-dimensional kernel; gpu: a sort of the corners of all pixels for each
-  ///               kernel
+  /// @complexity   cpu: about 100 ns a pixel and 5-dimensional kernel; gpu: a sort of the corners of all pixels for
+  ///               each kernel
   /// @determinism  exact; see infer
   /// @asynchrony   gpu: waits for the stream twice a kernel, see permutohedral, and cannot check colours, but a lattice
   ///               refuses features that are not finite. With exact kernels nothing is checked
@@ -172,8 +173,8 @@ class dense_crf {
     }
   }
 
-  /// About how many bytes an inference takes at its peak, lattices included. On a device, or the building of a lattice, if
-  /// that is more.
+  /// About how many bytes an inference takes at its peak, lattices included. On a device, or the building of a lattice,
+  /// if that is more.
   static double bytes_needed(extent2 size, index_t bands, std::vector<pairwise> const& kernels, index_t labels)
   {
     constexpr bool on_cores = std::is_same_v<P, cpu>;
@@ -200,8 +201,8 @@ class dense_crf {
   /// @param present  the labels that take part, all if empty: the others have marginals of 0 and cost nothing
   ///
   /// @throws       precondition_error: another size, no labels, NaN, infinite, or beyond a float, energies, compat of
-  ///               another number of labels or a table that is not symmetric, a label outside 0..L-1 or named twice, more
-  ///               memory than crf_build::most_bytes
+  ///               another number of labels or a table that is not symmetric, a label outside 0..L-1 or named twice,
+  ///               more memory than crf_build::most_bytes
   /// @asynchrony   gpu: enqueues and returns, and cannot check the energies: a NaN or an infinity spreads as far as the
   ///               kernels reach
   template <stack_like U>
@@ -250,7 +251,8 @@ class dense_crf {
 
   /// KL(Q||P) up to the constant log Z, of the distribution above with (K_ij + K_ji) / 2 for each pair of pixels:
   ///
-  ///   sum_i sum_l Q_i(l) (log Q_i(l) + U_i(l)) + 1/2 sum_i sum_{j!=i} sum_k K_k(i,j) sum_lm compat_k(l,m) Q_i(l) Q_j(m)
+  ///   sum_i sum_l Q_i(l) (log Q_i(l) + U_i(l))
+  ///     + 1/2 sum_i sum_{j!=i} sum_k K_k(i,j) sum_lm compat_k(l,m) Q_i(l) Q_j(m)
   ///
   /// The steps need not bring it down: they change all pixels at once and, as the package's, count each pixel among its
   /// own neighbours, which P does not.

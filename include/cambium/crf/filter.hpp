@@ -23,8 +23,8 @@ struct filter_options {
   bool reverse = false;  ///< blur along the axes in the other order: the transposed filter, for gradients
 };
 
-/// Positions whose values are summed over all pairs, exactly: O(N^2) a channel, for a few thousand positions. A filter with
-/// the functions of a lattice: whatever filters for a dense_crf has those below, for its policy.
+/// Positions whose values are summed over all pairs, exactly: O(N^2) a channel, for a few thousand positions. A filter
+/// with the functions of a lattice: whatever filters for a dense_crf has those below, for its policy.
 ///
 ///   cpu     make_room, clear_part, spread_some, sum_up, read_some
 ///   others  spread_and_blur, read_back
@@ -78,8 +78,8 @@ struct lattice_scratch<cpu> {
 
 namespace rule {
 
-/// What positions spread onto a point, for one channel. A part of the positions sums on its own, and the parts' sums are
-/// added in order, as on the cpu.
+/// What positions spread onto a point, for one channel. A part of the positions sums on its own, and the parts' sums
+/// are added in order, as on the cpu.
 struct spread_onto_points {
   lattice_map map;
   float const* from;    ///< value of a position and channel, or null: then all are 1
@@ -234,8 +234,8 @@ float const* spread_and_blur(P const& where, all_pairs<P> const& pairs, float co
   return scratch.values.view().data;
 }
 
-/// Write what positions read back of `blurred`, times `scale` and their factors, if there are any, on top of `on`, or of 0
-/// where it is null. `on` and `to` are [N,channels].
+/// Write what positions read back of `blurred`, times `scale` and their factors, if there are any, on top of `on`, or
+/// of 0 where it is null. `on` and `to` are [N,channels].
 template <class P>
 void read_back(P const& where, permutohedral<P> const& lattice, float const* blurred, float scale, float const* factor,
                index_t channels, float const* on, float* to, index_t step)
@@ -328,14 +328,14 @@ void filter_on(cpu const& where, Filter const& filter, float const* from, index_
 ///
 /// @throws       precondition_error: another number of positions, NaN or infinite values, shapes that differ, overlap,
 ///               too small a scratch
-/// @complexity   Theta(C * (N * D + points * D)). On a device a point sums its corners alone, so where most positions lie
-///               in one simplex the device waits for few threads
+/// @complexity   Theta(C * (N * D + points * D)). On a device a point sums its corners alone, so where most positions
+///               lie in one simplex the device waits for few threads
 /// @determinism  the same bits on every run, for every number of threads, every instruction set and every policy
 /// @asynchrony   gpu: enqueues and returns, and cannot check the values: a NaN or an infinity spreads as far as the
 ///               filter reaches
 /// @source       Permutohedral::compute of pydensecrf, whose rounding differs by its order of sums. Against exact
-///               kernels the lattice gives too little, 0.28 to 0.88 of it, so that it is off by 12-71 % (relative L2, 45
-///               kernels of sxy 1-80, srgb 0 or 3-40, on 44x56 pixels); divided by filtered ones, as a mean is, by
+///               kernels the lattice gives too little, 0.28 to 0.88 of it, so that it is off by 12-71 % (relative L2,
+///               45 kernels of sxy 1-80, srgb 0 or 3-40, on 44x56 pixels); divided by filtered ones, as a mean is, by
 ///               0.02-15 %. It is the approximation everyone's constants were found with, not an error to correct
 template <execution_policy P, image_like X, image_like O>
   requires reaches<P, space_of<X, 2>> && reaches<P, space_of<O, 2>>

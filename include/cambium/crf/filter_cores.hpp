@@ -17,8 +17,8 @@
 
 namespace cambium {
 
-/// Call body(std::integral_constant<int, Width>, first channel) for pieces of 16, 8, 4, 2 and 1 channels. A piece has memory
-/// of its own, [slots() + 1,Width], so that a point's values are in one line of the cache.
+/// Call body(std::integral_constant<int, Width>, first channel) for pieces of 16, 8, 4, 2 and 1 channels. A piece has
+/// memory of its own, [slots() + 1,Width], so that a point's values are in one line of the cache.
 template <class Body>
 void for_each_piece(index_t channels, Body const& body)
 {
@@ -198,8 +198,8 @@ inline void spread_some(isa set, permutohedral<cpu> const& lattice, index_t part
   });
 }
 
-/// Write what n positions of a part read back, times `scale` and their factors, if there are any, on top of `on`, or of 0
-/// where it is null.
+/// Write what n positions of a part read back, times `scale` and their factors, if there are any, on top of `on`, or of
+/// 0 where it is null.
 inline void read_some(isa set, permutohedral<cpu> const& lattice, index_t part, index_t first, index_t n,
                       index_t channels, lattice_values const& values, float scale, float const* factor, float const* on,
                       float* to, index_t step)

@@ -29,8 +29,9 @@ struct compatibility {
   std::vector<double> weight;  ///< one: what agreement takes off, for every label; L: for each label
   bool matrix = false;         ///< weight is [L,L]: energy of label l beside label m, symmetric
 
-  /// Agreement on label l takes weight[l] off, as a single weight does: both attract. The common package, pydensecrf, reads
-  /// a vector as energies instead: its compat=[3,3] repels. Weights copied from there change their sign; tables do not.
+  /// Agreement on label l takes weight[l] off, as a single weight does: both attract. The common package, pydensecrf,
+  /// reads a vector as energies instead: its compat=[3,3] repels. Weights copied from there change their sign; tables
+  /// do not.
   static compatibility per_class(std::vector<double> w) { return {std::move(w), false}; }
   /// Label l beside label m costs energy[l * L + m]. A single weight w is -w on the diagonal.
   static compatibility table(std::vector<double> energy) { return {std::move(energy), true}; }

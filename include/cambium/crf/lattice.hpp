@@ -38,8 +38,8 @@ struct lattice_parts {
   }
 };
 
-/// Call body(std::integral_constant<int, D>): D = 2 and 5, those of the published kernels, are unrolled; 0 stands for any
-/// other dimension, whose loops run to a number known at run time.
+/// Call body(std::integral_constant<int, D>): D = 2 and 5, those of the published kernels, are unrolled; 0 stands for
+/// any other dimension, whose loops run to a number known at run time.
 template <class Body>
 void with_dimension(int dimension, Body const& body)
 {
@@ -166,8 +166,8 @@ class permutohedral {
   /// @param scratch   made for the same D, N and options
   ///
   /// @pre          needed() is 0..points() afterwards, which a caller must wait for to know. Where it is more, no index
-  ///               leaves the room, but the lattice's filter is not a Gaussian. Where it is -1, because features are not
-  ///               finite or too far apart, all weights are 0
+  ///               leaves the room, but the lattice's filter is not a Gaussian. Where it is -1, because features are
+  ///               not finite or too far apart, all weights are 0
   /// @throws       precondition_error: another shape, a scratch of another
   /// @determinism  exact
   /// @asynchrony   gpu: enqueues and returns
@@ -190,7 +190,8 @@ class permutohedral {
   index_t positions() const { return shape_.positions; }
   index_t points() const { return points_; }  ///< of the lattice, or what there is room for
 
-  /// How many points the features touch, in the memory of the policy: what the room must hold. -1: no lattice holds them.
+  /// How many points the features touch, in the memory of the policy: what the room must hold. -1: no lattice holds
+  /// them.
   view<index_t const, 1, S> needed() const { return needed_.view(); }
 
   /// The factor of blurred values; the original's alpha.

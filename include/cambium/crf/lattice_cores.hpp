@@ -1,6 +1,6 @@
 #pragma once
-// The cpu's own schedule of building a permutohedral lattice: simplices a register of positions at a time, points in hash
-// tables. It gives the points and the weights of the rules in lattice.hpp.
+// The cpu's own schedule of building a permutohedral lattice: simplices a register of positions at a time, points in
+// hash tables. It gives the points and the weights of the rules in lattice.hpp.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
@@ -142,8 +142,9 @@ struct corner_block {
   bool is_fresh[cells];
 };
 
-/// The cpu's lattice. Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice points
-/// it touches. A point's values live in its first slot; where other parts touch it too, their slots are joined to that one.
+/// The cpu's lattice. Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice
+/// points it touches. A point's values live in its first slot; where other parts touch it too, their slots are joined
+/// to that one.
 template <>
 class permutohedral<cpu> {
  public:

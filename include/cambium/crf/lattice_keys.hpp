@@ -14,9 +14,9 @@
 
 namespace cambium {
 
-/// A hash table from keys to ids: 1, 2, ... in the order of insertion, or ids of the caller's. At most half of its slots
-/// are taken; a slot holds the index of an entry. A search misses the cache twice, for the slot and for the entry. To
-/// look up many keys: hash them all, prefetch the slots, prefetch the entries, then search.
+/// A hash table from keys to ids: 1, 2, ... in the order of insertion, or ids of the caller's. At most half of its
+/// slots are taken; a slot holds the index of an entry. A search misses the cache twice, for the slot and for the
+/// entry. To look up many keys: hash them all, prefetch the slots, prefetch the entries, then search.
 template <class Key>
 class key_index {
  public:

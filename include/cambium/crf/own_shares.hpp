@@ -15,8 +15,8 @@ namespace cambium {
 
 /// What a position's simplex gives back of the value that the position spreads onto it, gain apart.
 ///
-/// A value travels along some of the axes, in their order, and halves with every step. It comes back to the simplex only if
-/// all steps go the same way: corners differ by sums of axes, and the sum of all axes is 0.
+/// A value travels along some of the axes, in their order, and halves with every step. It comes back to the simplex
+/// only if all steps go the same way: corners differ by sums of axes, and the sum of all axes is 0.
 ///
 /// @param beside  beside(axis, point, way) is the next point that way, 0 or 1, along an axis, or `nowhere`
 template <class Beside>

@@ -63,8 +63,8 @@ struct energy_of_label {
 /// @param options  gt_prob = 0.7, zero_unsure = false (the package's own default is true)
 /// @param out      [L,H,W]
 ///
-/// @throws       precondition_error: a label outside its range, with its place; L < 1; gt_prob outside (0,1); shapes that
-///               differ; overlap
+/// @throws       precondition_error: a label outside its range, with its place; L < 1; gt_prob outside (0,1); shapes
+///               that differ; overlap
 /// @complexity   Theta(L * H * W)
 /// @determinism  exact; logarithms in double, rounded once
 /// @asynchrony   gpu: enqueues and returns, and cannot check the labels: one below 0 is unsure, one beyond L is wrong
@@ -145,8 +145,8 @@ struct energy_of_probability {
 /// @throws       precondition_error: values outside [0,1], options outside their ranges, shapes that differ, overlap
 /// @complexity   Theta(L * H * W) logarithms
 /// @determinism  exact up to the mathematics library's logarithm
-/// @asynchrony   gpu: enqueues and returns, and cannot check the values: those outside [0,1] count as the nearer end, NaN
-///               stays NaN
+/// @asynchrony   gpu: enqueues and returns, and cannot check the values: those outside [0,1] count as the nearer end,
+///               NaN stays NaN
 /// @source       unary_from_softmax, pydensecrf.utils
 template <execution_policy P, stack_like A, stack_like O>
   requires reaches<P, space_of<A, 3>> && reaches<P, space_of<O, 3>>

@@ -238,8 +238,8 @@ index_t expects_clusterable(image_view<R> region, stack_view<C> centroid)
 /// @param count      [1] int32
 /// @param scratch    of any earlier call; it grows to the largest map
 ///
-/// @pre          regions >= 0; centroids on the map. gpu: values are not checked; a centroid off the map and a number outside
-///               0..H * W count as region 0. Components never have larger numbers
+/// @pre          regions >= 0; centroids on the map. gpu: values are not checked; a centroid off the map and a number
+///               outside 0..H * W count as region 0. Components never have larger numbers
 /// @throws       precondition_error before anything is written
 /// @complexity   Theta(H * W + N)
 /// @determinism  exact

@@ -180,14 +180,14 @@ struct choose_disc {
 /// @param options  radius = 2.5, tolerance = 3, outside = true
 /// @return of each region the truncated means of components with |area - disc_area(radius)| < tolerance, in their order
 ///
-/// @pre          a component lies in one region; if not, it counts to the last of them. gpu: labels are not checked; those
-///               outside their ranges are left out
+/// @pre          a component lies in one region; if not, it counts to the last of them. gpu: labels are not checked;
+///               those outside their ranges are left out
 /// @throws       precondition_error: shapes that differ, labels outside their ranges, a NaN tolerance, negative numbers
 /// @complexity   Theta(H * W + N + count)
 /// @determinism  exact
 /// @asynchrony   gpu: waits for where.stream
-/// @source       cluster_peaks, utils/utils.py of clovaai/BESTIE, whose loop over components begins with the background:
-///               everything outside the weak cells of a region is a centre when it has the size of a disc
+/// @source       cluster_peaks, utils/utils.py of clovaai/BESTIE, whose loop over components begins with the
+///               background: everything outside the weak cells of a region is a centre when it has the size of a disc
 template <execution_policy P, image_like L, image_like R>
   requires reaches<P, space_of<L, 2>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto disc_centres(P const& where, L const& weak, index_t N, R const& regions, index_t count,

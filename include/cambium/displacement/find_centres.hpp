@@ -50,17 +50,17 @@ struct cell_as_centre {
 /// @param options   threshold = 0.1, kernel = 41, plateaus = every_cell
 /// @return of each region the centres in raster order, the response as score
 ///
-/// @pre          gpu: values are not checked. A cell of a region outside 1..count is no centre; a NaN is no centre and exceeds
-///               nothing
+/// @pre          gpu: values are not checked. A cell of a region outside 1..count is no centre; a NaN is no centre and
+///               exceeds nothing
 /// @throws       precondition_error: shapes that differ, a region outside 0..count, NaN or infinite responses, an even
 ///               kernel, a NaN threshold
-/// @complexity   Theta(H * W), and kernel^2 for each cell above the threshold that no neighbour exceeds. On a plateau that is
-///               every cell, each becomes a centre, and grouping a saturated map is quadratic in its cells;
+/// @complexity   Theta(H * W), and kernel^2 for each cell above the threshold that no neighbour exceeds. On a plateau
+///               that is every cell, each becomes a centre, and grouping a saturated map is quadratic in its cells;
 ///               plateau::one_cell leaves one centre to it
 /// @determinism  exact
 /// @asynchrony   gpu: waits for where.stream
-/// @source       find_instance_center, utils/utils.py of clovaai/BESTIE, on the centre map times the region: `>` against
-///               the threshold rounded to float. Its top_k ranks coordinates instead of scores and is left out
+/// @source       find_instance_center, utils/utils.py of clovaai/BESTIE, on the centre map times the region: `>`
+///               against the threshold rounded to float. Its top_k ranks coordinates instead of scores and is left out
 template <execution_policy P, image_like X, image_like R>
   requires reaches<P, space_of<X, 2>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto find_centres(P const& where, X const& response, R const& regions, index_t count,

@@ -100,17 +100,17 @@ struct group_scratch {
 /// @param out      [H,W] int32, 0 or 1 + index into centres.at
 /// @param scratch  of any earlier call; it grows to the largest list
 ///
-/// @pre          gpu: values are not checked. A region outside 1..N has no centre; where an offset or a centre is NaN the
-///               first of the others wins
-/// @throws       precondition_error before anything is written: shapes that differ, a region outside 0..N, NaN or infinite
-///               offsets or centres, centres that are not divided among regions
+/// @pre          gpu: values are not checked. A region outside 1..N has no centre; where an offset or a centre is NaN
+///               the first of the others wins
+/// @throws       precondition_error before anything is written: shapes that differ, a region outside 0..N, NaN or
+///               infinite offsets or centres, centres that are not divided among regions
 /// @invariant    of several centres equally near the first wins; a region's only centre takes all of it
-/// @complexity   O(cells of regions * centres of their region), one pass for all regions: quadratic where every cell of a
-///               plateau is a centre, see plateau::one_cell
+/// @complexity   O(cells of regions * centres of their region), one pass for all regions: quadratic where every cell of
+///               a plateau is a centre, see plateau::one_cell
 /// @determinism  exact, on every machine: positions, products and roots in float, rounded as the original's are
 /// @asynchrony   gpu: enqueues and returns; allocates only while the scratch grows
-/// @source       Cheng et al., CVPR 2020, eq. (1); group_pixels, utils/utils.py of clovaai/BESTIE, which runs over the whole
-///               map once a region and needs memory for centres * H * W distances. Without a centre it raises
+/// @source       Cheng et al., CVPR 2020, eq. (1); group_pixels, utils/utils.py of clovaai/BESTIE, which runs over the
+///               whole map once a region and needs memory for centres * H * W distances. Without a centre it raises
 template <execution_policy P, stack_like D, image_like R, image_like O>
   requires reaches<P, space_of<D, 3>> && reaches<P, space_of<R, 2>> && reaches<P, space_of<O, 2>>
 void group_pixels_into(P const& where, D const& offset, R const& regions,

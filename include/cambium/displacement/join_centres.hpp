@@ -190,15 +190,15 @@ struct choose_lone {
 /// @param response  [H,W] as given to find_centres; marked here
 /// @return of each region the centres found, then the further ones
 ///
-/// @pre          gpu: values are not checked. A centre off the map does not join; indices of lists that are not divided are
-///               clamped
-/// @throws       precondition_error: shapes or numbers of regions that differ, centres that are not divided among them or
-///               off the map, negative or NaN options
+/// @pre          gpu: values are not checked. A centre off the map does not join; indices of lists that are not divided
+///               are clamped
+/// @throws       precondition_error: shapes or numbers of regions that differ, centres that are not divided among them
+///               or off the map, negative or NaN options
 /// @complexity   O(H * W + centres * further centres of a region)
 /// @determinism  exact; on a gpu with relative > 0 the length of a diagonal may differ in its last bit
 /// @asynchrony   gpu: waits for where.stream
-/// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow that
-///               a cluster stands there. Its distance is absolute, so that in small regions nothing is ever added
+/// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow
+///               that a cluster stands there. Its distance is absolute, so that in small regions nothing is ever added
 template <execution_policy P, image_like R, image_like X>
   requires reaches<P, space_of<R, 2>> && reaches<P, space_of<X, 2>>
 [[nodiscard]] auto join_centres(P const& where, region_centres<typename P::memory> const& found,

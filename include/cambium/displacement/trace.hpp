@@ -46,7 +46,8 @@ struct lay_beside {
 
 }  // namespace rule
 
-/// Take steps until they are done. Positions seen before come again: standing still is a cycle of length 1 (Brent's test).
+/// Take steps until they are done. Positions seen before come again: standing still is a cycle of length 1 (Brent's
+/// test).
 #if defined(__CUDACC__)
 #pragma nv_exec_check_disable  // positions of several cells are stepped on cores only
 #endif
@@ -209,12 +210,12 @@ struct trace_scratch {
 /// @param out           [2,H,W] (y,x) in [0,H-1] x [0,W-1]: where the position of each cell ended
 /// @param scratch       of any earlier call; it grows to the largest map
 ///
-/// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused). gpu: values are not
-///               checked; a position that a NaN or an infinity leads nowhere is in the first row or column
+/// @pre          H, W <= 2^24, so that positions are exact in float; displacement finite (NaN is refused). gpu: values
+///               are not checked; a position that a NaN or an infinity leads nowhere is in the first row or column
 /// @throws       precondition_error before anything is written
 /// @invariant    a zero field leaves every cell where it is; more iterations than a cell needs change nothing
-/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. 2 * H * W values of scratch.
-///               gpu: a warp waits for its longest path
+/// @complexity   at most iterations * H * W steps; cells stop as soon as they repeat themselves. 2 * H * W values of
+///               scratch. gpu: a warp waits for its longest path
 /// @determinism  exact with precision mixed: the same bits on every machine. With single the same bits on every
 ///               run, for every number of threads; between compilers, and with a device, up to contraction
 /// @asynchrony   gpu: enqueues and returns; allocates only while the scratch grows

@@ -52,7 +52,8 @@ struct raise_rounded {
   }
 };
 
-/// e^x as a lane of exponential() in simd.hpp has it on a processor without fused multiply-add, on either side. NaN stays.
+/// e^x as a lane of exponential() in simd.hpp has it on a processor without fused multiply-add, on either side. NaN
+/// stays.
 CAMBIUM_HD inline float exponential(float x)
 {
   rounded_float inside(x < -87.f ? -87.f : x > 88.f ? 88.f : x);

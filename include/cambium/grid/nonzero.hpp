@@ -68,7 +68,8 @@ void expects_numbers(P const&, index_t cells, char const* who)
 /// List the cells that are not 0.
 ///
 /// @param cells  [count] in the policy's memory
-/// @return       how many entries of the list can hold a cell: their number on cores, `count` on a device, which does not wait
+/// @return       how many entries of the list can hold a cell: their number on cores, `count` on a device, which does
+///               not wait
 /// @pre          expects_numbers
 /// @asynchrony   gpu: enqueues and returns
 template <class P, class M>

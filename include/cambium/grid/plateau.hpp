@@ -165,7 +165,8 @@ struct plateau_scratch {
   grid<plateau_tally, 1, typename P::memory> tally;
 };
 
-/// Keep one cell of each plateau of marked cells: the nearest to the mean of its cells, the first of several in raster order.
+/// Keep one cell of each plateau of marked cells: the nearest to the mean of its cells, the first of several in raster
+/// order.
 ///
 /// Cells are of one plateau if they touch, corners included, and are equal in value and region.
 ///

@@ -57,8 +57,8 @@ using points = std::vector<point>;
   return out;
 }
 
-/// Throws unless `first` divides a list of so many items among regions: it begins with 0, never falls and ends with their
-/// number. Items of region r are first[r-1] .. first[r]-1. `who` begins the message.
+/// Throws unless `first` divides a list of so many items among regions: it begins with 0, never falls and ends with
+/// their number. Items of region r are first[r-1] .. first[r]-1. `who` begins the message.
 inline void expects_divided(std::span<index_t const> first, index_t items, char const* who)
 {
   expects(!first.empty() && first.front() == 0 && first.back() == items && std::is_sorted(first.begin(), first.end()),

@@ -99,8 +99,8 @@ void for_each_strip(P const& where, image_view<L, S> const& label, Body const& b
 
 namespace rule {
 
-/// A rule of runs of equal cells as a rule of cells: run(y, begin, end, value). A device has runs of one cell, cores those
-/// of a row.
+/// A rule of runs of equal cells as a rule of cells: run(y, begin, end, value). A device has runs of one cell, cores
+/// those of a row.
 template <class T, class S, class Run>
 struct by_runs {
   image_view<T const, S> map;

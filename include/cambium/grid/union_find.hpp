@@ -151,8 +151,8 @@ struct join_other_neighbours {
 /// @param parent  [B*H*W] becomes the first cell of each cell's set, -1 outside
 /// @determinism   exact
 /// @asynchrony    gpu: enqueues and returns
-/// @source        Komura 2015 and Playne & Hawick 2018: a first link without atomics, ways shortened, the other links with
-///                atomic minima where they are not implied, ways shortened
+/// @source        Komura 2015 and Playne & Hawick 2018: a first link without atomics, ways shortened, the other links
+///                with atomic minima where they are not implied, ways shortened
 template <class P, class Relation, class Index>
 void find_sets(P const& where, index_t const (&extent)[3], neighbourhood const& near, Relation const& relation,
                Index* parent)

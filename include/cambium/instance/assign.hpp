@@ -274,7 +274,8 @@ void expects_choice(stack_view<T const, S> const& in, image_view<std::int32_t, S
 /// @param where       where to run; must reach the maps
 /// @param scores      [N,h,w] finite
 /// @param divisors    [N] a channel whose divisor is not positive never scores
-/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right for
+/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right
+///                    for
 /// @param background  score of the background
 /// @param stride      [pixels per cell]
 /// @param channel     [window] int32; `score` likewise
@@ -339,10 +340,11 @@ struct assign_scratch {
 /// @pre          gpu: scores are finite. NaN is not refused and scores nowhere
 /// @throws       precondition_error before anything is written
 /// @invariant    ties go to the lower channel, the background first; the largest scaled score is 1
-/// @complexity   Theta(N * H * W) time twice and N^2 for the divisors, O(H * W) memory: enlarged channels are never stored
-/// @determinism  the same bits on every run and for every number of threads. Policies agree where the stride is a power of
-///               two, unless the cpu's compiler fuses products into sums. Otherwise scores are within 4 ulp of the largest
-///               one of a pixel's four cells, and either of two channels closer than that may win
+/// @complexity   Theta(N * H * W) time twice and N^2 for the divisors, O(H * W) memory: enlarged channels are never
+///               stored
+/// @determinism  the same bits on every run and for every number of threads. Policies agree where the stride is a power
+///               of two, unless the cpu's compiler fuses products into sums. Otherwise scores are within 4 ulp of the
+///               largest one of a pixel's four cells, and either of two channels closer than that may win
 /// @asynchrony   gpu: enqueues and returns; takes memory only while the scratch grows
 /// @source       _work of step/make_ins_seg_labels.py and step/make_sem_seg_labels.py of jiwoon-ahn/irn: bilinear
 ///               enlargement by exactly 4, then a crop (not a resize to the image); division by the global maximum;

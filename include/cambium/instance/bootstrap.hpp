@@ -174,17 +174,17 @@ struct count_cell {
 /// @param trusted       [H,W]
 /// @return counts, on the host
 ///
-/// @throws       precondition_error before anything is written: shapes that differ, a negative iteration, options outside
-///               their ranges, on the cpu NaN or infinite values; gpu_error
-/// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells with
-///               target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
-/// @complexity   cpu: Theta(H * W + cells of boxes). Other policies look at every box in every cell, and sort the cells of
-///               boxes
+/// @throws       precondition_error before anything is written: shapes that differ, a negative iteration, options
+///               outside their ranges, on the cpu NaN or infinite values; gpu_error
+/// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells
+///               with target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
+/// @complexity   cpu: Theta(H * W + cells of boxes). Other policies look at every box in every cell, and sort the cells
+///               of boxes
 /// @determinism  exact up to the mathematics library's exponential
 /// @asynchrony   gpu: waits for where.stream, for the counts
-/// @source       Neven et al., ICCVW 2021: the abstract says that boxes are transformed to masks while the network trains.
-///               The rule, its thresholds and its guards are ours; the soft mode is Reed et al., "Training deep neural
-///               networks on noisy labels with bootstrapping", 2014
+/// @source       Neven et al., ICCVW 2021: the abstract says that boxes are transformed to masks while the network
+///               trains. The rule, its thresholds and its guards are ours; the soft mode is Reed et al., "Training deep
+///               neural networks on noisy labels with bootstrapping", 2014
 template <execution_policy P, image_like M, image_like V, image_like O, image_like U>
   requires reaches<P, space_of<M, 2>> && reaches<P, space_of<V, 2>> && reaches<P, space_of<O, 2>>
 bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_variance, std::vector<box> const& boxes,

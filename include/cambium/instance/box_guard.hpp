@@ -1,6 +1,7 @@
 #pragma once
-// The cells that boxes keep whatever the network says: those that are most like foreground, first one in each row and column
-// that kept none, then as many as reach the smallest fill. The cpu goes box by box; other policies sort all cells at once.
+// The cells that boxes keep whatever the network says: those that are most like foreground, first one in each row and
+// column that kept none, then as many as reach the smallest fill. The cpu goes box by box; other policies sort all
+// cells at once.
 
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/loops.hpp>

@@ -135,8 +135,8 @@ void accumulate(confusion_matrix& into, Q const& predicted, G const& truth, conf
       if (index_t const at = pairs.place_at(y, x); at >= 0) ++into.count[static_cast<std::size_t>(at)];
 }
 
-/// Does the truth have a pixel of a class beside the background? A mask of 0 and 255 has none. Then a mean IoU tells the
-/// share of background and nothing of labels.
+/// Does the truth have a pixel of a class beside the background? A mask of 0 and 255 has none. Then a mean IoU tells
+/// the share of background and nothing of labels.
 inline bool has_class(confusion_matrix const& m)
 {
   for (int t = 1; t < m.classes; ++t)

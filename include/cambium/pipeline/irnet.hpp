@@ -292,8 +292,8 @@ template <execution_policy P, class T>
 /// @complexity   the walk: 2^exp_times * (C + C*K) * h * w * 69 multiply-adds at radius 5
 /// @determinism  the same bits on every run and for every number of threads. Between cpu and gpu scores differ by the
 ///               walk's rounding (docs/determinism.md), and with them a label where two scores are nearly equal
-/// @asynchrony   gpu: waits for where.stream three to five times: numbers of clusters and components decide the sizes of
-///               grids. For a batch see for_each_item of exec/team.cuh: images wait for themselves only
+/// @asynchrony   gpu: waits for where.stream three to five times: numbers of clusters and components decide the sizes
+///               of grids. For a batch see for_each_item of exec/team.cuh: images wait for themselves only
 /// @source       Ahn, Cho, Kwak, CVPR 2019; _work of step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of
 ///               jiwoon-ahn/irn. Where nothing scores these make everything the first class or raise; here the
 ///               image is background (options.empty) and the list of instances empty. Instances without a

@@ -156,8 +156,8 @@ struct follow_cores {
 
 }  // namespace rule
 
-/// Detect instances of components that lie in one channel each. Channels come in order; of one channel, components by their
-/// number, as in the original's loop over channels.
+/// Detect instances of components that lie in one channel each. Channels come in order; of one channel, components by
+/// their number, as in the original's loop over channels.
 ///
 /// @param channel_keys  the class of each channel
 template <execution_policy P, class T, class S>

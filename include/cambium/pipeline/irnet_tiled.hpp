@@ -190,9 +190,9 @@ template <execution_policy P, class T, class S>
 ///
 /// Clusters, scaling, components and instances are found on the whole image, so that nothing has to be stitched: an
 /// object that lies across a seam is one object. What tiles change is that a score cannot walk in from beyond a tile's
-/// overlap. A step goes radius - 1 cells, so where overlap >= 4 * (2^exp_times * (radius - 1) + 1) the labels are those of
-/// irnet() up to the walk's rounding. That is far more than is needed: 256 steps at radius 5 spread a score by some 35 cells, 140
-/// pixels, where no boundary stops it.
+/// overlap. A step goes radius - 1 cells, so where overlap >= 4 * (2^exp_times * (radius - 1) + 1) the labels are those
+/// of irnet() up to the walk's rounding. That is far more than is needed: 256 steps at radius 5 spread a score by some
+/// 35 cells, 140 pixels, where no boundary stops it.
 ///
 /// @param where    where to run; must reach the maps
 /// @param in       the maps at stride 4
@@ -200,9 +200,9 @@ template <execution_policy P, class T, class S>
 /// @param tiling   tile = 2048, overlap = 512
 ///
 /// @throws       precondition_error before anything is written; gpu_error
-/// @complexity   time of irnet() times (1 + 2 overlap / tile)^2. Memory: a transition of one tile, K * 4 * 2.3 bytes a cell
-///               at float; 2 C + 2 values a cell of the image; the instance channels that score on each tile; 16 bytes
-///               a pixel of the image
+/// @complexity   time of irnet() times (1 + 2 overlap / tile)^2. Memory: a transition of one tile, K * 4 * 2.3 bytes a
+///               cell at float; 2 C + 2 values a cell of the image; the instance channels that score on each tile; 16
+///               bytes a pixel of the image
 /// @determinism  the same bits on every run and for every number of threads
 /// @asynchrony   gpu: waits for where.stream several times a tile
 /// @source       ours

@@ -23,10 +23,10 @@ struct class_box {
 
 /// What is known about an image. Either part may be missing.
 ///
-/// Without a mask, what lies outside all boxes of a class is certainly not of it. With one, its cells are certain but for
-/// those of label::ignore: these are boxed inside a box and ignored elsewhere. Cells of which nobody knows anything, as
-/// regions of several objects that nobody counted, are ignored for every class, inside boxes too, unless the mask is
-/// certain of them.
+/// Without a mask, what lies outside all boxes of a class is certainly not of it. With one, its cells are certain but
+/// for those of label::ignore: these are boxed inside a box and ignored elsewhere. Cells of which nobody knows
+/// anything, as regions of several objects that nobody counted, are ignored for every class, inside boxes too, unless
+/// the mask is certain of them.
 template <class Space = host>
 struct weak_annotation {
   std::vector<class_box> boxes;
@@ -181,9 +181,10 @@ template <execution_policy P, stack_like M, stack_like V>
 
 /// Make the targets of one image from its boxes and what the network says now.
 ///
-/// Every class is bootstrapped by itself. One against the rest, that is all. Under a softmax a pixel's classes share it:
-/// target_c = y_c / max(1, sum y), the background gets what is left, and the pixel is trusted as its most trusted class:
-/// classes that are certain of it leave none to those that have but a box, and a pixel all classes gave up is background.
+/// Every class is bootstrapped by itself. One against the rest, that is all. Under a softmax a pixel's classes share
+/// it: target_c = y_c / max(1, sum y), the background gets what is left, and the pixel is trusted as its most trusted
+/// class: classes that are certain of it leave none to those that have but a box, and a pixel all classes gave up is
+/// background.
 ///
 /// @param where         where to run; must reach the maps
 /// @param mean          [N,H,W] of the logits; N = C, under a softmax C + 1 with the background first
@@ -192,8 +193,8 @@ template <execution_policy P, stack_like M, stack_like V>
 /// @param iteration     of the training, from 0
 /// @param options       both parts
 ///
-/// @throws       precondition_error: a category outside 0..C-1, a mask or ignored cells of another shape, other labels, and what
-///               bootstrap() throws
+/// @throws       precondition_error: a category outside 0..C-1, a mask or ignored cells of another shape, other labels,
+///               and what bootstrap() throws
 /// @invariant    where a mask is exact its labels are the targets, certain, whatever boxes and network say
 /// @complexity   Theta(N * (H * W + boxes and their cells))
 /// @determinism  exact up to the mathematics library's exponential

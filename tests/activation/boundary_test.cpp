@@ -44,7 +44,8 @@ TEMPLATE_LIST_TEST_CASE("an image and its mirror image agree on a boundary", "[a
   CHECK(out(0, 2) == 0.5);
 }
 
-TEMPLATE_LIST_TEST_CASE("boundaries of the largest logits are still in [0,1]", "[activation][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("boundaries of the largest logits are still in [0,1]", "[activation][property]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

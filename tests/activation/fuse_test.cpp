@@ -94,7 +94,8 @@ TEMPLATE_LIST_TEST_CASE("fuse equals a sum of tents", "[activation][reference]",
   check(0., 1e-12);
 }
 
-TEMPLATE_LIST_TEST_CASE("fuse keeps constants, and a map of the wanted size", "[activation][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("fuse keeps constants, and a map of the wanted size", "[activation][property]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -130,7 +131,8 @@ TEMPLATE_LIST_TEST_CASE("fuse keeps constants to the last bit", "[activation][pr
   check(0.);
 }
 
-TEMPLATE_LIST_TEST_CASE("a constant part of a map stays constant when it is enlarged", "[activation][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a constant part of a map stays constant when it is enlarged", "[activation][property]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -160,7 +162,8 @@ TEST_CASE("fuse reads rows and channels with gaps", "[activation][property]")
   CHECK(fuse(cpu{}, windows, {11, 13}) == fuse(cpu{}, dense.maps, {11, 13}));
 }
 
-TEMPLATE_LIST_TEST_CASE("a row stretched to twice its length, and its mirror image", "[activation][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a row stretched to twice its length, and its mirror image", "[activation][picture]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
@@ -205,7 +208,8 @@ TEMPLATE_LIST_TEST_CASE("fuse: no cell is wanted", "[activation][errors]", suppo
   CHECK(fused(TestType{}, none.maps, {4, 4}).shape() == std::array<index_t, 3>{0, 4, 4});
 }
 
-TEMPLATE_LIST_TEST_CASE("make_cams equals fuse and a division, for the classes present", "[activation][reference]", support::backends)
+TEMPLATE_LIST_TEST_CASE("make_cams equals fuse and a division, for the classes present", "[activation][reference]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -73,7 +73,9 @@ TEMPLATE_LIST_TEST_CASE("where normalised values lie", "[activation][property]",
   auto const check = [&](auto zero) {
     using T = decltype(zero);
     auto const maps = support::uniform<T, 3>({3, 6, 11}, -scale, scale, 3);
-    auto const of = [&](normalise_options options) { return to::back(normalise(TestType{}, to::there(maps), options)); };
+    auto const of = [&](normalise_options options) {
+      return to::back(normalise(TestType{}, to::there(maps), options));
+    };
     auto const between = [](grid<T, 3> const& out) {
       return std::all_of(out.cells().begin(), out.cells().end(), [](T v) { return v >= 0 && v <= 1; });
     };

@@ -49,7 +49,8 @@ TEMPLATE_LIST_TEST_CASE("peaks by falling score", "[activation][picture]", suppo
   CHECK(peaks_on<TestType>(map, {.kernel = 3, .threshold = -1}).size() == 3);  // zeros are never peaks
 }
 
-TEMPLATE_LIST_TEST_CASE("a plateau is as many peaks as it has cells, or one", "[activation][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a plateau is as many peaks as it has cells, or one", "[activation][picture]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const map = one_channel({

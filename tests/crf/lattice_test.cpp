@@ -1,5 +1,5 @@
-#include "support/backends.hpp"
 #include <cambium/crf/filter.hpp>
+#include "support/backends.hpp"
 
 #include "support/catch.hpp"
 #include "support/random.hpp"
@@ -218,7 +218,8 @@ TEST_CASE("threads, instruction sets and channels change nothing", "[crf][proper
   for (index_t i = 0; i < N; ++i) REQUIRE(one(i, 0) == want(i, 5));
 }
 
-TEMPLATE_LIST_TEST_CASE("padding adds the lattice points of the origin, and only where the package does", "[crf][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("padding adds the lattice points of the origin, and only where the package does",
+                        "[crf][property]", support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

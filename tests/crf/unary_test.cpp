@@ -94,7 +94,8 @@ TEMPLATE_LIST_TEST_CASE("unary energies of a device are those of cores", "[crf][
   close(to::back(unary_from_scores(where, support::copied<TestType>(s), 0.7)), unary_from_scores(cpu{}, s, 0.7));
 }
 
-TEMPLATE_LIST_TEST_CASE("unary energies of a device: strange values and errors", "[crf][errors]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("unary energies of a device: strange values and errors", "[crf][errors]",
+                        support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -75,7 +75,7 @@ struct on {
   }
 
   static listed find(grid<float, 2> const& heat, grid<std::int32_t, 2> const& regions, index_t count,
-                             centre_options options = {})
+                     centre_options options = {})
   {
     return back(find_centres(P{}, to::there(heat), to::there(regions), count, options));
   }
@@ -83,13 +83,13 @@ struct on {
   {
     return to::back(weak_cells(P{}, to::there(regions), to::there(offset)));
   }
-  static listed discs(grid<std::int32_t, 2> const& weak, index_t N, grid<std::int32_t, 2> const& regions,
-                              index_t count, disc_options options = {})
+  static listed discs(grid<std::int32_t, 2> const& weak, index_t N, grid<std::int32_t, 2> const& regions, index_t count,
+                      disc_options options = {})
   {
     return back(disc_centres(P{}, to::there(weak), N, to::there(regions), count, options));
   }
-  static listed join(listed const& found, listed const& further,
-                             grid<std::int32_t, 2> const& regions, join_options options, grid<float, 2>& heat)
+  static listed join(listed const& found, listed const& further, grid<std::int32_t, 2> const& regions,
+                     join_options options, grid<float, 2>& heat)
   {
     auto marked = support::copied<P>(heat);
     auto const out = join_centres(P{}, found.in(P{}), further.in(P{}), to::there(regions), options, marked);
@@ -314,7 +314,8 @@ TEMPLATE_LIST_TEST_CASE("cells vote for the nearest centre of their region", "[d
       int const y = i / 33, x = i % 33, r = regions(y, x);
       int want = 0;
       double least = 1e300;
-      for (index_t k = r == 0 ? 0 : centres.first[static_cast<std::size_t>(r - 1)]; r != 0 && k < centres.first[static_cast<std::size_t>(r)]; ++k) {
+      for (index_t k = r == 0 ? 0 : centres.first[static_cast<std::size_t>(r - 1)];
+           r != 0 && k < centres.first[static_cast<std::size_t>(r)]; ++k) {
         double const dy = centres.at[static_cast<std::size_t>(k)].y - (y + static_cast<double>(offset(0, y, x)));
         double const dx = centres.at[static_cast<std::size_t>(k)].x - (x + static_cast<double>(offset(1, y, x)));
         if (std::sqrt(dy * dy + dx * dx) < least) least = std::sqrt(dy * dy + dx * dx), want = static_cast<int>(k + 1);
@@ -438,16 +439,14 @@ TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
                         "centres of 2 and of 1 regions");
   CAMBIUM_THROWS_SAYING(side::join({{{0, 5}}, {0, 1, 1}}, none, regions, {}, heat), precondition_error,
                         "(0,5) is outside a map of [2,2]");
-  CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {.apart = -1}, heat), precondition_error,
-                        "apart is -1");
+  CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {.apart = -1}, heat), precondition_error, "apart is -1");
   CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {.relative = nan}, heat), precondition_error, "nan");
   grid<float, 2> other(1, 2);
   CAMBIUM_THROWS_SAYING(side::join(none, none, regions, {}, other), precondition_error, "response is [1,2]");
   CAMBIUM_THROWS_SAYING(side::group(offset, regions, {{}, {0, 0}}), precondition_error, "region(0,1) is 2");
   auto const undivided =
-      GENERATE(listed{{}, {0, 0, 500}}, listed{{}, {}}, listed{{}, {1, 0, 0}},
-               listed{{{0, 0}}, {0, 0, 0}}, listed{{{0, 0}}, {1, 1, 1}},
-               listed{{{0, 0}}, {0, 7, 1}}, listed{{{0, 0}}, {0, -7, 1}});
+      GENERATE(listed{{}, {0, 0, 500}}, listed{{}, {}}, listed{{}, {1, 0, 0}}, listed{{{0, 0}}, {0, 0, 0}},
+               listed{{{0, 0}}, {1, 1, 1}}, listed{{{0, 0}}, {0, 7, 1}}, listed{{{0, 0}}, {0, -7, 1}});
   CAMBIUM_THROWS_SAYING(side::group(offset, regions, undivided), precondition_error,
                         "group_pixels: centres: first does not divide");
   CAMBIUM_THROWS_SAYING(side::join(undivided, none, regions, {}, heat), precondition_error,
@@ -468,8 +467,7 @@ TEST_CASE("grouping refuses what it documents", "[displacement][errors]")
   heat(1, 1) = std::nanf("");
   CAMBIUM_THROWS_SAYING(find_centres(cpu{}, heat, regions, 2), precondition_error, "response(1,1) is nan");
   regions(1, 0) = -3;
-  CAMBIUM_THROWS_SAYING(side::group(grid<float, 3>(2, 2, 2), regions, none), precondition_error,
-                        "region(1,0) is -3");
+  CAMBIUM_THROWS_SAYING(side::group(grid<float, 3>(2, 2, 2), regions, none), precondition_error, "region(1,0) is -3");
 }
 
 namespace {

@@ -245,7 +245,8 @@ TEMPLATE_LIST_TEST_CASE("what leads nowhere stays on the map", "[displacement][p
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("trace writes between gaps, and takes the cpu's paths", "[displacement][same]", support::backends)
+TEMPLATE_LIST_TEST_CASE("trace writes between gaps, and takes the cpu's paths", "[displacement][same]",
+                        support::backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

@@ -24,10 +24,7 @@ struct visits {
   std::vector<std::int32_t> cells;
   index_t astray = 0;
 
-  visits(index_t c, index_t h, index_t w)
-      : C(c), H(h), W(w), cells(static_cast<std::size_t>(c * h * w), 0)
-  {
-  }
+  visits(index_t c, index_t h, index_t w) : C(c), H(h), W(w), cells(static_cast<std::size_t>(c * h * w), 0) {}
   void operator()(index_t c, index_t y, index_t x)
   {
     if (c < 0 || c >= C || y < 0 || y >= H || x < 0 || x >= W)
@@ -127,7 +124,8 @@ TEST_CASE("fewer blocks than rows: a block's memory is not written before all ha
   std::vector<double> out(5, poison), lane(reduce_lanes, poison);
   played_launch(seed).play({{1, 1, 1}, {static_cast<unsigned>(reduce_lanes), 1, 1}},
                            [&](launch_place const& at, played_launch::waits const& wait) {
-                             launch_reduce(at, 5, 600, value, 0.0, plus{}, out.data(), lane.data(), [&] { wait.block(); });
+                             launch_reduce(at, 5, 600, value, 0.0, plus{}, out.data(), lane.data(),
+                                           [&] { wait.block(); });
                            });
   for (index_t r = 0; r < 5; ++r)
     CHECK(out[static_cast<std::size_t>(r)] == reduce_one_chunk(r, 0, 600, value, 0.0, plus{}));

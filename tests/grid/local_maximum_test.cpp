@@ -57,8 +57,7 @@ rows marked_on(grid<float, 2> const& map, index_t reach, bool one = false, grid<
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a maximum dominates its window", "[grid][picture]",
-                        support::backends)
+TEMPLATE_LIST_TEST_CASE("a maximum dominates its window", "[grid][picture]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const map = picture<float>({
@@ -81,8 +80,7 @@ TEMPLATE_LIST_TEST_CASE("a maximum dominates its window", "[grid][picture]",
   CHECK(marked_on<TestType>(map, 7, false, regions) == rows{".........", "..#......", ".......##", "#........"});
 }
 
-TEMPLATE_LIST_TEST_CASE("one cell of a plateau stands for it", "[grid][picture]",
-                        support::backends)
+TEMPLATE_LIST_TEST_CASE("one cell of a plateau stands for it", "[grid][picture]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const map = picture<float>({
@@ -98,8 +96,8 @@ TEMPLATE_LIST_TEST_CASE("one cell of a plateau stands for it", "[grid][picture]"
   CHECK(marked_on<TestType>(map, 1, true, regions) == rows{".....#", "#.#...", ".....#", ".....#", "#.#..#"});
 }
 
-TEMPLATE_LIST_TEST_CASE("of cells equally near to the mean of a plateau the first in raster order stands for it", "[grid][picture]",
-                        support::backends)
+TEMPLATE_LIST_TEST_CASE("of cells equally near to the mean of a plateau the first in raster order stands for it",
+                        "[grid][picture]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   // 7 cells with the mean (3/7, 16/7): (0,3) and (1,2) are both 25/49 away.
@@ -158,8 +156,7 @@ rows one_of_each(grid<float, 2> const& mask)
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("plateau::one_cell equals a search in fractions", "[grid][reference]",
-                        support::backends)
+TEMPLATE_LIST_TEST_CASE("plateau::one_cell equals a search in fractions", "[grid][reference]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   std::uint64_t seed = 0;

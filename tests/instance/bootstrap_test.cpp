@@ -97,7 +97,8 @@ TEMPLATE_LIST_TEST_CASE("before warm-up, and in mode off, boxes are boxes", "[in
   CHECK(drawn(net.boot<TestType>({{0, 1, 2, 4}}, o)) == untouched);
 }
 
-TEMPLATE_LIST_TEST_CASE("a tight box keeps foreground in every row and column", "[instance][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a tight box keeps foreground in every row and column", "[instance][picture]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   output net({
@@ -111,7 +112,8 @@ TEMPLATE_LIST_TEST_CASE("a tight box keeps foreground in every row and column", 
   CHECK(drawn(got) == support::rows{"b.b.", ".#..", "...b"});
 }
 
-TEMPLATE_LIST_TEST_CASE("a box keeps its smallest fill, most foreground-like first", "[instance][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a box keeps its smallest fill, most foreground-like first", "[instance][picture]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   output net({"NNNN", "NNNN"});
@@ -136,8 +138,10 @@ TEMPLATE_LIST_TEST_CASE("where boxes overlap, any of them keeps a cell", "[insta
   // the small box must keep its only cell, which the large one would give away
   CHECK(drawn(net.boot<TestType>({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = true})) ==
         support::rows{"bbbbb"});  // every column of the large box
-  CHECK(drawn(net.boot<TestType>({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
-  CHECK(drawn(net.boot<TestType>({{0, 2, 1, 3}, {0, 0, 1, 5}}, {.min_fill = 0.2, .tight = false})) == support::rows{"b.b.."});
+  CHECK(drawn(net.boot<TestType>({{0, 0, 1, 5}, {0, 2, 1, 3}}, {.min_fill = 0.2, .tight = false})) ==
+        support::rows{"b.b.."});
+  CHECK(drawn(net.boot<TestType>({{0, 2, 1, 3}, {0, 0, 1, 5}}, {.min_fill = 0.2, .tight = false})) ==
+        support::rows{"b.b.."});
 }
 
 TEMPLATE_LIST_TEST_CASE("the soft mode mixes", "[instance][reference]", support::backends)
@@ -234,9 +238,11 @@ TEMPLATE_LIST_TEST_CASE("no box, no map", "[instance][errors]", support::backend
   if (!support::carry<TestType>::usable()) return;
   output const net({"FN", "NF"});
   CHECK(drawn(net.boot<TestType>({}, {})) == support::rows{"..", ".."});
-  CHECK(drawn(net.boot<TestType>({{1, 1, 1, 2}, {5, 5, 9, 9}, {1, 1, 0, 0}, {-4, -4, 0, 9}}, {})) == support::rows{"..", ".."});
+  CHECK(drawn(net.boot<TestType>({{1, 1, 1, 2}, {5, 5, 9, 9}, {1, 1, 0, 0}, {-4, -4, 0, 9}}, {})) ==
+        support::rows{"..", ".."});
   index_t const far = std::numeric_limits<index_t>::max();
-  CHECK(drawn(net.boot<TestType>({{-far, -far, far, far}}, {.mode = bootstrap_mode::off})) == support::rows{"bb", "bb"});
+  CHECK(drawn(net.boot<TestType>({{-far, -far, far, far}}, {.mode = bootstrap_mode::off})) ==
+        support::rows{"bb", "bb"});
   CHECK(labels(TestType{}, grid<float, 2>(0, 3), grid<float, 2>(0, 3), {{0, 0, 2, 2}}, 0, {}).target.size() == 0);
 }
 

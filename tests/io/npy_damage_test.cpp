@@ -209,7 +209,8 @@ TEST_CASE("to_grid rejects what it documents", "[io][errors]")
   CAMBIUM_THROWS_SAYING((to_grid<float, 1>(a, "b/f")), io_error, "does not fit into float32");
   CHECK(to_grid<double, 1>(a, "b/f")(1) == 1e39);
   auto const i = parse_npy(npy_file(npy_header_text("<i8", "(1, 2)"), npy_cells(std::vector<std::int64_t>{1, 2})), "f");
-  CAMBIUM_THROWS_SAYING((to_grid<float, 2>(i, "f")), io_error, "f: holds int64 [1,2]; float16, float32 or float64 is needed");
+  CAMBIUM_THROWS_SAYING((to_grid<float, 2>(i, "f")), io_error,
+                        "f: holds int64 [1,2]; float16, float32 or float64 is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::int32_t, 2>(i, "f")), io_error, "holds int64 [1,2]; int32 is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::uint8_t, 2>(i, "f")), io_error, "uint8 or bool is needed");
   CAMBIUM_THROWS_SAYING((to_grid<std::int64_t, 3>(i, "f")), io_error, "f: holds int64 [1,2]; 3 axes are needed");

@@ -192,7 +192,8 @@ TEMPLATE_LIST_TEST_CASE("a term of the caller's, weighted or not, and its diviso
   auto const [sum, guided] = by_definition(d, fourth);
   auto const& output = to::there(d.output);
   auto const& target = to::there(d.target);
-  CHECK(guided_loss(where, fourth_power{}, output, target, to::there(d.weight)).value == Approx(sum / static_cast<double>(guided)));
+  CHECK(guided_loss(where, fourth_power{}, output, target, to::there(d.weight)).value ==
+        Approx(sum / static_cast<double>(guided)));
   std::fill(d.weight.cells().begin(), d.weight.cells().end(), 1);
   double const all = by_definition(d, fourth).first;
   auto const plain = [&](guided_mean over) {

@@ -530,7 +530,8 @@ TEMPLATE_LIST_TEST_CASE("floats, many draws, and invalid trust on a device", "[l
   CHECK(to::back(invalid.by_mean) == to::back(plain.by_mean));
 }
 
-TEMPLATE_LIST_TEST_CASE("expected_sigmoid on a device, and what its loss rejects", "[loss][errors]", support::rule_backends)
+TEMPLATE_LIST_TEST_CASE("expected_sigmoid on a device, and what its loss rejects", "[loss][errors]",
+                        support::rule_backends)
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;

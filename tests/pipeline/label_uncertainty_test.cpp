@@ -132,7 +132,8 @@ TEMPLATE_LIST_TEST_CASE("an exact mask stands above boxes and network", "[pipeli
         picture{{"#...-?"}, {".#..b?"}, {"..##-?"}});
 }
 
-TEMPLATE_LIST_TEST_CASE("crowds are ignored for every class, inside boxes too, where no mask is certain", "[pipeline][picture]", support::backends)
+TEMPLATE_LIST_TEST_CASE("crowds are ignored for every class, inside boxes too, where no mask is certain",
+                        "[pipeline][picture]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   grid<std::uint8_t, 2> crowd(1, 5);
@@ -189,7 +190,8 @@ TEST_CASE("a class against the background is the difference of two Gaussians", "
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("targets of a pixel under a softmax sum to 1 or say nothing", "[pipeline][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("targets of a pixel under a softmax sum to 1 or say nothing", "[pipeline][property]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
@@ -209,7 +211,8 @@ TEMPLATE_LIST_TEST_CASE("targets of a pixel under a softmax sum to 1 or say noth
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("boxes alone teach the shape that a few exact masks show", "[pipeline][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("boxes alone teach the shape that a few exact masks show", "[pipeline][property]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   // Discs in boxes; a pixel's colour is all the network sees, and its weights are one (mean, log variance) a colour.
@@ -261,7 +264,8 @@ TEMPLATE_LIST_TEST_CASE("boxes alone teach the shape that a few exact masks show
   CHECK(learned > 0.95);
 }
 
-TEMPLATE_LIST_TEST_CASE("a batch is its images, and its loss is the loss of its targets", "[pipeline][property]", support::backends)
+TEMPLATE_LIST_TEST_CASE("a batch is its images, and its loss is the loss of its targets", "[pipeline][property]",
+                        support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
   auto const mean = support::uniform<float, 4>({2, 3, 9, 11}, -4, 4, 1);

@@ -199,12 +199,12 @@ TEST_CASE("UTF-16 lists and tags are named as such", "[label][errors]")
   playground p;
   p.add("a");
   for (std::string const& text : {std::string("\xFF\xFE"
-                                             "a\0 \0"
-                                             "3\0",
-                                             8),
-                                 std::string("\xFE\xFF\0a\0 \0"
-                                             "3",
-                                             8)})
+                                              "a\0 \0"
+                                              "3\0",
+                                              8),
+                                  std::string("\xFE\xFF\0a\0 \0"
+                                              "3",
+                                              8)})
     for (auto const flag : {"--ids", "--tags"}) {
       replace_file(p.root / "list", text);
       auto const r = label(p, usual(p, "out", {flag, p.at("list")}));
@@ -224,7 +224,8 @@ TEST_CASE("tags that are of none of the images are shown", "[label][errors]")
     auto const r = label(p, words);
     INFO(r.err);
     CHECK(r.status == 1);
-    CHECK(contains(r.err, "tags: has a line for none of the images, whose first is 'a'. Its first line is '" + other + "'"));
+    CHECK(contains(r.err,
+                   "tags: has a line for none of the images, whose first is 'a'. Its first line is '" + other + "'"));
   }
   replace_file(p.root / "tags", "x 1 2\nb 3 7\n");
   CHECK_FALSE(contains(label(p, words).err, "has a line for none"));

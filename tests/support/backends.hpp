@@ -26,7 +26,8 @@ template <class Rule>
 void for_each_cell(by_rules const& where, cambium::index_t const (&extent)[3], Rule const& rule)
 {
   cambium::cpu const& cores = where;
-  cambium::for_each_cell(cores, extent, [&](cambium::index_t c, cambium::index_t y, cambium::index_t x) { rule(c, y, x); });
+  cambium::for_each_cell(cores, extent,
+                         [&](cambium::index_t c, cambium::index_t y, cambium::index_t x) { rule(c, y, x); });
 }
 }  // namespace support
 template <>

@@ -158,9 +158,10 @@ int main(int count, char** arguments)
       "Status: 0 all images made, 1 some failed, 2 usage.");
   app.option_defaults()->always_capture_default();
   add_photograph_flags(app, s.photographs, "maps, npy float32 [C,(H-1)/4+1,(W-1)/4+1] in [0,1)");
-  app.add_option("--tags", s.tags,
-                 "lines '<id> <class> <class> ...', 1..C: what an image shows, in the order of its channels; without it "
-                 "every class that scores");
+  app.add_option(
+      "--tags", s.tags,
+      "lines '<id> <class> <class> ...', 1..C: what an image shows, in the order of its channels; without it "
+      "every class that scores");
   add_switch(app, "--zero-based", s.tags_how.zero_based, "classes in the tags file count from 0");
   add_switch(app, "--tags-are-classes", s.tags_how.classes,
              "numbers 1 in the tags file are classes, though they look like the flags of VOC's ImageSets/Main");

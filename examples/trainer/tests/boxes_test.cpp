@@ -285,8 +285,7 @@ class crowded : public discs {
     auto out = discs::load(i);
     out.ignored = grid<std::uint8_t, 2>(32, 32);
     auto const mask = truth(i, false);
-    for (index_t n = 0; n < out.ignored.size(); ++n)
-      out.ignored.data()[n] = everywhere || mask.label.data()[n] == 0;
+    for (index_t n = 0; n < out.ignored.size(); ++n) out.ignored.data()[n] = everywhere || mask.label.data()[n] == 0;
     return out;
   }
   grid<std::uint8_t, 2> ignored(std::size_t i) const override { return load(i).ignored; }
@@ -340,7 +339,8 @@ TEST_CASE("coco_boxes_lost: an image whose boxes are not all known is no box ima
   CHECK(samples[3].id == "disc4");
   CHECK(left_out == std::vector<std::string>{
                         "disc3: not all of its boxes are known: set.json: annotations[3].bbox: is 0 wide and 0 high"});
-  CAMBIUM_THROWS_SAYING((void)read_samples(lost(), none, false), precondition_error, "image disc3: not all of its boxes");
+  CAMBIUM_THROWS_SAYING((void)read_samples(lost(), none, false), precondition_error,
+                        "image disc3: not all of its boxes");
   CHECK(read_samples(lost(), all, false).size() == 6);  // masks concern no box
 }
 

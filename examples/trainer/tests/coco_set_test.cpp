@@ -175,8 +175,9 @@ TEST_CASE("coco_same_name_two_folders: two photographs, two ids", "[reference]")
   coco_set const s = f.open();
   CHECK((s.id(0) == "a/1" && s.id(1) == "b/1" && s.load(1).id == "b/1"));
   CHECK((s.file_name(1) == "b/1.jpg" && s.image_id(1) == 9));
-  CHECK(set_of("1.jpg", "1.png").find("the file_name of image 9 is '1.png', and that of image 4 '1.jpg': both would be "
-                                      "'1' without their endings") != std::string::npos);
+  CHECK(set_of("1.jpg", "1.png")
+            .find("the file_name of image 9 is '1.png', and that of image 4 '1.jpg': both would be "
+                  "'1' without their endings") != std::string::npos);
   CHECK(set_of("1.jpg", "./1.jpg").find("both would be '1'") != std::string::npos);
   CHECK(set_of("1.jpg", "../1.jpg").find("image 9 '../1.jpg' names no file below its folder") != std::string::npos);
   CHECK(set_of("/1.jpg", "b.jpg").find("image 4 '/1.jpg' is an absolute path") != std::string::npos);
@@ -188,7 +189,8 @@ TEST_CASE("coco_empty_segmentation: no mask is no truth", "[errors]")
   for (auto const* const none : {"[]", "[[]]", "null", "{}", "\"\""}) {
     replace_file(f.in / "set.json", R"({"images": [{"id": 1, "height": 10, "width": 12, "file_name": "one.jpg"}],
       "categories": [{"id": 1, "name": "a"}], "annotations": [
-      {"id": 5, "image_id": 1, "category_id": 1, "bbox": [2, 3, 6, 4], "segmentation": )" + std::string(none) + "}]}");
+      {"id": 5, "image_id": 1, "category_id": 1, "bbox": [2, 3, 6, 4], "segmentation": )" +
+                                        std::string(none) + "}]}");
     coco_set const s = f.open();
     REQUIRE(s.load(0).boxes.size() == 1);
     CHECK(refusal([&] { (void)s.truth(0); }).find("set.json: annotation 5 of image one.jpg has no mask") !=
@@ -201,8 +203,8 @@ TEST_CASE("coco_boxes_lost: the tag stays, and the image says that a box is lost
   folder const f;
   coco_set const s = f.open();
   auto const one = s.load(0);
-  CHECK(one.lost_box == (f.in / "set.json").string() +
-                            ": annotations[3].bbox: is 0 wide and 0 high, in image one.jpg (id 4)");
+  CHECK(one.lost_box ==
+        (f.in / "set.json").string() + ": annotations[3].bbox: is 0 wide and 0 high, in image one.jpg (id 4)");
   CHECK(s.remarks().back() == one.lost_box);
   CHECK(std::count(one.tags.begin(), one.tags.end(), 1) == 1);
 }
@@ -248,7 +250,8 @@ TEST_CASE("coco_set: what is wrong is named, with its file", "[errors]")
   contains(opening(R"({"images":[],"categories":[{"id":1,"name":"a","supercategory":""}],
                        "annotations":[{"id":1,"image_id":4,"category_id":1,"area":1,"bbox":[0,0,1,1]}]})"),
            "annotations[0].image_id");
-  contains(refusal([&] { coco_set const o({f.in / "none.json", f.in / "photos", true, cambium::crowds::ignore}); }), "none.json: No such file");
+  contains(refusal([&] { coco_set const o({f.in / "none.json", f.in / "photos", true, cambium::crowds::ignore}); }),
+           "none.json: No such file");
   contains(refusal([&] { coco_set const o({f.in / "set.json", f.in / "away", true, cambium::crowds::ignore}); }),
            "away: there is no such folder");
 }

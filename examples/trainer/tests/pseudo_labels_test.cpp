@@ -136,8 +136,9 @@ TEST_CASE("pseudo_labelled: crowds of a file are ignored, or objects; names in t
   CHECK((objects.truth(1).found.size() == 2 && objects.truth(1).label(3, 6) == 2));
   set.images[0].file_name = "a/1.png";
   cambium::write_coco(folder / "pseudo.json", set);
-  CHECK(support::refusal([&] { pseudo_labelled const p(photographs, folder / "pseudo.json"); }).find("two images are a/1") !=
-        std::string::npos);
+  CHECK(support::refusal([&] {
+          pseudo_labelled const p(photographs, folder / "pseudo.json");
+        }).find("two images are a/1") != std::string::npos);
 }
 
 TEST_CASE("pseudo_labels: in one call, with thresholds", "[picture]")

@@ -56,7 +56,8 @@ TEST_CASE("scores: an object stands above what is ignored, and what fits it is n
   auto const truth = row({1, 1, 1, 0, 0, 0}, {0});
   auto const found = row({1, 1, 1, 1, 1, 1}, {0});
   scoring s(1);
-  s.add_instances(found, truth, marks({1, 1, 1, 1, 1, 1})), s.add_semantic(semantic_of(found), truth, marks({1, 1, 1, 1, 1, 1}));
+  s.add_instances(found, truth, marks({1, 1, 1, 1, 1, 1})),
+      s.add_semantic(semantic_of(found), truth, marks({1, 1, 1, 1, 1, 1}));
   CHECK(s.result().ap75 == Approx(1));
   CHECK(s.result().miou == Approx(1));
   CAMBIUM_THROWS_SAYING(s.add_instances(found, truth, marks({1})), precondition_error,

@@ -31,7 +31,10 @@ struct softmax_of_cell {
     most = sum.most, part = 1 / sum.sum;
   }
 
-  CAMBIUM_HD float operator()(index_t l) const { return exponential(static_cast<float>(scores(l, y, x)) - most) * part; }
+  CAMBIUM_HD float operator()(index_t l) const
+  {
+    return exponential(static_cast<float>(scores(l, y, x)) - most) * part;
+  }
 };
 
 namespace rule {

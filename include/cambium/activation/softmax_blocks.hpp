@@ -194,7 +194,8 @@ void decide_on(cpu const& where, stack_view<T const> scores, stack_view<T const>
           if (flipped.data == nullptr && W >= softmax_block::cells) {
             n = softmax_block::cells, x = std::min(x, W - n);  // the last block begins earlier
             sure = true;
-            run_widest(set, largest_softmax{&scores(0, y, x), scores.stride[0], L, allowed, best, of, &all_finite, &sure});
+            run_widest(set,
+                       largest_softmax{&scores(0, y, x), scores.stride[0], L, allowed, best, of, &all_finite, &sure});
           }
         if (!sure) {
           float const* const p = block(set, scores, flipped, y, x, n);

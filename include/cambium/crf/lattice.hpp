@@ -199,14 +199,9 @@ class permutohedral {
 
   lattice_map map() const
   {
-    return {corners(),
-            positions(),
-            points_,
-            corner_.view().data,
-            weight_.view().data,
-            first_.view().data,
-            number_.view().data,
-            neighbour_.view().data};
+    return {corners(),           positions(),           points_,
+            corner_.view().data, weight_.view().data,   first_.view().data,
+            number_.view().data, neighbour_.view().data};
   }
 
  private:
@@ -246,8 +241,7 @@ class permutohedral {
       for (int j = 0; j < D; ++j) enter.scale[j] = lattice_scale(D, j);
       for_each_index(where, positions(), enter);
     });
-    if (shape_.origin)
-      for_each_index(where, D + 1, rule::enter_origin{D, positions() * (D + 1), plan, drawn, number});
+    if (shape_.origin) for_each_index(where, D + 1, rule::enter_origin{D, positions() * (D + 1), plan, drawn, number});
 
     std::int32_t* const order = number_.view().data;
     if (!scratch.wide) {
@@ -273,14 +267,14 @@ class permutohedral {
     index_t* const needed = needed_.view().data;
     lattice_keys const points = scratch.drawn();  // whose corners are no longer needed
     fill(where, 1, needed, index_t{0});
-    fill(where, points_ + 1, first_.view().data, static_cast<std::int32_t>(M));  // points without corners begin at the end
+    // points without corners begin at the end
+    fill(where, points_ + 1, first_.view().data, static_cast<std::int32_t>(M));
     for_each_index(where, M,
                    rule::number_points{scratch.sorted(), number_.view().data, scratch.mark.view().data,
                                        scratch.before.view().data, M, positions() * corners(), points_, plan,
                                        corner_.view().data, first_.view().data, points, needed});
-    for_each_index(
-        where, corners() * points_,
-        rule::find_neighbours{points, points_, needed, plan, dimension(), neighbour_.view().data});
+    for_each_index(where, corners() * points_,
+                   rule::find_neighbours{points, points_, needed, plan, dimension(), neighbour_.view().data});
   }
 
   lattice_shape shape_;

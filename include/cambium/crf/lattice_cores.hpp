@@ -113,15 +113,13 @@ struct find_simplices {
       repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
         numbers v = beyond[i] * down;
         no_contract(v);
-        repeat<fixed>(0, D + 1, [&](int r) CAMBIUM_INLINE {
-          sorted[r] |= (integers)v & (integers)(order[i] == r);
-        });
+        repeat<fixed>(0, D + 1, [&](int r) CAMBIUM_INLINE { sorted[r] |= (integers)v & (integers)(order[i] == r); });
       });
       repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
         lanes_at<lanes>(base + i * block + first).v = corner[i];
         lanes_at<lanes>(rank + i * block + first).v = order[i];
-        lanes_at<lanes>(weight + i * block + first).v =
-            i == 0 ? (numbers)sorted[D] + (1 - (numbers)sorted[0]) : (numbers)sorted[D - i] - (numbers)sorted[D - i + 1];
+        lanes_at<lanes>(weight + i * block + first).v = i == 0 ? (numbers)sorted[D] + (1 - (numbers)sorted[0])
+                                                               : (numbers)sorted[D - i] - (numbers)sorted[D - i + 1];
       });
     }
   }
@@ -134,8 +132,8 @@ struct corner_block {
   static constexpr std::size_t room = find_simplices<Fixed>::room, cells = room * std::size_t{positions};
   float feature[cells]{}, weight[cells];
   std::int32_t base[cells], rank[cells];
-  Key before[room];        // keys of the position before
-  Key key[cells + 1];      // those that are not
+  Key before[room];    // keys of the position before
+  Key key[cells + 1];  // those that are not
   std::uint64_t hash[cells];
   std::int32_t id[cells + 1]{};
   std::int32_t latest[room]{};
@@ -278,7 +276,8 @@ class permutohedral<cpu> {
         auto const home = slot_of.insert(key, hash, slot);
         if (home != slot) shared_.push_back({home, slot});
       });
-    if (shape_.origin)  // its base is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
+    // the base of the origin is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
+    if (shape_.origin)
       for (int c = 0; c <= D; ++c) {
         Key at = c * all - lowest;
         for (int j = D - c + 1; j <= D; ++j) at -= (D + 1) * stride[j];

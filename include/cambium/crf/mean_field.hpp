@@ -66,10 +66,10 @@ struct mean_field {
   std::uint64_t crf = 0;  ///< id of the dense_crf that began it
   extent2 size;
   std::size_t kernels = 0;
-  index_t labels = 0;          ///< L, of those that take part
-  index_t all = 0;             ///< labels of the unary energies
-  index_t stride = 0;          ///< of q: L, and on the cpu what fills a register
-  index_t steps = 0;           ///< done so far
+  index_t labels = 0;              ///< L, of those that take part
+  index_t all = 0;                 ///< labels of the unary energies
+  index_t stride = 0;              ///< of q: L, and on the cpu what fills a register
+  index_t steps = 0;               ///< done so far
   grid<std::int32_t, 1, S> id;     ///< [L] which of them take part
   grid<std::int32_t, 1, S> place;  ///< [all] where a label is among them, or -1
   grid<float, 1, S> gain;          ///< [N,stride] minus the unary energies
@@ -185,7 +185,8 @@ struct argmax_of_marginals {
 
 /// What all kernels take off the energies, on top of `below`, which may be null: 0. @return where, null for 0
 template <class P>
-float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field, float const* below)
+float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field,
+                     float const* below)
 {
   index_t const L = field.labels;
   float *const force = field.room.force.view().data, *const message = field.room.message.view().data;
@@ -251,9 +252,9 @@ void marginals_into(P const& where, mean_field<P> const& field, view<float, 3, t
   expects(out.extent[0] == field.all && out.extent[1] == field.size.height && out.extent[2] == field.size.width,
           "marginals: out is ", out, " but the field has ", field.all, " labels of ", field.size.height, " x ",
           field.size.width);
-  for_each_cell(where, out.extent,
-                rule::place_marginals<typename P::memory>{field.q.view().data, field.place.view().data, field.stride,
-                                                          out});
+  for_each_cell(
+      where, out.extent,
+      rule::place_marginals<typename P::memory>{field.q.view().data, field.place.view().data, field.stride, out});
 }
 
 /// As marginals_into, and allocates the result.
@@ -266,7 +267,10 @@ template <execution_policy P>
   return out;
 }
 /// As marginals, on one thread.
-[[nodiscard]] inline grid<float, 3> marginals(mean_field<cpu> const& field) { return marginals(cpu{.threads = 1}, field); }
+[[nodiscard]] inline grid<float, 3> marginals(mean_field<cpu> const& field)
+{
+  return marginals(cpu{.threads = 1}, field);
+}
 
 /// The most probable label of each pixel, in the label space of the unary energies, into memory of the caller. Of equal
 /// ones the first that takes part.

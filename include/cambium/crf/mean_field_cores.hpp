@@ -155,7 +155,8 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
       float const* from =
           with_messages ? receive(set, kernels, field, part, first, n, gain, force.data(), message.data()) : gain;
       if (from == gain && n < block) from = std::copy_n(gain, n * stride, force.data()) - n * stride;
-      run_widest(set, normalise_marginals{from, field.q.data() + first * stride, columns.data(), n, field.labels, stride});
+      run_widest(set,
+                 normalise_marginals{from, field.q.data() + first * stride, columns.data(), n, field.labels, stride});
       if (spread) spread_marginals(set, kernels, field, part, first, n, room.next);
     }
   });

@@ -49,7 +49,8 @@ CAMBIUM_HD void launch_cells(launch_place const& at, index_t channels, index_t h
   index_t const x = index_t{at.block.x} * at.threads.x + at.thread.x;
   if (x >= width) return;
   for (index_t c = at.block.z; c < channels; c += at.blocks.z)
-    for (index_t y = index_t{at.block.y} * at.threads.y + at.thread.y; y < height; y += index_t{at.blocks.y} * at.threads.y)
+    for (index_t y = index_t{at.block.y} * at.threads.y + at.thread.y; y < height;
+         y += index_t{at.blocks.y} * at.threads.y)
       rule(c, y, x);
 }
 
@@ -63,7 +64,8 @@ inline launch_shape index_launch(index_t count)
 template <class Rule>
 CAMBIUM_HD void launch_indices(launch_place const& at, index_t count, Rule const& rule)
 {
-  for (index_t i = index_t{at.block.x} * at.threads.x + at.thread.x; i < count; i += index_t{at.blocks.x} * at.threads.x)
+  for (index_t i = index_t{at.block.x} * at.threads.x + at.thread.x; i < count;
+       i += index_t{at.blocks.x} * at.threads.x)
     rule(i);
 }
 

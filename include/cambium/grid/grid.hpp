@@ -112,7 +112,8 @@ class grid<T, Rank, host> {
 
   /// The cells are not initialised: for results that a stage writes completely.
   struct uninitialised {};
-  grid(index_t const (&extents)[std::size_t{Rank}], uninitialised) : cells_(static_cast<std::size_t>(cell_count(extents)))
+  grid(index_t const (&extents)[std::size_t{Rank}], uninitialised)
+      : cells_(static_cast<std::size_t>(cell_count(extents)))
   {
     for (int r = 0; r < Rank; ++r) extent_[static_cast<std::size_t>(r)] = extents[r];
   }

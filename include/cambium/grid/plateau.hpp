@@ -42,7 +42,7 @@ struct plateau_sums {
 struct plateau_tally {
   plateau_sums of{};
   std::int64_t high = std::numeric_limits<std::int64_t>::max();   ///< upper half of the least distance
-  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< least lower half of distances with that upper half
+  std::uint64_t low = std::numeric_limits<std::uint64_t>::max();  ///< least lower half, of those with that upper half
   index_t at = std::numeric_limits<index_t>::max();               ///< the first cell at the least distance
 
   CAMBIUM_HD std::int64_t high_of(index_t y, index_t x) const

@@ -221,9 +221,19 @@ bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_vari
   auto const list = to_memory(where, inside);
   auto score = make_grid<double>(where, {decides ? H : 0, decides ? W : 0});
   rule::bootstrap_cell<value_of<M, 2>, value_of<V, 2>, S> const decide_all{
-      mu, s, list.view().data, static_cast<index_t>(inside.size()), decides, options,
-      2 * std::log(options.largest_sigma), 2 * std::log(options.tau_lo), 2 * std::log(options.tau_hi),
-      std::log(options.confidence / (1 - options.confidence)), to, trusted_to, score.view()};
+      mu,
+      s,
+      list.view().data,
+      static_cast<index_t>(inside.size()),
+      decides,
+      options,
+      2 * std::log(options.largest_sigma),
+      2 * std::log(options.tau_lo),
+      2 * std::log(options.tau_hi),
+      std::log(options.confidence / (1 - options.confidence)),
+      to,
+      trusted_to,
+      score.view()};
   index_t const all[3] = {1, H, W};
   for_each_cell(where, all, decide_all);
   if (!decides || options.mode == bootstrap_mode::soft) return {};
@@ -249,7 +259,8 @@ template <execution_policy P, image_like M, image_like V>
     -> bootstrapped<typename P::memory>
 {
   auto const mu = as_view<2>(mean, "bootstrap: mean");
-  bootstrapped<typename P::memory> out{{}, make_grid<float>(where, mu.extent), make_grid<std::uint8_t>(where, mu.extent)};
+  bootstrapped<typename P::memory> out{
+      {}, make_grid<float>(where, mu.extent), make_grid<std::uint8_t>(where, mu.extent)};
   static_cast<bootstrap_counts&>(out) =
       bootstrap_into(where, mean, log_variance, boxes, iteration, options, out.target, out.trusted);
   return out;

@@ -83,7 +83,8 @@ struct key_guarded {
     index_t const y = all.boxes[b].top + local / width, x = all.boxes[b].left + local % width;
     bool const free = target(y, x) != 1 && taken[i] == 0;
     // Keys of higher scores are lower.
-    key[i] = free ? (std::uint64_t{1} << 63) - 1 - static_cast<std::uint64_t>(order_key(score(y, x))) : ~std::uint64_t{0};
+    key[i] =
+        free ? (std::uint64_t{1} << 63) - 1 - static_cast<std::uint64_t>(order_key(score(y, x))) : ~std::uint64_t{0};
     cell[i] = i;
     if (!free) atomic_add(held + b, std::int64_t{1});
   }
@@ -114,7 +115,8 @@ struct put_back {
     index_t const i = cell[at], b = all.box_of(all.first_cell, i), width = all.boxes[b].right - all.boxes[b].left;
     index_t const area = all.first_cell[b + 1] - all.first_cell[b];
     auto const least = static_cast<index_t>(std::ceil(min_fill * static_cast<double>(area)));
-    bool const fills = held[b] < area && at - all.first_cell[b] < least - held[b] && at - all.first_cell[b] < area - held[b];
+    bool const fills =
+        held[b] < area && at - all.first_cell[b] < least - held[b] && at - all.first_cell[b] < area - held[b];
     index_t const local = i - all.first_cell[b];
     if (taken[i] != 0 || fills)
       atomic_max(&restored(all.boxes[b].top + local / width, all.boxes[b].left + local % width), std::int32_t{1});
@@ -217,20 +219,19 @@ void restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight,
   workspace<P> space;
   fill(where, cells, taken.view().data, std::int32_t{0});
   fill(where, count, held.view().data, std::int64_t{0});
-  if (tight)
-    for_each_index(where, first_line.back(), rule::keep_line<S>{all, target, score, taken.view().data});
-  for_each_index(where, cells,
-                 rule::key_guarded<S>{all, target, score, taken.view().data, key.view().data, cell.view().data,
-                                      held.view().data});
+  if (tight) for_each_index(where, first_line.back(), rule::keep_line<S>{all, target, score, taken.view().data});
+  for_each_index(
+      where, cells,
+      rule::key_guarded<S>{all, target, score, taken.view().data, key.view().data, cell.view().data, held.view().data});
   sort_by_key(where, cells, static_cast<std::uint64_t const*>(key.view().data),
-              static_cast<std::int64_t const*>(cell.view().data), sorted_key.view().data, sorted.view().data, 64, space);
+              static_cast<std::int64_t const*>(cell.view().data), sorted_key.view().data, sorted.view().data, 64,
+              space);
   for_each_index(where, cells, rule::box_of_cell{all, sorted.view().data, box_key.view().data});
   sort_by_key(where, cells, static_cast<std::uint32_t const*>(box_key.view().data),
               static_cast<std::int64_t const*>(sorted.view().data), sorted_box.view().data, cell.view().data,
               std::max(1, static_cast<int>(std::bit_width(boxes.size()))), space);
   for_each_index(where, cells,
-                 rule::put_back<S>{all, min_fill, taken.view().data, cell.view().data, held.view().data,
-                                   restored});
+                 rule::put_back<S>{all, min_fill, taken.view().data, cell.view().data, held.view().data, restored});
 }
 
 }  // namespace cambium

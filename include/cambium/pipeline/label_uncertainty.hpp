@@ -50,7 +50,8 @@ struct box_supervision_options {
 /// Targets of one image for label_uncertainty_loss.
 template <class Space = host>
 struct uncertain_targets : bootstrap_counts {  ///< [cells] summed over classes
-  grid<float, 3, Space> target;  ///< [N,H,W]; N = C classes one_vs_rest, C + 1 with the background first under a softmax
+  /// [N,H,W]; N = C classes one_vs_rest, C + 1 with the background first under a softmax
+  grid<float, 3, Space> target;
   grid<std::uint8_t, 3, Space> trusted;  ///< [N,H,W], or [1,H,W] under a softmax
 };
 
@@ -238,7 +239,8 @@ template <execution_policy P, stack_like M, stack_like V>
 
   auto rules = options.bootstrap;
   rules.largest_sigma = options.loss.largest_sigma;
-  uncertain_targets<S> out{{}, make_grid<float>(where, {N, H, W}), make_grid<std::uint8_t>(where, {one_vs_rest ? N : 1, H, W})};
+  uncertain_targets<S> out{
+      {}, make_grid<float>(where, {N, H, W}), make_grid<std::uint8_t>(where, {one_vs_rest ? N : 1, H, W})};
   auto own_target = make_grid<float>(where, {C, H, W});
   auto own_trusted = make_grid<std::uint8_t>(where, {C, H, W});
   for (index_t c = 0; c < C; ++c) {
@@ -246,8 +248,8 @@ template <execution_policy P, stack_like M, stack_like V>
     for (class_box const& b : known.boxes)
       if (b.category == c) boxes.push_back(b.bounds);
     auto const [logit, spread] = class_logit(where, mu, s, model, c);
-    static_cast<bootstrap_counts&>(out) =
-        out + bootstrap_into(where, logit, spread, boxes, iteration, rules, own_target.view()[c], own_trusted.view()[c]);
+    static_cast<bootstrap_counts&>(out) = out + bootstrap_into(where, logit, spread, boxes, iteration, rules,
+                                                               own_target.view()[c], own_trusted.view()[c]);
   }
   auto const list = to_memory(where, known.boxes);
   for_each_cell(where, {1, H, W},

@@ -1,6 +1,6 @@
 #include <cambium/crf/filter.hpp>
-#include "support/backends.hpp"
 
+#include "support/backends.hpp"
 #include "support/catch.hpp"
 #include "support/random.hpp"
 

@@ -2,6 +2,7 @@
 // CAMBIUM_REAL name the folders; without them the status is 77, which CTest calls skipped.
 
 #include "network/mobilenet_v2.hpp"
+#include "network/module_weights.hpp"
 #include "network/pidinet.hpp"
 #include "network/squeezenet.hpp"
 #include "program/boundary_map.hpp"

@@ -1,4 +1,4 @@
 // The same tests, compiled by nvcc: gpu is one of the backends.
 #include <cambium/exec/gpu.cuh>
 
-#include "transfer_rules_test.cpp"
+#include "transfer_test.cpp"

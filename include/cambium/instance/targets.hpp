@@ -100,6 +100,11 @@ inline grid<double, 2> heat_kernel(int sigma)
   return out;
 }
 
+struct heat_options {
+  int sigma = 6;  ///< [cells]
+  stamping rounding = stamping::original;
+};
+
 /// Stamps centres on heat maps.
 class heat_stamp {
  public:
@@ -114,19 +119,19 @@ class heat_stamp {
   grid<float, 2> const& kernel() const { return kernel_; }
 
   /// Would the original's patch at this position differ in size from the kernel, so that it raises?
-  bool refuses(index_t H, index_t W, double y, double x) const
+  static bool refuses(heat_options const& options, extent2 map, double y, double x)
   {
-    if (rounding_ == stamping::exact || !inside(H, W, y, x)) return false;
-    return !along(y, H).fits || !along(x, W).fits;
+    if (options.rounding == stamping::exact || !inside(map.height, map.width, y, x)) return false;
+    return !along(y, map.height, options.sigma).fits || !along(x, map.width, options.sigma).fits;
   }
 
-  /// map = max(map, kernel at the position); nothing when it is off the map. @pre !refuses(...)
+  /// map = max(map, kernel at the position); nothing when it is off the map. @pre refuses(...) is false
   void operator()(image_view<float> map, double y, double x) const
   {
     index_t const H = map.extent[0], W = map.extent[1];
     if (!inside(H, W, y, x)) return;
     if (rounding_ == stamping::exact && (y != std::floor(y) || x != std::floor(x))) return between_cells(map, y, x);
-    span const down = along(y, H), across = along(x, W);
+    span const down = along(y, H, sigma_), across = along(x, W, sigma_);
     for (index_t v = down.first; v < down.last; ++v) {
       float const* const from = &kernel_(v - down.origin, across.first - across.origin);
       float* const to = &map(v, 0) + across.first;
@@ -146,12 +151,12 @@ class heat_stamp {
     return y >= 0 && x >= 0 && y < static_cast<double>(H) && x < static_cast<double>(W);
   }
   /// Both ends are rounded by themselves, halves to even: at an exact half the patch is one cell shorter or longer.
-  span along(double at, index_t cells) const
+  static span along(double at, index_t cells, int sigma)
   {
-    auto const origin = static_cast<index_t>(std::nearbyint(at - 3 * sigma_ - 1));
-    auto const end = static_cast<index_t>(std::nearbyint(at + 3 * sigma_ + 2));
+    auto const origin = static_cast<index_t>(std::nearbyint(at - 3 * sigma - 1));
+    auto const end = static_cast<index_t>(std::nearbyint(at + 3 * sigma + 2));
     index_t const last = std::min(cells, end);
-    return {origin, std::max<index_t>(0, origin), last, last - origin <= kernel_.shape()[0]};
+    return {origin, std::max<index_t>(0, origin), last, last - origin <= 6 * sigma + 3};
   }
   void between_cells(image_view<float> map, double y, double x) const
   {
@@ -173,22 +178,16 @@ class heat_stamp {
   grid<float, 2> kernel_;
 };
 
-struct heat_options {
-  int sigma = 6;  ///< [cells]
-  stamping rounding = stamping::original;
-};
-
 /// Throws unless all centres can be drawn on such maps.
 inline void expects_centre_map(points const& centres, index_t C, extent2 size, heat_options const& options)
 {
   expects(C >= 0 && size.height >= 0 && size.width >= 0, "centre_map: ", C, " classes of ", size.height, " x ",
           size.width);
   expects_sigma(options.sigma, "centre_map");
-  heat_stamp const stamp(options.sigma, options.rounding);
   for (point const& p : centres) {
     expects(0 <= p.category && p.category < C, "centre_map: category ", p.category, " is outside 0..", C - 1);
     expects(std::isfinite(p.y) && std::isfinite(p.x), "centre_map: a centre is at (", p.y, ",", p.x, ")");
-    expects(!stamp.refuses(size.height, size.width, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
+    expects(!heat_stamp::refuses(options, size, p.y, p.x), "centre_map: a centre at the half cell (", p.y, ",", p.x,
             "), which the original refuses; round it, or take stamping::exact");
   }
 }

@@ -88,19 +88,16 @@ void bestie_pseudo_labels_into(P const& where, M const& semantic, std::vector<st
   image_view<V const, S> const in = as_view<2>(semantic, "bestie_pseudo_labels: semantic");
   auto const present = table_of_classes(out.centre.extent[0], classes, "bestie_pseudo_labels");
   points const used = cues_that_count(cues, present, options);
-  static_cast<void>(expects_transferable(in, {}, used, options.labels, out));
+  expects_transferable(in, {}, view<point const, 1>(used.data(), {static_cast<index_t>(used.size())}), options.labels,
+                       out);
   auto const found = connected_equal(where, in, c8);
   auto const table = to_memory(where, present);
   auto category = make_grid<std::int32_t>(where, {found.count});
   fill(where, found.count, category.view().data, std::int32_t{-1});
   for_each_strip(where, found.label.view(),
                  rule::note_category<writers_of<P>, V, S>{in, table.view().data, table.size(), category.view().data});
-  if constexpr (std::is_same_v<P, cpu>) {
-    transfer_into(where, found.label, to_vector(where, category), used, options.labels, out);
-  } else {
-    transfer_scratch<P> scratch;
-    transfer_into(where, found.label, category, to_memory(where, used), options.labels, out, scratch);
-  }
+  transfer_scratch<P> scratch;
+  transfer_into(where, found.label, category, to_memory(where, used), options.labels, out, scratch);
 }
 
 /// As bestie_pseudo_labels_into, and allocates the targets.

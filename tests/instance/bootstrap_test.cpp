@@ -268,6 +268,13 @@ TEMPLATE_LIST_TEST_CASE("bootstrap rejects what it documents", "[instance][error
   says(good, {.min_fill = 1.5}, 0, "min_fill is 1.5");
   says(good, {.keep = -0.5}, 0, "keep is -0.5");
   says(good, {.largest_sigma = 0}, 0, "largest_sigma is 0");
+  TestType const where{};
+  auto mean = support::copied<TestType>(good.mean);
+  auto trusted = support::copied<TestType>(grid<std::uint8_t, 2>(2, 2));
+  auto const s = support::copied<TestType>(good.log_variance);
+  CAMBIUM_THROWS_SAYING(bootstrap_into(where, mean, s, {{0, 0, 1, 1}}, 0, {}, mean, trusted), precondition_error,
+                        "overlap an input");
+  CHECK(support::carry<TestType>::back(mean) == good.mean);
 }
 
 TEMPLATE_LIST_TEST_CASE("boxes put back what they do on the cpu", "[instance][same]", support::rule_backends)

@@ -27,7 +27,7 @@ struct component_statistics {
 /// Sums over the cells of one component.
 struct component_tally {
   index_t area, y, x;  ///< [cells], sums of rows and of columns
-  box bounds;          ///< of no cell the other way round
+  box bounds;          ///< without a cell: top > bottom, left > right
   std::int64_t score;  ///< order_key(largest)
 };
 

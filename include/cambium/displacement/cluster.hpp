@@ -43,7 +43,7 @@ struct round_position {
     out(c, y, x) = static_cast<std::int32_t>(std::nearbyint(low < most ? low : most));
   }
   template <int Bytes>
-  [[gnu::always_inline]] void row(index_t c, index_t y) const  // the door has seen the values
+  [[gnu::always_inline]] void row(index_t c, index_t y) const  // the door checked the values
   {
     T const* const in = &from(c, y, 0);
     std::int32_t* const to = &out(c, y, 0);
@@ -68,7 +68,7 @@ struct enter_region {
     enter(y, x, number);
   }
   template <int Bytes>
-  [[gnu::always_inline]] void row(index_t, index_t y) const  // the door has seen the values
+  [[gnu::always_inline]] void row(index_t, index_t y) const  // the door checked the values
   {
     C const* const cy = &centroid(0, y, 0);
     C const* const cx = &centroid(1, y, 0);

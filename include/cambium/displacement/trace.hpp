@@ -10,7 +10,6 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 

@@ -5,7 +5,6 @@
 #include <cambium/core/config.hpp>
 
 #include <concepts>
-#include <cstdint>
 #include <type_traits>
 
 #if !defined(__CUDA_ARCH__)

@@ -110,13 +110,6 @@ struct max_of {
     return a < b ? b : a;
   }
 };
-struct min_of {
-  template <class A>
-  CAMBIUM_HD A operator()(A a, A b) const
-  {
-    return b < a ? b : a;
-  }
-};
 
 /// Smallest and largest value of a row.
 template <class T>

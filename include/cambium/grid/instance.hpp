@@ -6,7 +6,6 @@
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 
-#include <concepts>
 #include <cstdint>
 #include <type_traits>
 #include <utility>

@@ -6,7 +6,6 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/grid/neighbourhood.hpp>
 
-#include <limits>
 
 namespace cambium {
 

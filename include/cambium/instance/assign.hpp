@@ -15,7 +15,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -47,7 +46,7 @@ struct assignment {
   grid<T, 2, Space> score;               ///< [H,W] scaled score of that channel, the background's where it won
 };
 
-/// Throws unless assign can be asked this of scores of this shape.
+/// Throws unless scores of this shape cover the image and the options are valid.
 template <class T, class S>
 void expects_assignable(stack_view<T, S> const& scores, extent2 image, assign_options const& options)
 {
@@ -150,7 +149,7 @@ void largest_scores_on(cpu const& where, stack_view<T const> in, box window, ind
   });
 }
 
-/// The same by rules.
+/// Any other policy's schedule: a reduction over the pixels.
 template <execution_policy P, class T, class S>
 void largest_scores_on(P const& where, stack_view<T const, S> in, box window, index_t stride, T* largest,
                        workspace<P>& space)
@@ -248,7 +247,7 @@ void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divis
   });
 }
 
-/// The same by rules.
+/// Any other policy's schedule: a pixel at a time.
 template <execution_policy P, class T, class S>
 void choose_channels_on(P const& where, stack_view<T const, S> in, T const* divisor, T const* largest, box window,
                         T background, index_t stride, image_view<std::int32_t, S> channel, image_view<T, S> score)
@@ -397,7 +396,7 @@ template <execution_policy P, stack_like X>
 
 /// The same choice where the background scores more.
 ///
-/// @param chosen      made with a lower background, of which nothing else is asked
+/// @param chosen      from assign() with a lower background
 /// @param background  score of the background
 /// @invariant    equals assign() with this background, but for no_score::first_channel where no score is above 0
 /// @complexity   Theta(H * W)

@@ -10,7 +10,6 @@
 #include <cambium/grid/range.hpp>
 #include <cambium/instance/box_guard.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -174,8 +173,9 @@ struct count_cell {
 /// @param trusted       [H,W]
 /// @return counts, on the host
 ///
-/// @throws       precondition_error before anything is written: shapes that differ, a negative iteration, options
-///               outside their ranges, on the cpu NaN or infinite values; gpu_error
+/// @throws       precondition_error before anything is written: shapes that differ, outputs that overlap an input or
+///               each other, a negative iteration, options outside their ranges, on the cpu NaN or infinite values;
+///               gpu_error
 /// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells
 ///               with target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
 /// @complexity   cpu: Theta(H * W + cells of boxes). Other policies look at every box in every cell, and sort the cells
@@ -186,7 +186,8 @@ struct count_cell {
 ///               trains. The rule, its thresholds and its guards are ours; the soft mode is Reed et al., "Training deep
 ///               neural networks on noisy labels with bootstrapping", 2014
 template <execution_policy P, image_like M, image_like V, image_like O, image_like U>
-  requires reaches<P, space_of<M, 2>> && reaches<P, space_of<V, 2>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<M, 2>> && reaches<P, space_of<V, 2>> && reaches<P, space_of<O, 2>> &&
+           reaches<P, space_of<U, 2>>
 bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_variance, std::vector<box> const& boxes,
                                 std::int64_t iteration, bootstrap_options const& options, O&& target, U&& trusted)
 {
@@ -198,6 +199,9 @@ bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_vari
   expects(same_shape(mu, s), "bootstrap: mean is ", mu, " but log_variance is ", s);
   expects(same_shape(mu, to) && same_shape(mu, trusted_to), "bootstrap: mean is ", mu, " but target is ", to,
           " and trusted ", trusted_to);
+  expects(!overlap(mu, to) && !overlap(s, to) && !overlap(mu, trusted_to) && !overlap(s, trusted_to) &&
+              !overlap(to, trusted_to),
+          "bootstrap: target and trusted overlap an input or each other");
   expects(iteration >= 0, "bootstrap: iteration ", iteration);
   expects(options.tau_lo > 0 && options.tau_hi >= options.tau_lo, "bootstrap: tau_lo is ", options.tau_lo,
           " and tau_hi is ", options.tau_hi, "; 0 < tau_lo <= tau_hi");

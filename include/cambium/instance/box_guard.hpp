@@ -196,7 +196,7 @@ inline void restore_boxes_on(cpu const&, std::vector<box> const& boxes, bool tig
     for (auto const& [y, x] : guard.restored(b, tight, min_fill)) restored(y, x) = 1;
 }
 
-/// The same by rules: lines in any order, then the cells of all boxes, sorted by score and by box.
+/// Any other policy's schedule: lines in any order, then the cells of all boxes, sorted by score and by box.
 template <execution_policy P, class S>
 void restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight, double min_fill,
                       image_view<float const, S> target, image_view<double const, S> score,

@@ -144,7 +144,8 @@ struct detect_scratch {
 /// @param scores      [H,W] float or double; NaN counts as 0
 /// @param options     smallest = 0, small = score_zero
 /// @param label       [H,W] int32: the instances' labels
-/// @param found       [N] in the order of their labels; the first count(0) are written. Labels without a cell give none
+/// @param found       [N] in the order of their labels; the first count(0) are written. A label without a cell is
+///                    no instance
 /// @param count       [1] int32
 ///
 /// @pre          cpu: labels are in 0..N. On a device other labels are background

@@ -264,7 +264,7 @@ template <execution_policy P, image_like R, image_like I, gridded<1> G>
 /// @param offset  [2,H,W] centre - cell, 0 where the id is 0
 /// @param weight  [H,W] 1 where there is an id, else 0
 ///
-/// @pre          cpu: ids are in 0..K and centres are finite. On a device another id is none
+/// @pre          cpu: ids are in 0..K and centres are finite. On a device other ids count as 0
 /// @throws       precondition_error before anything is written
 /// @complexity   Theta(H * W)
 /// @determinism  exact

@@ -12,7 +12,6 @@
 #include <cambium/grid/range.hpp>
 #include <cambium/grid/runs.hpp>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -61,7 +60,7 @@ struct measure_scratch {
 
 namespace rule {
 
-/// The size of a number; of none that is finite, 0.
+/// The absolute value of a number; 0 for NaN and infinities.
 template <class T, class S>
 struct finite_size {
   image_view<T const, S> map;
@@ -212,8 +211,8 @@ void measure_groups_on(P const& where, image_view<I const, S> id, image_view<T c
 /// @param probability  [H,W] finite
 /// @param out          [count] entries, of id 1, 2, ...
 ///
-/// @pre          cpu: ids are in 0..count and values are finite. On a device a cell of another id is of no group, a NaN
-///               response exceeds nothing, and a probability that is not finite counts as 0
+/// @pre          cpu: ids are in 0..count and values are finite. On a device cells of other ids belong to no group, a
+///               NaN response exceeds nothing, and a probability that is not finite counts as 0
 /// @throws       precondition_error before anything is written
 /// @complexity   Theta(H * W + count)
 /// @determinism  cpu: exact, sums in double in raster order. A device: exact but for the mean, which has the same bits

@@ -2,7 +2,6 @@
 
 #include <cambium/core/error.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -12,7 +11,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #if defined(__unix__) || defined(__APPLE__)

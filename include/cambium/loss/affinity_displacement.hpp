@@ -14,7 +14,6 @@
 #include <cambium/loss/affinity_pairs.hpp>
 
 #include <cmath>
-#include <concepts>
 #include <cstdint>
 #include <type_traits>
 

@@ -10,7 +10,6 @@
 #include <cambium/grid/range.hpp>
 
 #include <cmath>
-#include <concepts>
 #include <limits>
 #include <string>
 #include <type_traits>

@@ -10,7 +10,6 @@
 #include <limits>
 #include <numeric>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 namespace cambium {

@@ -18,10 +18,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <cstdint>
 #include <type_traits>
-#include <utility>
 #include <vector>
 
 namespace cambium {

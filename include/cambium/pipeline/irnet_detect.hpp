@@ -228,10 +228,8 @@ template <execution_policy P, class T, class S>
   index_t const all[3] = {1, H, W};
   auto const rules = irnet_fragments({H, W}, options);
   auto const regions = connected_equal(where, channel, c4);
-  stack_view<T const, S> walls(boundary.data, {1, boundary.extent[0], boundary.extent[1]});
-  walls.stride[1] = boundary.stride[0];
   auto cores = connected_if(where, {H, W}, c4,
-                            rule::off_the_wall<T, S>{channel, rule::enlarged_at<T, S>{walls, T(0.25)},
+                            rule::off_the_wall<T, S>{channel, rule::enlarged_at<T, S>{as_batch(boundary), T(0.25)},
                                                      static_cast<T>(options.component_thres)},
                             rule::same_channel<S>{channel});
   cores = drop_small(where, cores, static_cast<index_t>(std::ceil(rules.smallest)));

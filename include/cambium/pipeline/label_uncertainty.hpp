@@ -6,7 +6,6 @@
 #include <cambium/instance/bootstrap.hpp>
 #include <cambium/loss/label_uncertainty.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -184,8 +183,8 @@ template <execution_policy P, stack_like M, stack_like V>
 ///
 /// Every class is bootstrapped by itself. One against the rest, that is all. Under a softmax a pixel's classes share
 /// it: target_c = y_c / max(1, sum y), the background gets what is left, and the pixel is trusted as its most trusted
-/// class: classes that are certain of it leave none to those that have but a box, and a pixel all classes gave up is
-/// background.
+/// class. A class that is certain of a pixel leaves nothing to classes that only have a box there. A pixel that all
+/// classes gave up is background.
 ///
 /// @param where         where to run; must reach the maps
 /// @param mean          [N,H,W] of the logits; N = C, under a softmax C + 1 with the background first

@@ -13,9 +13,7 @@
 #include <cambium/pipeline/bestie/regions.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -51,7 +49,7 @@ void expects_refined(bestie_output<T, Space> const& in, image_view<S, Space> con
   expects_sigma(options.labels.sigma, who);
 }
 
-/// The groups of an image, measured: refinement has but to write them.
+/// The measured groups of an image, which become refined labels.
 template <class T, class Space = host>
 struct bestie_measured {
   class_regions<Space> regions;
@@ -250,7 +248,7 @@ inline region_centres<> points_by_class(points const& given, std::vector<std::in
   return by_region(found, C);
 }
 
-/// Points by class, after a look at all that the host can see of them.
+/// As points_by_class. @throws precondition_error also where a point is not finite
 [[nodiscard]] inline region_centres<> checked_clicks(points const& clicks, std::vector<std::int32_t> const& classes,
                                                      index_t C, border_points border)
 {

@@ -179,8 +179,8 @@ template <execution_policy P, image_like M>
   auto found = connected_equal(where, in, c8);
   index_t const N = found.count;
   if (N == 0) return {std::move(found.label), {}};
-  // Maps of 2^31 cells and more have no components: a class and a place fit one key.
   int const place_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(H * W)));
+  expects(place_bits <= 32, "find_regions: semantic is ", in, "; a class and a place do not fit one key");
   auto tally = make_grid<region_tally>(where, {N + 1});
   auto key = make_grid<std::uint64_t>(where, {N}), sorted_key = make_grid<std::uint64_t>(where, {N});
   auto component = make_grid<std::int32_t>(where, {N}), sorted = make_grid<std::int32_t>(where, {N});

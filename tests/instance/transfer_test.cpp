@@ -299,18 +299,21 @@ TEMPLATE_LIST_TEST_CASE("what was there before is overwritten, also in pieces of
   auto c = support::copied<TestType>(weight);
   auto const plain = picture({"11..", "11.."});
   auto components = plain;
-  points cues{{1, 1, 1}};
+  points cues{{1, 1, 1}, {0, 2, 1}};
   if constexpr (!std::is_same_v<TestType, cpu>) {  // values that the cpu refuses are passed over
     components(0, 2) = 2, components(1, 3) = -1;
     cues.push_back({std::nan(""), 0, 1}), cues.push_back({0, 1, 500});
   }
   auto const label = support::copied<TestType>(components);
-  auto const category = to_memory(where, std::vector<std::int32_t>{1});
   auto const cue = to_memory(where, cues);
   transfer_scratch<TestType> scratch;
-  for (int const sigma : {6, 1})
-    transfer_into(where, label, category, cue, {.sigma = sigma, .smallest = 1},
+  auto const both = to_memory(where, std::vector<std::int32_t>{1, 1});
+  for (int const components_known : {2, 1}) {
+    auto category = both.view();
+    category.extent[0] = components_known;
+    transfer_into(where, label, category, cue, {.sigma = components_known == 2 ? 6 : 1, .smallest = 1},
                   {left(a.view()), left(b.view()), left(c.view())}, scratch);
+  }
   auto const want = transfer(cpu{}, plain, {1}, {{1, 1, 1}}, 2, tiny);
   auto const have_a = to::back(a), have_b = to::back(b);
   auto const have_c = to::back(c);

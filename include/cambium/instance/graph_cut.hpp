@@ -195,7 +195,7 @@ class label_energy {
 /// Two labels: the exact minimum, in one cut. More: alpha-expansion. Each expansion finds the best map that is reached
 /// when any set of cells takes one label; sweeps over the labels end when none lowers E, or after `rounds`.
 ///
-/// @param where    cpu; the cut itself runs on one thread
+/// @param where    cpu: maximum flows run on the cpu only, on one thread
 /// @param unary    [L,H,W] energies, finite, 1 <= L <= 255: from unary_from_labels, unary_from_scores and their like
 /// @param edges    K offsets: stencil{2, {{0, 1}, {1, 0}}} are the four edge neighbours, stencil::disc(2) all eight
 /// @param weights  [K,H,W] finite, >= 0: affinities, high where two cells look alike. Edges that leave the grid cost

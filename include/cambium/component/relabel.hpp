@@ -8,6 +8,7 @@
 #include <cambium/exec/sort.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
 #include <cambium/grid/runs.hpp>
 
@@ -19,25 +20,6 @@
 #include <vector>
 
 namespace cambium {
-
-namespace rule {
-
-/// A label's entry in a table, 0 where it has none.
-template <class L, class To, class Entry, class S>
-struct look_up_label {
-  image_view<L const, S> label;
-  Entry const* table;
-  index_t known;
-  image_view<To, S> out;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    auto const at = static_cast<index_t>(label(y, x));
-    out(y, x) = 0 <= at && at < known ? static_cast<To>(table[at]) : To(0);
-  }
-};
-
-}  // namespace rule
 
 /// Replace every label by its entry in a table.
 ///

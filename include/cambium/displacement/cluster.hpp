@@ -7,6 +7,7 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/scan.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
@@ -80,19 +81,6 @@ struct enter_region {
   {
     id(y, x) = static_cast<std::int32_t>(number);
     if (atomic_read(&used(number)) == 0) atomic_max(&used(number), 1);  // one region is most cells': read first
-  }
-};
-
-template <class S>
-struct renumber {
-  view<std::int32_t const, 1, S> before;
-  image_view<std::int32_t, S> id;
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { id(y, x) = before(id(y, x)); }
-  template <int Bytes>
-  [[gnu::always_inline]] void row(index_t, index_t y) const
-  {
-    std::int32_t* const at = &id(y, 0);
-    for (index_t x = 0; x < id.extent[1]; ++x) at[x] = before.data[at[x]];
   }
 };
 
@@ -271,7 +259,8 @@ void cluster_into(P const& where, R const& regions, C const& centroids, O&& id, 
   fill(where, most + 2, used.data, 0);
   for_each_cell(where, {1, H, W}, rule::enter_region<value_of<R, 2>, value_of<C, 3>, S>{region, centroid, to, used});
   exclusive_scan(where, most + 2, used.data, used.data, scratch.space);
-  for_each_cell(where, {1, H, W}, rule::renumber<S>{used, to});
+  using look_up_label = rule::look_up_label<std::int32_t, std::int32_t, std::int32_t, S>;
+  for_each_cell(where, {1, H, W}, look_up_label{to, used.data, most + 1, to});
   for_each_index(where, 1, rule::take_number<S>{used.data + most + 1, number});
 }
 

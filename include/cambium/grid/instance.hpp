@@ -34,6 +34,13 @@ struct instances<host> {
   std::vector<instance> found;
 };
 
+/// Semantic and instance labels of one image.
+template <class Space = host>
+struct image_labels {
+  grid<std::int32_t, 2, Space> semantic;  ///< [H,W] 0 background, class + 1
+  instances<Space> objects;               ///< categories are 0-based classes
+};
+
 /// The instances that write(label, found, count) writes: views of [H,W], of [most] and of [1] in the policy's memory.
 template <class P, class Write>
 [[nodiscard]] instances<typename P::memory> make_instances(P const& where, index_t H, index_t W, index_t most,
@@ -68,29 +75,41 @@ template <class P>
   }
 }
 
+/// The same labels on the host. @asynchrony gpu: waits for where.stream
+template <class P>
+[[nodiscard]] image_labels<> to_host(P const& where, image_labels<typename P::memory> const& from)
+{
+  image_labels<> out{make_grid<std::int32_t>(from.semantic.view().extent), {}};
+  copy(where, from.semantic.view(), out.semantic.view());
+  out.objects = to_host(where, from.objects);  // waits for both
+  return out;
+}
+
 namespace rule {
 
-/// Labels close up: each becomes its entry in a table, others 0.
-template <class L, class S>
-struct close_up_label {
+/// A label becomes its entry in a table, 0 where it has none.
+template <class L, class To, class Entry, class S>
+struct look_up_label {
   image_view<L const, S> label;
-  view<std::int32_t const, 1, S> table;  ///< of labels 0..N; 0 where a label is not kept
-  image_view<std::int32_t, S> out;
+  Entry const* table;  ///< of labels 0..known-1
+  index_t known;
+  image_view<To, S> out;  ///< may be the labels themselves
 
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
     index_t const at = static_cast<index_t>(label(y, x));
-    out(y, x) = 0 <= at && at < table.extent[0] ? table(at) : 0;
+    out(y, x) = 0 <= at && at < known ? static_cast<To>(table[at]) : To(0);
   }
 
   /// The same for a row, where every label is in the table.
   template <int Bytes>
   [[gnu::always_inline]] void row(index_t, index_t y) const
   {
+    index_t const W = label.extent[1];
     L const* const from = &label(y, 0);
-    std::int32_t const* const entry = table.data;
-    std::int32_t* const to = &out(y, 0);
-    for (index_t x = 0; x < label.extent[1]; ++x) to[x] = entry[static_cast<index_t>(from[x])];
+    Entry const* const entry = table;
+    To* const to = &out(y, 0);
+    for (index_t x = 0; x < W; ++x) to[x] = static_cast<To>(entry[static_cast<index_t>(from[x])]);
   }
 };
 

@@ -141,7 +141,7 @@ class box_guard {
       std::sort(places.begin(), places.end());
       places.erase(std::unique(places.begin(), places.end()), places.end());
     }
-    index_t const area = (b.bottom - b.top) * (b.right - b.left);
+    index_t const area = area_of(b);
     auto const least = static_cast<index_t>(std::ceil(min_fill * static_cast<double>(area)));
     auto const taken = places.size();
     std::vector<std::pair<index_t, index_t>> rest;
@@ -204,7 +204,7 @@ void restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight,
 {
   std::vector<index_t> first_cell{0}, first_line{0};
   for (box const& b : boxes) {
-    first_cell.push_back(first_cell.back() + (b.bottom - b.top) * (b.right - b.left));
+    first_cell.push_back(first_cell.back() + area_of(b));
     first_line.push_back(first_line.back() + (b.bottom - b.top) + (b.right - b.left));
   }
   index_t const count = static_cast<index_t>(boxes.size()), cells = first_cell.back();

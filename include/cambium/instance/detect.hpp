@@ -190,10 +190,11 @@ void detect_into(P const& where, L const& labels, K const& categories, X const& 
   for_each_index(where, labels_and_end, chosen);
   // What is before the label after l is how many of 1..l are kept.
   exclusive_scan(where, labels_and_end, static_cast<std::int32_t const*>(before), before, scratch.space);
-  view<std::int32_t, 1, S> const table(before + labels_and_end, {components + 1});
+  std::int32_t* const table = before + labels_and_end;
   for_each_index(where, components + 1,
-                 rule::tell_component<T, S>{chosen, largest, category, before + 1, H * W, list, number, table.data});
-  for_each_cell(where, cells, rule::close_up_label<cell_type, S>{from, table, to});
+                 rule::tell_component<T, S>{chosen, largest, category, before + 1, H * W, list, number, table});
+  using look_up_label = rule::look_up_label<cell_type, std::int32_t, std::int32_t, S>;
+  for_each_cell(where, cells, look_up_label{from, table, components + 1, to});
 }
 
 /// As detect_into, with the categories on the host; allocates the result and the scratch.

@@ -337,7 +337,8 @@ template <execution_policy P, image_like I, gridded<1> G>
   return make_instances(where, cells[1], cells[2], N, [&](auto const& label, auto const& found, auto const& number) {
     rule::score_group<S> const score{group, category.view(), by, kept + 1, found, number, table.view().data};
     for_each_index(where, N + 1, score);
-    for_each_cell(where, cells, rule::close_up_label<id_type, S>{id, table.view(), label});
+    using look_up_label = rule::look_up_label<id_type, std::int32_t, std::int32_t, S>;
+    for_each_cell(where, cells, look_up_label{id, table.view().data, N + 1, label});
   });
 }
 

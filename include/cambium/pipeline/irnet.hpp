@@ -34,22 +34,9 @@ struct irnet_input {
   extent2 image;                            ///< [pixels] H, W
 };
 
-/// Semantic and instance labels of one image.
+/// Labels of one image. The categories are keys.
 template <class Space = host>
-struct irnet_labels {
-  grid<std::int32_t, 2, Space> semantic;  ///< [H,W] 0 background, class + 1
-  instances<Space> objects;               ///< categories are keys: 0-based classes
-};
-
-/// The same labels on the host. @asynchrony gpu: waits for where.stream
-template <class P>
-[[nodiscard]] irnet_labels<> to_host(P const& where, irnet_labels<typename P::memory> const& from)
-{
-  irnet_labels<> out{make_grid<std::int32_t>(from.semantic.view().extent), {}};
-  copy(where, from.semantic.view(), out.semantic.view());
-  out.objects = to_host(where, from.objects);  // waits for both
-  return out;
-}
+using irnet_labels = image_labels<Space>;
 
 /// Throws unless classes have labels: key + 1 is below label::ignore.
 inline void expects_keys(std::vector<std::int32_t> const& keys, char const* who)

@@ -33,26 +33,12 @@ struct bestie_instance_options {
   lone_region alone = lone_region::one_group;
   bestie_group_options groups{};  ///< kernel = 41, beta = 3
   mirrored_offsets offsets = mirrored_offsets::first;
-  extent2
-      seen{};  ///< [pixels] the image as the network saw it, whose pixels its offsets count; 0 x 0: as large as the maps
+  extent2 seen{};  ///< [pixels] the image as the network saw it, the unit of offsets; 0 x 0: as large as the maps
 };
 
 /// Labels of one image.
 template <class Space = host>
-struct bestie_labels {
-  grid<std::int32_t, 2, Space> semantic;  ///< [H,W] 0 background, class + 1
-  instances<Space> objects;               ///< categories are 0-based classes
-};
-
-/// The same labels on the host. @asynchrony gpu: waits for where.stream
-template <class P>
-[[nodiscard]] bestie_labels<> to_host(P const& where, bestie_labels<typename P::memory> const& from)
-{
-  bestie_labels<> out{make_grid<std::int32_t>(from.semantic.view().extent), {}};
-  copy(where, from.semantic.view(), out.semantic.view());
-  out.objects = to_host(where, from.objects);  // waits for both
-  return out;
-}
+using bestie_labels = image_labels<Space>;
 
 /// The decision of all classes, or of those present; and the offsets as they are to be read.
 template <class T, class Space = host>
@@ -126,14 +112,14 @@ template <execution_policy P, class T>
 /// @param classes  present in the image, 0-based, if that is known: others are passed over
 /// @param options  defaults of the original
 /// @param flipped  what it says about the mirror image, or nothing: scores and centre maps are averaged
-/// @return semantic labels, and instances by class, of a class in the order of label_order::blocks of their regions, of a
-///         region in the order of their centres. Nothing found is an empty list
+/// @return semantic labels, and instances by class, of a class in the order of label_order::blocks of their regions, of
+///         a region in the order of their centres. Nothing found is an empty list
 ///
 /// @throws       precondition_error: maps that do not fit together, NaN or infinite values, classes outside 0..C-1
 /// @complexity   Theta(C * H * W) exponentials, and centres of a region for each of its cells
 /// @determinism  as decide
-/// @source       get_ins_map, utils/utils.py of clovaai/BESTIE. Its rescaling of offsets does nothing, because it reads the size
-///               of maps that were already enlarged; `seen` does what was meant
+/// @source       get_ins_map, utils/utils.py of clovaai/BESTIE. Its rescaling of offsets does nothing, because it reads
+///               the size of maps that were already enlarged; `seen` does what was meant
 /// @asynchrony   gpu: waits for where.stream seven times, for numbers of regions and centres; five if beta = 0. NaN and
 ///               infinite values are not refused and give labels without meaning
 template <class T, execution_policy P>

@@ -90,7 +90,7 @@ struct tally_regions {
   {
     if (at <= 0) return;
     region_tally& r = of[at];
-    add_into<Of>(&r.area, (cells.bottom - cells.top) * (cells.right - cells.left));
+    add_into<Of>(&r.area, area_of(cells));
     min_into<Of>(&r.place, order_key(label_order::blocks, semantic.extent[1], cells.top, cells.left));
     max_into<Of>(&r.value, semantic(cells.top, cells.left));
   }

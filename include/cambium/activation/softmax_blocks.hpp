@@ -173,7 +173,7 @@ void expects_scores(cpu const& where, stack_view<T const> const& scores, char co
   expects_inside(where, scores, -most, most, what, "a finite number, not larger than a float can hold");
 }
 
-/// Decide by blocks. Values are looked at while they are read.
+/// Decide by blocks. Values are checked while they are read.
 template <class T>
 void decide_on(cpu const& where, stack_view<T const> scores, stack_view<T const> flipped, char const* allowed,
                image_view<std::int32_t> label, image_view<float> probability)

@@ -33,9 +33,7 @@ struct connected_scratch<cpu, Index> : connected_runs_scratch<Index> {};
 template <class T, class S>
 stack_view<T, S> maps_of(image_view<T, S> const& map)
 {
-  stack_view<T, S> out(map.data, {1, map.extent[0], map.extent[1]});
-  out.stride[1] = map.stride[0], out.stride[2] = map.stride[1];
-  return out;
+  return as_batch(map);
 }
 template <class T, class S>
 stack_view<T, S> maps_of(stack_view<T, S> const& maps)

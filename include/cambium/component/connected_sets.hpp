@@ -1,5 +1,6 @@
 #pragma once
-// The schedule of connected by rules: union-find over cells, or over blocks of cells where corners connect.
+// The schedule of connected for any policy but the cpu: union-find over cells, or over blocks of cells where corners
+// connect.
 
 #include <cambium/component/connected_relation.hpp>
 #include <cambium/exec/atomic.hpp>
@@ -180,6 +181,7 @@ struct number_cell_of_block {
 
 }  // namespace rule
 
+/// Any relation: cell by cell.
 template <class P, class Label, class Relation, class Index>
 void connected_on(P const& where, Relation const& of, neighbourhood const& near,
                   stack_view<Label, typename P::memory> out, view<index_t, 1, typename P::memory> count,

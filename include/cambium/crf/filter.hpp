@@ -278,7 +278,7 @@ inline void read_some(isa, all_pairs<cpu> const&, index_t, index_t first, index_
   for (index_t i = 0; i < n * channels; ++i) add(i);
 }
 
-/// By rules.
+/// Any other policy's schedule.
 /// @param from  [N,channels] with `step` from row to row, or null: all 1
 template <class P, class Filter>
 void filter_on(P const& where, Filter const& filter, float const* from, index_t step, index_t channels, bool reverse,

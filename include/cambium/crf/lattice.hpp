@@ -1,5 +1,5 @@
 #pragma once
-// The permutohedral lattice of some positions, by rules: for any policy. That of the cpu is in lattice_cores.hpp.
+// The permutohedral lattice of some positions, for any policy but the cpu, whose own is in lattice_cores.hpp.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>

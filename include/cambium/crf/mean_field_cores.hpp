@@ -113,7 +113,7 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
   room.holds = mean_field_room<cpu>::summed;
 }
 
-/// As receive by rules, for n pixels of a part: all are [n,stride].
+/// As receive in mean_field.hpp, for n pixels of a part: all are [n,stride].
 inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
                             index_t part, index_t first, index_t n, float const* below, float* force, float* message)
 {

@@ -47,7 +47,7 @@ CAMBIUM_HD double own_share(int corners, std::int32_t const* corner, float const
 
 namespace rule {
 
-/// The next slots along the axes, as own_share asks for them: 0 is none.
+/// The next slots along the axes, as own_share reads them; 0: there is no next slot.
 struct next_slot {
   std::int32_t const* next;  ///< [D + 1,2,slots]
   index_t slots;

@@ -1,5 +1,5 @@
 #pragma once
-// Union-find over the cells of a stack of maps, by rules: how a device finds what belongs together.
+// Union-find over the cells of a stack of maps, as rules: a device finds components with it.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/atomic.hpp>
@@ -10,8 +10,8 @@
 namespace cambium {
 
 // A cell's parent is a cell of its set that comes before it, or itself: then it is the set's first. -1: in no set.
-// Parents only ever become smaller, so that ways end whoever writes meanwhile, and the first cell of a set does not
-// depend on who was first.
+// Parents only become smaller. So every way ends while other threads write, and the first cell of a set does not
+// depend on the order of the threads.
 
 /// The first cell of the set of i.
 template <class Index>

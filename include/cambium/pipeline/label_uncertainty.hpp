@@ -23,9 +23,9 @@ struct class_box {
 /// What is known about an image. Either part may be missing.
 ///
 /// Without a mask, what lies outside all boxes of a class is certainly not of it. With one, its cells are certain but
-/// for those of label::ignore: these are boxed inside a box and ignored elsewhere. Cells of which nobody knows
-/// anything, as regions of several objects that nobody counted, are ignored for every class, inside boxes too, unless
-/// the mask is certain of them.
+/// for those of label::ignore: these are boxed inside a box and ignored elsewhere. Unknown cells, for
+/// example regions of uncounted objects, are ignored for every class, inside boxes too, unless the mask is certain of
+/// them.
 template <class Space = host>
 struct weak_annotation {
   std::vector<class_box> boxes;

@@ -55,7 +55,7 @@ struct mean_boundary {
 /// @source       EdgeDisplacement.forward, net/resnet50_irn.py of jiwoon-ahn/irn. The mirror image is cropped before it
 ///               is turned back, which misaligns it by (W - 1) mod 4 pixels; that is the original's
 template <execution_policy P, image_like L, image_like M, image_like O>
-  requires reaches<P, space_of<L, 2>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<L, 2>> && reaches<P, space_of<M, 2>> && reaches<P, space_of<O, 2>>
 void boundary_from_logits_into(P const& where, L const& logits, M const& mirrored, O&& out)
 {
   using T = value_of<L, 2>;
@@ -78,7 +78,7 @@ void boundary_from_logits_into(P const& where, L const& logits, M const& mirrore
 /// @param size  [cells] h, w
 /// @return [h,w] in the memory of the policy
 template <execution_policy P, image_like L, image_like M>
-  requires reaches<P, space_of<L, 2>>
+  requires reaches<P, space_of<L, 2>> && reaches<P, space_of<M, 2>>
 [[nodiscard]] auto boundary_from_logits(P const& where, L const& logits, M const& mirrored, extent2 size)
 {
   expects(size.height >= 0 && size.width >= 0, "boundary_from_logits: ", size.height, " x ", size.width,

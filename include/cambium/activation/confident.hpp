@@ -119,7 +119,7 @@ template <execution_policy P, stack_like M>
 /// @asynchrony   gpu: enqueues and returns
 /// @source       step/cam_to_ir_label.py of jiwoon-ahn/irn
 template <execution_policy P, image_like F, image_like B, image_like O>
-  requires reaches<P, space_of<F, 2>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<F, 2>> && reaches<P, space_of<B, 2>> && reaches<P, space_of<O, 2>>
 void join_confident_into(P const& where, F const& foreground, B const& background, O&& out)
 {
   using S = typename P::memory;
@@ -138,7 +138,7 @@ void join_confident_into(P const& where, F const& foreground, B const& backgroun
 /// As join_confident_into, and allocates.
 /// @return [H,W] in the memory of the policy
 template <execution_policy P, image_like F, image_like B>
-  requires reaches<P, space_of<F, 2>>
+  requires reaches<P, space_of<F, 2>> && reaches<P, space_of<B, 2>>
 [[nodiscard]] auto join_confident(P const& where, F const& foreground, B const& background)
 {
   auto out = make_grid<std::int32_t>(where, as_view<2>(foreground, "join_confident: foreground").extent);

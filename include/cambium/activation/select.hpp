@@ -60,7 +60,7 @@ struct take_channel_of_region {
 /// @determinism  exact
 /// @asynchrony   gpu: enqueues and returns
 template <execution_policy P, stack_like M, image_like R, image_like O>
-  requires reaches<P, space_of<M, 3>> && reaches<P, space_of<O, 2>>
+  requires reaches<P, space_of<M, 3>> && reaches<P, space_of<R, 2>> && reaches<P, space_of<O, 2>>
 void select_into(P const& where, M const& maps, R const& regions,
                  view<std::int32_t const, 1, typename P::memory> channels,
                  stack_view<value_of<M, 3> const, typename P::memory> flipped, O&& out)
@@ -98,7 +98,7 @@ void select_into(P const& where, M const& maps, R const& regions,
 /// @param channels  [N] on the host, each 0..C-1
 /// @return [H,W] in the memory of the policy
 template <execution_policy P, stack_like M, image_like R>
-  requires reaches<P, space_of<M, 3>>
+  requires reaches<P, space_of<M, 3>> && reaches<P, space_of<R, 2>>
 [[nodiscard]] auto select(P const& where, M const& maps, R const& regions, std::vector<std::int32_t> const& channels,
                           stack_view<value_of<M, 3> const, typename P::memory> flipped = {})
 {

@@ -1,6 +1,6 @@
 #pragma once
 // The cpu's own schedule of building a permutohedral lattice: simplices a register of positions at a time, points in
-// hash tables. It gives the points and the weights of the rules in lattice.hpp.
+// hash tables. It gives the points and the weights of the rules in lattice_rules.hpp.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>

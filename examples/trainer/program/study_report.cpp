@@ -67,12 +67,13 @@ constexpr claim claims[] = {
     {"bestie", "self-refinement helps", "+2.3", "guidance_ap50", "refined_ap50", 0, 0,
      "The trainings are short. A network's own groups help only after they are better than its pseudo labels.",
      "Only long trainings show it. Over three seeds 1000 steps gave -0.6 points (79.4 to 78.8). A network's own groups "
-     "help after they are better than its pseudo labels. The authors take 50,000 steps. And half of all objects have a "
-     "right pseudo label here; the authors count 30 %."},
+     "help after they are better than its pseudo labels. The authors take 50,000 steps. Here more than half of all "
+     "objects have a right pseudo label; the authors count 30 %."},
     {"bestie", "peak attention beats peaks of plain CAMs", "+16.4", "cam_peaks_ap50", "peak_attention_ap50", 0, 0, "",
      "The peaks are searched without the attention that the classifier was trained with (`cue_options::attend`). With "
-     "it, as published, the module keeps responses of at least 0.7 of an image's strongest one. It loses the weaker of "
-     "two objects of a class. The figures labelled_by are the shares of all objects that get a right pseudo label."},
+     "it, as published, the module keeps responses of at least 0.7 of a channel's strongest one. It loses the weaker of "
+     "two objects of a class. The figures `labelled_by_...` are the shares of all objects that get a right pseudo "
+     "label."},
     {"bestie", "points beat tags", "46.7 against 41.8", "refined_ap50", "points_ap50", 0, 0},
     {"boxes", "18 % exact and boxes with uncertainty keep 97 % of the exact IoU", "98.33 %, 97.12 %", "exact_iou",
      "uncertainty_iou", 0, 0.97,
@@ -117,7 +118,7 @@ study_report format_report(study_results const& results, std::vector<std::uint64
     out.text += std::string("| ") + c.method + ": " + c.words + " | " + c.paper + " | " + number(less.mean) + " ± " +
                 number(less.deviation) + " | " + number(more.mean) + " ± " + number(more.deviation) + " | " +
                 (holds ? "yes" : "**no**") + " |\n";
-    if (*c.remark != 0) reasons += std::string("\nOf \"") + c.words + "\": " + c.remark + "\n";
+    if (*c.remark != 0) reasons += std::string("\nAbout \"") + c.words + "\": " + c.remark + "\n";
     if (!holds && *c.why_not != 0) reasons += std::string("\nWhy not \"") + c.words + "\": " + c.why_not + "\n";
   }
   out.text += reasons;

@@ -122,4 +122,5 @@ TEST_CASE("the steps of the pipeline check what they are given", "[pipeline][err
                         "[2,5,6]");
   auto const chosen = irnet_assign(cpu{}, s.cams.view(), s.keys, s.image, 0.25, options);
   CAMBIUM_THROWS_SAYING(irnet_semantic_labels(cpu{}, chosen, {4}), precondition_error, "label");
+  CAMBIUM_THROWS_SAYING(irnet_detect(cpu{}, chosen, {4}, options), precondition_error, "irnet_detect: channel(");
 }

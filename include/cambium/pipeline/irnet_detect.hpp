@@ -9,6 +9,7 @@
 #include <cambium/exec/sort.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/instance.hpp>
+#include <cambium/grid/range.hpp>
 #include <cambium/instance/assign.hpp>
 #include <cambium/instance/detect.hpp>
 
@@ -169,6 +170,8 @@ template <execution_policy P, class T, class S>
 {
   index_t const N = found.count;
   auto const label = found.label.view();
+  if constexpr (std::is_same_v<P, cpu>)
+    expects_labels(chosen.channel.view(), static_cast<index_t>(channel_keys.size()), "irnet_detect: channel");
   auto channel = make_grid<std::uint32_t>(where, {N}), in_order = make_grid<std::uint32_t>(where, {N});
   auto number = make_grid<std::int32_t>(where, {N}), component = make_grid<std::int32_t>(where, {N});
   auto table = make_grid<std::int32_t>(where, {N + 1}), category = make_grid<std::int32_t>(where, {N});

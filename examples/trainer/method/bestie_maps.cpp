@@ -12,9 +12,11 @@
 #include <cambium/metric/instance_ap.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace trainer {
 
@@ -110,14 +112,16 @@ label_quality pseudo_label_quality(dataset const& images, semantic_maps const& s
         if (!(weak.weight(y, x) > 0)) kept(y, x) = 0;
     auto const found = cambium::connected_equal(where, image_view<std::uint8_t const>(kept.view()), cambium::c8);
     auto const T = static_cast<index_t>(truth.found.size());
-    auto const values = cambium::values_of(found, image_view<std::uint8_t const>(kept.view()));
+    std::vector<std::uint8_t> value(static_cast<std::size_t>(found.count + 1));  // class + 1 of each component
+    for (index_t y = 0; y < kept.shape()[0]; ++y)
+      for (index_t x = 0; x < kept.shape()[1]; ++x) value[static_cast<std::size_t>(found.label(y, x))] = kept(y, x);
     auto const iou = cambium::label_iou(found.label, static_cast<index_t>(found.count), truth.label, T);
     out.accepted += static_cast<std::size_t>(found.count);
     out.objects += truth.found.size();
     for (index_t p = 0; p < static_cast<index_t>(found.count); ++p)
       for (index_t t = 0; t < T; ++t)
         out.right += iou(p, t) >= 0.5f && truth.found[static_cast<std::size_t>(t)].category + 1 ==
-                                              static_cast<std::int32_t>(values[static_cast<std::size_t>(p + 1)]);
+                                              std::int32_t{value[static_cast<std::size_t>(p + 1)]};
   }
   return out;
 }

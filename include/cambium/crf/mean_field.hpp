@@ -212,14 +212,14 @@ void start_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_fi
 {
   index_t const cells = field.pixels() * field.labels;
   bool mixes = false;
-  index_t points = 0;  // of the largest lattice
+  index_t most = 0;  // points of the largest lattice
   for (auto const& k : kernels) {
     mixes = mixes || !k.potts;
-    points = std::max(points, std::visit([](auto const& filter) { return filter.points(); }, k.filter));
+    most = std::max(most, std::visit([](auto const& filter) { return filter.points(); }, k.filter));
   }
   field.room.force = make_grid<float>(where, {cells});
   field.room.message = make_grid<float>(where, {mixes ? cells : 0});
-  field.room.lattices = lattice_scratch<P>(where, points * field.labels);
+  field.room.lattices = lattice_scratch<P>(where, most * field.labels);
   for_each_index(where, field.pixels(),
                  rule::normalise_pixel{field.gain.view().data, field.labels, field.q.view().data});
 }

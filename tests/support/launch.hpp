@@ -5,11 +5,12 @@
 
 #include <cambium/exec/launch.hpp>
 
+#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <random>
-#include <semaphore>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -81,12 +82,37 @@ class played_launch {
   }
 
  private:
+  /// One release lets one acquire pass. A std::binary_semaphore of libstdc++ 12 was seen to lose a release among a thousand
+  /// threads.
+  class signal {
+   public:
+    void release()
+    {
+      {
+        std::lock_guard const hold(guard_);
+        given_ = true;
+      }
+      changed_.notify_one();
+    }
+    void acquire()
+    {
+      std::unique_lock hold(guard_);
+      changed_.wait(hold, [&] { return given_; });
+      given_ = false;
+    }
+
+   private:
+    std::mutex guard_;
+    std::condition_variable changed_;
+    bool given_ = false;
+  };
+
   enum class state { ready, at_block, at_all, ended };
   struct player {
     std::size_t block = 0;
     cambium::launch_place place{};
     state now = state::ready;
-    std::binary_semaphore turn{0};
+    signal turn;
     std::thread body;
   };
 
@@ -135,7 +161,7 @@ class played_launch {
 
   std::mt19937 draw_;
   std::vector<std::unique_ptr<player>> players_;
-  std::binary_semaphore over_{0};
+  signal over_;
   bool stuck_ = false;
 };
 

@@ -50,7 +50,8 @@ struct forget_component {
   CAMBIUM_HD void operator()(index_t i) const
   {
     all[i] = instance{0, 0, 0, {height, width, 0, 0}};
-    largest[i] = std::numeric_limits<order_key_t<T>>::min();  // below every number
+    constexpr auto none = std::numeric_limits<order_key_t<T>>::min();  // below every number
+    largest[i] = none;
   }
 };
 
@@ -68,7 +69,8 @@ struct measure_component {
     if (n < 0 || n >= components) return;
     add_into<Of>(&all[n].area, area_of(cells));
     widen<Of>(all[n].bounds, cells);
-    T most = -std::numeric_limits<T>::infinity();
+    constexpr T none = -std::numeric_limits<T>::infinity();
+    T most = none;
     for (index_t y = cells.top; y < cells.bottom; ++y)
       for (index_t x = cells.left; x < cells.right; ++x) {
         T const here = score(y, x) == score(y, x) ? score(y, x) : T(0);

@@ -168,7 +168,9 @@ template <class I, class T, class U>
 void measure_groups_on(cpu const&, image_view<I const> id, image_view<T const> heat, image_view<U const> sure,
                        view<group_measure, 1> out, measure_scratch<cpu>&)
 {
-  for (index_t i = 0; i < out.extent[0]; ++i) out(i) = {.bounds = {id.extent[0], id.extent[1], 0, 0}};
+  group_measure empty;  // nvcc 13.0 loses the names of designated members
+  empty.bounds = {id.extent[0], id.extent[1], 0, 0};
+  for (index_t i = 0; i < out.extent[0]; ++i) out(i) = empty;
   for_each_run(id, [&](index_t y, index_t begin, index_t end, auto at) {
     if (at == 0) return;
     auto& g = out(static_cast<index_t>(at) - 1);

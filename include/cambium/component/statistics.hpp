@@ -56,8 +56,7 @@ struct tally_strip {
     add_into<Of>(&t.x, (b.left + b.right - 1) * cells / 2);
     widen<Of>(t.bounds, b);
     if (score.data == nullptr) return;
-    constexpr double none = -std::numeric_limits<double>::infinity();
-    double most = none;
+    double most = minus_infinity<double>;
     for (index_t y = b.top; y < b.bottom; ++y)
       for (index_t x = b.left; x < b.right; ++x) {
         double const value = static_cast<double>(score(y, x));

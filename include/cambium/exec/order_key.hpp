@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace cambium {
@@ -37,5 +38,11 @@ CAMBIUM_HD T from_order_key(order_key_t<T> at)
   memcpy(&value, &bits, sizeof value);
   return value;
 }
+
+/// Minus infinity and a key below every number: constants that a device knows, where it may not call std::numeric_limits.
+template <class T>
+inline constexpr T minus_infinity = -std::numeric_limits<T>::infinity();
+template <class T>
+inline constexpr order_key_t<T> key_below_all = std::numeric_limits<order_key_t<T>>::min();
 
 }  // namespace cambium

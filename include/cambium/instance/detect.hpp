@@ -50,8 +50,7 @@ struct forget_component {
   CAMBIUM_HD void operator()(index_t i) const
   {
     all[i] = instance{0, 0, 0, {height, width, 0, 0}};
-    constexpr auto none = std::numeric_limits<order_key_t<T>>::min();  // below every number
-    largest[i] = none;
+    largest[i] = key_below_all<T>;
   }
 };
 
@@ -69,8 +68,7 @@ struct measure_component {
     if (n < 0 || n >= components) return;
     add_into<Of>(&all[n].area, area_of(cells));
     widen<Of>(all[n].bounds, cells);
-    constexpr T none = -std::numeric_limits<T>::infinity();
-    T most = none;
+    T most = minus_infinity<T>;
     for (index_t y = cells.top; y < cells.bottom; ++y)
       for (index_t x = cells.left; x < cells.right; ++x) {
         T const here = score(y, x) == score(y, x) ? score(y, x) : T(0);

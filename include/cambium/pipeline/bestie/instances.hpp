@@ -162,7 +162,7 @@ template <class T, execution_policy P>
   auto const ids = group_pixels(where, reading.offset, reading.decided.label, there);
   auto const measured = measure_groups(where, ids, there.at.size(), probability, probability);
   auto objects =
-      score_groups(where, ids, measured, categories_of(to_vector(where, by_class.at)), scored_by::class_only);
+      score_groups(where, ids, measured, categories_of(to_vector(cpu{}, by_class.at)), scored_by::class_only);
   return {std::move(reading.decided.label), std::move(objects)};
 }
 

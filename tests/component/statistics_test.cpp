@@ -59,8 +59,9 @@ void check_same(component_statistics const& have, component_statistics const& wa
 TEMPLATE_LIST_TEST_CASE("statistics equal a look at every component", "[component][reference]", support::backends)
 {
   if (!support::carry<TestType>::usable()) return;
-  auto const [H, W] =
+  auto const extents =
       GENERATE(table<int, int>({{1, 1}, {1, 20}, {20, 1}, {13, 31}, {1, 70}, {70, 1}, {32, 40}, {199, 33}}));
+  int const H = std::get<0>(extents), W = std::get<1>(extents);
   auto const count = GENERATE(0, 1, 9, 120);
   CAPTURE(H, W, count);
   auto const drawn = support::uniform<std::uint8_t, 2>({H, W}, 0, count < 9 ? count + 1 : count, 3);

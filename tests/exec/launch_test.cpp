@@ -44,7 +44,8 @@ struct visits {
 
 TEST_CASE("a launch over cells visits each cell once and none outside, in any order of its threads", "[exec][property]")
 {
-  auto const [C, H, W] = GENERATE(table<index_t, index_t, index_t>({{1, 1, 1}, {2, 9, 33}, {3, 8, 32}, {1, 17, 5}}));
+  auto const extents = GENERATE(table<index_t, index_t, index_t>({{1, 1, 1}, {2, 9, 33}, {3, 8, 32}, {1, 17, 5}}));
+  index_t const C = std::get<0>(extents), H = std::get<1>(extents), W = std::get<2>(extents);
   auto const seed = GENERATE(1u, 2u);
   CAPTURE(C, H, W, seed);
   visits seen(C, H, W);
@@ -94,7 +95,8 @@ TEST_CASE("launches are shaped to what a card takes", "[exec][property]")
 
 TEST_CASE("a launch that reduces sums in the cores' order, whatever order its threads run in", "[exec][property]")
 {
-  auto const [rows, length] = GENERATE(table<index_t, index_t>({{1, 1}, {3, 300}, {2, 4096}, {1, 4097}, {1, 9000}}));
+  auto const extents = GENERATE(table<index_t, index_t>({{1, 1}, {3, 300}, {2, 4096}, {1, 4097}, {1, 9000}}));
+  index_t const rows = std::get<0>(extents), length = std::get<1>(extents);
   auto const seed = GENERATE(1u, 2u, 3u);
   CAPTURE(rows, length, seed);
   auto const value = [](index_t row, index_t i) { return std::sin(static_cast<double>(row * 7919 + i)) * 1e3; };

@@ -199,15 +199,18 @@ TEST_CASE("files that count pixels from 0, and boxes over the edge by a pixel", 
   CHECK(low.notes == std::vector<std::string>{"object 0: bndbox: xmin is 0 and xmax 24, outside 1..56 by one pixel, "
                                               "which is cut off; or does the file count from 0?"});
   CHECK(of(1, 57, false).objects[0].bounds == box{0, 0, 15, 56});
-  for (auto const& [xmin, xmax, zero_based] : {std::tuple{-1, 5, false},
-                                               {1, 58, false},
-                                               {0, 0, false},
-                                               {57, 57, false},
-                                               {-2, 5, true},
-                                               {3, 57, true},
-                                               {56, 56, true},
-                                               {-1, -1, true}})
-    CAMBIUM_THROWS_SAYING(of(xmin, xmax, zero_based), io_error, zero_based ? "outside 0..55" : "outside 1..56");
+  for (auto const& row : {std::tuple{-1, 5, false},
+                          {1, 58, false},
+                          {0, 0, false},
+                          {57, 57, false},
+                          {-2, 5, true},
+                          {3, 57, true},
+                          {56, 56, true},
+                          {-1, -1, true}}) {
+    bool const zero_based = std::get<2>(row);
+    CAMBIUM_THROWS_SAYING(of(std::get<0>(row), std::get<1>(row), zero_based), io_error,
+                          zero_based ? "outside 0..55" : "outside 1..56");
+  }
 }
 
 TEST_CASE("what is wrong with an annotation is said, and where", "[io][errors]")

@@ -213,7 +213,7 @@ template <execution_policy P, image_like L, image_like R>
   disc_sums* const of = sums.view().data;
   fill(where, N + 1, of, disc_sums{});
   fill(where, count + 1, in_region.view().data, disc_sums{});
-  for_each_cell(where, as_batch(label).extent, rule::by_runs(label, rule::add_to_disc<S>{region, N, of}));
+  for_each_cell(where, as_batch(label).extent, rule::by_runs{label, rule::add_to_disc<S>{region, N, of}});
   for_each_index(where, N + 1, rule::add_to_region{of, in_region.view().data, count});
   rule::disc_as_centre const discs{of, in_region.view().data, count, region.extent[0], region.extent[1]};
   for_each_index(where, candidates,

@@ -136,7 +136,7 @@ void group_pixels_into(P const& where, D const& offset, R const& regions,
   float* const cx = reserve(where, scratch.cx, count);
   for_each_index(where, count, rule::round_centre<S>{centres.at.view(), cy, cx});
   rule::vote<T, S> const vote{field, {centres.at.view(), centres.first.view()}, cy, cx, to};
-  for_each_cell(where, as_batch(region).extent, rule::by_runs(region, vote));
+  for_each_cell(where, as_batch(region).extent, rule::by_runs{region, vote});
 }
 
 /// As group_pixels_into, and allocates the result and the scratch.

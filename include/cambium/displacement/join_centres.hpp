@@ -234,7 +234,7 @@ template <execution_policy P, image_like R, image_like X>
   std::uint8_t* const chosen = choice.view().data;
   fill(where, count + 1, of, region_facts{H, W, 0, 0, 0, std::numeric_limits<std::int64_t>::min(), region.size()});
   auto const of_runs = [&](auto const& run) {
-    for_each_cell(where, as_batch(region).extent, rule::by_runs(region, run));
+    for_each_cell(where, as_batch(region).extent, rule::by_runs{region, run});
   };
   if (options.relative > 0 && further.at.size() > 0) of_runs(rule::region_box{count, of});
   rule::joined_centre<T, S> const all{

@@ -117,6 +117,25 @@ TEST_CASE("an exception comes through to the caller", "[exec][errors]")
   CHECK(shares(cpu{.threads = threads}, 10, 1).back().second == 10);
 }
 
+namespace {
+
+int asked = 0, until = 0;
+bool after_some() { return ++asked > until; }
+
+}  // namespace
+
+TEST_CASE("a call that is asked to stop ends by an exception before its next loop", "[exec][errors]")
+{
+  asked = 0, until = GENERATE(0, 2);
+  int loops = 0;
+  auto const work = [&] {
+    for (int i = 0; i < 10; ++i)
+      for_each_share(cpu{.threads = 1, .stop = after_some}, 4, 1, [&](index_t, index_t) { ++loops; });
+  };
+  CAMBIUM_THROWS_SAYING(work(), stopped, "the caller asked to stop");
+  CHECK(loops == until);
+}
+
 TEST_CASE("calls inside a team do their work", "[exec][property]")
 {
   std::vector<std::vector<int>> seen(3, std::vector<int>(50, 0));

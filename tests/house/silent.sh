@@ -17,7 +17,7 @@ trap 'rm -rf "$work"' EXIT
 
 {
   cd "$root/include"
-  find cambium -name '*.hpp' ! -name gpu.hpp ! -name device.hpp ! -name 'torch*.hpp' | LC_ALL=C sort | sed 's/.*/#include <&>/'  # theirs are elsewhere
+  find cambium -name '*.hpp' ! -name gpu.hpp ! -name device.hpp ! -name 'torch*.hpp' ! -name nanobind.hpp | LC_ALL=C sort | sed 's/.*/#include <&>/'  # theirs are elsewhere
   cd "$root/examples"
   grep -h '^#include <' ./*.cpp | LC_ALL=C sort -u
   for example in [0-9]*.cpp; do

@@ -1,6 +1,7 @@
 #include <cambium/walk/random_walk.hpp>
 
 #include <cambium/affinity/make_transition.hpp>
+#include <cambium/affinity/path_affinity.hpp>
 
 #include "support/backends.hpp"
 #include "support/dense_walk.hpp"
@@ -356,6 +357,26 @@ TEST_CASE("seeds that a step's sum could not hold are refused, the largest other
   seeds(1, 2, 3) = 2 * largest;
   CAMBIUM_THROWS_SAYING(random_walk(cpu{}, seeds, t), precondition_error,
                         "expected a finite number that a sum of cells can hold");
+}
+
+namespace {
+
+int steps_until_stop = 0;
+bool counts_down() { return --steps_until_stop < 0; }
+
+}  // namespace
+
+TEST_CASE("a walk that is asked to stop ends between two steps, on every team", "[walk][errors]")
+{
+  auto const boundary = grid<float, 2>(40, 30);
+  auto const edges = stencil::disc(5);
+  auto const transition = make_transition(cpu{}, edges, path_affinity(cpu{}, boundary, edges));
+  grid<float, 3> const seeds(2, 40, 30);
+  cpu const where{.threads = GENERATE(1, 2, 3), .stop = counts_down};
+  steps_until_stop = GENERATE(0, 5, 100);
+  CAMBIUM_THROWS_SAYING(random_walk(where, seeds, transition, {.steps = 100000}), stopped, "asked to stop");
+  steps_until_stop = 1000000;
+  CHECK(random_walk(where, seeds, transition, {.steps = 40}) == seeds);
 }
 
 TEST_CASE("nothing to walk on is not an error", "[walk][errors]")

@@ -23,6 +23,11 @@ class gpu_error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The caller asked a running call to stop (cpu::stop). Its outputs are unspecified.
+class stopped : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// A piece of an error message: text, a number, or a shape.
 template <class Part>
 std::string message_part(Part const& part)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/error.hpp>
 #include <cambium/core/memory.hpp>
 
 namespace cambium {
@@ -12,7 +13,14 @@ struct cpu {
   using memory = host;
   int threads = 0;            ///< [count] 0: OpenMP's own choice; ignored without OpenMP
   isa vectors = isa::avx512;  ///< upper bound; a lower one gives an older machine's bits
+  bool (*stop)() = nullptr;   ///< asked between loops and between steps of the walk; true ends the call by `stopped`
 };
+
+/// Throw `stopped` if the policy's `stop` says so. The outputs of the call are then unspecified.
+inline void ask_to_stop(cpu const& where)
+{
+  if (where.stop && where.stop()) throw stopped("the caller asked to stop");
+}
 
 template <>
 inline constexpr bool reaches_v<cpu, host> = true;

@@ -65,11 +65,12 @@ inline int team_size(cpu const& where, index_t count, index_t grain)
 }
 
 /// Call body(first, last) on contiguous shares of 0..count-1, one share per thread. `grain` is the smallest share that
-/// pays for a thread.
+/// pays for a thread. `where.stop` is asked first.
 template <class Body>
 void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
 {
   if (count <= 0) return;
+  ask_to_stop(where);
   as_team(team_size(where, count, grain), [&](int rank, int size) {
     index_t const first = count * rank / size, last = count * (rank + 1) / size;
     if (first < last) body(first, last);

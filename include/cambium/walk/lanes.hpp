@@ -17,6 +17,7 @@
 #include <cambium/walk/step.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -439,6 +440,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
   index_t const useful = std::max<index_t>(1, map.bands / std::max<index_t>(1, 2 * border));
   index_t const most = std::min<index_t>({thread_count(where), static_cast<index_t>(s.members.size()), useful});
   for (auto& member : s.members) member.publish(0);
+  std::atomic<bool> halted{false};  // the caller asked to stop
 
   as_team(static_cast<int>(most), [&](int rank, int size) {
     flush_denormals const quick;
@@ -461,6 +463,11 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
     };
     index_t const top = std::min(last, first + border), bottom = std::max(top, last - border);
     for (index_t step = 0; step < steps; ++step) {
+      if (rank == 0 && where.stop && where.stop()) halted = true;
+      if (halted) {  // its neighbours wait for no step of this member any more
+        s.members[static_cast<std::size_t>(rank)].publish(steps);
+        break;
+      }
       if (rank > 0) s.members[static_cast<std::size_t>(rank - 1)].wait_for(step);
       if (rank + 1 < size) s.members[static_cast<std::size_t>(rank + 1)].wait_for(step);
       step_form<T> const f = form(step);
@@ -471,6 +478,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
       std::swap(from, to);
     }
   });
+  if (halted) throw stopped("the caller asked to stop");
   return steps % 2 ? s.b.data() : s.a.data();
 }
 

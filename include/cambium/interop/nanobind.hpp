@@ -1,0 +1,243 @@
+#pragma once
+// Python through nanobind: arrays of any framework that speaks DLPack or the buffer protocol as views, and grids as
+// NumPy arrays, without a copy. It needs nanobind, so no other header and no test of the library includes it.
+
+#include <cambium/core/error.hpp>
+#include <cambium/exec/cpu.hpp>
+#include <cambium/grid/grid.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace cambium {
+
+/// The name of a cell type, as NumPy spells it: "float32".
+inline std::string dtype_name(nanobind::dlpack::dtype type)
+{
+  using code = nanobind::dlpack::dtype_code;
+  std::string const bits = std::to_string(type.bits);
+  if (type.lanes != 1) return "a vector type";
+  switch (static_cast<code>(type.code)) {
+    case code::Int: return "int" + bits;
+    case code::UInt: return "uint" + bits;
+    case code::Float: return "float" + bits;
+    case code::Bfloat: return "bfloat" + bits;
+    case code::Complex: return "complex" + bits;
+    case code::Bool: return "bool";
+    default: return "an unknown type";
+  }
+}
+
+/// Text of an object's attribute, or "".
+inline std::string text_of_attribute(nanobind::handle object, char const* name)
+{
+  if (!nanobind::hasattr(object, name)) return {};
+  auto const value = nanobind::getattr(object, name);
+  auto const text = nanobind::steal<nanobind::str>(PyObject_Str(value.ptr()));
+  return text.is_valid() ? text.c_str() : "";
+}
+
+/// "numpy.ndarray", "list".
+inline std::string name_of_type(nanobind::handle object)
+{
+  std::string const module = text_of_attribute(object.type(), "__module__");
+  return (module.empty() || module == "builtins" ? "" : module + ".") + text_of_attribute(object.type(), "__qualname__");
+}
+
+/// An array argument from Python: the cells, and the hold that keeps them alive.
+///
+///   array_argument const seeds(given, "random_walk: seeds", copy);
+///   random_walk(where, seeds.cells<float, 3>(), ...);      // a view of the caller's memory
+///
+/// NumPy arrays, CPU tensors of PyTorch and JAX, and every other object with `__dlpack__` or a buffer are accepted. The
+/// GIL must be held while it is made and destroyed, not while its cells are read.
+class array_argument {
+ public:
+  /// @param given  the object
+  /// @param what   names it in messages: "random_walk: seeds"
+  /// @param copy   whether cells() may convert the type and the order of the cells into a new array
+  ///
+  /// @throws nanobind::type_error: no array, or an array that cannot be read (another byte order, a tensor that
+  ///         requires gradients, a capsule that was used already)
+  /// @throws precondition_error: an array on another device than the CPU
+  array_argument(nanobind::handle given, std::string what, bool copy)
+      : what_(std::move(what)), copy_(copy), given_(nanobind::borrow(given))
+  {
+    import();
+  }
+
+  nanobind::dlpack::dtype dtype() const { return array_.dtype(); }
+  int rank() const { return static_cast<int>(array_.ndim()); }
+  index_t extent(int axis) const { return static_cast<index_t>(array_.shape(static_cast<std::size_t>(axis))); }
+  std::string const& what() const { return what_; }
+
+  /// Whether the cells are of type T.
+  template <class T>
+  bool holds() const
+  {
+    return array_.dtype() == nanobind::dtype<T>();
+  }
+
+  /// "float64 (3,4)".
+  std::string described() const
+  {
+    std::string text = dtype_name(array_.dtype()) + " (";
+    for (int r = 0; r < rank(); ++r) text += (r ? "," : "") + std::to_string(extent(r));
+    return text + ")";
+  }
+
+  /// View the cells: row-major without gaps, of type T (const), with Rank axes. With `copy` they are converted first if
+  /// they are of another type or order. An array of bool is viewed as uint8.
+  ///
+  /// @throws nanobind::type_error: another dtype, without `copy`
+  /// @throws precondition_error: another number of axes; gaps or permuted axes, without `copy`
+  template <class T, int Rank>
+  view<T const, Rank> cells()
+  {
+    expects(rank() == Rank, what_, " is ", described(), " with ", rank(), " axes; expected ", Rank);
+    constexpr auto type = nanobind::dtype<T>();
+    bool const masks = std::is_same_v<T, std::uint8_t> && array_.dtype() == nanobind::dtype<bool>();
+    bool const right_type = masks || array_.dtype() == type;
+    if (!right_type && !copy_)
+      throw nanobind::type_error((what_ + " is " + described() + "; expected dtype " + dtype_name(type) +
+                                  " (copy=True converts it)").c_str());
+    if (!right_type || !contiguous()) {
+      expects(copy_, what_, " is ", described(), " with ", gaps(),
+              "; expected C order without gaps (copy=True copies it)");
+      given_ = nanobind::module_::import_("numpy").attr("ascontiguousarray")(
+          given_, masks ? "uint8" : dtype_name(type).c_str());
+      import();
+    }
+    return here<T const, Rank>(array_.data());
+  }
+
+ private:
+  void import()
+  {
+    if (!seen()) {
+      PyErr_Clear();
+      std::string text = what_ + " is " + name_of_type(given_);
+      if (auto const type = text_of_attribute(given_, "dtype"); !type.empty()) text += " of dtype " + type;
+      if (text_of_attribute(given_, "requires_grad") == "True")
+        text += " and requires gradients: say .detach()";
+      else
+        text += "; expected an array of native numbers on the CPU (NumPy, a tensor, anything with __dlpack__ or a buffer)";
+      throw nanobind::type_error(text.c_str());
+    }
+    expects(array_.device_type() == nanobind::device::cpu::value, what_, " is ", described(), " on ",
+            array_.device_type() == nanobind::device::cuda::value ? "a CUDA device" : "another device",
+            "; this package computes on the CPU: say .cpu()");
+  }
+
+  /// nanobind marks a capsule as used if it receives the capsule, and not if it asks an object for one. So only NumPy's
+  /// own arrays go to nanobind as they are: an object that gives one capsule twice is refused.
+  bool seen()
+  {
+    if (given_.is_none()) return false;
+    bool const numpy = name_of_type(given_) == "numpy.ndarray";
+    if (numpy || !nanobind::hasattr(given_, "__dlpack__")) return nanobind::try_cast(given_, array_, false);
+    auto const method = nanobind::getattr(given_, "__dlpack__");
+    auto const capsule = nanobind::steal(PyObject_CallNoArgs(method.ptr()));
+    return capsule.is_valid() && nanobind::try_cast(capsule, array_, false);
+  }
+
+  bool contiguous() const
+  {
+    if (array_.size() == 0) return true;
+    std::int64_t step = 1;
+    for (std::size_t r = array_.ndim(); r-- > 0;) {
+      if (array_.shape(r) != 1 && array_.stride(r) != step) return false;
+      step *= static_cast<std::int64_t>(array_.shape(r));
+    }
+    return true;
+  }
+
+  char const* gaps() const
+  {
+    for (std::size_t r = 0; r < array_.ndim(); ++r)
+      if (array_.shape(r) > 1 && array_.stride(r) < 0) return "negative strides";
+    return "gaps or permuted axes";
+  }
+
+  template <class T, int Rank>
+  view<T, Rank> here(void const* data) const
+  {
+    index_t extents[std::size_t{Rank}];
+    for (int r = 0; r < Rank; ++r) extents[r] = extent(r);
+    return {static_cast<T*>(data), extents};
+  }
+
+  std::string what_;
+  bool copy_;
+  nanobind::object given_;
+  nanobind::ndarray<nanobind::ro> array_;
+};
+
+/// View an array to write: C order without gaps, writable, exactly this type and shape. `hold` keeps it alive.
+///
+/// @throws nanobind::type_error: no array, or another dtype
+/// @throws precondition_error: read-only, another shape, gaps, another device
+template <class T, int Rank>
+view<T, Rank> cells_to_write(nanobind::handle given, std::string const& what, index_t const (&shape)[std::size_t{Rank}],
+                             nanobind::ndarray<>& hold)
+{
+  array_argument read(given, what, false);
+  auto const seen = read.cells<T, Rank>();
+  for (int r = 0; r < Rank; ++r)
+    expects(seen.extent[r] == shape[r], what, " is ", read.described(), "; expected ",
+            view<T, Rank>(nullptr, shape));
+  expects(nanobind::try_cast(given, hold, false), what, " is read-only; expected a writable array");
+  return {static_cast<T*>(hold.data()), shape};
+}
+
+/// Move the cells of a grid into a NumPy array of the same shape. Nothing is copied. The array owns the cells.
+///
+///   return into_array(random_walk(where, seeds, transition));   // [C,H,W]
+template <class T, int Rank>
+[[nodiscard]] nanobind::object into_array(grid<T, Rank>&& from)
+{
+  auto* const kept = new grid<T, Rank>(std::move(from));
+  nanobind::capsule const owner(kept, [](void* p) noexcept { delete static_cast<grid<T, Rank>*>(p); });
+  std::size_t shape[std::size_t{Rank}];
+  for (std::size_t r = 0; r < std::size_t{Rank}; ++r) shape[r] = static_cast<std::size_t>(kept->shape()[r]);
+  return nanobind::cast(nanobind::ndarray<nanobind::numpy, T>(kept->data(), std::size_t{Rank}, shape, owner));
+}
+
+/// Whether Python wants the running call to end, for cpu::stop: a signal arrived, Control-C for example. It asks Python
+/// at most twenty times a second. Only Python's main thread receives signals; on others the answer is no.
+inline bool python_interrupts()
+{
+  using clock = std::chrono::steady_clock;
+  thread_local clock::time_point next = clock::now() + std::chrono::milliseconds(50);
+  auto const now = clock::now();
+  if (now < next) return false;
+  next = now + std::chrono::milliseconds(50);
+  if (!PyGILState_GetThisThreadState()) return false;  // a worker's thread: taking the GIL would wait for the caller
+  nanobind::gil_scoped_acquire const held;
+  return PyErr_Occurred() || PyErr_CheckSignals() != 0;  // the exception stays set: `stopped` is translated to it
+}
+
+/// Translate the library's exceptions: precondition_error to ValueError (nanobind's own rule for std::invalid_argument),
+/// io_error to OSError, `stopped` to the exception that the signal's handler raised (KeyboardInterrupt).
+inline void translate_errors()
+{
+  nanobind::register_exception_translator([](std::exception_ptr const& thrown, void*) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (io_error const& e) {
+      PyErr_SetString(PyExc_OSError, e.what());
+    } catch (stopped const&) {
+      if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
+    }
+  });
+}
+
+}  // namespace cambium

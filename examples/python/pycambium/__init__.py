@@ -1,3 +1,7 @@
 """Weak supervision in, segmentation masks out."""
 
-from ._cambium import *  # noqa: F401,F403
+from . import _cambium
+from ._cambium import *  # noqa: F403
+from ._cambium import __version__ as __version__
+
+__all__ = [name for name in vars(_cambium) if not name.startswith("_")]

@@ -37,6 +37,7 @@ NB_MODULE(_cambium, m)
 {
   using namespace bindings;
   cambium::translate_errors();
+  m.attr("__version__") = CAMBIUM_VERSION;
   m.def(
       "set_vectors",
       [](std::string const& name) {

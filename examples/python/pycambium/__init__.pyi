@@ -1,0 +1,3 @@
+from ._cambium import *
+
+__version__: str

@@ -50,5 +50,6 @@ NB_MODULE(_cambium, m)
       nb::arg("name"), nb::sig("def set_vectors(name: str) -> None"),
       "Limit the vector instructions of all later calls.\n\nThe processor's widest set is found at run time. A narrower "
       "one gives the bits of an older machine.");
+  bind_results(m);
   bind_walk(m);
 }

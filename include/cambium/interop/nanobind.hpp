@@ -211,6 +211,15 @@ template <class T, int Rank>
   return nanobind::cast(nanobind::ndarray<nanobind::numpy, T>(kept->data(), std::size_t{Rank}, shape, owner));
 }
 
+/// A read-only NumPy array over cells, row-major without gaps, that `owner` keeps alive. Nothing is copied.
+template <class T, int Rank>
+[[nodiscard]] nanobind::object as_array(view<T const, Rank> cells, nanobind::handle owner)
+{
+  std::size_t shape[std::size_t{Rank}];
+  for (std::size_t r = 0; r < std::size_t{Rank}; ++r) shape[r] = static_cast<std::size_t>(cells.extent[r]);
+  return nanobind::cast(nanobind::ndarray<nanobind::numpy, T const>(cells.data, std::size_t{Rank}, shape, owner));
+}
+
 /// Whether Python wants the running call to end, for cpu::stop: a signal arrived, Control-C for example. It asks Python
 /// at most twenty times a second. Only Python's main thread receives signals; on others the answer is no.
 inline bool python_interrupts()

@@ -1,0 +1,47 @@
+#pragma once
+// Arguments from Python that are no arrays: lists of integers, sizes, names of choices.
+
+#include "bindings.hpp"
+
+#include <cambium/grid/box.hpp>
+#include <cambium/grid/plateau.hpp>
+
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace bindings {
+
+/// Integers of a list, a tuple, an array or any other iterable. `what` names the argument: "irnet: keys".
+std::vector<std::int32_t> integers(nb::handle given, char const* what);
+
+/// A size (height, width).
+cambium::extent2 size_argument(nb::handle given, char const* what);
+
+/// Throws unless a number of regions or components, from which memory is taken, is 0 to 2^24.
+void expects_count(cambium::index_t count, char const* what);
+
+/// The value that a name stands for.
+///
+///   auto const by = choice(given, "normalise: by", {{"largest", normalisation::largest}, ...});
+template <class E>
+E choice(std::string const& given, char const* what, std::initializer_list<std::pair<char const*, E>> among)
+{
+  std::string names;
+  for (auto const& [name, value] : among) {
+    if (given == name) return value;
+    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
+  }
+  cambium::expects(false, what, " is '", given, "'; expected one of ", names);
+  return among.begin()->second;
+}
+
+/// 'every_cell' or 'one_cell'.
+inline cambium::plateau plateau_argument(std::string const& given, char const* what)
+{
+  using cambium::plateau;
+  return choice<plateau>(given, what, {{"every_cell", plateau::every_cell}, {"one_cell", plateau::one_cell}});
+}
+
+}  // namespace bindings

@@ -1,0 +1,36 @@
+#pragma once
+// Results that are more than one array, and the same as arguments: points, centres, instances.
+
+#include "bindings.hpp"
+
+#include <cambium/displacement/region_centres.hpp>
+#include <cambium/grid/instance.hpp>
+#include <cambium/grid/points.hpp>
+
+#include <span>
+#include <string>
+
+namespace bindings {
+
+/// " at=(3,2)": the name and the shape of an array of a result, for __repr__.
+std::string shape_text(char const* name, nb::handle array);
+
+/// Points as Python's `Points`.
+nb::object to_python(std::span<cambium::point const> points);
+
+/// Points from a `Points`, or from an array [N,2] of (y,x). `what` names the argument.
+cambium::points points_argument(nb::handle given, char const* what);
+
+/// Centres as Python's `RegionCentres`.
+nb::object to_python(cambium::region_centres<> const& centres);
+
+/// Centres from a `RegionCentres`.
+cambium::region_centres<> centres_argument(nb::handle given, char const* what);
+
+/// Instances as Python's `Instances`.
+nb::object to_python(cambium::instances<>&& objects);
+
+/// Semantic and instance labels as Python's `ImageLabels`.
+nb::object to_python(cambium::image_labels<>&& labels);
+
+}  // namespace bindings

@@ -26,13 +26,20 @@ inline std::string dtype_name(nanobind::dlpack::dtype type)
   std::string const bits = std::to_string(type.bits);
   if (type.lanes != 1) return "a vector type";
   switch (static_cast<code>(type.code)) {
-    case code::Int: return "int" + bits;
-    case code::UInt: return "uint" + bits;
-    case code::Float: return "float" + bits;
-    case code::Bfloat: return "bfloat" + bits;
-    case code::Complex: return "complex" + bits;
-    case code::Bool: return "bool";
-    default: return "an unknown type";
+    case code::Int:
+      return "int" + bits;
+    case code::UInt:
+      return "uint" + bits;
+    case code::Float:
+      return "float" + bits;
+    case code::Bfloat:
+      return "bfloat" + bits;
+    case code::Complex:
+      return "complex" + bits;
+    case code::Bool:
+      return "bool";
+    default:
+      return "an unknown type";
   }
 }
 
@@ -49,7 +56,8 @@ inline std::string text_of_attribute(nanobind::handle object, char const* name)
 inline std::string name_of_type(nanobind::handle object)
 {
   std::string const module = text_of_attribute(object.type(), "__module__");
-  return (module.empty() || module == "builtins" ? "" : module + ".") + text_of_attribute(object.type(), "__qualname__");
+  return (module.empty() || module == "builtins" ? "" : module + ".") +
+         text_of_attribute(object.type(), "__qualname__");
 }
 
 /// An array argument from Python: the cells, and the hold that keeps them alive.
@@ -107,13 +115,14 @@ class array_argument {
     bool const masks = std::is_same_v<T, std::uint8_t> && array_.dtype() == nanobind::dtype<bool>();
     bool const right_type = masks || array_.dtype() == type;
     if (!right_type && !copy_)
-      throw nanobind::type_error((what_ + " is " + described() + "; expected dtype " + dtype_name(type) +
-                                  " (copy=True converts it)").c_str());
-    if (!right_type || !contiguous()) {
-      expects(copy_, what_, " is ", described(), " with ", gaps(),
+      throw nanobind::type_error(
+          (what_ + " is " + described() + "; expected dtype " + dtype_name(type) + " (copy=True converts it)").c_str());
+    if (!right_type || !packed(alignof(T))) {
+      expects(copy_, what_, " is ", described(), " with ", gaps(alignof(T)),
               "; expected C order without gaps (copy=True copies it)");
       given_ = nanobind::module_::import_("numpy").attr("ascontiguousarray")(
-          given_, masks ? "uint8" : dtype_name(type).c_str());
+          nanobind::ndarray<nanobind::numpy, nanobind::ro>(array_).cast(nanobind::rv_policy::reference),
+          masks ? "uint8" : dtype_name(type).c_str());
       import();
     }
     return here<T const, Rank>(array_.data());
@@ -129,12 +138,20 @@ class array_argument {
       if (text_of_attribute(given_, "requires_grad") == "True")
         text += " and requires gradients: say .detach()";
       else
-        text += "; expected an array of native numbers on the CPU (NumPy, a tensor, anything with __dlpack__ or a buffer)";
+        text +=
+            "; expected an array of native numbers on the CPU (NumPy, a tensor, anything with __dlpack__ or a buffer)";
       throw nanobind::type_error(text.c_str());
     }
     expects(array_.device_type() == nanobind::device::cpu::value, what_, " is ", described(), " on ",
             array_.device_type() == nanobind::device::cuda::value ? "a CUDA device" : "another device",
             "; this package computes on the CPU: say .cpu()");
+    constexpr std::size_t most = std::size_t{1} << 48;  // a lying object could make products of extents overflow
+    std::size_t cells = 1;
+    for (std::size_t r = 0; r < array_.ndim(); ++r) {
+      std::size_t const extent = array_.shape(r) > 1 ? array_.shape(r) : 1;
+      expects(extent <= most / cells, what_, " is ", described(), ", which is more cells than a memory has");
+      cells *= extent;
+    }
   }
 
   /// nanobind marks a capsule as used if it receives the capsule, and not if it asks an object for one. So only NumPy's
@@ -149,9 +166,11 @@ class array_argument {
     return capsule.is_valid() && nanobind::try_cast(capsule, array_, false);
   }
 
-  bool contiguous() const
+  /// Whether the cells are in C order without gaps, each at a multiple of `alignment` bytes.
+  bool packed(std::size_t alignment) const
   {
     if (array_.size() == 0) return true;
+    if (reinterpret_cast<std::uintptr_t>(array_.data()) % alignment != 0) return false;
     std::int64_t step = 1;
     for (std::size_t r = array_.ndim(); r-- > 0;) {
       if (array_.shape(r) != 1 && array_.stride(r) != step) return false;
@@ -160,11 +179,13 @@ class array_argument {
     return true;
   }
 
-  char const* gaps() const
+  /// Why it is not packed.
+  char const* gaps(std::size_t alignment) const
   {
     for (std::size_t r = 0; r < array_.ndim(); ++r)
       if (array_.shape(r) > 1 && array_.stride(r) < 0) return "negative strides";
-    return "gaps or permuted axes";
+    bool const aligned = reinterpret_cast<std::uintptr_t>(array_.data()) % alignment == 0;
+    return aligned ? "gaps or permuted axes" : "cells between the bytes that its type may start at";
   }
 
   template <class T, int Rank>
@@ -192,8 +213,7 @@ view<T, Rank> cells_to_write(nanobind::handle given, std::string const& what, in
   array_argument read(given, what, false);
   auto const seen = read.cells<T, Rank>();
   for (int r = 0; r < Rank; ++r)
-    expects(seen.extent[r] == shape[r], what, " is ", read.described(), "; expected ",
-            view<T, Rank>(nullptr, shape));
+    expects(seen.extent[r] == shape[r], what, " is ", read.described(), "; expected ", view<T, Rank>(nullptr, shape));
   expects(nanobind::try_cast(given, hold, false), what, " is read-only; expected a writable array");
   return {static_cast<T*>(hold.data()), shape};
 }

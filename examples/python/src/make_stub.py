@@ -8,7 +8,7 @@ from nanobind.stubgen import StubGen
 
 PROLOGUE = """\
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,0 +1,428 @@
+"""Calls every public function with random arguments until the time is over: python fuzz.py SEED SECONDS LOG.
+
+Every call must return or raise an exception. LOG ends with the call that was running, for the case that the interpreter
+did not survive it. `python fuzz.py SEED 0 - CALL` repeats one call.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import faulthandler
+import os
+import random
+import re
+import resource
+import signal
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import public
+
+import pycambium as pc
+
+DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64".split()
+INTEGERS = [-(2**63), -(2**31) - 1, -(2**31), -1000, 1023, 1024, 2**16, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**200]
+FLOATS = [float("nan"), float("inf"), -float("inf"), 1e300, 1e-300, -1e9, -0.0, 5e-324, 1e40]
+STRINGS = ["", "x", "nowhere/x.npy", "a\0b", "\ud800", "/", ".", "ü" * 300, "%s", "file.bin"]
+
+
+class DLDevice(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_int), ("id", ctypes.c_int)]
+
+
+class DLDataType(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
+
+
+class DLTensor(ctypes.Structure):
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device", DLDevice),
+        ("ndim", ctypes.c_int),
+        ("dtype", DLDataType),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+class DLManagedTensor(ctypes.Structure):
+    _fields_ = [("tensor", DLTensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
+
+
+ctypes.pythonapi.PyCapsule_New.restype = ctypes.py_object
+ctypes.pythonapi.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+alive: list[Any] = []  # what capsules point at stays valid
+
+
+def capsule(rng: random.Random, shape: list[int]) -> Any:
+    """A capsule whose memory is valid whatever it says about it: strides of 0 where the shape is a lie."""
+    memory = (ctypes.c_uint8 * 65536)()
+    extents = (ctypes.c_int64 * max(1, len(shape)))(*shape)
+    lying = rng.random() < 0.3 and len(shape) > 0
+    if lying:
+        extents[rng.randrange(len(shape))] = rng.choice([2**31, 2**40, 2**62])
+    strides = (ctypes.c_int64 * max(1, len(shape)))(*[0] * max(1, len(shape)))
+    tensor = DLTensor(
+        ctypes.addressof(memory) + 16,
+        DLDevice(rng.choice([1, 1, 1, 1, 2, 3, 10, 77]), rng.choice([0, 0, -1, 9])),
+        len(shape),
+        DLDataType(rng.choice([0, 1, 2, 2, 2, 4, 5, 6, 99]), rng.choice([8, 16, 32, 32, 32, 64, 4, 1]), rng.choice([1, 1, 1, 4])),
+        extents,
+        strides if lying or rng.random() < 0.3 else None,
+        rng.choice([0, 0, 1, 8]),
+    )
+    managed = DLManagedTensor(tensor, None, None)
+    alive.append((memory, extents, strides, managed))
+    name = rng.choice([b"dltensor"] * 6 + [b"used_dltensor", b"tensor"])
+    alive.append(name)
+    return ctypes.pythonapi.PyCapsule_New(ctypes.addressof(managed), name, None)
+
+
+class Lying:
+    """An object whose __dlpack__ gives anything."""
+
+    def __init__(self, answers: list[Any]) -> None:
+        self.answers = answers
+
+    def __dlpack__(self, **_: Any) -> Any:
+        answer = self.answers.pop() if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __repr__(self) -> str:
+        return "Lying()"
+
+
+class Call:
+    """Random arguments of one call; extents that the documentation gives one name are mostly equal."""
+
+    def __init__(self, seed: int, number: int, pool: dict[str, list[Any]]) -> None:
+        self.rng = random.Random(seed * 1_000_003 + number)
+        self.numbers = np.random.default_rng([seed, number])
+        self.pool = pool
+        self.extents: dict[str, int] = {}
+        self.radius = self.rng.choice([1, 1, 1, 2, 2, 3, 5])
+        self.classes = self.rng.choice([1, 2, 3, 3])
+        self.wild = self.rng.random() < 0.5
+
+    def chance(self, probability: float) -> bool:
+        """Half of all calls are tame: what makes a call fail is then rare."""
+        return self.rng.random() < (probability if self.wild else probability * 0.05)
+
+    def extent(self, axis: str) -> int:
+        if axis.isdigit():
+            return int(axis)
+        if axis in ("h", "w") and axis not in self.extents and axis.upper() in self.extents:
+            return (self.extents[axis.upper()] - 1) // 4 + 1
+        if axis == "K":
+            return len(pc.disc(self.radius))
+        if axis in ("C", "L"):
+            return self.classes
+        if axis not in self.extents:
+            self.extents[axis] = self.rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9])
+        return self.extents[axis]
+
+    def shape(self, argument: public.Argument) -> list[int]:
+        rng = self.rng
+        if argument.shape is not None and not self.chance(0.1):
+            shape = [self.extent(axis) for axis in argument.shape.split(",") if axis and "." not in axis]
+        else:
+            shape = [rng.randrange(10) for _ in range(rng.randrange(6))]
+        if self.chance(0.08) and shape:
+            shape[rng.randrange(len(shape))] = rng.randrange(10)
+        if self.chance(0.02):
+            shape.append(rng.randrange(4))
+        return shape
+
+    def array(self, argument: public.Argument) -> Any:
+        rng = self.rng
+        held = self.pool.get("arrays", [])
+        if held and rng.random() < 0.25:  # what another function gave, of this argument's rank if its rank is known
+            rank = argument.shape.count(",") + 1 if argument.shape else None
+            fits = [array for array in held if rank in (None, array.ndim)]
+            if fits:
+                return rng.choice(fits)
+        shape = self.shape(argument)
+        named = [d for d in DTYPES if re.search(rf"\b{d}\b", argument.line)]
+        dtype = rng.choice(named) if named and not self.chance(0.1) else rng.choice(DTYPES + ["float32"] * 6 + ["int32", "uint8"] * 3)
+        if self.chance(0.02):
+            dtype = rng.choice([">f4", "O", "U3", "M8[s]", "V4", "float128", "i4,f4"])
+        kind = rng.randrange(5)
+        if dtype in ("float16", "float32", "float64"):
+            cells = self.numbers.random(shape) if kind < 4 else self.numbers.normal(0, 5, shape)
+            array = cells.astype(dtype)
+        elif dtype in DTYPES:
+            array = self.numbers.integers(0, [2, 3, 4, 9, 256][kind], shape).astype(dtype)
+        else:
+            try:
+                array = np.zeros(shape, dtype)
+            except TypeError:
+                array = np.zeros(shape)
+        if array.size and self.chance(0.12) and dtype in DTYPES:
+            special: list[Any] = FLOATS if array.dtype.kind == "f" else [-1, 255, -(2**31), 2**31 - 1, 32767]
+            with np.errstate(all="ignore"):
+                array.flat[rng.randrange(array.size)] = np.array(rng.choice(special)).astype(array.dtype)
+        if self.chance(0.05) and array.ndim:
+            array = array[(slice(None, None, rng.choice([-1, 2, -2])),) * rng.randint(1, array.ndim)]
+        if self.chance(0.04):
+            array = array.transpose(rng.sample(range(array.ndim), array.ndim))
+        if self.chance(0.02) and dtype in DTYPES:
+            array = np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
+        if self.chance(0.01) and array.size and array.ndim:
+            array = np.broadcast_to(array[..., :1], (*array.shape[:-1], rng.choice([3, 9, 2**20])))
+        if self.chance(0.01):
+            array = np.zeros((0, 2**40) + tuple(shape[2:]), np.float32)
+        if rng.random() < 0.1:
+            array.flags.writeable = False
+        form = rng.random() * (1 if self.wild else 20)
+        if form < 0.03 and array.dtype.kind not in "OM":
+            return memoryview(array)
+        if form < 0.06:
+            return self.lying(shape, array)
+        return array
+
+    def lying(self, shape: list[int], array: Any) -> Any:
+        def one() -> Any:
+            kind = self.rng.randrange(9)
+            if kind < 4:
+                return capsule(self.rng, shape)
+            if kind == 4:
+                return array.__dlpack__() if array.flags.writeable and array.dtype.kind in "iuf" else None
+            return [None, "capsule", ValueError("no"), 7][kind - 5]
+
+        answers = [one() for _ in range(self.rng.randint(1, 3))]
+        return Lying(answers) if self.rng.random() < 0.7 else answers[0]
+
+    def integer(self, name: str) -> int:
+        if name == "radius" and self.rng.random() < 0.85:
+            return self.radius
+        if self.chance(0.15):
+            return self.rng.choice(INTEGERS)
+        return self.rng.randint(-3 if self.chance(0.2) else 0, self.rng.choice([1, 4, 12]))
+
+    def number(self) -> float:
+        return self.rng.choice(FLOATS if self.chance(0.15) else [0.0, 0.1, 0.5, 0.9, 1.0, 2.0, 3.5, 10.0, 80.0])
+
+    def anything(self, argument: public.Argument) -> Any:
+        return self.rng.choice(
+            [
+                None,
+                self.integer(""),
+                self.number(),
+                self.rng.choice(STRINGS),
+                self.array(argument),
+                [],
+                [1, [2], "3"],
+                {},
+                {"a": 1},
+                b"\0\1\2\3",
+                object(),
+                len,
+                (1, 2),
+                np.float32(0.5),
+                np.array(3),
+                [np.zeros((2, 2), np.float32)],
+                np.ma.masked,
+                capsule(self.rng, [2, 3]),
+            ]
+            + [one for held in self.pool.values() for one in held[-1:]]
+        )
+
+    def value(self, argument: public.Argument, annotation: str | None = None) -> Any:
+        rng = self.rng
+        text = argument.annotation if annotation is None else annotation
+        if self.chance(0.04):
+            return self.anything(argument)
+        literals = re.search(r"Literal\[(.*?)\]", text)
+        if literals:
+            return "mmx" if self.chance(0.1) else rng.choice(ast.literal_eval(f"({literals[1]},)"))
+        if "|" in text and "[" not in text.split("|")[0]:
+            return self.value(argument, rng.choice([part.strip() for part in text.split("|")]))
+        if sequence := re.match(r"(?:Sequence|Iterable|list|List|collections\.abc\.Sequence)\[(.*)\]$", text):
+            return [self.value(argument, sequence[1]) for _ in range(rng.choice([0, 1, 2, self.classes, self.classes]))]
+        if pair := re.match(r"(?:tuple|Tuple)\[(.*)\]$", text):
+            parts = [part.strip() for part in pair[1].split(",")]
+            return tuple(self.value(argument, part) for part in parts if part != "...")
+        if mapping := re.match(r"(?:dict|Mapping)\[(\w+), (.*)\]$", text):
+            return {self.value(argument, mapping[1]): self.value(argument, mapping[2]) for _ in range(rng.randrange(4))}
+        if re.search(r"\b(Array|ArrayLike|NDArray|ndarray|Tensor)\b", text):
+            return self.array(argument)
+        simple = text.split("[")[0].split(".")[-1]
+        if simple == "int":
+            return self.integer(argument.name)
+        if simple == "float":
+            return self.number()
+        if simple == "bool":
+            return rng.random() < 0.5
+        if simple in ("str", "PathLike", "Path"):
+            words = re.findall(r"[\"']([\w-]+)[\"']", argument.line)
+            return rng.choice(words if words and rng.random() < 0.8 else STRINGS)
+        if simple == "None":
+            return None
+        if held := self.pool.get(simple):
+            return rng.choice(held)
+        return self.anything(argument)
+
+    def arguments(self, signature: public.Signature) -> tuple[list[Any], dict[str, Any]]:
+        positional: list[Any] = []
+        named: dict[str, Any] = {}
+        objects: dict[str, Any] = {}
+        for argument in signature.arguments:  # the arrays mostly have the extents of the objects
+            held = self.pool.get(argument.annotation.split(" ")[0].split(".")[-1])
+            if held and not self.chance(0.1):
+                objects[argument.name] = self.rng.choice(held)
+                shape = getattr(objects[argument.name], "shape", None)
+                if isinstance(shape, tuple) and len(shape) >= 2:
+                    self.extents.update(h=shape[-2], w=shape[-1], H=shape[-2], W=shape[-1])
+        for argument in signature.arguments:
+            if argument.default is not None and self.rng.random() < (0.5 if argument.name != "radius" else 0.02):
+                continue
+            if argument.name == "threads":
+                named["threads"] = self.rng.choice([-1, 1025, 2**40]) if self.chance(0.1) else self.rng.choice([1, 1, 2, 3])
+            elif argument.keyword or argument.default is not None:
+                named[argument.name] = self.value(argument)
+            else:
+                positional.append(objects[argument.name] if argument.name in objects else self.value(argument))
+        if self.chance(0.02):
+            positional.append(3)
+        if self.chance(0.02):
+            named["nothing"] = 1
+        return positional, named
+
+
+def callables() -> list[tuple[str, Any]]:
+    found = list(public.functions().items())
+    for name, kind in public.classes().items():
+        if isinstance(vars(kind).get("_is_protocol"), bool) or issubclass(kind, BaseException):
+            continue
+        found.append((name, kind))
+        for member, value in vars(kind).items():
+            if not member.startswith("__") and callable(value):
+                found.append((f"{name}.{member}", value))
+    return found
+
+
+def signatures_of(function: Any) -> list[public.Signature]:
+    try:
+        if public.is_class(function):
+            return public.signatures(function.__init__)
+        return public.signatures(function)
+    except (TypeError, ValueError):
+        return [public.Signature((), "")]
+
+
+def look_at(result: Any, pool: dict[str, list[Any]]) -> None:
+    """Read what a call gave: every cell, every attribute, the text."""
+    if isinstance(result, np.ndarray):
+        result.tobytes()
+        arrays = pool.setdefault("arrays", [])
+        arrays.append(result)
+        del arrays[:-30]
+    elif isinstance(result, (tuple, list)):
+        for each in result[:5]:
+            look_at(each, pool)
+    elif type(result).__module__.startswith("pycambium"):
+        repr(result)
+        for name in dir(type(result)):
+            if not name.startswith("_") and not callable(getattr(type(result), name)):
+                value = getattr(result, name)
+                if isinstance(value, np.ndarray):
+                    look_at(value, pool)
+        held = pool.setdefault(type(result).__name__, [])
+        held.append(result)
+        del held[:-8]
+
+
+class TooLong(Exception):
+    pass
+
+
+def main() -> None:
+    seed, seconds, log = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+    only = int(sys.argv[4]) if len(sys.argv) > 4 else None
+    out = 2 if log == "-" else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+    def late(*_: Any) -> None:
+        raise TooLong
+
+    signal.signal(signal.SIGALRM, late)
+    faulthandler.enable()
+    if "asan" not in os.environ.get("LD_PRELOAD", ""):
+        resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+    all_functions = callables()
+    pool: dict[str, list[Any]] = {}
+    counts: dict[str, list[int]] = {name: [0, 0] for name, _ in all_functions}
+    kinds: dict[str, set[str]] = {}
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end or (only is not None and number <= only):
+        call = Call(seed, number, pool)
+        name, function = all_functions[number % len(all_functions)]
+        signature = call.rng.choice(signatures_of(function))
+        positional, named = call.arguments(signature)
+        if "." in name and not public.is_class(function) and name.rsplit(".", 1)[0] in public.classes():
+            kind = name.split(".")[-2]
+            if not pool.get(kind):
+                number += 1
+                continue
+            positional.insert(0, call.rng.choice(pool[kind]) if call.rng.random() < 0.95 else call.anything(public.Argument("self", "", False, None)))
+        os.lseek(out, 0, os.SEEK_SET) if log != "-" else None
+        if only is None or number == only:
+            text = f"seed {seed}, call {number}: {name}(*{describe(positional)}, **{describe(named)})"
+            os.write(out, text.encode("utf-8", "replace")[:4000].ljust(4000) + b"\n")
+        faulthandler.dump_traceback_later(60, exit=True)
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        began = time.monotonic()
+        try:
+            try:
+                result = function(*positional, **named)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            look_at(result, pool)
+            counts[name][0] += 1
+        except TooLong:
+            pass
+        except SystemError as broken:  # an exception was lost on its way
+            raise AssertionError(f"{name} raised {broken!r}") from broken
+        except Exception as problem:
+            if isinstance(problem, RuntimeError):
+                print(f"{name}: {problem!r}")
+            counts[name][1] += 1
+            kinds.setdefault(name, set()).add(type(problem).__name__)
+            if only is not None and number == only:
+                print(f"{type(problem).__name__}: {problem}")
+        took = time.monotonic() - began
+        if took > 5:
+            raise AssertionError(f"seed {seed}, call {number}: {name} went on for {took:.1f} s after a signal")
+        number += 1
+        if len(alive) > 1000:
+            del alive[:-200]
+    faulthandler.cancel_dump_traceback_later()
+    for name, (returned, raised) in counts.items():
+        print(f"{name}\t{returned}\t{raised}\t{','.join(sorted(kinds.get(name, set())))}")
+    print(f"calls\t{number}")
+
+
+def describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}"
+    if isinstance(value, list):
+        return "[" + ", ".join(describe(v) for v in value[:8]) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {describe(v)}" for k, v in list(value.items())[:20]) + "}"
+    try:
+        return repr(value)[:80]
+    except Exception:
+        return type(value).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -348,6 +348,104 @@ TEMPLATE_LIST_TEST_CASE("only the labels present take part", "[crf][property]", 
   CHECK(one(15, 3, 4) == other(2, 3, 4));
 }
 
+/// The features of a picture, by definition: x, y, and colours if `srgb` is positive.
+grid<float, 2> features_of(picture const& p, float sxy, float srgb)
+{
+  index_t const W = p.image.shape()[1], N = p.image.shape()[0] * W;
+  grid<float, 2> out(srgb > 0 ? 5 : 2, N);
+  for (index_t i = 0; i < N; ++i) {
+    out(0, i) = static_cast<float>(i % W) / sxy;
+    out(1, i) = static_cast<float>(i / W) / sxy;
+    for (index_t c = 0; c < out.shape()[0] - 2; ++c)
+      out(2 + c, i) = static_cast<float>(p.image(i / W, i % W, c)) / srgb;
+  }
+  return out;
+}
+
+TEMPLATE_LIST_TEST_CASE("kernels of features, added later, are those of an image", "[crf][same]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  bool const exact = GENERATE(false, true);
+  CAPTURE(exact);
+  picture const p(3, 9, 11, 8);
+  TestType const where{};
+  std::vector<pairwise> const kernels{{.sxy = 3, .srgb = 0, .compat = 3.0},
+                                      {.sxy = 8, .srgb = 5, .compat = 10.0, .by = kernel_norm::after}};
+  auto const want = inferred<TestType>(p, kernels, {.iterations = 3}, {.exact = exact});
+
+  dense_crf<TestType> crf(where, extent2{9, 11}, {.exact = exact});
+  auto field = crf.prepare(where, support::copied<TestType>(p.unary));
+  CHECK_THROWS_WITH(crf.step(where, field), Catch::Contains("restart() begins it"));
+  crf.restart(where, field);
+  crf.step(where, field);
+  crf.add(where, support::copied<TestType>(features_of(p, 3, 0)), 3.0);
+  CHECK_THROWS_WITH(crf.step(where, field), Catch::Contains("has not begun with these 1 kernels"));
+  crf.add(where, support::copied<TestType>(features_of(p, 8, 5)), 10.0, kernel_norm::after);
+  CHECK(crf.kernels() == 2);
+  crf.restart(where, field);
+  crf.step(where, field, 3);
+  CHECK(field.steps == 3);
+  CHECK(to::back(marginals(where, field)).cells() == want.cells());
+
+  // an inference goes on from the marginals of another
+  auto other = crf.start(where, support::copied<TestType>(p.unary));
+  crf.step(where, other, 2);
+  auto const two = std::as_const(other.q).view();
+  crf.restart_at(where, field, [&](auto const& q) { copy(where, two, q); });
+  crf.step(where, field);
+  CHECK(to::back(marginals(where, field)).cells() == want.cells());
+}
+
+TEST_CASE("kernels of features: errors name the argument", "[crf][errors]")
+{
+  dense_crf<> crf(cpu{}, extent2{2, 3}, {.most_bytes = 1e5});
+  CHECK_THROWS_WITH((dense_crf<>(cpu{}, extent2{-1, 3})), Catch::Contains("the size is -1 x 3"));
+  CHECK_THROWS_WITH(crf.add(cpu{}, grid<float, 2>(2, 5), 3.0), Catch::Contains("features are [2,5] but there are 6"));
+  CHECK_THROWS_WITH(crf.add(cpu{}, grid<float, 2>(9, 6), 3.0), Catch::Contains("expected 1 to 8"));
+  grid<float, 2> features(2, 6);
+  CHECK_THROWS_WITH(crf.add(cpu{}, features, HUGE_VAL), Catch::Contains("compat is inf"));
+  features(1, 4) = HUGE_VALF;
+  CHECK_THROWS_WITH(crf.add(cpu{}, features, 1.0), Catch::Contains("features(0,1,4) is inf"));
+  features(1, 4) = 0;
+  dense_crf<> large(cpu{}, extent2{2, 3}, {.most_bytes = 100});
+  CHECK_THROWS_WITH(large.add(cpu{}, features, 1.0), Catch::Contains("raise options.most_bytes"));
+  CHECK(large.kernels() == 0);
+  crf.add(cpu{}, features, compatibility::per_class({1, 2}));
+  CHECK_THROWS_WITH(crf.start(cpu{}, grid<float, 3>(3, 2, 3)), Catch::Contains("compat has 2 weights"));
+  CHECK_NOTHROW(crf.start(cpu{}, grid<float, 3>(2, 2, 3)));
+}
+
+TEMPLATE_LIST_TEST_CASE("the package's divergence counts every ordered pair", "[crf][reference]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const by = GENERATE(kernel_norm::none, kernel_norm::before, kernel_norm::symmetric);
+  picture const p(3, 3, 4, 4);
+  std::vector<pairwise> const kernels{
+      {.sxy = 1, .srgb = 0, .compat = 0.5, .by = by},
+      {.sxy = 2, .srgb = 60, .compat = compatibility::table({-1, 0.5, 0, 0.5, -2, 0.25, 0, 0.25, -0.5}), .by = by}};
+  auto const weight = pair_weights(p, kernels);
+  TestType const where{};
+  dense_crf const crf(where, support::copied<TestType>(p.image), kernels, {.exact = true});
+  auto field = crf.start(where, support::copied<TestType>(p.unary));
+  crf.step(where, field, 2);
+  auto const q = to::back(marginals(where, field));
+  double want = 0;
+  auto const at = [&](index_t l, index_t i) { return static_cast<double>(q(l, i / 4, i % 4)); };
+  for (index_t i = 0; i < 12; ++i)
+    for (index_t l = 0; l < 3; ++l) {
+      want += at(l, i) * (std::log(at(l, i)) + static_cast<double>(p.unary(l, i / 4, i % 4)));
+      for (index_t j = 0; j < 12; ++j) {
+        auto const w = static_cast<std::size_t>(i * 12 + j);
+        want -= 0.5 * weight[0][w] * at(l, i) * at(l, j);
+        for (index_t m = 0; m < 3; ++m)
+          want += kernels[1].compat.weight[static_cast<std::size_t>(l * 3 + m)] * weight[1][w] * at(l, i) * at(m, j);
+      }
+    }
+  CHECK(crf.divergence(where, field, {.package = true}) == Approx(want).margin(1e-5));
+}
+
 TEMPLATE_LIST_TEST_CASE("inference brings the divergence down", "[crf][property]", support::backends)
 {
   using to = support::carry<TestType>;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/crf/dense_crf_rules.hpp>
 #include <cambium/crf/filter.hpp>
 #include <cambium/crf/kernels.hpp>
 #include <cambium/crf/mean_field.hpp>
@@ -9,13 +10,11 @@
 #include <cambium/crf/unary.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
-#include <cambium/exec/rounded.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -34,76 +33,9 @@ struct crf_build {
   bool exact = false;  ///< sum over all pairs of pixels instead of the lattice: O(N^2), for images of a few thousand
 };
 
-/// A process-wide id. It detects a mean_field that another CRF began: their lattices differ even where their sizes do
-/// not.
-inline std::uint64_t new_crf_id()
-{
-  static std::atomic<std::uint64_t> last{0};
-  return ++last;
-}
-
-namespace rule {
-
-/// Features of a pixel: x/sxy, y/sxy, colour/srgb.
-template <class V, class S>
-struct make_features {
-  view<V const, 3, S> image;
-  float sxy, srgb;
-  float* out;  ///< [D,H * W]
-
-  CAMBIUM_HD void operator()(index_t d, index_t y, index_t x) const
-  {
-    float const v = d == 0   ? static_cast<float>(x) / sxy
-                    : d == 1 ? static_cast<float>(y) / sxy
-                             : static_cast<float>(image(y, x, d - 2)) / srgb;
-    out[(d * image.extent[0] + y) * image.extent[1] + x] = v;
-  }
+struct divergence_options {
+  bool package = false;  ///< klDivergence of pydensecrf: each pair counts twice, and each pixel beside itself
 };
-
-/// A kernel's share of a pixel's own marginals, normalised as the kernel is.
-struct scale_share {
-  float const *before, *after;  ///< [N], or null
-  float* own;
-
-  CAMBIUM_HD void operator()(index_t i) const
-  {
-    if (before != nullptr) own[i] = rounded_product(own[i], before[i]);
-    if (after != nullptr) own[i] = rounded_product(own[i], after[i]);
-  }
-};
-
-/// A pixel is not its own neighbour.
-struct take_own_share {
-  float const *own, *q;  ///< [N], [N,stride]
-  compatibility_map by;
-  index_t stride;
-  float* force;  ///< [N,stride]
-
-  CAMBIUM_HD void operator()(index_t at) const
-  {
-    index_t const i = at / by.labels, l = at % by.labels;
-    force[i * stride + l] -= by.take(0.f, own[i], q + i * stride, l);
-  }
-};
-
-/// A pixel's share of the divergence.
-struct divergence_of_pixel {
-  float const *q, *gain, *force;  ///< [N,stride]; the last may be null: 0
-  index_t labels, stride;
-
-  CAMBIUM_HD double operator()(index_t i) const
-  {
-    double sum = 0;
-    for (index_t at = i * stride; at < i * stride + labels; ++at) {
-      double const p = static_cast<double>(q[at]);
-      double const taken = force == nullptr ? 0 : static_cast<double>(force[at]);
-      if (p > 0) sum += p * (std::log(p) - static_cast<double>(gain[at]) - taken / 2);
-    }
-    return sum;
-  }
-};
-
-}  // namespace rule
 
 /// A fully connected conditional random field over the pixels of one image, ready for inference: its kernels' lattices
 /// are built once and serve any number of label sets.
@@ -135,41 +67,67 @@ class dense_crf {
   /// @source       Kraehenbuehl & Koltun, NIPS 2011; DenseCRF2D of pydensecrf, features in its order and type
   template <stack_like I>
     requires reaches<P, space_of<I, 3>>
-  dense_crf(P const& where, I const& image, std::vector<pairwise> kernels, crf_build options = {})
-      : kernels_(std::move(kernels)), most_bytes_(options.most_bytes)
+  dense_crf(P const& where, I const& image, std::vector<pairwise> const& kernels, crf_build options = {})
+      : options_(options)
   {
     using V = value_of<I, 3>;
     view<V const, 3, S> const in = as_view<3>(image, "dense_crf: image");
-    index_t const H = in.extent[0], W = in.extent[1], N = H * W;
+    index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2], N = H * W;
     size_ = {H, W};
-    bands_ = in.extent[2];
     if constexpr (std::is_same_v<P, cpu> && std::is_floating_point_v<V>) expects_float(where, in, "dense_crf: image");
-    expects_kernels(kernels_, bands_);
+    expects_kernels(kernels, bands);
+    ties_ = crf_ties(kernels, bands);
     expects_room(2);
-    for (auto const& k : kernels_) {
-      index_t const D = 2 + (k.srgb > 0 ? bands_ : 0);
+    for (auto const& k : kernels) {
+      index_t const D = k.features(bands);
       auto features = make_grid<float>(where, {D, N});
-      for_each_cell(where, {D, H, W},
-                    rule::make_features<V, S>{in, static_cast<float>(k.sxy), static_cast<float>(k.srgb),
-                                              features.view().data});
+      for_each_cell(
+          where, {D, H, W},
+          rule::make_features<V, S>{in, static_cast<float>(k.sxy), static_cast<float>(k.srgb), features.view().data});
       if constexpr (std::is_same_v<P, cpu>)
         expects_finite(where, view<float const, 3>(features.data(), {D, H, W}), "dense_crf: feature");
-      std::vector<float> const weight(k.compat.weight.begin(), k.compat.weight.end());
-      auto& built = built_.emplace_back(
-          crf_kernel<P>{options.exact ? filter_t(all_pairs<P>{std::move(features)})
-                                      : filter_t(permutohedral<P>(where, std::as_const(features), {options.pad})),
-                        k.by, k.compat.potts(), k.compat.matrix, k.compat.potts() ? weight[0] : 1.f});
-      built.compat = to_memory(where, weight);
-      if (k.by == kernel_norm::none) continue;
-      built.factor = make_grid<float>(where, {N});
-      float* const sums = built.factor.view().data;
-      std::visit(
-          [&](auto const& filter) {
-            lattice_scratch<P> scratch(where, filter, 1);
-            filter_on(where, filter, nullptr, 0, 1, false, sums, 1, scratch);
-          },
-          built.filter);
-      for_each_index(where, N, rule::invert_sums{k.by == kernel_norm::symmetric, sums});
+      build(where, std::as_const(features), k.compat, k.by);
+    }
+  }
+
+  /// A CRF of so many pixels that no kernel ties yet. add() ties them, by features of any kind.
+  ///
+  /// @throws precondition_error: a negative size
+  dense_crf(P const&, extent2 size, crf_build options = {}) : size_(size), options_(options)
+  {
+    expects(size.height >= 0 && size.width >= 0, "dense_crf: the size is ", size.height, " x ", size.width);
+  }
+
+  /// Add a kernel. An inference that has begun must restart().
+  ///
+  /// @param where     where to run; must reach the memory of the features
+  /// @param features  [D,H * W] coordinates of the pixels, row by row, in standard deviations; D is 1..8
+  /// @param compat    what neighbours' labels do to energies
+  /// @param by        how sums are normalised
+  ///
+  /// @throws       precondition_error: another number of pixels, compat not finite, more memory than
+  ///               crf_build::most_bytes, and what a lattice refuses
+  /// @determinism  exact
+  /// @asynchrony   gpu: waits for the stream twice, see permutohedral
+  /// @source       DenseCRF::addPairwiseEnergy of pydensecrf
+  template <image_like F>
+    requires reaches<P, space_of<F, 2>>
+  void add(P const& where, F const& features, compatibility compat, kernel_norm by = kernel_norm::symmetric)
+  {
+    view<float const, 2, S> const in = as_view<2>(features, "dense_crf: features");
+    expects(in.extent[1] == size_.height * size_.width, "dense_crf: features are ", in, " but there are ",
+            size_.height * size_.width, " pixels");
+    expects(1 <= in.extent[0] && in.extent[0] <= 8, "dense_crf: features are ", in, "; expected 1 to 8 for each pixel");
+    expects_finite_weights(compat);
+    if constexpr (std::is_same_v<P, cpu>)
+      expects_finite(where, view<float const, 3>(in.data, {1, in.extent[0], in.extent[1]}), "dense_crf: features");
+    ties_.push_back({in.extent[0], compat});
+    try {
+      expects_room(2);
+      build(where, in, compat, by);
+    } catch (...) {
+      ties_.pop_back();
+      throw;
     }
   }
 
@@ -177,22 +135,11 @@ class dense_crf {
   /// if that is more.
   static double bytes_needed(extent2 size, index_t bands, std::vector<pairwise> const& kernels, index_t labels)
   {
-    constexpr bool on_cores = std::is_same_v<P, cpu>;
-    auto const L = static_cast<double>(labels), stride = static_cast<double>(padded_labels<P>(labels));
-    double kept = 0, building = 0, inferring = 0;
-    for (auto const& k : kernels) {
-      double const D = k.srgb > 0 ? 2 + static_cast<double>(bands) : 2, share = k.srgb > 0 ? 0.6 : 0.15;
-      kept += 12 * (D + 1) + 4 + share * (on_cores ? 5 * (D + 1) + 40 + 8 * stride : 4 + 8 * (D + 1));
-      building = std::max(building, 4 * D + 80 * (D + 1));
-      inferring = std::max(inferring, 8 * L * share + (k.compat.potts() ? 0 : 4 * L));
-    }
-    double const a_pixel = on_cores ? kept + 4 * (L + 2 * stride)  // unary energies, gain, marginals
-                                    : kept + std::max(building, inferring + 16 * L);  // and forces
-    return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
+    return crf_bytes_needed<P>(size, crf_ties(kernels, bands), labels);
   }
 
   extent2 size() const { return size_; }
-  std::vector<pairwise> const& kernels() const { return kernels_; }
+  std::size_t kernels() const { return built_.size(); }  ///< how many
 
   /// Begin an inference: the marginals are the softmax of minus the unary energies.
   ///
@@ -209,6 +156,16 @@ class dense_crf {
     requires reaches<P, space_of<U, 3>>
   [[nodiscard]] mean_field<P> start(P const& where, U const& unary, std::vector<index_t> present = {}) const
   {
+    mean_field<P> field = prepare(where, unary, std::move(present));
+    restart(where, field);
+    return field;
+  }
+
+  /// As start, without marginals: restart() makes them, after kernels were added.
+  template <stack_like U>
+    requires reaches<P, space_of<U, 3>>
+  [[nodiscard]] mean_field<P> prepare(P const& where, U const& unary, std::vector<index_t> present = {}) const
+  {
     using V = value_of<U, 3>;
     view<V const, 3, S> const in = as_view<3>(unary, "dense_crf: unary");
     index_t const all = in.extent[0], N = size_.height * size_.width;
@@ -222,25 +179,41 @@ class dense_crf {
             " but the image is ", size_.height, " x ", size_.width);
     if constexpr (std::is_same_v<P, cpu>) expects_float(where, in, "dense_crf: unary");
     expects_room(L);
-    expects_compatibilities(kernels_, all);
     std::vector<std::int32_t> const id(present.begin(), present.end());
     std::vector<std::int32_t> place(static_cast<std::size_t>(all), -1);
     for (std::size_t l = 0; l < id.size(); ++l) place[static_cast<std::size_t>(id[l])] = static_cast<std::int32_t>(l);
     mean_field<P> field;
-    field.crf = id_, field.size = size_, field.kernels = kernels_.size();
+    field.crf = id_, field.size = size_;
     field.labels = L, field.all = all, field.stride = padded_labels<P>(L);
     field.id = to_memory(where, id);
     field.place = to_memory(where, place);
     field.gain = make_grid<float>(where, {N * field.stride});
-    field.q = make_grid<float>(where, {N * field.stride});
     for_each_cell(where, {1, size_.height, size_.width},
                   rule::begin_gain<V, S>{in, field.id.view().data, L, field.stride, field.gain.view().data});
-    start_on(where, built_, field);
     return field;
   }
 
+  /// Begin an inference again with the same energies and all kernels that there are now.
+  /// @throws precondition_error: see start
+  /// @asynchrony gpu: enqueues and returns
+  void restart(P const& where, mean_field<P>& field) const
+  {
+    make_ready(where, field);
+    start_on(where, built_, field);
+  }
+
+  /// Go on from other marginals, which the caller writes to field.q: [N,stride], 0 beyond the labels.
+  /// @throws precondition_error: see start
+  /// @asynchrony gpu: enqueues and returns
+  template <class Write>
+  void restart_at(P const& where, mean_field<P>& field, Write const& write) const
+  {
+    make_ready(where, field);
+    write(field.q.view());
+  }
+
   /// One step of inference, or several. On a device it allocates nothing.
-  /// @throws precondition_error when another CRF began this inference
+  /// @throws precondition_error when another CRF began this inference, or a kernel was added since
   /// @asynchrony gpu: enqueues and returns
   void step(P const& where, mean_field<P>& field, int count = 1) const
   {
@@ -257,17 +230,20 @@ class dense_crf {
   /// The steps need not bring it down: they change all pixels at once and, as the package's, count each pixel among its
   /// own neighbours, which P does not.
   ///
-  /// @throws       precondition_error when another CRF began this inference
-  /// @complexity   a step, and for each kernel own_shares: of five dimensions that takes as long as some hundred steps
+  /// @param options  package = false
+  /// @throws       precondition_error when another CRF began this inference, or a kernel was added since
+  /// @complexity   a step, and for each kernel own_shares: of five dimensions that takes as long as some hundred steps; the
+  ///               package's formula needs no own_shares
   /// @determinism  the same bits on every run: pixels are summed in the tree of reduce
   /// @asynchrony   gpu: waits for the stream
-  [[nodiscard]] double divergence(P const& where, mean_field<P>& field) const
+  [[nodiscard]] double divergence(P const& where, mean_field<P>& field, divergence_options options = {}) const
   {
     expects_own(field);
     index_t const N = field.pixels();
     float* const force = energies_taken(where, built_, field);
     float const* const q = field.q.view().data;
     for (auto const& k : built_) {
+      if (options.package) break;
       auto own = std::visit([&](auto const& filter) { return own_shares(where, filter); }, k.filter);
       float* const share = own.view().data;
       for_each_index(where, N, rule::scale_share{k.before(), k.after(), share});
@@ -275,8 +251,10 @@ class dense_crf {
     }
     auto sum = make_grid<double>(where, {1});
     workspace<P> space;
-    reduce(where, N, rule::divergence_of_pixel{q, field.gain.view().data, force, field.labels, field.stride}, 0.0,
-           plus{}, sum.view().data, space);
+    reduce(where, N,
+           rule::divergence_of_pixel{q, field.gain.view().data, force, field.labels, field.stride,
+                                     options.package ? 1 : 0.5},
+           0.0, plus{}, sum.view().data, space);
     return read_cell(where, static_cast<double const*>(sum.view().data));
   }
 
@@ -295,22 +273,65 @@ class dense_crf {
   }
   void expects_room(index_t labels) const
   {
-    double const needed = bytes_needed(size_, bands_, kernels_, labels);
-    expects(needed <= most_bytes_, "dense_crf: an image of ", size_.height, " x ", size_.width, " with ", labels,
-            " labels takes about ", std::ceil(needed / 1e8) / 10, " GB, more than the ", most_bytes_ / 1e9,
-            " GB allowed; raise options.most_bytes or label it in tiles");
+    double const needed = crf_bytes_needed<P>(size_, ties_, labels);
+    expects(needed <= options_.most_bytes, "dense_crf: an image of ", size_.height, " x ", size_.width, " with ",
+            labels, " labels takes about ", std::ceil(needed / 1e8) / 10, " GB, more than the ",
+            options_.most_bytes / 1e9, " GB allowed; raise options.most_bytes or label it in tiles");
   }
-  void expects_own(mean_field<P> const& field) const
+  void expects_begun_here(mean_field<P> const& field) const
   {
     expects(field.crf == id_, "dense_crf: the inference of another CRF, of ", field.size.height, " x ",
             field.size.width, " pixels and ", static_cast<index_t>(field.kernels), " kernels");
   }
+  void expects_own(mean_field<P> const& field) const
+  {
+    expects_begun_here(field);
+    expects(field.q.size() == field.gain.size() && field.kernels == built_.size(),
+            "dense_crf: the inference has not begun with these ", static_cast<index_t>(built_.size()),
+            " kernels; restart() begins it");
+  }
+
+  void make_ready(P const& where, mean_field<P>& field) const
+  {
+    expects_begun_here(field);
+    expects_room(field.labels);
+    expects_compatibilities(ties_, field.all);
+    if (field.q.size() != field.gain.size()) field.q = make_grid<float>(where, {field.gain.size()});
+    field.kernels = built_.size(), field.steps = 0;
+    make_room_on(where, built_, field);
+  }
+
+  /// The filter of some features, [D,N], and the factors of its sums.
+  void build(P const& where, view<float const, 2, S> features, compatibility const& compat, kernel_norm by)
+  {
+    index_t const N = features.extent[1];
+    auto const filter = [&]() -> filter_t {
+      if (!options_.exact) return permutohedral<P>(where, features, {options_.pad});
+      all_pairs<P> pairs{make_grid<float>(where, {features.extent[0], N})};
+      if (features.size() > 0) copy(where, features, pairs.features.view());
+      return pairs;
+    };
+    std::vector<float> const weight(compat.weight.begin(), compat.weight.end());
+    crf_kernel<P> made{filter(), by, compat.potts(), compat.matrix, compat.potts() ? weight[0] : 1.f};
+    made.compat = to_memory(where, weight);
+    if (by != kernel_norm::none) {
+      made.factor = make_grid<float>(where, {N});
+      float* const sums = made.factor.view().data;
+      std::visit(
+          [&](auto const& built) {
+            lattice_scratch<P> scratch(where, built, 1);
+            filter_on(where, built, nullptr, 0, 1, false, sums, 1, scratch);
+          },
+          made.filter);
+      for_each_index(where, N, rule::invert_sums{by == kernel_norm::symmetric, sums});
+    }
+    built_.push_back(std::move(made));
+  }
 
   std::uint64_t id_ = new_crf_id();
   extent2 size_;
-  index_t bands_ = 0;
-  std::vector<pairwise> kernels_;
-  double most_bytes_ = 0;
+  crf_build options_;
+  std::vector<crf_tie> ties_;
   std::vector<crf_kernel<P>> built_;
 };
 

@@ -45,7 +45,22 @@ struct pairwise {
   double srgb = 0;             ///< [grey levels] standard deviation of colours; 0 leaves colours out
   compatibility compat = 3.0;  ///< weight of agreement
   kernel_norm by = kernel_norm::symmetric;
+
+  /// [count] of a pixel, in an image of so many bands
+  index_t features(index_t bands) const { return srgb > 0 ? 2 + bands : 2; }
 };
+
+/// A kernel of any features, as far as memory and labels are concerned.
+struct crf_tie {
+  index_t features;  ///< [count] of a pixel
+  compatibility compat;
+};
+inline std::vector<crf_tie> crf_ties(std::vector<pairwise> const& kernels, index_t bands)
+{
+  std::vector<crf_tie> ties;
+  for (auto const& k : kernels) ties.push_back({k.features(bands), k.compat});
+  return ties;
+}
 
 /// The published sets of kernels.
 namespace crf_preset {
@@ -66,6 +81,12 @@ inline std::vector<pairwise> standard()
 }
 }  // namespace crf_preset
 
+/// Throws unless all weights are finite.
+inline void expects_finite_weights(compatibility const& compat)
+{
+  for (double const w : compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
+}
+
 /// Throws unless the kernels can be built on an image of so many bands.
 inline void expects_kernels(std::vector<pairwise> const& kernels, index_t bands)
 {
@@ -75,7 +96,7 @@ inline void expects_kernels(std::vector<pairwise> const& kernels, index_t bands)
     expects(srgb >= 0 && std::isfinite(srgb) && (srgb > 0 || k.srgb == 0), "dense_crf: srgb is ", k.srgb,
             "; it must be >= 0 and finite, as a float");
     expects(k.srgb == 0 || bands <= 6, "dense_crf: the image has ", bands, " bands; at most 6 enter a kernel");
-    for (double const w : k.compat.weight) expects(std::isfinite(w), "dense_crf: compat is ", w);
+    expects_finite_weights(k.compat);
   }
 }
 
@@ -91,7 +112,7 @@ inline void expects_present(std::vector<index_t> const& present, index_t all)
 }
 
 /// Throws unless the weights fit so many labels, and tables are symmetric.
-inline void expects_compatibilities(std::vector<pairwise> const& kernels, index_t all)
+inline void expects_compatibilities(std::vector<crf_tie> const& kernels, index_t all)
 {
   for (auto const& k : kernels) {
     auto const n = static_cast<index_t>(k.compat.weight.size());
@@ -117,8 +138,7 @@ struct compatibility_map {
   /// @param share  of the message that counts
   CAMBIUM_HD float take(float taken, float share, float const* message, index_t l) const
   {
-    if (!matrix)
-      return taken + rounded_product(weight[weights == 1 ? 0 : id[l]], rounded_product(share, message[l]));
+    if (!matrix) return taken + rounded_product(weight[weights == 1 ? 0 : id[l]], rounded_product(share, message[l]));
     for (index_t m = 0; m < labels; ++m)
       taken -= rounded_product(weight[id[l] * all + id[m]], rounded_product(share, message[m]));
     return taken;

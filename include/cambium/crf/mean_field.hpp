@@ -13,6 +13,7 @@
 #include <cambium/grid/grid.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,14 @@
 #include <vector>
 
 namespace cambium {
+
+/// A process-wide id. It detects a mean_field that another CRF began: their lattices differ even where their sizes do
+/// not.
+inline std::uint64_t new_crf_id()
+{
+  static std::atomic<std::uint64_t> last{0};
+  return ++last;
+}
 
 /// One kernel of a CRF, ready to filter.
 template <execution_policy P>
@@ -89,6 +98,24 @@ template <class P>
 index_t padded_labels(index_t labels)
 {
   return !std::is_same_v<P, cpu> || labels <= 2 ? labels : (labels + 3) / 4 * 4;
+}
+
+/// As dense_crf::bytes_needed.
+template <class P>
+double crf_bytes_needed(extent2 size, std::vector<crf_tie> const& kernels, index_t labels)
+{
+  constexpr bool on_cores = std::is_same_v<P, cpu>;
+  auto const L = static_cast<double>(labels), stride = static_cast<double>(padded_labels<P>(labels));
+  double kept = 0, building = 0, inferring = 0;
+  for (auto const& k : kernels) {
+    double const D = static_cast<double>(k.features), share = k.features > 2 ? 0.6 : 0.15;
+    kept += 12 * (D + 1) + 4 + share * (on_cores ? 5 * (D + 1) + 40 + 8 * stride : 4 + 8 * (D + 1));
+    building = std::max(building, 4 * D + 80 * (D + 1));
+    inferring = std::max(inferring, 8 * L * share + (k.compat.potts() ? 0 : 4 * L));
+  }
+  double const a_pixel = on_cores ? kept + 4 * (L + 2 * stride)                     // unary energies, gain, marginals
+                                  : kept + std::max(building, inferring + 16 * L);  // and forces
+  return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
 }
 
 namespace rule {
@@ -206,9 +233,9 @@ float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, 
   return below;
 }
 
-/// Make room, and the first marginals.
+/// Make room for inference with all kernels.
 template <class P>
-void start_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field)
+void make_room_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field)
 {
   index_t const cells = field.pixels() * field.labels;
   bool mixes = false;
@@ -220,6 +247,12 @@ void start_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_fi
   field.room.force = make_grid<float>(where, {cells});
   field.room.message = make_grid<float>(where, {mixes ? cells : 0});
   field.room.lattices = lattice_scratch<P>(where, most * field.labels);
+}
+
+/// The first marginals.
+template <class P>
+void start_on(P const& where, std::vector<crf_kernel<P>> const&, mean_field<P>& field)
+{
   for_each_index(where, field.pixels(),
                  rule::normalise_pixel{field.gain.view().data, field.labels, field.q.view().data});
 }

@@ -164,6 +164,10 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
   room.holds = spread ? mean_field_room<cpu>::spread : mean_field_room<cpu>::nothing;
 }
 
+inline void make_room_on(cpu const&, std::vector<crf_kernel<cpu>> const&, mean_field<cpu>& field)
+{
+  field.room.holds = mean_field_room<cpu>::nothing;
+}
 inline void start_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
   update(where, kernels, field, false, true);

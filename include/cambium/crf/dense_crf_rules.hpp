@@ -1,0 +1,78 @@
+#pragma once
+// What a dense CRF does at one pixel, for any policy: its features, and its share of the divergence.
+
+#include <cambium/core/config.hpp>
+#include <cambium/core/index.hpp>
+#include <cambium/crf/kernels.hpp>
+#include <cambium/exec/rounded.hpp>
+#include <cambium/grid/view.hpp>
+
+#include <cmath>
+
+namespace cambium {
+
+namespace rule {
+
+/// Features of a pixel: x/sxy, y/sxy, colour/srgb.
+template <class V, class S>
+struct make_features {
+  view<V const, 3, S> image;
+  float sxy, srgb;
+  float* out;  ///< [D,H * W]
+
+  CAMBIUM_HD void operator()(index_t d, index_t y, index_t x) const
+  {
+    float const v = d == 0   ? static_cast<float>(x) / sxy
+                    : d == 1 ? static_cast<float>(y) / sxy
+                             : static_cast<float>(image(y, x, d - 2)) / srgb;
+    out[(d * image.extent[0] + y) * image.extent[1] + x] = v;
+  }
+};
+
+/// A kernel's share of a pixel's own marginals, normalised as the kernel is.
+struct scale_share {
+  float const *before, *after;  ///< [N], or null
+  float* own;
+
+  CAMBIUM_HD void operator()(index_t i) const
+  {
+    if (before != nullptr) own[i] = rounded_product(own[i], before[i]);
+    if (after != nullptr) own[i] = rounded_product(own[i], after[i]);
+  }
+};
+
+/// A pixel is not its own neighbour.
+struct take_own_share {
+  float const *own, *q;  ///< [N], [N,stride]
+  compatibility_map by;
+  index_t stride;
+  float* force;  ///< [N,stride]
+
+  CAMBIUM_HD void operator()(index_t at) const
+  {
+    index_t const i = at / by.labels, l = at % by.labels;
+    force[i * stride + l] -= by.take(0.f, own[i], q + i * stride, l);
+  }
+};
+
+/// A pixel's share of the divergence.
+struct divergence_of_pixel {
+  float const *q, *gain, *force;  ///< [N,stride]; the last may be null: 0
+  index_t labels, stride;
+  double part;  ///< of the forces: half of a pair's energy belongs to each of its pixels
+
+  CAMBIUM_HD double operator()(index_t i) const
+  {
+    double sum = 0;
+    for (index_t at = i * stride; at < i * stride + labels; ++at) {
+      double const p = static_cast<double>(q[at]);
+      double const taken = force == nullptr ? 0 : static_cast<double>(force[at]);
+      if (p > 0) sum += p * (std::log(p) - static_cast<double>(gain[at]) - taken * part);
+    }
+    return sum;
+  }
+};
+
+}  // namespace rule
+
+}  // namespace cambium

@@ -37,6 +37,7 @@ cambium::stencil const& disc(int radius);
 /// An array argument. None is refused by array_argument, which names it.
 inline auto array(char const* name) { return nb::arg(name).none(); }
 
+void bind_crf(nb::module_& m);
 void bind_results(nb::module_& m);
 void bind_walk(nb::module_& m);
 

@@ -73,6 +73,7 @@ NB_MODULE(_cambium, m)
       "Limit the vector instructions of all later calls.\n\nThe processor's widest set is found at run time. A "
       "narrower "
       "one gives the bits of an older machine.");
+  bind_crf(m);
   bind_results(m);
   bind_walk(m);
 }

@@ -2,14 +2,15 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
-#include <cambium/exec/reduce.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/gaussian_logit.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/tiles.hpp>
 #include <cambium/instance/box_guard.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
@@ -44,18 +45,6 @@ struct bootstrap_options {
   double largest_sigma = 1e15;  ///< as in the loss; in (0,1e15]
 };
 
-/// How many cells of boxes changed.
-struct bootstrap_counts {
-  index_t foreground = 0;  ///< [cells] that became certain foreground
-  index_t background = 0;  ///< [cells] that became certain background
-  index_t restored = 0;    ///< [cells] that a guard kept from becoming background, or ignored
-
-  friend CAMBIUM_HD bootstrap_counts operator+(bootstrap_counts const& a, bootstrap_counts const& b)
-  {
-    return {a.foreground + b.foreground, a.background + b.background, a.restored + b.restored};
-  }
-};
-
 /// Labels for a loss, and how far to trust them.
 template <class Space = host>
 struct bootstrapped : bootstrap_counts {
@@ -65,32 +54,29 @@ struct bootstrapped : bootstrap_counts {
 
 namespace rule {
 
-/// Does one of the boxes hold a cell?
-CAMBIUM_HD inline bool in_boxes(box const* boxes, index_t count, index_t y, index_t x)
-{
-  for (index_t b = 0; b < count; ++b)
-    if (boxes[b].top <= y && y < boxes[b].bottom && boxes[b].left <= x && x < boxes[b].right) return true;
-  return false;
-}
-
-/// 0 on cells of boxes, -1 elsewhere.
+/// Give all cells of a window one label.
 template <class S>
-struct inside_boxes {
-  box const* boxes;
-  index_t count;
-  image_view<std::int32_t, S> out;
+struct label_window {
+  float label;
+  std::uint8_t trust;
+  image_view<float, S> target;
+  image_view<std::uint8_t, S> trusted;
 
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { out(y, x) = in_boxes(boxes, count, y, x) ? 0 : -1; }
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { target(y, x) = label, trusted(y, x) = trust; }
+
+  template <int Bytes>
+  [[gnu::always_inline]] void row(index_t, index_t y) const
+  {
+    std::fill_n(&target(y, 0), target.extent[1], label);
+    std::fill_n(&trusted(y, 0), target.extent[1], trust);
+  }
 };
 
-/// What one cell becomes before boxes put cells back.
+/// Decide about one cell of a box, before boxes put cells back. Cells of boxes are boxed foreground, no other cell is.
 template <class T, class U, class S>
 struct bootstrap_cell {
   image_view<T const, S> mean;
   image_view<U const, S> log_variance;
-  box const* boxes;  ///< inside the map
-  index_t count;
-  bool decides;  ///< false: boxes stay boxes
   bootstrap_options options;
   double largest, low, high, sure;  ///< the options' sigmas as log variances, and the confidence as a logit
   image_view<float, S> target;
@@ -99,15 +85,7 @@ struct bootstrap_cell {
 
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
-    bool const boxed = in_boxes(boxes, count, y, x);
-    target(y, x) = boxed ? 1.f : 0.f;
-    trusted(y, x) = boxed ? trust::boxed : trust::certain;
-    if (boxed && decides) decide(y, x);
-  }
-
-  /// The decision for a cell of a box.
-  CAMBIUM_HD void decide(index_t y, index_t x) const
-  {
+    if (trusted(y, x) != trust::boxed) return;
     double const s = static_cast<double>(log_variance(y, x));
     gaussian_logit const z{static_cast<double>(mean(y, x)), largest < s ? largest : s};
     double const logit = score(y, x) = z.expected_logit();
@@ -120,33 +98,6 @@ struct bootstrap_cell {
     } else if (options.unsure == undecided::ignore) {
       target(y, x) = 0, trusted(y, x) = trust::ignored;
     }
-  }
-};
-
-template <class S>
-struct restore_cell {
-  image_view<std::int32_t const, S> restored;
-  image_view<float, S> target;
-  image_view<std::uint8_t, S> trusted;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    if (restored(y, x) > 0) target(y, x) = 1, trusted(y, x) = trust::boxed;
-  }
-};
-
-/// What a cell adds to the counts.
-template <class S>
-struct count_cell {
-  image_view<std::int32_t const, S> restored;  ///< -1 outside boxes
-  image_view<float const, S> target;
-  image_view<std::uint8_t const, S> trusted;
-
-  CAMBIUM_HD bootstrap_counts operator()(index_t, index_t i) const
-  {
-    index_t const y = i / target.extent[1], x = i % target.extent[1];
-    bool const certain = restored(y, x) >= 0 && trusted(y, x) == trust::certain;
-    return {certain && target(y, x) == 1, certain && target(y, x) != 1, restored(y, x) > 0};
   }
 };
 
@@ -178,8 +129,7 @@ struct count_cell {
 ///               gpu_error
 /// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells
 ///               with target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
-/// @complexity   cpu: Theta(H * W + cells of boxes). Other policies look at every box in every cell, and sort the cells
-///               of boxes
+/// @complexity   cpu: Theta(H * W + cells of boxes). Other policies also sort the cells of boxes
 /// @determinism  exact up to the mathematics library's exponential
 /// @asynchrony   gpu: waits for where.stream, for the counts
 /// @source       Neven et al., ICCVW 2021: the abstract says that boxes are transformed to masks while the network
@@ -222,37 +172,22 @@ bootstrap_counts bootstrap_into(P const& where, M const& mean, V const& log_vari
   for (box const& b : boxes)
     if (box const part = clipped(b, H, W); part != box{}) inside.push_back(part);
   bool const decides = options.mode != bootstrap_mode::off && iteration >= options.warm_up && !inside.empty();
-  auto const list = to_memory(where, inside);
-  auto score = make_grid<double>(where, {decides ? H : 0, decides ? W : 0});
-  rule::bootstrap_cell<value_of<M, 2>, value_of<V, 2>, S> const decide_all{
-      mu,
-      s,
-      list.view().data,
-      static_cast<index_t>(inside.size()),
-      decides,
-      options,
-      2 * std::log(options.largest_sigma),
-      2 * std::log(options.tau_lo),
-      2 * std::log(options.tau_hi),
-      std::log(options.confidence / (1 - options.confidence)),
-      to,
-      trusted_to,
-      score.view()};
   index_t const all[3] = {1, H, W};
-  for_each_cell(where, all, decide_all);
-  if (!decides || options.mode == bootstrap_mode::soft) return {};
+  for_each_cell(where, all, rule::label_window<S>{0, trust::certain, to, trusted_to});
+  for (box const& b : inside)
+    for_each_cell(where, {1, b.bottom - b.top, b.right - b.left},
+                  rule::label_window<S>{1, trust::boxed, crop(to, b), crop(trusted_to, b)});
+  if (!decides) return {};
 
-  // Every box looks at the decisions, not at what other boxes put back: their order means nothing.
-  auto restored = make_grid<std::int32_t>(where, {H, W});
-  for_each_cell(where, all, rule::inside_boxes<S>{list.view().data, list.size(), restored.view()});
-  restore_boxes_on(where, inside, options.tight, options.min_fill, image_view<float const, S>(to),
-                   std::as_const(score).view(), restored.view());
-  for_each_cell(where, all, rule::restore_cell<S>{restored.view(), to, trusted_to});
-  auto counts = make_grid<bootstrap_counts>(where, {1});
-  workspace<P> space;
-  reduce_rows(where, 1, H * W, rule::count_cell<S>{restored.view(), to, trusted_to}, bootstrap_counts{}, plus{},
-              counts.view().data, space);
-  return read_cell(where, counts.view().data);
+  auto score = make_grid<double>(where, {H, W});
+  for_each_cell(where, all,
+                rule::bootstrap_cell<value_of<M, 2>, value_of<V, 2>, S>{
+                    mu, s, options, 2 * std::log(options.largest_sigma), 2 * std::log(options.tau_lo),
+                    2 * std::log(options.tau_hi), std::log(options.confidence / (1 - options.confidence)), to,
+                    trusted_to, score.view()});
+  if (options.mode == bootstrap_mode::soft) return {};
+
+  return restore_boxes_on(where, inside, options.tight, options.min_fill, std::as_const(score).view(), to, trusted_to);
 }
 
 /// As bootstrap_into, and allocates the labels.

@@ -6,10 +6,13 @@
 #include <cambium/exec/atomic.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/order_key.hpp>
+#include <cambium/exec/reduce.hpp>
 #include <cambium/exec/sort.hpp>
 #include <cambium/grid/copy.hpp>
+#include <cambium/grid/gaussian_logit.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
+#include <cambium/grid/tiles.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -19,6 +22,18 @@
 #include <vector>
 
 namespace cambium {
+
+/// How many cells of boxes changed.
+struct bootstrap_counts {
+  index_t foreground = 0;  ///< [cells] that became certain foreground
+  index_t background = 0;  ///< [cells] that became certain background
+  index_t restored = 0;    ///< [cells] that a guard kept from becoming background, or ignored
+
+  friend CAMBIUM_HD bootstrap_counts operator+(bootstrap_counts const& a, bootstrap_counts const& b)
+  {
+    return {a.foreground + b.foreground, a.background + b.background, a.restored + b.restored};
+  }
+};
 
 namespace rule {
 
@@ -123,6 +138,39 @@ struct put_back {
   }
 };
 
+template <class S>
+struct set_cell {
+  std::int32_t value;
+  image_view<std::int32_t, S> out;
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const { out(y, x) = value; }
+};
+
+template <class S>
+struct restore_cell {
+  image_view<std::int32_t const, S> restored;
+  image_view<float, S> target;
+  image_view<std::uint8_t, S> trusted;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    if (restored(y, x) > 0) target(y, x) = 1, trusted(y, x) = trust::boxed;
+  }
+};
+
+/// The changes of cell x of row y.
+template <class S>
+struct count_cell {
+  image_view<std::int32_t const, S> restored;  ///< -1 outside boxes
+  image_view<float const, S> target;
+  image_view<std::uint8_t const, S> trusted;
+
+  CAMBIUM_HD bootstrap_counts operator()(index_t y, index_t x) const
+  {
+    bool const certain = restored(y, x) >= 0 && trusted(y, x) == trust::certain;
+    return {certain && target(y, x) == 1, certain && target(y, x) != 1, restored(y, x) > 0};
+  }
+};
+
 }  // namespace rule
 
 /// The cells that one box keeps, on the cpu.
@@ -178,30 +226,52 @@ class box_guard {
   image_view<double const> score_;
 };
 
-/// Mark the cells that boxes put back, box by box.
+/// Let boxes put back what they keep, box by box. Every box looks at the decisions, not at what other boxes put back:
+/// their order means nothing.
 ///
-/// @param boxes     inside the map, not empty
-/// @param target    [H,W] 1 at foreground
-/// @param score     [H,W] ranks the others
-/// @param restored  [H,W] becomes 1 on those cells
-inline void restore_boxes_on(cpu const&, std::vector<box> const& boxes, bool tight, double min_fill,
-                             image_view<float const> target, image_view<double const> score,
-                             image_view<std::int32_t> restored)
+/// @param boxes    inside the map, not empty
+/// @param score    [H,W] ranks the cells that are not foreground
+/// @param target   [H,W] 1 at foreground; becomes 1 on the cells that are put back
+/// @param trusted  [H,W] becomes boxed on them
+/// @return what became of the cells of boxes, on the host
+inline bootstrap_counts restore_boxes_on(cpu const&, std::vector<box> const& boxes, bool tight, double min_fill,
+                                         image_view<double const> score, image_view<float> target,
+                                         image_view<std::uint8_t> trusted)
 {
   auto kept = make_grid<std::uint8_t>(target.extent);
   for (index_t y = 0; y < target.extent[0]; ++y)
     for (index_t x = 0; x < target.extent[1]; ++x) kept(y, x) = target(y, x) == 1;
+  bootstrap_counts out;
   box_guard const guard(kept, score);
   for (box const& b : boxes)
-    for (auto const& [y, x] : guard.restored(b, tight, min_fill)) restored(y, x) = 1;
+    for (auto const& [y, x] : guard.restored(b, tight, min_fill)) {
+      out.restored += target(y, x) != 1;
+      target(y, x) = 1, trusted(y, x) = trust::boxed;
+    }
+  std::fill(kept.cells().begin(), kept.cells().end(), std::uint8_t{0});  // from here on: counted
+  for (box const& b : boxes)
+    for (index_t y = b.top; y < b.bottom; ++y)
+      for (index_t x = b.left; x < b.right; ++x) {
+        if (trusted(y, x) != trust::certain || std::exchange(kept(y, x), std::uint8_t{1}) != 0) continue;
+        ++(target(y, x) == 1 ? out.foreground : out.background);
+      }
+  return out;
 }
 
 /// Any other policy's schedule: lines in any order, then the cells of all boxes, sorted by score and by box.
+/// @asynchrony gpu: waits for where.stream
 template <execution_policy P, class S>
-void restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight, double min_fill,
-                      image_view<float const, S> target, image_view<double const, S> score,
-                      image_view<std::int32_t, S> restored)
+bootstrap_counts restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight, double min_fill,
+                                  image_view<double const, S> score, image_view<float, S> target,
+                                  image_view<std::uint8_t, S> trusted)
 {
+  index_t const H = target.extent[0], W = target.extent[1];
+  auto restored = make_grid<std::int32_t>(where, {H, W});
+  fill(where, H * W, restored.view().data, std::int32_t{-1});
+  for (box const& b : boxes) {
+    auto const window = crop(restored.view(), b);
+    for_each_cell(where, as_batch(window).extent, rule::set_cell<S>{0, window});
+  }
   std::vector<index_t> first_cell{0}, first_line{0};
   for (box const& b : boxes) {
     first_cell.push_back(first_cell.back() + area_of(b));
@@ -232,6 +302,13 @@ void restore_boxes_on(P const& where, std::vector<box> const& boxes, bool tight,
               std::max(1, static_cast<int>(std::bit_width(boxes.size()))), space);
   for_each_index(where, cells,
                  rule::put_back<S>{all, min_fill, taken.view().data, cell.view().data, held.view().data, restored});
+  for_each_cell(where, {1, H, W}, rule::restore_cell<S>{restored.view(), target, trusted});
+  auto of_row = make_grid<bootstrap_counts>(where, {H});
+  reduce_rows(where, H, W, rule::count_cell<S>{restored.view(), target, trusted}, bootstrap_counts{}, plus{},
+              of_row.view().data, space);
+  bootstrap_counts out;
+  for (bootstrap_counts const& row : to_vector(where, of_row)) out = out + row;
+  return out;
 }
 
 }  // namespace cambium

@@ -101,8 +101,10 @@ struct combine_classes {
   CAMBIUM_HD bool in_box(index_t c, index_t y, index_t x) const
   {
     if (mask.data == nullptr) return true;
-    for (index_t b = 0; b < count; ++b)
-      if (boxes[b].category == c && in_boxes(&boxes[b].bounds, 1, y, x)) return true;
+    for (index_t b = 0; b < count; ++b) {
+      box const& at = boxes[b].bounds;
+      if (boxes[b].category == c && at.top <= y && y < at.bottom && at.left <= x && x < at.right) return true;
+    }
     return false;
   }
 
@@ -119,7 +121,7 @@ struct combine_classes {
     for (index_t c = 0; c < classes; ++c) {
       float of = own_target(c, y, x);
       std::uint8_t by = own_trusted(c, y, x);
-      bool const inside = in_box(c, y, x);
+      bool const inside = known == label::ignore && in_box(c, y, x);  // boxes count where the mask does not know
       any_box = any_box || inside;
       if (known != label::ignore)
         of = known == c + 1 ? 1.f : 0.f, by = trust::certain;

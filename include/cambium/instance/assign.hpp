@@ -141,7 +141,7 @@ void largest_scores_on(cpu const& where, stack_view<T const> in, box window, ind
     for (index_t n = begin; n < end; ++n) {
       T most = std::numeric_limits<T>::lowest();
       for (index_t y = window.top; y < window.bottom; ++y) {
-        enlarged(n, y, mixed, row);
+        enlarged(n, y, mixed, row.data());
         for (T const v : row) most = v > most ? v : most;
       }
       largest[n] = most;
@@ -235,7 +235,7 @@ void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divis
       for (index_t n = 0; n < N && !nothing; ++n) {
         T const by = divisor[n];
         if (!(by > 0)) continue;
-        enlarged(n, window.top + y, mixed, row);
+        enlarged(n, window.top + y, mixed, row.data());
         for (index_t x = 0; x < W; ++x) {
           T const v = row[static_cast<std::size_t>(x)] / by;
           bool const better = v > best[x];

@@ -1,7 +1,10 @@
 #pragma once
-// Scores enlarged to the image, which are never stored: row by row for the cpu, cell by cell for rules.
+// Scores enlarged to the image: row by row for the cpu, cell by cell for rules. Those of many channels are never
+// stored.
 
 #include <cambium/core/error.hpp>
+#include <cambium/exec/loops.hpp>
+#include <cambium/exec/parallel.hpp>
 #include <cambium/exec/rounded.hpp>
 #include <cambium/grid/bilinear.hpp>
 #include <cambium/grid/box.hpp>
@@ -68,6 +71,18 @@ struct enlarged_pixel {
   }
 };
 
+/// Every pixel of an enlarged map.
+template <class T, class S>
+struct enlarge_map {
+  enlarged_at<T, S> enlarged;  ///< one channel
+  image_view<T, S> out;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  {
+    out(y, x) = enlarged(0, enlarged.down(y), enlarged.across(x));
+  }
+};
+
 }  // namespace rule
 
 /// Rows of enlarged scores on a window of the image.
@@ -84,9 +99,9 @@ class enlarged_rows {
   std::vector<T> row() const { return std::vector<T>(across_.size()); }
 
   /// Row y of channel n; the other two are scratch and result.
-  void operator()(index_t n, index_t y, std::vector<T>& mixed, std::vector<T>& row) const
+  void operator()(index_t n, index_t y, std::vector<T>& mixed, T* row) const
   {
-    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row.data());
+    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row);
   }
 
  private:
@@ -94,5 +109,25 @@ class enlarged_rows {
   T step_;
   std::vector<bilinear_tap<T>> across_;
 };
+
+/// Enlarge a map to the image, a row at a time.
+template <class T>
+void enlarge_map_on(cpu const& where, image_view<T const> map, index_t stride, image_view<T> out)
+{
+  index_t const H = out.extent[0], W = out.extent[1];
+  enlarged_rows<T> const enlarged(as_batch(map), {0, 0, H, W}, stride);
+  for_each_share(where, H, 8, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed();
+    for (index_t y = begin; y < end; ++y) enlarged(0, y, mixed, &out(y, 0));
+  });
+}
+
+/// The same by rules.
+template <execution_policy P, class T, class S>
+void enlarge_map_on(P const& where, image_view<T const, S> map, index_t stride, image_view<T, S> out)
+{
+  rule::enlarged_at<T, S> const enlarged{as_batch(map), T(1) / static_cast<T>(stride)};
+  for_each_cell(where, as_batch(out).extent, rule::enlarge_map<T, S>{enlarged, out});
+}
 
 }  // namespace cambium

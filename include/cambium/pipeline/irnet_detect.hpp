@@ -107,13 +107,10 @@ struct count_up {
 template <class T, class S>
 struct off_the_wall {
   image_view<std::int32_t const, S> channel;
-  rule::enlarged_at<T, S> boundary;  ///< one channel
+  image_view<T const, S> boundary;
   T threshold;
 
-  CAMBIUM_HD bool operator()(index_t y, index_t x) const
-  {
-    return channel(y, x) != 0 && boundary(0, boundary.down(y), boundary.across(x)) < threshold;
-  }
+  CAMBIUM_HD bool operator()(index_t y, index_t x) const { return channel(y, x) != 0 && boundary(y, x) < threshold; }
 };
 template <class S>
 struct same_channel {
@@ -231,10 +228,12 @@ template <execution_policy P, class T, class S>
   index_t const all[3] = {1, H, W};
   auto const rules = irnet_fragments({H, W}, options);
   auto const regions = connected_equal(where, channel, c4);
-  auto cores = connected_if(where, {H, W}, c4,
-                            rule::off_the_wall<T, S>{channel, rule::enlarged_at<T, S>{as_batch(boundary), T(0.25)},
-                                                     static_cast<T>(options.component_thres)},
-                            rule::same_channel<S>{channel});
+  auto wall = make_grid<T>(where, {H, W});
+  enlarge_map_on(where, boundary, 4, wall.view());
+  auto cores = connected_if(
+      where, {H, W}, c4,
+      rule::off_the_wall<T, S>{channel, std::as_const(wall).view(), static_cast<T>(options.component_thres)},
+      rule::same_channel<S>{channel});
   cores = drop_small(where, cores, static_cast<index_t>(std::ceil(rules.smallest)));
   cores = grow(where, cores, channel);
   auto without = make_grid<std::int32_t>(where, {regions.count + 1}),

@@ -8,7 +8,7 @@
 #include <cambium/displacement/cluster.hpp>
 #include <cambium/displacement/trace.hpp>
 #include <cambium/exec/loops.hpp>
-#include <cambium/exec/reduce.hpp>
+#include <cambium/grid/channel_range.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/instance/assign.hpp>
@@ -37,13 +37,6 @@ struct irnet_input {
 /// Labels of one image. The categories are keys.
 template <class Space = host>
 using irnet_labels = image_labels<Space>;
-
-/// Throws unless classes have labels: key + 1 is below label::ignore.
-inline void expects_keys(std::vector<std::int32_t> const& keys, char const* who)
-{
-  for (auto const key : keys)
-    expects(0 <= key && key < label::ignore - 1, who, ": key ", key, " is outside 0..", label::ignore - 2);
-}
 
 /// Throws unless the thresholds are numbers. The stages check the other options.
 inline void expects_irnet_options(irnet_options const& o)
@@ -98,35 +91,23 @@ struct keep_off_boundary {
   }
 };
 
-/// Is cell i of channel n not zero?
-template <class T, class S>
-struct has_score {
-  stack_view<T const, S> scores;
-
-  CAMBIUM_HD std::int32_t operator()(index_t n, index_t i) const
-  {
-    return scores(n, i / scores.extent[2], i % scores.extent[2]) != 0 ? 1 : 0;
-  }
-};
-
 }  // namespace rule
 
-/// The channels that are not zero everywhere. NaN counts.
+/// The channels that are not zero everywhere; scores are finite.
 /// @asynchrony gpu: waits for where.stream
 template <execution_policy P, stack_like X>
 [[nodiscard]] std::vector<index_t> channels_with_scores(P const& where, X const& scores)
 {
   using T = value_of<X, 3>;
   stack_view<T const, typename P::memory> const in = as_view<3>(scores, "channels_with_scores: scores");
-  index_t const N = in.extent[0];
-  auto any = make_grid<std::int32_t>(where, {N});
+  if (in.size() == 0) return {};
+  auto range = make_grid<value_range<T>>(where, {in.extent[0]});
   workspace<P> space;
-  reduce_rows(where, N, in.extent[1] * in.extent[2], rule::has_score<T, typename P::memory>{in}, std::int32_t{0},
-              max_of{}, any.view().data, space);
-  auto const found = to_vector(where, any);
+  measure_channels(where, as_batch(in), range.view().data, space);
+  auto const found = to_vector(where, range);
   std::vector<index_t> out;
-  for (index_t n = 0; n < N; ++n)
-    if (found[static_cast<std::size_t>(n)] != 0) out.push_back(n);
+  for (std::size_t n = 0; n < found.size(); ++n)
+    if (found[n].low != 0 || found[n].high != 0) out.push_back(static_cast<index_t>(n));
   return out;
 }
 
@@ -198,9 +179,7 @@ template <execution_policy P, class T, class S>
 [[nodiscard]] grid<std::int32_t, 2, S> irnet_semantic_labels(P const& where, assignment<T, S> const& chosen,
                                                              std::vector<std::int32_t> const& keys)
 {
-  std::vector<std::int32_t> label{0};
-  for (auto const key : keys) label.push_back(key + 1);
-  return relabel(where, chosen.channel, to_memory(where, label));
+  return relabel(where, chosen.channel, labels_of_keys(keys));
 }
 
 /// Labels of walked class scores: semantic labels and, without a displacement field, instances.

@@ -48,16 +48,12 @@ template <execution_policy P, stack_like I, stack_like M>
           " but the image is ", picture);
   expects(static_cast<index_t>(keys.size()) == in.extent[0], "cam_to_ir_label: CAMs are ", in, " but there are ",
           static_cast<index_t>(keys.size()), " keys");
-  std::vector<std::int32_t> labels{label::background};
-  for (auto const key : keys) {
-    expects(0 <= key && key < label::ignore - 1, "cam_to_ir_label: key ", key, " is outside 0..", label::ignore - 2);
-    labels.push_back(key + 1);
-  }
+  expects_keys(keys, "cam_to_ir_label");
   dense_crf<P> const field(where, picture, options.kernels, options.build);
   auto const refined = [&](double thres) {
     auto const found = refine_labels(where, field, threshold_labels(where, in, thres), in.extent[0] + 1,
                                      {.gt_prob = options.gt_prob, .iterations = options.iterations});
-    return relabel(where, found, labels);
+    return relabel(where, found, labels_of_keys(keys));
   };
   return join_confident(where, refined(options.conf_fg_thres), refined(options.conf_bg_thres));
 }

@@ -173,8 +173,6 @@ template <execution_policy P, image_like M>
 {
   using S = typename P::memory;
   image_view<std::int32_t const, S> const in = as_view<2>(semantic, "find_regions: semantic");
-  if constexpr (std::is_same_v<P, cpu>)
-    expects_labels(in, std::numeric_limits<std::int32_t>::max(), "find_regions: semantic");
   index_t const H = in.extent[0], W = in.extent[1];
   auto found = connected_equal(where, in, c8);
   index_t const N = found.count;
@@ -186,8 +184,12 @@ template <execution_policy P, image_like M>
   auto component = make_grid<std::int32_t>(where, {N}), sorted = make_grid<std::int32_t>(where, {N});
   auto table = make_grid<std::int32_t>(where, {N + 1}), category = make_grid<std::int32_t>(where, {N});
   region_tally* const of = tally.view().data;
-  fill(where, N + 1, of, region_tally{0, std::numeric_limits<index_t>::max(), 0});
+  fill(where, N + 1, of,
+       region_tally{0, std::numeric_limits<index_t>::max(), std::numeric_limits<std::int32_t>::min()});
   for_each_strip(where, std::as_const(found).label.view(), rule::tally_regions<writers_of<P>, S>{in, of});
+  if constexpr (std::is_same_v<P, cpu>)
+    if (std::any_of(of + 1, of + N + 1, [](region_tally const& r) { return r.value < 0; }))  // says where
+      expects_labels(in, std::numeric_limits<std::int32_t>::max(), "find_regions: semantic");
   for_each_index(where, N, rule::list_region{of, smallest, place_bits, key.view().data, component.view().data});
   workspace<P> space;
   sort_by_key(where, N, static_cast<std::uint64_t const*>(key.view().data),
@@ -196,7 +198,9 @@ template <execution_policy P, image_like M>
   for_each_index(where, N,
                  rule::number_region{sorted_key.view().data, sorted.view().data, place_bits, table.view().data,
                                      category.view().data});
-  relabel_into(where, found.label, table, found.label);
+  using look_up_label = rule::look_up_label<std::int32_t, std::int32_t, std::int32_t, S>;
+  for_each_cell(where, {1, H, W},
+                look_up_label{std::as_const(found).label.view(), table.view().data, N + 1, found.label.view()});
   class_regions<S> out{std::move(found.label), to_vector(where, category)};
   out.categories.erase(std::find(out.categories.begin(), out.categories.end(), -1), out.categories.end());
   return out;

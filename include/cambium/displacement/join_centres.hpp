@@ -51,6 +51,12 @@ struct region_box {
   }
 };
 
+/// Is r one of regions 1..regions, without a centre?
+CAMBIUM_HD inline bool is_lone(region_facts const* of, index_t regions, index_t r)
+{
+  return 0 < r && r <= regions && of[r].centres == 0;
+}
+
 /// Rule of runs of one region: the largest response of regions without a centre.
 template <class T, class S>
 struct largest_response {
@@ -60,7 +66,7 @@ struct largest_response {
 
   CAMBIUM_HD void operator()(index_t y, index_t begin, index_t end, index_t r) const
   {
-    if (r <= 0 || r > regions || of[r].centres != 0) return;
+    if (!is_lone(of, regions, r)) return;
     T most = heat(y, begin);
     for (index_t x = begin + 1; x < end; ++x) most = heat(y, x) > most ? heat(y, x) : most;
     atomic_max(&of[r].largest, static_cast<std::int64_t>(order_key(most)));
@@ -76,7 +82,7 @@ struct first_of_largest {
 
   CAMBIUM_HD void operator()(index_t y, index_t begin, index_t end, index_t r) const
   {
-    if (r <= 0 || r > regions || of[r].centres != 0) return;
+    if (!is_lone(of, regions, r)) return;
     if (atomic_read(&of[r].best) < y * heat.extent[1] + begin) return;
     index_t x = begin;
     while (x < end && order_key(heat(y, x)) != of[r].largest) ++x;

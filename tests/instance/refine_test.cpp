@@ -58,6 +58,22 @@ void check_same(group_measure const& have, group_measure const& want, double mar
   CHECK(have.probability == Approx(want.probability).margin(margin).epsilon(0));
 }
 
+/// The first and the third of four cells are led to two points, the others nowhere.
+template <class P>
+void check_led(std::string const& ids)
+{
+  using to = support::carry<P>;
+  grid<float, 3> const none(2, 1, 4);
+  grid<float, 2> const nothing(1, 4);
+  auto offset = support::copied<P>(none);
+  auto weight = support::copied<P>(nothing);
+  grid<point, 1> centres(2);
+  centres(0) = {0, 2.5}, centres(1) = {4, 1};
+  lead_to_points_into(P{}, to::there(picture({ids})), to::there(centres), offset.view(), weight.view());
+  CHECK(to::back(offset).cells() == cells_t<float>{4, 0, 0, 0, 1, 0, 0.5f, 0});
+  CHECK(to::back(weight).cells() == cells_t<float>{1, 0, 1, 0});
+}
+
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("groups are measured", "[instance][picture]", support::backends)
@@ -148,17 +164,7 @@ TEMPLATE_LIST_TEST_CASE("groups become targets", "[instance][picture]", support:
 
 TEMPLATE_LIST_TEST_CASE("cells are led to their points", "[instance][picture]", support::backends)
 {
-  using to = support::carry<TestType>;
-  if (!to::usable()) return;
-  grid<float, 3> const none(2, 1, 4);
-  grid<float, 2> const nothing(1, 4);
-  auto offset = support::copied<TestType>(none);
-  auto weight = support::copied<TestType>(nothing);
-  grid<point, 1> centres(2);
-  centres(0) = {0, 2.5}, centres(1) = {4, 1};
-  lead_to_points_into(TestType{}, to::there(picture({"2.1."})), to::there(centres), offset.view(), weight.view());
-  CHECK(to::back(offset).cells() == cells_t<float>{4, 0, 0, 0, 1, 0, 0.5f, 0});
-  CHECK(to::back(weight).cells() == cells_t<float>{1, 0, 1, 0});
+  if (support::carry<TestType>::usable()) check_led<TestType>("2.1.");
 }
 
 TEST_CASE("refinement of nothing, and refusals", "[instance][errors]")
@@ -291,17 +297,7 @@ TEMPLATE_LIST_TEST_CASE("a device refines groups as the cpu does", "[instance][s
 
 TEMPLATE_LIST_TEST_CASE("a device leads cells of unknown ids nowhere", "[instance][picture]", support::rule_backends)
 {
-  using to = support::carry<TestType>;
-  if (!to::usable()) return;
-  grid<float, 3> const none(2, 1, 4);
-  grid<float, 2> const nothing(1, 4);
-  auto offset = support::copied<TestType>(none);
-  auto weight = support::copied<TestType>(nothing);
-  grid<point, 1> centres(2);
-  centres(0) = {0, 2.5}, centres(1) = {4, 1};
-  lead_to_points_into(TestType{}, to::there(picture({"2.19"})), to::there(centres), offset.view(), weight.view());
-  CHECK(to::back(offset).cells() == cells_t<float>{4, 0, 0, 0, 1, 0, 0.5f, 0});
-  CHECK(to::back(weight).cells() == cells_t<float>{1, 0, 1, 0});
+  if (support::carry<TestType>::usable()) check_led<TestType>("2.19");
 }
 
 TEMPLATE_LIST_TEST_CASE("measures of what a device cannot refuse", "[instance][property]", support::rule_backends)

@@ -22,7 +22,7 @@ usage: tests/roots/run.sh [OPTIONS] [COMMAND...]       as root; the command is r
 
   ROOTS=FOLDER      where bare roots are kept between runs: FOLDER/NAME (/var/tmp/cambium-roots); what is there is copied
                     and never changed
-  OUT=FOLDER        for the logs (out/roots); a table of all runs is in OUT/table.md
+  OUT=FOLDER        logs, and table.md with a line for each command and system, are written here (out/roots)
 TEXT
 }
 

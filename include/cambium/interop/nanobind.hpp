@@ -9,6 +9,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 
 #include <chrono>
 #include <cstddef>
@@ -120,9 +121,10 @@ class array_argument {
     if (!right_type || !packed(alignof(T))) {
       expects(copy_, what_, " is ", described(), " with ", gaps(alignof(T)),
               "; expected C order without gaps (copy=True copies it)");
-      given_ = nanobind::module_::import_("numpy").attr("ascontiguousarray")(
+      // always a new array: NumPy would keep unaligned cells where type and order are right
+      given_ = nanobind::module_::import_("numpy").attr("array")(
           nanobind::ndarray<nanobind::numpy, nanobind::ro>(array_).cast(nanobind::rv_policy::reference),
-          masks ? "uint8" : dtype_name(type).c_str());
+          nanobind::arg("dtype") = masks ? "uint8" : dtype_name(type), nanobind::arg("order") = "C");
       import();
     }
     return here<T const, Rank>(array_.data());

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import enum
 import faulthandler
+import logging
+import math
 import os
 import random
 import re
@@ -16,6 +19,7 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +105,22 @@ class Lying:
         return "Lying()"
 
 
+DOCUMENTED: dict[str, public.Argument] = {}
+ANYTHING = public.Argument("self", "", False, None)
+
+
+def split(text: str, at: str) -> list[str]:
+    """The parts between separators that are in no bracket."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "[") - (letter == "]")
+        if letter == at and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
 class Call:
     """Random arguments of one call; extents that the documentation gives one name are mostly equal."""
 
@@ -120,6 +140,8 @@ class Call:
     def extent(self, axis: str) -> int:
         if axis.isdigit():
             return int(axis)
+        if "*" in axis:
+            return math.prod(self.extent(part) for part in axis.split("*") if part)
         if axis in ("h", "w") and axis not in self.extents and axis.upper() in self.extents:
             return (self.extents[axis.upper()] - 1) // 4 + 1
         if axis == "K":
@@ -244,13 +266,12 @@ class Call:
         literals = re.search(r"Literal\[(.*?)\]", text)
         if literals:
             return "mmx" if self.chance(0.1) else rng.choice(ast.literal_eval(f"({literals[1]},)"))
-        if "|" in text and "[" not in text.split("|")[0]:
-            return self.value(argument, rng.choice([part.strip() for part in text.split("|")]))
+        if len(parts := split(text, "|")) > 1:
+            return self.value(argument, rng.choice(parts))
         if sequence := re.match(r"(?:Sequence|Iterable|list|List|collections\.abc\.Sequence)\[(.*)\]$", text):
             return [self.value(argument, sequence[1]) for _ in range(rng.choice([0, 1, 2, self.classes, self.classes]))]
         if pair := re.match(r"(?:tuple|Tuple)\[(.*)\]$", text):
-            parts = [part.strip() for part in pair[1].split(",")]
-            return tuple(self.value(argument, part) for part in parts if part != "...")
+            return tuple(self.value(argument, part) for part in split(pair[1], ",") if part != "...")
         if mapping := re.match(r"(?:dict|Mapping)\[(\w+), (.*)\]$", text):
             return {self.value(argument, mapping[1]): self.value(argument, mapping[2]) for _ in range(rng.randrange(4))}
         if re.search(r"\b(Array|ArrayLike|NDArray|ndarray|Tensor)\b", text):
@@ -271,18 +292,32 @@ class Call:
             return rng.choice(held)
         return self.anything(argument)
 
+    def fit(self, held: Any) -> None:
+        """Arrays beside an object mostly have its extents."""
+        if self.chance(0.1):
+            return
+        for name in ("shape", "size"):
+            shape = getattr(held, name, None)
+            if isinstance(shape, tuple) and len(shape) >= 2 and all(isinstance(extent, int) for extent in shape):
+                self.extents.update(h=shape[-2], w=shape[-1], H=shape[-2], W=shape[-1])
+        for name in ("labels", "classes"):
+            count = getattr(held, name, None)
+            if isinstance(count, int):
+                self.classes = count
+
     def arguments(self, signature: public.Signature) -> tuple[list[Any], dict[str, Any]]:
         positional: list[Any] = []
         named: dict[str, Any] = {}
         objects: dict[str, Any] = {}
-        for argument in signature.arguments:  # the arrays mostly have the extents of the objects
+        for argument in signature.arguments:
             held = self.pool.get(argument.annotation.split(" ")[0].split(".")[-1])
             if held and not self.chance(0.1):
                 objects[argument.name] = self.rng.choice(held)
-                shape = getattr(objects[argument.name], "shape", None)
-                if isinstance(shape, tuple) and len(shape) >= 2:
-                    self.extents.update(h=shape[-2], w=shape[-1], H=shape[-2], W=shape[-1])
+                self.fit(objects[argument.name])
         for argument in signature.arguments:
+            if argument.shape is None:  # "as start()": another function documents an argument of this name
+                other = DOCUMENTED.get(argument.name, argument)
+                argument = replace(argument, shape=other.shape, line=other.line or argument.line)
             if argument.default is not None and self.rng.random() < (0.5 if argument.name != "radius" else 0.02):
                 continue
             if argument.name == "threads":
@@ -301,11 +336,13 @@ class Call:
 def callables() -> list[tuple[str, Any]]:
     found = list(public.functions().items())
     for name, kind in public.classes().items():
-        if isinstance(vars(kind).get("_is_protocol"), bool) or issubclass(kind, BaseException):
+        if vars(kind).get("_is_protocol") or issubclass(kind, (BaseException, enum.Enum)):
             continue
         found.append((name, kind))
         for member, value in vars(kind).items():
-            if not member.startswith("__") and callable(value):
+            if isinstance(value, (staticmethod, classmethod)):
+                value = getattr(kind, member)
+            if not member.startswith("_") and callable(value):
                 found.append((f"{name}.{member}", value))
     return found
 
@@ -336,9 +373,10 @@ def look_at(result: Any, pool: dict[str, list[Any]]) -> None:
                 value = getattr(result, name)
                 if isinstance(value, np.ndarray):
                     look_at(value, pool)
-        held = pool.setdefault(type(result).__name__, [])
-        held.append(result)
-        del held[:-8]
+        for key in (type(result).__name__, f"{type(result).__module__}.{type(result).__name__}"):
+            held = pool.setdefault(key, [])
+            held.append(result)
+            del held[:-8]
 
 
 class TooLong(Exception):
@@ -354,10 +392,15 @@ def main() -> None:
         raise TooLong
 
     signal.signal(signal.SIGALRM, late)
+    logging.disable()
     faulthandler.enable()
     if "asan" not in os.environ.get("LD_PRELOAD", ""):
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
     all_functions = callables()
+    kinds_of_objects = public.classes()
+    for _, function in all_functions:
+        for signature in signatures_of(function):
+            DOCUMENTED.update({a.name: a for a in signature.arguments if a.shape and a.name not in DOCUMENTED})
     pool: dict[str, list[Any]] = {}
     counts: dict[str, list[int]] = {name: [0, 0] for name, _ in all_functions}
     kinds: dict[str, set[str]] = {}
@@ -367,13 +410,17 @@ def main() -> None:
         call = Call(seed, number, pool)
         name, function = all_functions[number % len(all_functions)]
         signature = call.rng.choice(signatures_of(function))
-        positional, named = call.arguments(signature)
-        if "." in name and not public.is_class(function) and name.rsplit(".", 1)[0] in public.classes():
-            kind = name.split(".")[-2]
-            if not pool.get(kind):
+        itself: list[Any] = []
+        if name.rsplit(".", 1)[0] in kinds_of_objects and type(function).__name__ in ("nb_method", "function"):
+            kind = kinds_of_objects[name.rsplit(".", 1)[0]]
+            held = pool.get(f"{kind.__module__}.{kind.__name__}")
+            if not held:
                 number += 1
                 continue
-            positional.insert(0, call.rng.choice(pool[kind]) if call.rng.random() < 0.95 else call.anything(public.Argument("self", "", False, None)))
+            itself = [call.anything(ANYTHING) if call.chance(0.1) else call.rng.choice(held)]
+            call.fit(itself[0])
+        positional, named = call.arguments(signature)
+        positional = itself + positional
         os.lseek(out, 0, os.SEEK_SET) if log != "-" else None
         if only is None or number == only:
             text = f"seed {seed}, call {number}: {name}(*{describe(positional)}, **{describe(named)})"

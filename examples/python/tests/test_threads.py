@@ -24,9 +24,9 @@ def long_walk() -> None:
 
 def long_crf() -> None:
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (1200, 1600, 3), np.uint8)
-    unary = rng.random((21, 1200, 1600), np.float32)
-    pc.dense_crf(unary, image, steps=1000, threads=1)
+    image = rng.integers(0, 256, (600, 800, 3), np.uint8)
+    unary = rng.random((21, 600, 800), np.float32)
+    pc.dense_crf(image, unary, iterations=1000, threads=1)
 
 
 def long_components() -> None:

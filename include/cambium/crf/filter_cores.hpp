@@ -244,8 +244,12 @@ inline void sum_up(cpu const& where, permutohedral<cpu> const& lattice, float co
         return i;
       };
       for_each_share(where, last - 1, 8192, [&](index_t begin, index_t end) {
-        index_t const first = end_of_chain(begin + 1), to = end_of_chain(end + 1);
-        if (first < to) run_widest(set, blur_chains<Width>{chain.data() + first, to - first, piece});
+        index_t const to = end_of_chain(end + 1);
+        for (index_t first = end_of_chain(begin + 1), next = first; first < to; first = next) {
+          ask_to_stop(where);  // lattices of noise have millions of points
+          next = std::min(to, end_of_chain(first + (1 << 18)));
+          run_widest(set, blur_chains<Width>{chain.data() + first, next - first, piece});
+        }
       });
     }
     for_each_share(where, n, 8192, [&](index_t begin, index_t end) {

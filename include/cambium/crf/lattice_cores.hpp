@@ -27,7 +27,10 @@ template <class Body>
 void for_each_part(cpu const& where, lattice_parts const& parts, Body const& body)
 {
   for_each_share(where, parts.count(), 1, [&](index_t begin, index_t end) {
-    for (index_t p = begin; p < end; ++p) body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
+    for (index_t p = begin; p < end; ++p) {
+      ask_to_stop(where);
+      body(p, parts.begin(p), parts.begin(p + 1) - parts.begin(p));
+    }
   });
 }
 
@@ -222,6 +225,7 @@ class permutohedral<cpu> {
     for_each_share(where, P, 1, [&](index_t begin, index_t end) {
       block_t b;
       for (index_t p = begin; p < end; ++p) {
+        ask_to_stop(where);
         auto& ids = part[static_cast<std::size_t>(p)];
         index_t const last = parts_.begin(p + 1);
         std::fill_n(b.before, D + 1, Key{-1});  // no key
@@ -270,12 +274,14 @@ class permutohedral<cpu> {
 
     // The first part's ids are slots already. The others' keys are looked up and, if new, get slots of their part.
     auto& slot_of = part[0];
-    for (std::size_t p = 1; p < part.size(); ++p)
+    for (std::size_t p = 1; p < part.size(); ++p) {
+      ask_to_stop(where);
       slot_of.look_up(part[p], Key{0}, [&](std::int32_t i, Key key, std::uint64_t hash) {
         auto const slot = static_cast<std::int32_t>(first_slot_[p] + i);
         auto const home = slot_of.insert(key, hash, slot);
         if (home != slot) shared_.push_back({home, slot});
       });
+    }
     // the base of the origin is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
     if (shape_.origin)
       for (int c = 0; c <= D; ++c) {
@@ -289,19 +295,22 @@ class permutohedral<cpu> {
 
     chains_.resize(static_cast<std::size_t>(corners()));
     for_each_share(where, corners(), 1, [&](index_t begin, index_t end) {
-      for (index_t axis = begin; axis < end; ++axis)
-        chain_points(slot_of, all - (D + 1) * stride[axis], chains_[static_cast<std::size_t>(axis)]);
+      for (index_t axis = begin; axis < end; ++axis) {
+        chain_points(where, slot_of, all - (D + 1) * stride[axis], chains_[static_cast<std::size_t>(axis)]);
+      }
     });
   }
 
   /// Lists the points that lie `step` apart.
   template <class Key>
-  void chain_points(key_index<Key> const& slot_of, Key step, cells_t<std::int32_t>& chain) const
+  void chain_points(cpu const& where, key_index<Key> const& slot_of, Key step, cells_t<std::int32_t>& chain) const
   {
     constexpr std::int32_t preceded = std::numeric_limits<std::int32_t>::min();  // the sign bit
     cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1), 0);
     std::size_t links = 0;
+    constexpr std::int32_t often = 1 << 18;  // lattices of noise have millions of points
     slot_of.look_up(slot_of, step, [&](std::int32_t i, Key key, std::uint64_t hash) {
+      if (i % often == 0) ask_to_stop(where);
       std::int32_t const after = slot_of.find(key, hash);  // or 0, as likely as not: that is written like any other
       next[static_cast<std::size_t>(slot_of.id(i))] |= after;
       next[static_cast<std::size_t>(after)] |= preceded;
@@ -310,6 +319,7 @@ class permutohedral<cpu> {
     chain.reserve(2 * links + 2);
     chain.push_back(0);
     for (std::size_t first = 1; first < next.size(); ++first) {
+      if (first % often == 0) ask_to_stop(where);
       if (next[first] <= 0) continue;  // alone, or not the first
       chain.push_back(static_cast<std::int32_t>(first));
       for (std::size_t at = first; (next[at] & ~preceded) != 0;) {

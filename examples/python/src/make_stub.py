@@ -1,4 +1,7 @@
-"""Writes _cambium.pyi, which type checkers and editors read: make_stub.py FOLDER_OF_THE_MODULE OUTPUT."""
+"""Writes _cambium.pyi, which type checkers and editors read.
+
+    make_stub.py FOLDER_OF_THE_MODULE OUTPUT
+"""
 
 import importlib
 import sys

@@ -1,7 +1,7 @@
-"""Calls every public function with random arguments until the time is over: python fuzz.py SEED SECONDS LOG.
+"""Calls every public function with random arguments: python fuzz.py SEED SECONDS LOG.
 
-Every call must return or raise an exception. LOG ends with the call that was running, for the case that the interpreter
-did not survive it. `python fuzz.py SEED 0 - CALL` repeats one call.
+Every call must return or raise an exception. LOG ends with the call that was running, for the case
+that the interpreter did not survive it. `python fuzz.py SEED 0 - CALL` repeats one call.
 """
 
 from __future__ import annotations
@@ -27,8 +27,22 @@ import public
 
 import pycambium as pc
 
-DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64".split()
-INTEGERS = [-(2**63), -(2**31) - 1, -(2**31), -1000, 1023, 1024, 2**16, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**200]
+DTYPES = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
+DTYPES += "float16 float32 float64 complex64".split()
+INTEGERS = [
+    -(2**63),
+    -(2**31) - 1,
+    -(2**31),
+    -1000,
+    1023,
+    1024,
+    2**16,
+    2**31 - 1,
+    2**31,
+    2**63 - 1,
+    2**63,
+    2**200,
+]
 FLOATS = [float("nan"), float("inf"), -float("inf"), 1e300, 1e-300, -1e9, -0.0, 5e-324, 1e40]
 STRINGS = ["", "x", "nowhere/x.npy", "a\0b", "\ud800", "/", ".", "ü" * 300, "%s", "file.bin"]
 
@@ -63,7 +77,7 @@ alive: list[Any] = []  # what capsules point at stays valid
 
 
 def capsule(rng: random.Random, shape: list[int]) -> Any:
-    """A capsule whose memory is valid whatever it says about it: strides of 0 where the shape is a lie."""
+    """A capsule of valid memory, whatever it says: strides of 0 where the shape is a lie."""
     memory = (ctypes.c_uint8 * 65536)()
     extents = (ctypes.c_int64 * max(1, len(shape)))(*shape)
     lying = rng.random() < 0.3 and len(shape) > 0
@@ -74,7 +88,11 @@ def capsule(rng: random.Random, shape: list[int]) -> Any:
         ctypes.addressof(memory) + 16,
         DLDevice(rng.choice([1, 1, 1, 1, 2, 3, 10, 77]), rng.choice([0, 0, -1, 9])),
         len(shape),
-        DLDataType(rng.choice([0, 1, 2, 2, 2, 4, 5, 6, 99]), rng.choice([8, 16, 32, 32, 32, 64, 4, 1]), rng.choice([1, 1, 1, 4])),
+        DLDataType(
+            rng.choice([0, 1, 2, 2, 2, 4, 5, 6, 99]),
+            rng.choice([8, 16, 32, 32, 32, 64, 4, 1]),
+            rng.choice([1, 1, 1, 4]),
+        ),
         extents,
         strides if lying or rng.random() < 0.3 else None,
         rng.choice([0, 0, 1, 8]),
@@ -122,7 +140,7 @@ def split(text: str, at: str) -> list[str]:
 
 
 class Call:
-    """Random arguments of one call; extents that the documentation gives one name are mostly equal."""
+    """Random arguments of one call. Extents of one name in the documentation are mostly equal."""
 
     def __init__(self, seed: int, number: int, pool: dict[str, list[Any]]) -> None:
         self.rng = random.Random(seed * 1_000_003 + number)
@@ -155,7 +173,9 @@ class Call:
     def shape(self, argument: public.Argument) -> list[int]:
         rng = self.rng
         if argument.shape is not None and not self.chance(0.1):
-            shape = [self.extent(axis) for axis in argument.shape.split(",") if axis and "." not in axis]
+            shape = [
+                self.extent(axis) for axis in argument.shape.split(",") if axis and "." not in axis
+            ]
         else:
             shape = [rng.randrange(10) for _ in range(rng.randrange(6))]
         if self.chance(0.08) and shape:
@@ -167,14 +187,20 @@ class Call:
     def array(self, argument: public.Argument) -> Any:
         rng = self.rng
         held = self.pool.get("arrays", [])
-        if held and rng.random() < 0.25:  # what another function gave, of this argument's rank if its rank is known
+        if (
+            held and rng.random() < 0.25
+        ):  # what another function gave, of this argument's rank if its rank is known
             rank = argument.shape.count(",") + 1 if argument.shape else None
             fits = [array for array in held if rank in (None, array.ndim)]
             if fits:
                 return rng.choice(fits)
         shape = self.shape(argument)
         named = [d for d in DTYPES if re.search(rf"\b{d}\b", argument.line)]
-        dtype = rng.choice(named) if named and not self.chance(0.1) else rng.choice(DTYPES + ["float32"] * 6 + ["int32", "uint8"] * 3)
+        dtype = (
+            rng.choice(named)
+            if named and not self.chance(0.1)
+            else rng.choice(DTYPES + ["float32"] * 6 + ["int32", "uint8"] * 3)
+        )
         if self.chance(0.02):
             dtype = rng.choice([">f4", "O", "U3", "M8[s]", "V4", "float128", "i4,f4"])
         kind = rng.randrange(5)
@@ -189,15 +215,23 @@ class Call:
             except TypeError:
                 array = np.zeros(shape)
         if array.size and self.chance(0.12) and dtype in DTYPES:
-            special: list[Any] = FLOATS if array.dtype.kind == "f" else [-1, 255, -(2**31), 2**31 - 1, 32767]
+            special: list[Any] = (
+                FLOATS if array.dtype.kind == "f" else [-1, 255, -(2**31), 2**31 - 1, 32767]
+            )
             with np.errstate(all="ignore"):
-                array.flat[rng.randrange(array.size)] = np.array(rng.choice(special)).astype(array.dtype)
+                array.flat[rng.randrange(array.size)] = np.array(rng.choice(special)).astype(
+                    array.dtype
+                )
         if self.chance(0.05) and array.ndim:
-            array = array[(slice(None, None, rng.choice([-1, 2, -2])),) * rng.randint(1, array.ndim)]
+            array = array[
+                (slice(None, None, rng.choice([-1, 2, -2])),) * rng.randint(1, array.ndim)
+            ]
         if self.chance(0.04):
             array = array.transpose(rng.sample(range(array.ndim), array.ndim))
         if self.chance(0.02) and dtype in DTYPES:
-            array = np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(array.shape)
+            array = np.frombuffer(b"\0" + array.tobytes(), array.dtype, offset=1).reshape(
+                array.shape
+            )
         if self.chance(0.01) and array.size and array.ndim:
             array = np.broadcast_to(array[..., :1], (*array.shape[:-1], rng.choice([3, 9, 2**20])))
         if self.chance(0.01):
@@ -206,7 +240,7 @@ class Call:
             array.flags.writeable = False
         form = rng.random() * (1 if self.wild else 20)
         if form < 0.03 and array.dtype.kind not in "OM":
-            return memoryview(array)
+            return memoryview(array)  # type: ignore[arg-type]
         if form < 0.06:
             return self.lying(shape, array)
         return array
@@ -217,7 +251,11 @@ class Call:
             if kind < 4:
                 return capsule(self.rng, shape)
             if kind == 4:
-                return array.__dlpack__() if array.flags.writeable and array.dtype.kind in "iuf" else None
+                return (
+                    array.__dlpack__()
+                    if array.flags.writeable and array.dtype.kind in "iuf"
+                    else None
+                )
             return [None, "capsule", ValueError("no"), 7][kind - 5]
 
         answers = [one() for _ in range(self.rng.randint(1, 3))]
@@ -231,7 +269,9 @@ class Call:
         return self.rng.randint(-3 if self.chance(0.2) else 0, self.rng.choice([1, 4, 12]))
 
     def number(self) -> float:
-        return self.rng.choice(FLOATS if self.chance(0.15) else [0.0, 0.1, 0.5, 0.9, 1.0, 2.0, 3.5, 10.0, 80.0])
+        return self.rng.choice(
+            FLOATS if self.chance(0.15) else [0.0, 0.1, 0.5, 0.9, 1.0, 2.0, 3.5, 10.0, 80.0]
+        )
 
     def anything(self, argument: public.Argument) -> Any:
         return self.rng.choice(
@@ -268,12 +308,22 @@ class Call:
             return "mmx" if self.chance(0.1) else rng.choice(ast.literal_eval(f"({literals[1]},)"))
         if len(parts := split(text, "|")) > 1:
             return self.value(argument, rng.choice(parts))
-        if sequence := re.match(r"(?:Sequence|Iterable|list|List|collections\.abc\.Sequence)\[(.*)\]$", text):
-            return [self.value(argument, sequence[1]) for _ in range(rng.choice([0, 1, 2, self.classes, self.classes]))]
+        if sequence := re.match(
+            r"(?:Sequence|Iterable|list|List|collections\.abc\.Sequence)\[(.*)\]$", text
+        ):
+            return [
+                self.value(argument, sequence[1])
+                for _ in range(rng.choice([0, 1, 2, self.classes, self.classes]))
+            ]
         if pair := re.match(r"(?:tuple|Tuple)\[(.*)\]$", text):
-            return tuple(self.value(argument, part) for part in split(pair[1], ",") if part != "...")
+            return tuple(
+                self.value(argument, part) for part in split(pair[1], ",") if part != "..."
+            )
         if mapping := re.match(r"(?:dict|Mapping)\[(\w+), (.*)\]$", text):
-            return {self.value(argument, mapping[1]): self.value(argument, mapping[2]) for _ in range(rng.randrange(4))}
+            return {
+                self.value(argument, mapping[1]): self.value(argument, mapping[2])
+                for _ in range(rng.randrange(4))
+            }
         if re.search(r"\b(Array|ArrayLike|NDArray|ndarray|Tensor)\b", text):
             return self.array(argument)
         simple = text.split("[")[0].split(".")[-1]
@@ -298,7 +348,11 @@ class Call:
             return
         for name in ("shape", "size"):
             shape = getattr(held, name, None)
-            if isinstance(shape, tuple) and len(shape) >= 2 and all(isinstance(extent, int) for extent in shape):
+            if (
+                isinstance(shape, tuple)
+                and len(shape) >= 2
+                and all(isinstance(extent, int) for extent in shape)
+            ):
                 self.extents.update(h=shape[-2], w=shape[-1], H=shape[-2], W=shape[-1])
         for name in ("labels", "classes"):
             count = getattr(held, name, None)
@@ -315,17 +369,27 @@ class Call:
                 objects[argument.name] = self.rng.choice(held)
                 self.fit(objects[argument.name])
         for argument in signature.arguments:
-            if argument.shape is None:  # "as start()": another function documents an argument of this name
+            if (
+                argument.shape is None
+            ):  # "as start()": another function documents an argument of this name
                 other = DOCUMENTED.get(argument.name, argument)
                 argument = replace(argument, shape=other.shape, line=other.line or argument.line)
-            if argument.default is not None and self.rng.random() < (0.5 if argument.name != "radius" else 0.02):
+            if argument.default is not None and self.rng.random() < (
+                0.5 if argument.name != "radius" else 0.02
+            ):
                 continue
             if argument.name == "threads":
-                named["threads"] = self.rng.choice([-1, 1025, 2**40]) if self.chance(0.1) else self.rng.choice([1, 1, 2, 3])
+                named["threads"] = (
+                    self.rng.choice([-1, 1025, 2**40])
+                    if self.chance(0.1)
+                    else self.rng.choice([1, 1, 2, 3])
+                )
             elif argument.keyword or argument.default is not None:
                 named[argument.name] = self.value(argument)
             else:
-                positional.append(objects[argument.name] if argument.name in objects else self.value(argument))
+                positional.append(
+                    objects[argument.name] if argument.name in objects else self.value(argument)
+                )
         if self.chance(0.02):
             positional.append(3)
         if self.chance(0.02):
@@ -400,7 +464,9 @@ def main() -> None:
     kinds_of_objects = public.classes()
     for _, function in all_functions:
         for signature in signatures_of(function):
-            DOCUMENTED.update({a.name: a for a in signature.arguments if a.shape and a.name not in DOCUMENTED})
+            DOCUMENTED.update(
+                {a.name: a for a in signature.arguments if a.shape and a.name not in DOCUMENTED}
+            )
     pool: dict[str, list[Any]] = {}
     counts: dict[str, list[int]] = {name: [0, 0] for name, _ in all_functions}
     kinds: dict[str, set[str]] = {}
@@ -411,7 +477,10 @@ def main() -> None:
         name, function = all_functions[number % len(all_functions)]
         signature = call.rng.choice(signatures_of(function))
         itself: list[Any] = []
-        if name.rsplit(".", 1)[0] in kinds_of_objects and type(function).__name__ in ("nb_method", "function"):
+        if name.rsplit(".", 1)[0] in kinds_of_objects and type(function).__name__ in (
+            "nb_method",
+            "function",
+        ):
             kind = kinds_of_objects[name.rsplit(".", 1)[0]]
             held = pool.get(f"{kind.__module__}.{kind.__name__}")
             if not held:
@@ -423,7 +492,9 @@ def main() -> None:
         positional = itself + positional
         os.lseek(out, 0, os.SEEK_SET) if log != "-" else None
         if only is None or number == only:
-            text = f"seed {seed}, call {number}: {name}(*{describe(positional)}, **{describe(named)})"
+            text = (
+                f"seed {seed}, call {number}: {name}(*{describe(positional)}, **{describe(named)})"
+            )
             os.write(out, text.encode("utf-8", "replace")[:4000].ljust(4000) + b"\n")
         faulthandler.dump_traceback_later(60, exit=True)
         signal.setitimer(signal.ITIMER_REAL, 0.5)
@@ -448,7 +519,9 @@ def main() -> None:
                 print(f"{type(problem).__name__}: {problem}")
         took = time.monotonic() - began
         if took > 5:
-            raise AssertionError(f"seed {seed}, call {number}: {name} went on for {took:.1f} s after a signal")
+            raise AssertionError(
+                f"seed {seed}, call {number}: {name} went on for {took:.1f} s after a signal"
+            )
         number += 1
         if len(alive) > 1000:
             del alive[:-200]

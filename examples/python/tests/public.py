@@ -1,4 +1,4 @@
-"""What is public in pycambium and what it takes, read from the signatures: for tests that go over every function."""
+"""What is public in pycambium and what it takes, read from the signatures."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def parse(signature: str, doc: str) -> Signature:
         shape, line = documented(argument.arg, doc)
         text = ast.unparse(argument.annotation) if argument.annotation else ""
         arguments.append(
-            Argument(argument.arg, text, keyword, ast.unparse(default) if default else None, shape, line)
+            Argument(
+                argument.arg, text, keyword, ast.unparse(default) if default else None, shape, line
+            )
         )
     return Signature(tuple(arguments), ast.unparse(function.returns) if function.returns else "")
 
@@ -71,9 +73,17 @@ def signatures(function: Callable[..., Any]) -> list[Signature]:
             continue
         shape, line = documented(each.name, doc)
         note = each.annotation
-        text = "" if note is each.empty else note if isinstance(note, str) else inspect.formatannotation(note)
+        text = (
+            ""
+            if note is each.empty
+            else note
+            if isinstance(note, str)
+            else inspect.formatannotation(note)
+        )
         default = None if each.default is each.empty else repr(each.default)
-        arguments.append(Argument(each.name, text, each.kind == each.KEYWORD_ONLY, default, shape, line))
+        arguments.append(
+            Argument(each.name, text, each.kind == each.KEYWORD_ONLY, default, shape, line)
+        )
     returns = found.return_annotation
     return [Signature(tuple(arguments), "" if returns is found.empty else str(returns))]
 
@@ -92,7 +102,9 @@ def modules() -> Iterator[Any]:
 
 
 def names(module: Any) -> list[str]:
-    listed: list[str] = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
+    listed: list[str] = getattr(
+        module, "__all__", [n for n in vars(module) if not n.startswith("_")]
+    )
     return listed
 
 
@@ -120,6 +132,10 @@ def classes() -> dict[str, type]:
     for module in modules():
         for name in names(module):
             value = getattr(module, name)
-            if is_class(value) and value.__module__.startswith("pycambium") and value not in found.values():
+            if (
+                is_class(value)
+                and value.__module__.startswith("pycambium")
+                and value not in found.values()
+            ):
                 found[f"{module.__name__}.{name}"] = value
     return found

@@ -1,4 +1,4 @@
-"""Random arguments for every public function, in a process of their own: none may crash the interpreter.
+"""Random arguments for every public function: none may crash the interpreter.
 
 CAMBIUM_FUZZ_SECONDS (60) is how long, CAMBIUM_FUZZ_SEED (from the clock) where it begins.
 """
@@ -29,7 +29,11 @@ def test_no_arguments_crash_the_interpreter(tmp_path):
     counted = dict(line.split("\t", 1) for line in ended.stdout.splitlines() if "\t" in line)
     assert int(counted.pop("calls")) > 20 * seconds
     # A function that refused everything was not tried.
-    refused = [name for name, counts in counted.items() if counts.startswith("0\t") and name in public.functions()]
+    refused = [
+        name
+        for name, counts in counted.items()
+        if counts.startswith("0\t") and name in public.functions()
+    ]
     print(ended.stdout)
     if seconds >= 30:
         assert not refused, f"no call of these returned: {refused}"

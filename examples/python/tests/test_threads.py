@@ -26,11 +26,11 @@ def long_crf() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (600, 800, 3), np.uint8)
     unary = rng.random((21, 600, 800), np.float32)
-    pc.dense_crf(image, unary, iterations=1000, threads=1)
+    pc.dense_crf(image, unary, iterations=100_000, threads=1)
 
 
 def long_components() -> None:
-    # Copies of it would run for less than a second: the call is repeated, as a script would.
+    # One call takes less than a second: it is repeated, as a script would.
     mask = (np.random.default_rng(0).random((6000, 6000)) < 0.5).astype(np.uint8)
     while True:
         pc.connected(mask, threads=1)
@@ -40,10 +40,15 @@ def long_irnet() -> None:
     rng = np.random.default_rng(0)
     cams = rng.random((8, 250, 250), np.float32)
     boundary = rng.random((250, 250), np.float32)
-    pc.irnet(cams, list(range(8)), boundary, size=(1000, 1000), exp_times=20, threads=1)
+    pc.irnet(cams, list(range(8)), boundary, (1000, 1000), exp_times=20, threads=1)
 
 
-LONG = {"random_walk": long_walk, "dense_crf": long_crf, "connected": long_components, "irnet": long_irnet}
+LONG = {
+    "random_walk": long_walk,
+    "dense_crf": long_crf,
+    "connected": long_components,
+    "irnet": long_irnet,
+}
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -53,7 +58,7 @@ def test_control_c_ends_a_long_call(name):
     sent: list[float] = []
 
     def send() -> None:
-        sent.append(time.monotonic())
+        sent.append(time.process_time())  # not the clock's: the machine may be busy with other work
         os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Timer(1.5, send)
@@ -61,7 +66,7 @@ def test_control_c_ends_a_long_call(name):
     try:
         with pytest.raises(KeyboardInterrupt):
             LONG[name]()
-        assert time.monotonic() - sent[0] < 1
+        assert time.process_time() - sent[0] < 1
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
@@ -114,7 +119,9 @@ def test_a_python_thread_runs_on_during_a_call():
 def work(seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     boundary = rng.random((40, 50), np.float32)
-    transition = pc.make_transition(pc.path_affinity(boundary, radius=3, threads=2), radius=3, threads=2)
+    transition = pc.make_transition(
+        pc.path_affinity(boundary, radius=3, threads=2), radius=3, threads=2
+    )
     walked = pc.random_walk(rng.random((3, 40, 50), np.float32), transition, steps=20, threads=2)
     mask = (rng.random((60, 70)) < 0.6).astype(np.uint8)
     return [walked, np.asarray(pc.connected(mask, threads=2).label)]
@@ -135,13 +142,15 @@ def test_two_threads_may_share_one_transition():
     seeds = np.random.default_rng(1).random((2, 40, 50), np.float32)
     expected = pc.random_walk(seeds, transition, steps=30)
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(lambda _: pc.random_walk(seeds, transition, steps=30, threads=2), range(16)):
+        for got in pool.map(
+            lambda _: pc.random_walk(seeds, transition, steps=30, threads=2), range(16)
+        ):
             np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_process_pool_works_after_a_call(start, tmp_path):
-    """A data loader forks when the parent's threads are there already: OpenMP's threads do not survive that."""
+    """A data loader forks. OpenMP's threads do not survive that."""
     code = f"""
 import multiprocessing as mp
 import numpy as np

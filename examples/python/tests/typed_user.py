@@ -1,4 +1,7 @@
-"""A user's script. The tests run it and check its types: a line that ends with an error's code must be refused."""
+"""A user's script. The tests run it and check its types.
+
+A line that ends with an error's code must be refused.
+"""
 
 from typing import TYPE_CHECKING, Any
 

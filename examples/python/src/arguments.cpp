@@ -8,16 +8,20 @@ using namespace cambium;
 
 std::vector<std::int32_t> integers(nb::handle given, char const* what)
 {
-  auto const wrong = [&](nb::handle seen) {
+  auto const wrong = [&](std::string const& named, nb::handle seen) {
     PyErr_Clear();
-    return nb::type_error((std::string(what) + " is " + name_of_type(seen) + "; expected a list of integers").c_str());
+    return nb::type_error((named + " is " + name_of_type(seen) + "; expected a list of integers").c_str());
   };
   auto const iterator = nb::steal(given.is_none() ? nullptr : PyObject_GetIter(given.ptr()));
-  if (!iterator.is_valid()) throw wrong(given);
+  if (!iterator.is_valid()) throw wrong(what, given);
   std::vector<std::int32_t> out;
   while (auto const item = nb::steal(PyIter_Next(iterator.ptr()))) {
+    if (std::string const type = name_of_type(item); type == "numpy.bool" || type == "numpy.bool_") {  // no index
+      out.push_back(PyObject_IsTrue(item.ptr()) == 1 ? 1 : 0);
+      continue;
+    }
     auto const number = nb::steal(PyNumber_Index(item.ptr()));
-    if (!number.is_valid()) throw wrong(given);
+    if (!number.is_valid()) throw wrong(std::string(what) + ": entry " + std::to_string(out.size()), item);
     int overflow = 0;
     long long const value = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
     expects(overflow == 0 && std::numeric_limits<std::int32_t>::min() <= value &&

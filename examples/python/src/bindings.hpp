@@ -37,7 +37,10 @@ cambium::stencil const& disc(int radius);
 /// An array argument. None is refused by array_argument, which names it.
 inline auto array(char const* name) { return nb::arg(name).none(); }
 
+void bind_activation(nb::module_& m);
 void bind_crf(nb::module_& m);
+void bind_displacement(nb::module_& m);
+void bind_pipeline_irnet(nb::module_& m);
 void bind_results(nb::module_& m);
 void bind_walk(nb::module_& m);
 

@@ -75,5 +75,8 @@ NB_MODULE(_cambium, m)
       "one gives the bits of an older machine.");
   bind_crf(m);
   bind_results(m);
+  bind_activation(m);
+  bind_displacement(m);
+  bind_pipeline_irnet(m);
   bind_walk(m);
 }

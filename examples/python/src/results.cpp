@@ -104,7 +104,8 @@ python_centres in_arrays(region_centres<> const& centres)
 
 std::string shape_text(char const* name, nb::handle array)
 {
-  return std::string(" ") + name + "=" + nb::str(array.attr("shape")).c_str();
+  nb::object const shape = array.attr("shape");
+  return std::string(" ") + name + "=" + nb::str(shape).c_str();
 }
 
 nb::object to_python(std::span<point const> points) { return nb::cast(in_arrays(points)); }

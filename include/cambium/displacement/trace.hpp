@@ -10,6 +10,7 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -114,8 +115,10 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
   };
   index_t const H = beside.extent[0], W = beside.extent[1];
   trace_step<T, Wide> const step{reinterpret_cast<T const*>(beside.data), H, W};
+  std::atomic<bool> halted{false};  // the caller asked to stop
   as_team(team_size(where, H * W, 256), [&](int rank, int size) {
-    for (index_t y = rank; y < H; y += size)  // rows in turn: how long a row takes depends on the field
+    for (index_t y = rank; y < H && !halted; y += size) {  // rows in turn: how long one takes depends on the field
+      if (rank == 0 && where.stop && where.stop()) halted = true;
       for (index_t x = 0; x < W; x += together) {
         positions at;
         index_t const n = std::min<index_t>(together, W - x);
@@ -128,7 +131,9 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
         });
         for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
       }
+    }
   });
+  if (halted) throw stopped("the caller asked to stop");
 }
 
 namespace rule {
@@ -250,8 +255,8 @@ void trace_into(P const& where, D const& displacement, trace_options options, O&
 /// As trace_into, and allocates the result and the scratch.
 template <execution_policy P, stack_like D>
   requires reaches<P, space_of<D, 3>>
-[[nodiscard]] auto trace(P const& where, D const& displacement,
-                         trace_options options = {}) -> grid<value_of<D, 3>, 3, typename P::memory>
+[[nodiscard]] auto trace(P const& where, D const& displacement, trace_options options = {})
+    -> grid<value_of<D, 3>, 3, typename P::memory>
 {
   auto out = make_grid<value_of<D, 3>>(where, as_view<3>(displacement, "trace: displacement").extent);
   trace_scratch<value_of<D, 3>, typename P::memory> scratch;

@@ -1,0 +1,1 @@
+"""Stands for `misc` of jiwoon-ahn/irn: `from pycambium.compat.irn import indexing`."""

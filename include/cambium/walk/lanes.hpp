@@ -96,6 +96,28 @@ struct block_neighbour {
   std::int32_t weight[most_rows];
 };
 
+/// The number of the edge at each offset of the half plane.
+class edge_numbers {
+ public:
+  edge_numbers(lane_map const& map, stencil const& edges)
+      : down_(map.reach_y), across_(map.reach_x), number_(static_cast<std::size_t>((down_ + 1) * (2 * across_ + 1)), -1)
+  {
+    for (int k = edges.size; k-- > 0;) number_[at(edges.at[k].dy, edges.at[k].dx)] = k;
+  }
+
+  /// -1 where there is no edge. dy >= 0, and dx is not beyond the map's reach.
+  int operator()(index_t dy, index_t dx) const { return dy <= down_ ? number_[at(dy, dx)] : -1; }
+
+ private:
+  std::size_t at(index_t dy, index_t dx) const
+  {
+    return static_cast<std::size_t>(dy * (2 * across_ + 1) + dx + across_);
+  }
+
+  index_t down_, across_;
+  std::vector<int> number_;
+};
+
 /// The neighbours of a block, grouped by the output rows that use them.
 struct block_program {
   std::vector<block_neighbour> neighbour;
@@ -108,18 +130,19 @@ struct block_program {
         std::max((map.rows + map.reach_y) * map.score_row, (map.bands_above() + 1) * map.weight_band);
     expects(farthest < std::numeric_limits<std::int32_t>::max(), "random_walk: a map of ", map.width,
             " columns is too wide for ", edges.size, " edges");
+    edge_numbers const numbers(map, edges);
     for (int first = 0; first < map.rows; ++first)
       for (int last = first; last < map.rows; ++last) {
         begin[first][last] = static_cast<int>(neighbour.size());
         for (index_t r = -map.reach_y; r < map.reach_y + map.rows; ++r)
-          for (index_t dx = -map.reach_x; dx <= map.reach_x; ++dx) add(map, edges, r, dx, first, last);
+          for (index_t dx = -map.reach_x; dx <= map.reach_x; ++dx) add(map, numbers, r, dx, first, last);
         end[first][last] = static_cast<int>(neighbour.size());
       }
   }
 
  private:
   /// Append input row r, shift dx if exactly the output rows first..last use it.
-  void add(lane_map const& map, stencil const& edges, index_t r, index_t dx, int first, int last)
+  void add(lane_map const& map, edge_numbers const& edges, index_t r, index_t dx, int first, int last)
   {
     index_t weight = 0;
     if (first > 0 && find(map, edges, r, dx, first - 1, weight)) return;
@@ -133,21 +156,19 @@ struct block_program {
   }
 
   /// The offset of the edge's weight if (r, dx) is a neighbour of output row j.
-  static bool find(lane_map const& map, stencil const& edges, index_t r, index_t dx, int j, index_t& weight)
+  static bool find(lane_map const& map, edge_numbers const& edges, index_t r, index_t dx, int j, index_t& weight)
   {
     index_t const dy = r - j;
-    for (int k = 0; k < edges.size; ++k) {
-      if (edges.at[k].dy == dy && edges.at[k].dx == dx) {
-        weight = j * map.weight_row + map.weight_at[k];
-        return true;
-      }
-      if (edges.at[k].dy == -dy && edges.at[k].dx == -dx) {
-        index_t const above = r < 0 ? (-r + map.rows - 1) / map.rows : 0, row = r + above * map.rows;
-        weight = row * map.weight_row - above * map.weight_band + map.weight_at[k] + dx * map.weight_position;
-        return true;
-      }
+    bool const owned = dy > 0 || (dy == 0 && dx > 0);
+    int const k = owned ? edges(dy, dx) : edges(-dy, -dx);
+    if (k < 0) return false;
+    if (owned) {
+      weight = j * map.weight_row + map.weight_at[k];
+    } else {
+      index_t const above = r < 0 ? (-r + map.rows - 1) / map.rows : 0, row = r + above * map.rows;
+      weight = row * map.weight_row - above * map.weight_band + map.weight_at[k] + dx * map.weight_position;
     }
-    return false;
+    return true;
   }
 };
 
@@ -396,7 +417,8 @@ void spread_scores(cpu const& where, stack_view<T const> scores, std::vector<cha
                    lane_map const& map, T* out)
 {
   index_t const padded = map.bands * map.rows + 2 * map.reach_y;
-  for_each_share(where, scores.extent[0] * padded, 8, [&](index_t begin, index_t end) {
+  index_t const grain = std::max<index_t>(8, 4096 / map.score_row);  // rows that pay for a thread
+  for_each_share(where, scores.extent[0] * padded, grain, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {
       index_t const c = at / padded, y = at % padded - map.reach_y;
       T* const row = out + c * map.score_plane + map.score(y, 0);
@@ -414,7 +436,8 @@ template <class T>
 void collect_scores(cpu const& where, T const* lanes, lane_map const& map, std::vector<channel_frame<T>> const& channel,
                     stack_view<T> out)
 {
-  for_each_share(where, out.extent[0] * map.height, 8, [&](index_t begin, index_t end) {
+  index_t const grain = std::max<index_t>(8, 4096 / map.width);  // rows that pay for a thread
+  for_each_share(where, out.extent[0] * map.height, grain, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {
       index_t const c = at / map.height, y = at % map.height;
       channel_frame<T> const frame = channel[static_cast<std::size_t>(c)];

@@ -77,16 +77,49 @@ TEMPLATE_TEST_CASE("the lane schedule equals the rule on every shape", "[walk][s
   auto const C = GENERATE(1, 2, 3, 4, 5, 9);
   auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {2, 3}, {5, 16}, {9, 17}, {23, 70}, {70, 5}, {33, 129}}));
   auto const radius = GENERATE(1, 2, 5, 10, 12, 17);
-  isa const set = GENERATE(isa::baseline, isa::avx2, isa::avx512);
-  CAPTURE(C, H, W, radius, static_cast<int>(set));
+  CAPTURE(C, H, W, radius);
   auto const edges = stencil::disc(radius);
   auto const seeds = support::uniform<TestType, 3>({C, H, W}, 0, 1, 23);
   auto const affinity = support::uniform<TestType, 3>({edges.size, H, W}, 0, 1, 29);
   auto const t = make_transition(cpu{}, edges, affinity, {.beta = 4});
-  auto const have = random_walk(cpu{.threads = 2, .vectors = set}, seeds, t, {.steps = 3});
   auto const want = walk_by_rule(seeds, t, 3);
   double const margin = std::is_same_v<TestType, float> ? 2e-6 : 4e-15;
-  CHECK(support::largest_gap(have.cells(), want.cells()) <= margin);
+  for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+    CAPTURE(static_cast<int>(set));
+    auto const have = random_walk(cpu{.threads = 2, .vectors = set}, seeds, t, {.steps = 3});
+    CHECK(support::largest_gap(have.cells(), want.cells()) <= margin);
+  }
+}
+
+TEST_CASE("visits of several steps by several threads give the steps' result", "[walk][same]")
+{
+  auto const [H, W] = GENERATE(table<int, int>({{203, 6}, {64, 40}, {31, 9}}));
+  auto const radius = GENERATE(2, 5, 10);
+  auto const steps = GENERATE(1, 16, 45);
+  isa const set = GENERATE(isa::baseline, isa::avx512);
+  CAPTURE(H, W, radius, steps, static_cast<int>(set));
+  auto const edges = stencil::disc(radius);
+  auto const seeds = support::uniform<double, 3>({2, H, W}, 0, 1, 31);
+  auto const t = make_transition(cpu{}, edges, support::uniform<double, 3>({edges.size, H, W}, 0, 1, 37), {.beta = 2});
+  auto const want = walk_by_rule(seeds, t, steps);
+  auto const one = random_walk(cpu{.threads = 1, .vectors = set}, seeds, t, {.steps = steps});
+  CHECK(support::largest_gap(one.cells(), want.cells()) <= 2e-13);
+  for (int const threads : {2, 3, 7})
+    CHECK(random_walk(cpu{.threads = threads, .vectors = set}, seeds, t, {.steps = steps}) == one);
+}
+
+TEST_CASE("all visits of a walk have about the same number of steps", "[walk][property]")
+{
+  int const side = GENERATE(40, 400, 3000);
+  index_t const channels = GENERATE(1, 21), threads = GENERATE(1, 2, 16), steps = GENERATE(0, 1, 7, 79, 256);
+  lane_map const map(isa::avx512, sizeof(float), side, side, stencil::disc(5));
+  index_t const deep = steps_of_visit<float>(map, channels, 1, steps, threads);
+  CAPTURE(side, channels, threads, steps, deep);
+  CHECK(1 <= deep);
+  CHECK(deep <= most_steps_of_visit);
+  index_t const visits = (steps + deep - 1) / deep, turns = (visits + threads - 1) / threads;
+  CHECK(turns * deep <= steps / threads + deep);
+  CHECK((side > 40 || threads < 16 || deep == 1));  // ten bands are no work for sixteen threads, so no visit is deep
 }
 
 TEST_CASE("random_walk does not cross a wall", "[walk][picture]")

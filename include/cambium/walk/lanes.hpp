@@ -17,11 +17,9 @@
 #include <cambium/walk/step.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -448,61 +446,6 @@ void collect_scores(cpu const& where, T const* lanes, lane_map const& map, std::
           to[x] = std::min(frame.high, std::max(frame.low, row[p * map.lanes + l] + frame.shift));
     }
   });
-}
-
-/// Run steps on the lane layout. Step i computes form(i) from the current scores and overwrites the older ones.
-///
-/// Each thread of the team has a band of rows. It first computes the rows that its neighbours read, and publishes them.
-/// So no thread waits for a whole step. Returns the buffer with the result.
-template <class T, class Form>
-T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& form)
-{
-  lane_map const& map = s.map;
-  if (map.bands == 0 || map.segment == 0 || s.channels == 0) return s.a.data();
-  index_t const border = (map.reach_y + map.rows - 1) / map.rows;  // bands a neighbour reads
-  index_t const useful = std::max<index_t>(1, map.bands / std::max<index_t>(1, 2 * border));
-  index_t const most = std::min<index_t>({thread_count(where), static_cast<index_t>(s.members.size()), useful});
-  for (auto& member : s.members) member.publish(0);
-  std::atomic<bool> halted{false};  // the caller asked to stop
-
-  as_team(static_cast<int>(most), [&](int rank, int size) {
-    flush_denormals const quick;
-    index_t const first = map.bands * rank / size, last = map.bands * (rank + 1) / size;
-    T *from = s.a.data(), *to = s.b.data();
-    // Weights that no cache holds are prefetched four blocks ahead. The processor's own prefetcher restarts at every
-    // page, and a block is two pages.
-    bool const streams = map.weight_size() * static_cast<index_t>(sizeof(T)) > index_t{64} << 20;
-    index_t const ahead = streams ? (map.reach_x + 4) * map.weight_position : 0;
-    auto const step_band = [&](index_t band, step_form<T> const& f) {
-      index_t const y = band * map.rows, row = map.score(y, 0);
-      for (index_t c = 0; c < s.channels; c += most_channels) {
-        index_t const cells = c * map.score_plane + row;
-        int const together = static_cast<int>(std::min<index_t>(most_channels, s.channels - c));
-        run_widest(s.set,
-                   band_step<T>{&map, &s.program, together, f, from + cells, s.weights.data() + map.weight(band),
-                                s.inverse_degree.data() + map.degree(y),
-                                s.seeds.empty() ? nullptr : s.seeds.data() + cells, to + cells, c == 0 ? ahead : 0});
-      }
-    };
-    index_t const top = std::min(last, first + border), bottom = std::max(top, last - border);
-    for (index_t step = 0; step < steps; ++step) {
-      if (rank == 0 && where.stop && where.stop()) halted = true;
-      if (halted) {  // its neighbours wait for no step of this member any more
-        s.members[static_cast<std::size_t>(rank)].publish(steps);
-        break;
-      }
-      if (rank > 0) s.members[static_cast<std::size_t>(rank - 1)].wait_for(step);
-      if (rank + 1 < size) s.members[static_cast<std::size_t>(rank + 1)].wait_for(step);
-      step_form<T> const f = form(step);
-      for (index_t band = first; band < top; ++band) step_band(band, f);
-      for (index_t band = bottom; band < last; ++band) step_band(band, f);
-      s.members[static_cast<std::size_t>(rank)].publish(step + 1);
-      for (index_t band = top; band < bottom; ++band) step_band(band, f);
-      std::swap(from, to);
-    }
-  });
-  if (halted) throw stopped("the caller asked to stop");
-  return steps % 2 ? s.b.data() : s.a.data();
 }
 
 }  // namespace cambium

@@ -9,6 +9,7 @@
 #include <cambium/walk/lanes.hpp>
 #include <cambium/walk/series.hpp>
 #include <cambium/walk/step.hpp>
+#include <cambium/walk/visits.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -124,7 +124,10 @@ TEST_CASE("precision and recall, by definition", "[metric][reference]")
     auto const pairs = random_pairs(seed, 6, 3);
     coco_ap_options options;
     options.detections = {1, 3, 5};
-    auto const got = coco_ap(pairs, 4, options);  // the last category never occurs
+    auto const got = coco_ap(cpu{.threads = 1}, pairs, 4, options);  // the last category never occurs
+    auto const shared = coco_ap(cpu{.threads = 3}, pairs, 4, options);
+    CHECK(shared.precision == got.precision);
+    CHECK(shared.recall == got.recall);
     REQUIRE((got.thresholds == 10 && got.recalls == 101 && got.categories == 4 && got.areas == 4 && got.limits == 3));
     for (index_t t = 0; t < 10; ++t)
       for (index_t k = 0; k < 4; ++k)

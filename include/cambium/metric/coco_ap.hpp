@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cambium/core/error.hpp>
+#include <cambium/exec/parallel.hpp>
 #include <cambium/grid/grid.hpp>
 
 #include <algorithm>
@@ -8,7 +9,6 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
-#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -74,71 +74,136 @@ inline std::vector<std::size_t> by_falling_score(std::vector<double> const& scor
   return order;
 }
 
-/// The matches on one image, for one category, threshold and range of areas.
-struct coco_matches {
-  std::vector<std::uint8_t> hit;      ///< for each detection, by falling score: it matches a true object
+/// What the evaluation of one category needs at every threshold and for every range of areas.
+struct coco_category {
+  /// A detection in the order of all images: by falling score; of equal scores the earlier image first.
+  struct ranked_detection {
+    std::size_t flag;  ///< its place among the flags of coco_matches
+    index_t place;     ///< on its image, by falling score
+  };
+
+  std::vector<coco_pair const*> pairs;
+  std::vector<std::vector<std::size_t>> order;  ///< of each pair's detections by falling score, up to the largest limit
+  std::vector<std::vector<double>> most;        ///< the largest overlap of each detection, in that order; at most 1
+  std::vector<std::size_t> begin;               ///< of each pair's flags
+  std::vector<ranked_detection> ranked;
+
+  void add(coco_pair const& pair) { pairs.push_back(&pair); }
+
+  /// Sort the detections, at most `limit` of each pair.
+  void rank(index_t limit)
+  {
+    std::vector<double> score;
+    std::vector<ranked_detection> all;
+    for (coco_pair const* const pair : pairs) {
+      auto& mine = order.emplace_back(by_falling_score(pair->score));
+      if (static_cast<index_t>(mine.size()) > limit) mine.resize(static_cast<std::size_t>(limit));
+      begin.push_back(all.size());
+      auto& largest = most.emplace_back();
+      for (std::size_t d = 0; d < mine.size(); ++d) {
+        double best = -1;
+        for (std::size_t g = 0; g < pair->truth_area.size(); ++g) best = std::max(best, pair->iou(mine[d], g));
+        largest.push_back(std::min(best, 1.0));
+        all.push_back({all.size(), static_cast<index_t>(d)});
+        score.push_back(pair->score[mine[d]]);
+      }
+    }
+    for (std::size_t const at : by_falling_score(score)) ranked.push_back(all[at]);
+  }
+};
+
+/// The matches of one category at one threshold, for one range of areas.
+class coco_matches {
+ public:
+  /// @param range  objects outside it, and crowds, do not count
+  coco_matches(coco_category const& category, area_range range)
+      : category_(category), range_(range), hit(category.ranked.size()), ignored(hit.size())
+  {
+    for (coco_pair const* const pair : category.pairs) {
+      auto& flags = unasked_.emplace_back();
+      for (std::size_t g = 0; g < pair->crowd.size(); ++g) {
+        double const area = pair->truth_area[g];
+        flags.push_back(pair->crowd[g] != 0 || area < range.least || area > range.most);
+        objects += flags.back() == 0;
+      }
+      auto& asked_first = objects_.emplace_back(flags.size());
+      std::iota(asked_first.begin(), asked_first.end(), std::size_t{0});
+      std::stable_partition(asked_first.begin(), asked_first.end(), [&](std::size_t g) { return flags[g] == 0; });
+    }
+  }
+
+  /// Match detections with true objects.
+  ///
+  /// Detections of an image are processed by falling score. Each takes the free object with the largest overlap, if the
+  /// overlap reaches the threshold. A crowd may be taken any number of times. Objects that count come first: an object
+  /// that does not count is taken only if no other is left. Of equal overlaps the later object wins.
+  ///
+  /// @source evaluateImg, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
+  void match(double threshold)
+  {
+    for (std::size_t i = 0; i < category_.pairs.size(); ++i) {
+      coco_pair const& pair = *category_.pairs[i];
+      auto const& unasked = unasked_[i];
+      std::size_t const none = unasked.size();
+      taken_.assign(none, 0);
+      for (std::size_t place = 0; place < category_.order[i].size(); ++place) {
+        std::size_t const d = category_.order[i][place];
+        std::size_t best = none;
+        double most = std::min(threshold, 1 - 1e-10);
+        if (category_.most[i][place] >= most)
+          for (std::size_t const g : objects_[i]) {
+            if (taken_[g] != 0 && pair.crowd[g] == 0) continue;
+            if (best != none && unasked[best] == 0 && unasked[g] != 0) break;
+            double const overlap = std::min(pair.iou(d, g), 1.0);
+            if (overlap < most) continue;
+            most = overlap, best = g;
+          }
+        if (best != none) taken_[best] = 1;
+        std::size_t const flag = category_.begin[i] + place;
+        hit[flag] = best != none;
+        ignored[flag] = best != none ? unasked[best] : pair.area[d] < range_.least || pair.area[d] > range_.most;
+      }
+    }
+  }
+
+ private:
+  coco_category const& category_;
+  area_range range_;
+  std::vector<std::vector<std::uint8_t>> unasked_;  ///< of each pair's objects: a crowd, or outside the range
+  std::vector<std::vector<std::size_t>> objects_;   ///< of each pair, those that count first
+  std::vector<std::uint8_t> taken_;
+
+ public:
+  index_t objects = 0;                ///< that count
+  std::vector<std::uint8_t> hit;      ///< the detection matches a true object
   std::vector<std::uint8_t> ignored;  ///< the detection does not count
 };
 
-/// Match detections with true objects.
-///
-/// Detections are processed by falling score. Each takes the free object with the largest overlap, if the overlap
-/// reaches the threshold. A crowd may be taken any number of times. Objects that count come first: an object that does
-/// not count is taken only if no other is left. Of equal overlaps the later object wins.
-///
-/// @param order   the detections that count, by falling score
-/// @param unasked G flags: the object is a crowd or outside the range of areas
-/// @source evaluateImg, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi
-inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const& order,
-                          std::vector<std::uint8_t> const& unasked, double threshold, area_range range)
-{
-  std::vector<std::size_t> objects(pair.truth_area.size());
-  std::iota(objects.begin(), objects.end(), std::size_t{0});
-  std::stable_partition(objects.begin(), objects.end(), [&](std::size_t g) { return unasked[g] == 0; });
-  std::vector<std::uint8_t> taken(objects.size(), 0);
-  coco_matches out;
-  for (std::size_t const d : order) {
-    std::size_t const none = objects.size();
-    std::size_t best = none;
-    double most = std::min(threshold, 1 - 1e-10);
-    for (std::size_t const g : objects) {
-      if (taken[g] != 0 && pair.crowd[g] == 0) continue;
-      if (best != none && unasked[best] == 0 && unasked[g] != 0) break;
-      double const overlap = std::min(pair.iou(d, g), 1.0);
-      if (overlap < most) continue;
-      most = overlap, best = g;
-    }
-    if (best != none) taken[best] = 1;
-    out.hit.push_back(best != none);
-    out.ignored.push_back(best != none ? unasked[best] : pair.area[d] < range.least || pair.area[d] > range.most);
-  }
-  return out;
-}
+/// Precision and recall of the detections under one limit. Both change only at hits, so only those are stored.
+struct coco_curve {
+  std::vector<double> precision;  ///< at each hit, made monotone
+  double recall = 0;              ///< of all detections
 
-/// Measure precision and recall of instance masks as COCO does.
-///
-/// The detections of all images are sorted by falling score. A detection that matches a true object by the threshold or
-/// more is a hit. Detections on crowds or outside the range of areas do not count. All others are false alarms.
-/// Precision is made monotone in recall and read at the first place that reaches each recall point. Beyond the last
-/// recall it is 0.
-///
-/// @param pairs       images in ascending order of their ids, each with a category at most once. This is not checked,
-///                    because pairs do not know their image. Pairs without detections and objects may be left out
-/// @param categories  K, larger than every category that occurs
-/// @param options     the thresholds, recall points, areas and limits of the benchmark
-/// @return arrays with -1 where a category has no true object in the range
-///
-/// @throws       precondition_error: lists of different lengths, scores or areas that are not finite, overlaps outside
-///               [0,1], categories outside 0..K-1, empty lists of thresholds or limits, thresholds or limits outside
-///               their ranges or not ascending, no range of areas, a range whose ends are swapped or NaN
-/// @complexity   O(thresholds * areas * (sum of D * G + n log n)), n detections
-/// @determinism  exact; of equal scores the earlier image, and the earlier detection of an image, comes first
-/// @source       COCOeval.evaluate and accumulate, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi. There an
-///               object whose id is 0 counts as unmatched. Ids have no effect here
-[[nodiscard]] inline coco_scores coco_ap(std::vector<coco_pair> const& pairs, index_t categories,
-                                         coco_ap_options const& options = {})
+  void follow(coco_category const& category, coco_matches const& matches, index_t limit)
+  {
+    precision.clear();
+    index_t hits = 0, counted = 0;
+    for (auto const& [flag, place] : category.ranked) {
+      if (place >= limit || matches.ignored[flag] != 0) continue;
+      ++counted;
+      if (matches.hit[flag] == 0) continue;
+      ++hits;
+      precision.push_back(static_cast<double>(hits) /
+                          (static_cast<double>(counted) + std::numeric_limits<double>::epsilon()));
+    }
+    recall = static_cast<double>(hits) / static_cast<double>(matches.objects);
+    for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
+  }
+};
+
+/// Throw precondition_error unless the options are valid.
+inline void expects_options(coco_ap_options const& options)
 {
-  expects(categories >= 0, "coco_ap: ", categories, " categories");
   expects(options.recall_points >= 2, "coco_ap: ", options.recall_points, " recall points");
   expects(!options.thresholds.empty(), "coco_ap: no threshold");
   for (double const t : options.thresholds) expects(t >= 0 && t <= 1, "coco_ap: a threshold is ", t, ", outside [0,1]");
@@ -150,25 +215,54 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   expects(!options.detections.empty() && options.detections[0] >= 1 &&
               std::is_sorted(options.detections.begin(), options.detections.end()),
           "coco_ap: the limits of detections are not ascending numbers from 1");
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    auto const& p = pairs[i];
-    auto const D = static_cast<index_t>(p.score.size()), G = static_cast<index_t>(p.truth_area.size());
-    expects(0 <= p.category && p.category < categories, "coco_ap: pair ", static_cast<index_t>(i), " is of category ",
-            p.category, ", outside 0..", categories - 1);
-    expects(p.area.size() == p.score.size(), "coco_ap: pair ", static_cast<index_t>(i), " has ", D, " scores but ",
-            static_cast<index_t>(p.area.size()), " areas");
-    expects(p.crowd.size() == p.truth_area.size(), "coco_ap: pair ", static_cast<index_t>(i), " has ", G,
-            " true areas but ", static_cast<index_t>(p.crowd.size()), " flags of crowds");
-    expects(D * G == 0 || (p.iou.shape()[0] == D && p.iou.shape()[1] == G), "coco_ap: pair ", static_cast<index_t>(i),
-            " has ", D, " detections and ", G, " true objects but overlaps ", p.iou.view());
-    for (auto const* list : {&p.score, &p.area, &p.truth_area})
-      for (double const v : *list)
-        expects(std::isfinite(v), "coco_ap: a score or an area of pair ", static_cast<index_t>(i), " is ", v);
-    if (D * G > 0)
-      for (double const v : p.iou.cells())
-        expects(v >= 0 && v <= 1 + 1e-9, "coco_ap: an overlap of pair ", static_cast<index_t>(i), " is ", v,
-                ", outside [0,1]");
-  }
+}
+
+/// Throw precondition_error unless pair number i is valid.
+inline void expects_pair(coco_pair const& p, index_t i, index_t categories)
+{
+  auto const D = static_cast<index_t>(p.score.size()), G = static_cast<index_t>(p.truth_area.size());
+  expects(0 <= p.category && p.category < categories, "coco_ap: pair ", i, " is of category ", p.category,
+          ", outside 0..", categories - 1);
+  expects(p.area.size() == p.score.size(), "coco_ap: pair ", i, " has ", D, " scores but ",
+          static_cast<index_t>(p.area.size()), " areas");
+  expects(p.crowd.size() == p.truth_area.size(), "coco_ap: pair ", i, " has ", G, " true areas but ",
+          static_cast<index_t>(p.crowd.size()), " flags of crowds");
+  expects(D * G == 0 || (p.iou.shape()[0] == D && p.iou.shape()[1] == G), "coco_ap: pair ", i, " has ", D,
+          " detections and ", G, " true objects but overlaps ", p.iou.view());
+  for (auto const* list : {&p.score, &p.area, &p.truth_area})
+    for (double const v : *list) expects(std::isfinite(v), "coco_ap: a score or an area of pair ", i, " is ", v);
+  if (D * G > 0)
+    for (double const v : p.iou.cells())
+      expects(v >= 0 && v <= 1 + 1e-9, "coco_ap: an overlap of pair ", i, " is ", v, ", outside [0,1]");
+}
+
+/// Measure precision and recall of instance masks as COCO does.
+///
+/// The detections of all images are sorted by falling score. A detection that matches a true object by the threshold or
+/// more is a hit. Detections on crowds or outside the range of areas do not count. All others are false alarms.
+/// Precision is made monotone in recall and read at the first place that reaches each recall point. Beyond the last
+/// recall it is 0.
+///
+/// @param where       how many threads; each takes the categories one by one
+/// @param pairs       images in ascending order of their ids, each with a category at most once. This is not checked,
+///                    because pairs do not know their image. Pairs without detections and objects may be left out
+/// @param categories  K, larger than every category that occurs
+/// @param options     the thresholds, recall points, areas and limits of the benchmark
+/// @return arrays with -1 where a category has no true object in the range
+///
+/// @throws       precondition_error: lists of different lengths, scores or areas that are not finite, overlaps outside
+///               [0,1], categories outside 0..K-1, empty lists of thresholds or limits, thresholds or limits outside
+///               their ranges or not ascending, no range of areas, a range whose ends are swapped or NaN
+/// @complexity   O(thresholds * areas * (sum of D * G + limits * n) + n log n), n detections
+/// @determinism  exact, for every number of threads; of equal scores the earlier image, and the earlier detection of an image, comes first
+/// @source       COCOeval.evaluate and accumulate, PythonAPI/pycocotools/cocoeval.py of cocodataset/cocoapi. There an
+///               object whose id is 0 counts as unmatched. Ids have no effect here
+[[nodiscard]] inline coco_scores coco_ap(cpu const& where, std::vector<coco_pair> const& pairs, index_t categories,
+                                         coco_ap_options const& options = {})
+{
+  expects(categories >= 0, "coco_ap: ", categories, " categories");
+  expects_options(options);
+  for (std::size_t i = 0; i < pairs.size(); ++i) expects_pair(pairs[i], static_cast<index_t>(i), categories);
 
   auto const T = static_cast<index_t>(options.thresholds.size()), A = static_cast<index_t>(options.areas.size());
   auto const M = static_cast<index_t>(options.detections.size()), R = static_cast<index_t>(options.recall_points);
@@ -179,67 +273,40 @@ inline coco_matches match(coco_pair const& pair, std::vector<std::size_t> const&
   for (index_t r = 0; r < R; ++r)
     recall_at.push_back(r == R - 1 ? 1 : static_cast<double>(r) * (1 / static_cast<double>(R - 1)));
 
-  std::vector<std::vector<std::size_t>> of_category(static_cast<std::size_t>(categories));
-  for (std::size_t i = 0; i < pairs.size(); ++i) of_category[static_cast<std::size_t>(pairs[i].category)].push_back(i);
-  for (index_t k = 0; k < categories; ++k) {
-    auto const& mine = of_category[static_cast<std::size_t>(k)];
-    std::vector<std::vector<std::size_t>> orders;  // of each pair's detections, up to the largest limit
-    for (std::size_t const i : mine) {
-      orders.push_back(by_falling_score(pairs[i].score));
-      if (static_cast<index_t>(orders.back().size()) > options.detections.back())
-        orders.back().resize(static_cast<std::size_t>(options.detections.back()));
-    }
-    // All detections of the category under each limit, by falling score: (pair, place in its order).
-    std::vector<std::vector<std::pair<std::size_t, std::size_t>>> ranked;
-    for (index_t const limit : options.detections) {
-      std::vector<std::pair<std::size_t, std::size_t>> all;
-      std::vector<double> score;
-      for (std::size_t i = 0; i < mine.size(); ++i)
-        for (std::size_t d = 0; d < orders[i].size() && static_cast<index_t>(d) < limit; ++d)
-          all.emplace_back(i, d), score.push_back(pairs[mine[i]].score[orders[i][d]]);
-      auto& sorted = ranked.emplace_back();
-      for (std::size_t const at : by_falling_score(score)) sorted.push_back(all[at]);
-    }
-    for (index_t a = 0; a < A; ++a) {
-      area_range const range = options.areas[static_cast<std::size_t>(a)];
-      index_t objects = 0;
-      std::vector<std::vector<std::uint8_t>> unasked;
-      for (std::size_t const i : mine) {
-        auto& flags = unasked.emplace_back();
-        for (std::size_t g = 0; g < pairs[i].crowd.size(); ++g) {
-          double const area = pairs[i].truth_area[g];
-          flags.push_back(pairs[i].crowd[g] != 0 || area < range.least || area > range.most);
-          objects += flags.back() == 0;
-        }
-      }
-      if (objects == 0) continue;
-      for (index_t t = 0; t < T; ++t) {
-        std::vector<coco_matches> matches;
-        for (std::size_t i = 0; i < mine.size(); ++i)
-          matches.push_back(
-              match(pairs[mine[i]], orders[i], unasked[i], options.thresholds[static_cast<std::size_t>(t)], range));
-        for (index_t m = 0; m < M; ++m) {
-          std::vector<double> precision, recall;
-          index_t hits = 0, counted = 0;
-          for (auto const& [i, d] : ranked[static_cast<std::size_t>(m)]) {
-            if (matches[i].ignored[d] == 0) hits += matches[i].hit[d], ++counted;
-            precision.push_back(static_cast<double>(hits) /
-                                (static_cast<double>(counted) + std::numeric_limits<double>::epsilon()));
-            recall.push_back(static_cast<double>(hits) / static_cast<double>(objects));
-          }
-          out.recall_at(t, k, a, m) = recall.empty() ? 0 : recall.back();
-          for (std::size_t i = precision.size(); i-- > 1;) precision[i - 1] = std::max(precision[i - 1], precision[i]);
-          for (index_t r = 0; r < R; ++r) {
-            auto const at = static_cast<std::size_t>(
-                std::lower_bound(recall.begin(), recall.end(), recall_at[static_cast<std::size_t>(r)]) -
-                recall.begin());
-            out.precision_at(t, r, k, a, m) = at < precision.size() ? precision[at] : 0;
-          }
+  std::vector<coco_category> by_category(static_cast<std::size_t>(categories));
+  for (coco_pair const& pair : pairs) by_category[static_cast<std::size_t>(pair.category)].add(pair);
+  for_each_item(where, categories, [&](cpu const&, index_t k) {
+    by_category[static_cast<std::size_t>(k)].rank(options.detections.back());
+  });
+  for_each_item(where, categories * A, [&](cpu const&, index_t item) {
+    index_t const k = item / A, a = item % A;
+    coco_category const& category = by_category[static_cast<std::size_t>(k)];
+    coco_matches matches(category, options.areas[static_cast<std::size_t>(a)]);
+    if (matches.objects == 0) return;
+    coco_curve curve;
+    for (index_t t = 0; t < T; ++t) {
+      matches.match(options.thresholds[static_cast<std::size_t>(t)]);
+      for (index_t m = 0; m < M; ++m) {
+        curve.follow(category, matches, options.detections[static_cast<std::size_t>(m)]);
+        out.recall_at(t, k, a, m) = curve.recall;
+        std::size_t hit = 0;  // the first that reaches the recall point
+        for (index_t r = 0; r < R; ++r) {
+          while (hit < curve.precision.size() && static_cast<double>(hit + 1) / static_cast<double>(matches.objects) <
+                                                     recall_at[static_cast<std::size_t>(r)])
+            ++hit;
+          out.precision_at(t, r, k, a, m) = hit < curve.precision.size() ? curve.precision[hit] : 0;
         }
       }
     }
-  }
+  });
   return out;
+}
+
+/// As coco_ap(where, ...), on all cores.
+[[nodiscard]] inline coco_scores coco_ap(std::vector<coco_pair> const& pairs, index_t categories,
+                                         coco_ap_options const& options = {})
+{
+  return coco_ap(cpu{}, pairs, categories, options);
 }
 
 /// Mean of the numbers that are not -1; -1 without such numbers.

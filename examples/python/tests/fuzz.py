@@ -351,12 +351,12 @@ class Call:
             if (
                 isinstance(shape, tuple)
                 and len(shape) >= 2
-                and all(isinstance(extent, int) for extent in shape)
+                and all(isinstance(extent, int) and extent < 100 for extent in shape)
             ):
                 self.extents.update(h=shape[-2], w=shape[-1], H=shape[-2], W=shape[-1])
         for name in ("labels", "classes"):
             count = getattr(held, name, None)
-            if isinstance(count, int):
+            if isinstance(count, int) and count < 30:
                 self.classes = count
 
     def arguments(self, signature: public.Signature) -> tuple[list[Any], dict[str, Any]]:

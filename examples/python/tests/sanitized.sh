@@ -9,7 +9,7 @@ folder=$home/build/python-sanitized
 "$folder/bin/pip" install -q --disable-pip-version-check scikit-build-core==1.1.2 nanobind==3.1.0 nanobind-backend==1.0.0 numpy
 "$folder/bin/pip" install -q --disable-pip-version-check --no-build-isolation -C build-dir="$folder/build" \
   -C cmake.define.CAMBIUM_SANITIZE=address,undefined -C cmake.build-type=RelWithDebInfo \
-  -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O1 -g1' "$home"
+  -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O0 -g1' "$home"
 
 # The sanitizer's own operator new ends the process where memory is short. This one throws, as everywhere else.
 cat >"$folder/new.cpp" <<'TEXT'

@@ -209,3 +209,12 @@ def test_an_object_that_changes_between_two_looks(rng):
             return np.zeros(3)
 
     assert pc.path_affinity(Liar(), radius=1, copy=True).shape == (len(pc.disc(1)), 4, 6)
+
+
+def test_more_cells_than_a_memory_has():
+    """Products of such extents would overflow."""
+    one = np.zeros(1, np.float32)
+    for copy in (False, True):
+        huge = np.lib.stride_tricks.as_strided(one, (2**25, 2**25), (0, 0))
+        with pytest.raises(ValueError, match="boundary is .*, which is more cells than a memory has"):
+            pc.path_affinity(huge, copy=copy)

@@ -75,7 +75,7 @@ inline std::vector<std::size_t> by_falling_score(std::vector<double> const& scor
 }
 
 /// What the evaluation of one category needs at every threshold and for every range of areas.
-struct coco_category {
+struct coco_category_pairs {
   /// A detection in the order of all images: by falling score; of equal scores the earlier image first.
   struct ranked_detection {
     std::size_t flag;  ///< its place among the flags of coco_matches
@@ -116,7 +116,7 @@ struct coco_category {
 class coco_matches {
  public:
   /// @param range  objects outside it, and crowds, do not count
-  coco_matches(coco_category const& category, area_range range)
+  coco_matches(coco_category_pairs const& category, area_range range)
       : category_(category), range_(range), hit(category.ranked.size()), ignored(hit.size())
   {
     for (coco_pair const* const pair : category.pairs) {
@@ -167,7 +167,7 @@ class coco_matches {
   }
 
  private:
-  coco_category const& category_;
+  coco_category_pairs const& category_;
   area_range range_;
   std::vector<std::vector<std::uint8_t>> unasked_;  ///< of each pair's objects: a crowd, or outside the range
   std::vector<std::vector<std::size_t>> objects_;   ///< of each pair, those that count first
@@ -184,7 +184,7 @@ struct coco_curve {
   std::vector<double> precision;  ///< at each hit, made monotone
   double recall = 0;              ///< of all detections
 
-  void follow(coco_category const& category, coco_matches const& matches, index_t limit)
+  void follow(coco_category_pairs const& category, coco_matches const& matches, index_t limit)
   {
     precision.clear();
     index_t hits = 0, counted = 0;
@@ -273,14 +273,14 @@ inline void expects_pair(coco_pair const& p, index_t i, index_t categories)
   for (index_t r = 0; r < R; ++r)
     recall_at.push_back(r == R - 1 ? 1 : static_cast<double>(r) * (1 / static_cast<double>(R - 1)));
 
-  std::vector<coco_category> by_category(static_cast<std::size_t>(categories));
+  std::vector<coco_category_pairs> by_category(static_cast<std::size_t>(categories));
   for (coco_pair const& pair : pairs) by_category[static_cast<std::size_t>(pair.category)].add(pair);
   for_each_item(where, categories, [&](cpu const&, index_t k) {
     by_category[static_cast<std::size_t>(k)].rank(options.detections.back());
   });
   for_each_item(where, categories * A, [&](cpu const&, index_t item) {
     index_t const k = item / A, a = item % A;
-    coco_category const& category = by_category[static_cast<std::size_t>(k)];
+    coco_category_pairs const& category = by_category[static_cast<std::size_t>(k)];
     coco_matches matches(category, options.areas[static_cast<std::size_t>(a)]);
     if (matches.objects == 0) return;
     coco_curve curve;

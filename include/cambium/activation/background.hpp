@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 
 #include <algorithm>
@@ -26,7 +27,7 @@ struct prepend_background {
   [[gnu::always_inline]] void row(index_t c, index_t y) const
   {
     if (c == 0)
-      std::fill_n(&out(c, y, 0), out.extent[2], score);
+      fill_lanes<Bytes>(&out(c, y, 0), out.extent[2], score);
     else
       std::copy_n(&maps(c - 1, y, 0), out.extent[2], &out(c, y, 0));
   }

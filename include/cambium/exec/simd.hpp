@@ -6,6 +6,7 @@
 // Packs are never passed by value to a function, because their ABI depends on flags.
 
 #include <cambium/core/config.hpp>
+#include <cambium/core/index.hpp>
 #include <cambium/exec/cpu.hpp>
 
 #include <cstdint>
@@ -44,6 +45,16 @@ template <int Lanes, class T>
 [[gnu::always_inline]] inline typename pack_of<T, Lanes>::anywhere const& lanes_at(T const* p)
 {
   return *reinterpret_cast<typename pack_of<T, Lanes>::anywhere const*>(p);
+}
+
+/// Set `count` values to one, a register at a time: plain loops of a schedule are not always vectorised.
+template <int Bytes, class T>
+[[gnu::always_inline]] inline void fill_lanes(T* to, index_t count, T value)
+{
+  constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+  index_t i = 0;
+  for (; i + lanes <= count; i += lanes) lanes_at<lanes>(to + i).v = value - pack<T, lanes>{};  // keeps -0
+  for (; i < count; ++i) to[i] = value;
 }
 
 /// Every lane moves to the next higher one, 0 comes into the first; and the other way round. In memory, where packs may

@@ -2,6 +2,7 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/gaussian_logit.hpp>
 #include <cambium/grid/grid.hpp>
@@ -67,7 +68,7 @@ struct label_window {
   template <int Bytes>
   [[gnu::always_inline]] void row(index_t, index_t y) const
   {
-    std::fill_n(&target(y, 0), target.extent[1], label);
+    fill_lanes<Bytes>(&target(y, 0), target.extent[1], label);
     std::fill_n(&trusted(y, 0), target.extent[1], trust);
   }
 };

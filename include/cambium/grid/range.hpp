@@ -131,10 +131,13 @@ void expects_labels(image_view<T> const& labels, index_t most, char const* what)
     T* const row = &labels(y, 0);
     pack<number, lanes> odd{};
     index_t x = 0;
-    for (; x + lanes <= labels.extent[1]; x += lanes) {
+    auto const look = [&] {
       auto const v = lanes_at<lanes>(reinterpret_cast<number const*>(row + x)).v;
       odd |= v | (limit - v);
-    }
+      x += lanes;
+    };
+    while (x + 4 * lanes <= labels.extent[1]) look(), look(), look(), look();
+    while (x + lanes <= labels.extent[1]) look();
     bool alarm = most < 0;
     for (int l = 0; l < lanes; ++l) alarm = alarm || odd[l] >> sign != 0;
     for (; x < labels.extent[1]; ++x) alarm = alarm || static_cast<number>(row[x]) > limit;

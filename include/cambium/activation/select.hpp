@@ -15,6 +15,12 @@ namespace cambium {
 
 namespace rule {
 
+/// Is i one of 0..count-1?
+CAMBIUM_HD constexpr bool is_index(index_t i, index_t count)
+{
+  return static_cast<std::uint64_t>(i) < static_cast<std::uint64_t>(count);
+}
+
 /// A cell of the channel of its region.
 template <class T, class R, class S>
 struct take_channel_of_region {
@@ -27,9 +33,9 @@ struct take_channel_of_region {
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
     auto const r = static_cast<index_t>(region(y, x));
-    index_t const c = 0 < r && r <= channels.extent[0] ? channels(r - 1) : -1;
+    index_t const c = is_index(r - 1, channels.extent[0]) ? channels(r - 1) : -1;
     T taken = 0;
-    if (0 <= c && c < maps.extent[0]) {
+    if (is_index(c, maps.extent[0])) {
       taken = maps(c, y, x);
       if (flipped.data != nullptr) taken = middle(taken, flipped(c, y, out.extent[1] - 1 - x));
     }

@@ -38,13 +38,15 @@ struct lattice_parts {
   }
 };
 
-/// Call body(std::integral_constant<int, D>): D = 2 and 5, those of the published kernels, are unrolled; 0 stands for
-/// any other dimension, whose loops run to a number known at run time.
+/// Call body(std::integral_constant<int, D>): D = 2 (positions), 3 (and grey levels) and 5 (and colours) are unrolled; 0
+/// stands for any other dimension, whose loops run to a number known at run time.
 template <class Body>
 void with_dimension(int dimension, Body const& body)
 {
   if (dimension == 2)
     body(std::integral_constant<int, 2>{});
+  else if (dimension == 3)
+    body(std::integral_constant<int, 3>{});
   else if (dimension == 5)
     body(std::integral_constant<int, 5>{});
   else

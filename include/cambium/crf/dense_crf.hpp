@@ -188,7 +188,7 @@ class dense_crf {
     field.id = to_memory(where, id);
     field.place = to_memory(where, place);
     field.gain = make_grid<float>(where, {N * field.stride});
-    for_each_cell(where, {1, size_.height, size_.width},
+    for_each_cell(where, {size_.height, field.stride, size_.width},
                   rule::begin_gain<V, S>{in, field.id.view().data, L, field.stride, field.gain.view().data});
     return field;
   }

@@ -131,7 +131,7 @@ struct invert_sums {
   }
 };
 
-/// Minus the unary energies of the labels that take part, for a pixel.
+/// Minus the unary energy of label l of those that take part, at a pixel; 0 behind the last label.
 template <class U, class S>
 struct begin_gain {
   view<U const, 3, S> unary;
@@ -139,11 +139,9 @@ struct begin_gain {
   index_t labels, stride;
   float* gain;  ///< [N,stride]
 
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  CAMBIUM_HD void operator()(index_t y, index_t l, index_t x) const
   {
-    float* const to = gain + (y * unary.extent[2] + x) * stride;
-    for (index_t l = 0; l < labels; ++l) to[l] = -static_cast<float>(unary(id[l], y, x));
-    for (index_t l = labels; l < stride; ++l) to[l] = 0;
+    gain[(y * unary.extent[2] + x) * stride + l] = l < labels ? -static_cast<float>(unary(id[l], y, x)) : 0;
   }
 };
 

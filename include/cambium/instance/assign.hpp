@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <vector>
 
 namespace cambium {
@@ -217,6 +218,27 @@ template <class T>
   return divisor;
 }
 
+/// Find what channels are divided by, N entries, and the largest score of all, entry N, on the cpu.
+template <class T>
+void find_divisors_on(cpu const&, view<std::int32_t const, 1> group, index_t N, score_scale scale, T const* largest,
+                      T* divisor)
+{
+  std::vector<std::int32_t> groups;
+  for (index_t n = 0; n < group.extent[0]; ++n) groups.push_back(group(n));
+  auto const found = score_divisors(std::vector<T>(largest, largest + N), groups, scale);
+  std::copy(found.begin(), found.end(), divisor);
+  divisor[N] = std::accumulate(largest, largest + N, std::numeric_limits<T>::lowest(), max_of{});
+}
+
+/// Any other policy's schedule: each channel looks at all others.
+template <execution_policy P, class T, class S>
+void find_divisors_on(P const& where, view<std::int32_t const, 1, S> group, index_t N, score_scale scale,
+                      T const* largest, T* divisor)
+{
+  for_each_index(where, N + 1,
+                 rule::find_divisor<T, S>{largest, group, N, scale, std::numeric_limits<T>::lowest(), divisor});
+}
+
 /// The cpu's schedule of a choice: a row at a time, channel after channel. See rule::choose_channel for the arguments.
 template <class T>
 void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divisor, T const* largest, box window,
@@ -369,8 +391,7 @@ void assign_into(P const& where, X const& scores, G const& groups, assign_option
   T* const divisor = largest + N;
   box const whole{0, 0, H, W};
   largest_scores_on(where, in, whole, options.stride, largest, scratch.space);
-  for_each_index(where, N + 1,
-                 rule::find_divisor<T, S>{largest, group, N, options.scale, std::numeric_limits<T>::lowest(), divisor});
+  find_divisors_on(where, group, N, options.scale, static_cast<T const*>(largest), divisor);
   T const* const all = options.empty == no_score::first_channel ? divisor + N : nullptr;
   choose_channels_on(where, in, static_cast<T const*>(divisor), all, whole, static_cast<T>(options.background),
                      options.stride, chosen, best);

@@ -30,8 +30,6 @@ struct meet {  // every index adds itself to one of three cells, and to their ex
     atomic_add(&out(0, i % 3), i);
     atomic_min(&out(1, i % 3), i);
     atomic_max(&out(2, i % 3), i);
-    if (atomic_exchange_if(&out(3, i % 3), std::int64_t{-1}, std::int64_t{7}) == -1)
-      atomic_add(&out(4, i % 3), std::int64_t{1});
   }
 };
 
@@ -130,12 +128,9 @@ TEMPLATE_LIST_TEST_CASE("atomic steps lose nothing", "[exec][property]", support
 {
   using to = support::carry<TestType>;
   if (!to::usable()) return;
-  grid<std::int64_t, 2> cells(5, 3);
+  grid<std::int64_t, 2> cells(3, 3);
   auto const set = cells.view();
-  for (index_t i = 0; i < 3; ++i) {
-    set(1, i) = std::numeric_limits<std::int64_t>::max();
-    set(3, i) = -1;
-  }
+  for (index_t i = 0; i < 3; ++i) set(1, i) = std::numeric_limits<std::int64_t>::max();
   auto out = support::copied<TestType>(cells);
   index_t const n = 30000;
   for_each_index(TestType{}, n, meet<typename TestType::memory>{out.view()});
@@ -144,7 +139,5 @@ TEMPLATE_LIST_TEST_CASE("atomic steps lose nothing", "[exec][property]", support
     REQUIRE(have(0, i) == 10000 * i + 3 * (10000 * 9999 / 2));
     REQUIRE(have(1, i) == i);
     REQUIRE(have(2, i) == n - 3 + i);
-    REQUIRE(have(3, i) == 7);
-    REQUIRE(have(4, i) == 1);
   }
 }

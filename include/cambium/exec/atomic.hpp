@@ -75,20 +75,6 @@ CAMBIUM_HD T atomic_add(T* at, T value)
 #endif
 }
 
-/// If *at is `expected`, set it to `value`. @return the old value
-template <std::integral T>
-CAMBIUM_HD T atomic_exchange_if(T* at, T expected, T value)
-{
-#if defined(__CUDA_ARCH__)
-  using word = std::conditional_t<sizeof(T) == 8, unsigned long long, T>;
-  static_assert(sizeof(T) >= 4);
-  return static_cast<T>(atomicCAS(reinterpret_cast<word*>(at), static_cast<word>(expected), static_cast<word>(value)));
-#else
-  std::atomic_ref<T>(*at).compare_exchange_strong(expected, value, std::memory_order_relaxed);
-  return expected;
-#endif
-}
-
 /// Read *at while other threads may write it.
 template <std::integral T>
 CAMBIUM_HD T atomic_read(T const* at)

@@ -20,15 +20,18 @@ namespace cambium {
 ///              Theta(count * bits / 8)
 template <class P, std::unsigned_integral K, class V>
   requires std::same_as<typename P::memory, host>
-void sort_by_key(P const&, index_t count, K const* keys, V const* values, K* sorted_keys, V* sorted_values,
-                 int bits, workspace<P>&)
+void sort_by_key(P const&, index_t count, K const* keys, V const* values, K* sorted_keys, V* sorted_values, int bits,
+                 workspace<P>&)
 {
   if (bits < 16 && index_t{1} << bits <= count) {
-    std::vector<index_t> next((std::size_t{1} << bits) + 1, 0);  // of each key: how many smaller ones there are
-    for (index_t i = 0; i < count; ++i) ++next[static_cast<std::size_t>(keys[i]) + 1];
+    std::size_t const most = (std::size_t{1} << bits) - 1;
+    std::vector<index_t> next(most + 2, 0);  // of each key: how many smaller ones there are
+    // Further bits of a key do not count, so that it cannot leave the table.
+    auto const low = [&](index_t i) { return static_cast<std::size_t>(keys[i]) & most; };
+    for (index_t i = 0; i < count; ++i) ++next[low(i) + 1];
     std::partial_sum(next.begin(), next.end(), next.begin());
     for (index_t i = 0; i < count; ++i) {
-      index_t const at = next[static_cast<std::size_t>(keys[i])]++;
+      index_t const at = next[low(i)]++;
       sorted_keys[at] = keys[i], sorted_values[at] = values[i];
     }
     return;

@@ -94,7 +94,11 @@ void for_each_item(gpu const& where, gpu_team& team, index_t count, Body const& 
   };
   {
     std::vector<std::jthread> threads;
-    for (std::size_t m = 1; m < used; ++m) threads.emplace_back(work, m);
+    try {
+      for (std::size_t m = 1; m < used; ++m) threads.emplace_back(work, m);
+    } catch (...) {  // this thread does not start; those that run take its items
+      failure[threads.size() + 1] = std::current_exception();
+    }
     work(0);
   }
   for (std::size_t m = 0; m < used; ++m)

@@ -191,7 +191,7 @@ void thin_plateaus(P const& where, stack_view<T, typename P::memory> const& maps
                                         reserve(where, scratch.tally, limit)};
   for_each_index(where, limit, rule::begin_plateau<V, S, N>{all});
   for_each_index(where, limit, rule::join_plateau<V, S, N>{all});
-  for_each_index(where, limit, shorten_way<N>{all.parent});
+  for_each_index(where, limit, rule::shorten_way<N>{all.parent});
   for_each_index(where, limit, rule::meet_plateau<rule::sum_cells, V, S, N>{all});
   for_each_index(where, limit, rule::meet_plateau<rule::least_upper_half, V, S, N>{all});
   for_each_index(where, limit, rule::meet_plateau<rule::least_lower_half, V, S, N>{all});

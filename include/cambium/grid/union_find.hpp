@@ -6,7 +6,6 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/grid/neighbourhood.hpp>
 
-
 namespace cambium {
 
 // A cell's parent is a cell of its set that comes before it, or itself: then it is the set's first. -1: in no set.
@@ -87,6 +86,8 @@ struct joined_neighbours {
   }
 };
 
+namespace rule {
+
 /// First rule: a cell's parent is the first neighbour it is joined with.
 template <class Relation, class Index>
 struct link_first_neighbour {
@@ -144,6 +145,8 @@ struct join_other_neighbours {
   }
 };
 
+}  // namespace rule
+
 /// Find the sets of cells of [B,H,W] that belong together; maps do not meet.
 ///
 /// @param near    neighbours that come before a cell
@@ -159,12 +162,12 @@ void find_sets(P const& where, index_t const (&extent)[3], neighbourhood const& 
   using neighbours = joined_neighbours<Relation>;
   neighbours const all{relation, neighbours::ordered(near), extent[1], extent[2]};
   index_t const cells = extent[0] * extent[1] * extent[2];
-  for_each_cell(where, extent, link_first_neighbour<Relation, Index>{all, parent});
+  for_each_cell(where, extent, rule::link_first_neighbour<Relation, Index>{all, parent});
   if (near.size < 1) return;
-  for_each_index(where, cells, shorten_way<Index>{parent});
+  for_each_index(where, cells, rule::shorten_way<Index>{parent});
   if (near.size < 2) return;
-  for_each_cell(where, extent, join_other_neighbours<Relation, Index>{all, parent});
-  for_each_index(where, cells, shorten_way<Index>{parent});
+  for_each_cell(where, extent, rule::join_other_neighbours<Relation, Index>{all, parent});
+  for_each_index(where, cells, rule::shorten_way<Index>{parent});
 }
 
 }  // namespace cambium

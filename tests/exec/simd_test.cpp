@@ -103,6 +103,34 @@ TEST_CASE("lanes_at reads and writes at any address", "[exec][reference]")
   }
 }
 
+namespace {
+
+struct fill_some {
+  double* to;
+  index_t count;
+  double value;
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    fill_lanes<Bytes>(to, count, value);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("fill_lanes sets so many cells and no other", "[exec][property]")
+{
+  for (isa const set : {isa::baseline, isa::avx2, isa::avx512})
+    for (double const value : {3.5, -0.0, std::numeric_limits<double>::infinity()})
+      for (index_t count = 0; count < 40; ++count) {
+        if (set > widest_isa()) continue;
+        std::vector<double> cells(42, 7), want = cells;
+        run_widest(set, fill_some{cells.data() + 1, count, value});
+        for (index_t i = 1; i <= count; ++i) want[static_cast<std::size_t>(i)] = value;
+        REQUIRE(std::memcmp(cells.data(), want.data(), cells.size() * sizeof(double)) == 0);
+      }
+}
+
 TEST_CASE("pin changes no value", "[exec][property]")
 {
   for (double value : {0.0, 1.5, -1e300}) {

@@ -166,6 +166,10 @@ TEST_CASE("softmax and select refuse what they document", "[activation][errors]"
   regions(0, 0) = 1;
   scores(1, 0, 2) = std::numeric_limits<float>::quiet_NaN();
   CAMBIUM_THROWS_SAYING(decide(cpu{}, scores), precondition_error, "scores(1,0,2) is nan");
+  class_decision<> kept{grid<std::int32_t, 2>(2, 3), grid<float, 2>(2, 3)};
+  CAMBIUM_THROWS_SAYING(decide_into(cpu{}, scores, {}, {}, kept.label, kept.probability), precondition_error,
+                        "scores(1,0,2) is nan");
+  CHECK((kept.label.cells() == cells_t<std::int32_t>(6, 0) && kept.probability.cells() == cells_t<float>(6, 0)));
   CAMBIUM_THROWS_SAYING(decide(cpu{}, grid<float, 3>(2, 2, 3), scores.view()), precondition_error,
                         "mirrored scores(1,0,2)");
   CAMBIUM_THROWS_SAYING(probability_at(cpu{}, scores, regions), precondition_error, "scores(1,0,2) is nan");

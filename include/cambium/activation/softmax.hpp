@@ -103,6 +103,19 @@ struct class_decision {
   grid<float, 2, Space> probability;   ///< [H,W] of that channel
 };
 
+/// Throws unless the shapes of scores, mirrored scores and allowed classes go together.
+template <class T, class S>
+void expects_decidable(stack_view<T const, S> const& scores, stack_view<T const, S> const& flipped,
+                       view<char const, 1, S> const& allowed)
+{
+  index_t const L = scores.extent[0];
+  expects(L >= 1, "decide: scores are ", scores, ", without a channel");
+  expects(flipped.data == nullptr || same_shape(scores, flipped), "decide: scores are ", scores,
+          " but those of the mirror image ", flipped);
+  expects(allowed.data == nullptr || (allowed.extent[0] == L && allowed.contiguous()), "decide: ", L, " channels but ",
+          allowed.extent[0], " entries of allowed");
+}
+
 /// Decide for one class a cell, by the softmax of a network's scores.
 ///
 ///   label = argmax over l of p(l),   p = softmax of scores, or its mean with that of the mirror image
@@ -117,8 +130,8 @@ struct class_decision {
 ///
 /// @pre          host memory: scores finite. Elsewhere, where they are not, the probability may be NaN, and the label
 ///               is any of 0..L-1
-/// @throws       precondition_error: no channel, shapes that differ, before anything is written; NaN or infinite
-///               scores, scores larger than a float can hold, which are found while the results are written
+/// @throws       precondition_error before anything is written: no channel, shapes that differ, NaN or infinite scores,
+///               scores larger than a float can hold
 /// @invariant    ties go to the lower channel
 /// @complexity   Theta(L * H * W) exponentials
 /// @determinism  the same bits for every number of threads; between instruction sets within a few ulp. A gpu's
@@ -135,18 +148,20 @@ void decide_into(P const& where, M const& scores, stack_view<value_of<M, 3> cons
   stack_view<value_of<M, 3> const, S> const in = as_view<3>(scores, "decide: scores");
   image_view<std::int32_t, S> const to = as_view<2>(label, "decide: label");
   image_view<float, S> const sure = as_view<2>(probability, "decide: probability");
-  index_t const L = in.extent[0], H = in.extent[1], W = in.extent[2];
-  expects(L >= 1, "decide: scores are ", in, ", without a channel");
-  expects(flipped.data == nullptr || same_shape(in, flipped), "decide: scores are ", in,
-          " but those of the mirror image ", flipped);
-  expects(allowed.data == nullptr || (allowed.extent[0] == L && allowed.contiguous()), "decide: ", L, " channels but ",
-          allowed.extent[0], " entries of allowed");
+  index_t const H = in.extent[1], W = in.extent[2];
+  expects_decidable(in, flipped, allowed);
   expects(to.extent[0] == H && to.extent[1] == W && same_shape(to, sure), "decide: scores are ", in, " but label is ",
           to, " and probability ", sure);
   expects(
       !overlap(in, to) && !overlap(in, sure) && !overlap(to, sure) && !overlap(flipped, to) && !overlap(flipped, sure),
       "decide: scores, label and probability overlap");
-  decide_on(where, in, flipped, allowed.data, to, sure);
+  if constexpr (std::is_same_v<P, cpu>) {  // values are checked while they are read
+    class_decision<> found{make_grid<std::int32_t>({H, W}), make_grid<float>({H, W})};
+    decide_on(where, in, flipped, allowed.data, found.label.view(), found.probability.view());
+    copy(where, found.label.view(), to), copy(where, found.probability.view(), sure);
+  } else {
+    decide_on(where, in, flipped, allowed.data, to, sure);
+  }
 }
 
 /// As decide_into, and allocates.
@@ -157,13 +172,15 @@ template <execution_policy P, stack_like M>
     P const& where, M const& scores, stack_view<value_of<M, 3> const, typename P::memory> flipped = {},
     std::vector<char> const& allowed = {})
 {
-  auto const in = as_view<3>(scores, "decide: scores");
+  using S = typename P::memory;
+  stack_view<value_of<M, 3> const, S> const in = as_view<3>(scores, "decide: scores");
   auto const listed = to_memory(where, allowed);
   class_decision<typename P::memory> out{make_grid<std::int32_t>(where, {in.extent[1], in.extent[2]}),
                                          make_grid<float>(where, {in.extent[1], in.extent[2]})};
-  view<char const, 1, typename P::memory> among;
+  view<char const, 1, S> among;
   if (!allowed.empty()) among = listed.view();
-  decide_into(where, scores, flipped, among, out.label, out.probability);
+  expects_decidable(in, flipped, among);
+  decide_on(where, in, flipped, static_cast<char const*>(among.data), out.label.view(), out.probability.view());
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, Protocol, Union
 
@@ -12,7 +13,7 @@ if sys.version_info >= (3, 12):
 else:
     Buffer = Union[bytes, bytearray, memoryview]
 
-__all__ = ["Array", "Buffer", "NDArray", "SupportsDLPack"]
+__all__ = ["Array", "Buffer", "NDArray", "StrPath", "SupportsDLPack"]
 
 
 class SupportsDLPack(Protocol):
@@ -23,3 +24,6 @@ class SupportsDLPack(Protocol):
 
 Array = Union[NDArray[Any], SupportsDLPack, Buffer]
 """What every array argument may be."""
+
+StrPath = Union[str, bytes, os.PathLike[str]]
+"""What names a file."""

@@ -1,6 +1,10 @@
 #include "arguments.hpp"
 
+#include <nanobind/stl/string.h>
+
 #include <limits>
+#include <string>
+#include <type_traits>
 
 namespace bindings {
 
@@ -32,6 +36,34 @@ std::vector<std::int32_t> integers(nb::handle given, char const* what)
   if (PyErr_Occurred()) throw nb::python_error();
   return out;
 }
+
+template <class T>
+std::vector<T> numbers_of(nanobind::handle given, char const* what)
+{
+  auto const numpy = nb::module_::import_("numpy");
+  auto array = numpy.attr("asarray")(given);  // raises for what is no array, as a list of lists of different lengths
+  std::string const kind = text_of_attribute(array.attr("dtype"), "kind");
+  bool const whole = std::is_integral_v<T>, empty = nb::cast<std::size_t>(array.attr("size")) == 0;
+  bool const fits = kind == "b" || kind == "i" || kind == "u" || (!whole && kind == "f");
+  if (!fits && !empty)
+    throw nb::type_error(
+        (std::string(what) + " is " + text_of(array) + "; expected " + (whole ? "integers" : "numbers")).c_str());
+  if (nb::cast<int>(array.attr("ndim")) != 1) expects(false, what, " is ", text_of(array), "; expected one axis");
+  auto const info = [&](char const* end) -> nb::object {
+    return numpy.attr("iinfo")(nb::cast(dtype_name(nb::dtype<T>()))).attr(end);
+  };
+  if (whole && !empty && kind != "b")
+    expects(info("min") <= array.attr("min")() && array.attr("max")() <= info("max"), what, " has numbers that ",
+            dtype_name(nb::dtype<T>()), " cannot hold");
+  array = numpy.attr("ascontiguousarray")(array, nb::cast(dtype_name(nb::dtype<T>())));
+  auto const cells = nb::cast<nb::ndarray<T const, nb::ndim<1>>>(array);
+  return {cells.data(), cells.data() + cells.size()};
+}
+template std::vector<std::int32_t> numbers_of(nanobind::handle, char const*);
+template std::vector<std::int64_t> numbers_of(nanobind::handle, char const*);
+template std::vector<std::uint8_t> numbers_of(nanobind::handle, char const*);
+template std::vector<float> numbers_of(nanobind::handle, char const*);
+template std::vector<double> numbers_of(nanobind::handle, char const*);
 
 extent2 size_argument(nb::handle given, char const* what)
 {

@@ -16,6 +16,15 @@ namespace bindings {
 /// Integers of a list, a tuple, an array or any other iterable. `what` names the argument: "irnet: keys".
 std::vector<std::int32_t> integers(nb::handle given, char const* what);
 
+/// The numbers of a list, an array, or another sequence, as T. Numbers that T cannot hold are refused.
+template <class T>
+std::vector<T> numbers_of(nanobind::handle given, char const* what);
+extern template std::vector<std::int32_t> numbers_of(nanobind::handle, char const*);
+extern template std::vector<std::int64_t> numbers_of(nanobind::handle, char const*);
+extern template std::vector<std::uint8_t> numbers_of(nanobind::handle, char const*);
+extern template std::vector<float> numbers_of(nanobind::handle, char const*);
+extern template std::vector<double> numbers_of(nanobind::handle, char const*);
+
 /// A size (height, width).
 cambium::extent2 size_argument(nb::handle given, char const* what);
 

@@ -78,5 +78,12 @@ NB_MODULE(_cambium, m)
   bind_activation(m);
   bind_displacement(m);
   bind_pipeline_irnet(m);
+  bind_io(m);
+  bind_loss(m);
+  bind_metric(m);
+  bind_metric_ap(m);
+  bind_coco(m);
+  bind_point_files(m);
+  bind_rle(m);
   bind_walk(m);
 }

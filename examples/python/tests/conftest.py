@@ -1,7 +1,12 @@
 """The tests run against an installed pycambium, never against the source tree."""
 
-import numpy as np
-import pytest
+import os
+
+# Threads that wait by spinning hold up small problems on a machine that does other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 
 @pytest.fixture

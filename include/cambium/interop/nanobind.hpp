@@ -112,6 +112,11 @@ class array_argument {
   view<T const, Rank> cells()
   {
     expects(rank() == Rank, what_, " is ", described(), " with ", rank(), " axes; expected ", Rank);
+    if (array_.size() == 0) {  // stages loop over its other axes
+      double rows = 1;
+      for (int r = 0; r < Rank; ++r) rows *= extent(r) == 0 ? 1 : static_cast<double>(extent(r));
+      expects(rows <= 1 << 20, what_, " is ", described(), ", without cells but with more than 2^20 rows");
+    }
     constexpr auto type = nanobind::dtype<T>();
     bool const masks = std::is_same_v<T, std::uint8_t> && array_.dtype() == nanobind::dtype<bool>();
     bool const right_type = masks || array_.dtype() == type;
@@ -264,7 +269,8 @@ inline void translate_errors()
     try {
       std::rethrow_exception(thrown);
     } catch (io_error const& e) {
-      PyErr_SetString(PyExc_OSError, e.what());
+      nanobind::object const text = nanobind::steal(PyUnicode_DecodeFSDefault(e.what()));  // it holds a file's name
+      PyErr_SetObject(PyExc_OSError, text.ptr());
     } catch (stopped const&) {
       if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
     }

@@ -38,6 +38,12 @@ check value_that(Holds const& holds, std::string const& before, std::string cons
   return std::make_shared<CLI::Validator>(error_in, what);
 }
 
+/// What the usage calls a program: its name, or what a caller such as `python -m pycambium label` runs it as.
+std::string name_in_help(std::string const& name, std::string const& called)
+{
+  return called.ends_with(" " + name) && called.find('/') == std::string::npos ? called : name;
+}
+
 template <class Each>
 void for_each_option(option_table const& table, Each const& each)
 {
@@ -140,7 +146,7 @@ void restore(option_table const& table, json const& parameters)
 std::optional<int> parse(program_words const& words, option_table const& table, int count, char const* const* arguments,
                          std::set<std::string>* given)
 {
-  CLI::App app(words.description, words.name);
+  CLI::App app(words.description, name_in_help(words.name, count > 0 ? arguments[0] : ""));
   app.footer(words.footer);
   app.option_defaults()->always_capture_default();
   for_each_option(table, [&](option_group const& group, option const& row) {

@@ -1,11 +1,11 @@
-"""propagate_to_edge of pycambium beside the same computation written densely in PyTorch, both on the CPU.
+"""propagate_to_edge of pycambium beside the same computation written densely in PyTorch.
 
-    python bench/python/walk.py [--sizes 47x63 94x125] [--threads 1 2] [--runs 21] [--dense-runs 3 1]
+    python bench/python/walk.py [--sizes 47x63 94x125] [--threads 1 2] [--runs 21]
 
-The dense side makes the matrix of all cells, raises it to beta, divides its columns by their sums, squares it 8 times
-and multiplies. Each side runs in a process of its own, whose largest resident size is its peak. At 94x125 the dense side
-takes minutes and gigabytes, so it runs once. Ratios are of CPU time at one thread, of wall time else: say which
-machine was busy.
+Both run on the CPU. The dense side makes the matrix of all cells, raises it to beta, divides its
+columns by their sums, squares it 8 times and multiplies. Each side runs in a process of its own,
+whose largest resident size is its peak. At 94x125 the dense side takes minutes and gigabytes, so it
+runs once. On a busy machine the ratio of CPU time at one thread is the one to read.
 """
 
 from __future__ import annotations
@@ -116,7 +116,10 @@ def main() -> None:
         side, *numbers = given.measure
         print(json.dumps(measure(side, *map(int, numbers))))
         return
-    head = "size     threads  side      runs  median ms     least ms     cpu ms   peak MB  (before the call)"
+    head = (
+        "size     threads  side      runs  median ms     least ms     cpu ms   peak MB  "
+        "(before the call)"
+    )
     print(head + "\n" + "-" * len(head))
     for size, dense_runs in zip(given.sizes, given.dense_runs, strict=True):
         height, width = map(int, size.split("x"))
@@ -125,16 +128,17 @@ def main() -> None:
             for side, runs in (("cambium", given.runs), ("dense", dense_runs)):
                 r = result[side] = in_process(side, height, width, threads, runs)
                 print(
-                    f"{size:8} {threads:7}  {side:8} {runs:5} {r['median'] * 1e3:10.2f} {r['least'] * 1e3:12.2f} "
-                    f"{r['cpu'] * 1e3:10.2f} {r['peak']:9.0f}  ({r['before']:.0f})",
+                    f"{size:8} {threads:7}  {side:8} {runs:5} {r['median'] * 1e3:10.2f} "
+                    f"{r['least'] * 1e3:12.2f} {r['cpu'] * 1e3:10.2f} {r['peak']:9.0f}  "
+                    f"({r['before']:.0f})",
                     flush=True,
                 )
             ours, theirs = result["cambium"], result["dense"]
             apart = max(abs(a - b) for a, b in zip(ours["sample"], theirs["sample"], strict=True))
             print(
                 f"{size:8} {threads:7}  ratio: {theirs['median'] / ours['median']:.0f} of medians, "
-                f"{theirs['least'] / ours['least']:.0f} of least, {theirs['cpu'] / ours['cpu']:.0f} of cpu time; "
-                f"results differ by {apart:.1g}",
+                f"{theirs['least'] / ours['least']:.0f} of least, "
+                f"{theirs['cpu'] / ours['cpu']:.0f} of cpu time; results differ by {apart:.1g}",
                 flush=True,
             )
 

@@ -102,12 +102,12 @@ class scales {
   std::vector<std::int32_t> mirrored_;
 };
 
-/// A size of which memory is taken. Sides stay below 2^16, so that a wrong number is refused before it takes memory.
+/// A size of which memory is taken: a wrong one is refused before.
 extent2 picture_size(nb::handle given, char const* what)
 {
   auto const size = size_argument(given, what);
-  expects(size.height < 1 << 16 && size.width < 1 << 16, what, " is ", size.height, " x ", size.width,
-          "; expected sides below 65536");
+  expects(size.height < 1 << 16 && size.width < 1 << 16 && size.height * size.width <= 1 << 28, what, " is ",
+          size.height, " x ", size.width, "; expected sides below 65536 and at most 2^28 pixels");
   return size;
 }
 
@@ -346,12 +346,12 @@ void bind_activation(nb::module_& m)
                 "threads: int = 0, copy: bool = False) -> NDArray[Any]"),
         "The boundary map from a boundary network's logits for an image and for its mirror image: the sigmoid of their "
         "mean.\n\n"
-        "logits    [h',w'] float32 or float64, finite, of the image, padded at its right and bottom\n"
-        "mirrored  [h',w'] of the mirror image, padded the same way\n"
-        "size      (h,w) [cells] of the top left part that is wanted, which cuts the padding off; None: all\n"
+        "logits    [h,w] float32 or float64, finite, of the image, padded at its right and bottom\n"
+        "mirrored  [h,w] of the mirror image, padded the same way\n"
+        "size      (height, width) [cells] of the top left part that is wanted, which cuts the padding off; None: all\n"
         "threads   0: all cores\n"
         "copy      convert another dtype or order instead of refusing it\n\n"
-        "Returns [h,w] in [0,1]. Stands for EdgeDisplacement.forward of irn.");
+        "Returns a map of that size, in [0,1]. Stands for EdgeDisplacement.forward of irn.");
   m.def(
       "threshold_labels",
       [](nb::handle maps, double thres, int threads, bool copy) {

@@ -231,33 +231,33 @@ nb::object cam_to_ir_label_of(nb::handle image, nb::handle cams, nb::handle keys
   "= 0.01, small: str = 'score_zero', scale: str = 'image', empty: str = 'background', parts: str = "           \
   "'separate', component_thres: float = 0.5, threads: int = 0, copy: bool = False"
 
-#define CAMBIUM_IRNET_INPUT                                                                    \
-  "cams              [C,h,w] float32, finite: CAMs of the classes present, h = (H-1)//4 + 1\n" \
-  "keys              C classes, from 0; the label of class k is k + 1\n"                       \
-  "boundary          [h,w] float32 in [0,1]\n"                                                 \
-  "image             (H,W) [pixels] size of the image\n"
+#define CAMBIUM_IRNET_INPUT                                                                     \
+  "cams               [C,h,w] float32, finite: CAMs of the classes present, h = (H-1)//4 + 1\n" \
+  "keys               C classes, from 0; the label of class k is k + 1\n"                       \
+  "boundary           [h,w] float32 in [0,1]\n"                                                 \
+  "image              (H,W) [pixels] size of the image\n"
 
-#define CAMBIUM_IRNET_DISPLACEMENT                                                                              \
-  "displacement      [2,h,w] float32 (dy,dx) in cells, finite; None: instances are components that boundaries " \
+#define CAMBIUM_IRNET_DISPLACEMENT                                                                               \
+  "displacement       [2,h,w] float32 (dy,dx) in cells, finite; None: instances are components that boundaries " \
   "part\n"
 
-#define CAMBIUM_IRNET_KEYWORDS                                                                               \
-  "radius            [cells] of the stencil, 1..17\n"                                                        \
-  "beta              power of the affinities, > 0\n"                                                         \
-  "exp_times         the walk takes 2**exp_times steps, 0..40\n"                                             \
-  "tolerance         of the walk, see random_walk(); 0: exact\n"                                             \
-  "sem_seg_bg_thres  score of the background in the semantic labels\n"                                       \
-  "ins_seg_bg_thres  score of the background in the instances\n"                                             \
-  "iterations        [count] of trace()\n"                                                                   \
-  "thres             [cells] displacement below it is weak, > 0\n"                                           \
-  "max_fragment_size [fraction of the image] smaller components are fragments, in [0,1]\n"                   \
-  "small             fragments: 'score_zero' as in irn, 'drop' or 'keep'\n"                                  \
-  "scale             scores are divided by the largest of 'image' as in irn, 'group' (class) or 'channel'\n" \
-  "empty             without a positive score all is 'background', or 'first_channel' as in irn\n"           \
-  "parts             pieces of an instance channel: 'separate' instances as in irn, or 'merged'\n"           \
-  "component_thres   without displacement: boundaries from here on part components; > 1: none do\n"          \
-  "threads           0: all cores\n"                                                                         \
-  "copy              convert another dtype or order instead of refusing it\n\n"
+#define CAMBIUM_IRNET_KEYWORDS                                                                                \
+  "radius             [cells] of the stencil, 1..17\n"                                                        \
+  "beta               power of the affinities, > 0\n"                                                         \
+  "exp_times          the walk takes 2**exp_times steps, 0..40\n"                                             \
+  "tolerance          of the walk, see random_walk(); 0: exact\n"                                             \
+  "sem_seg_bg_thres   score of the background in the semantic labels\n"                                       \
+  "ins_seg_bg_thres   score of the background in the instances\n"                                             \
+  "iterations         [count] of trace()\n"                                                                   \
+  "thres              [cells] displacement below it is weak, > 0\n"                                           \
+  "max_fragment_size  [fraction of the image] smaller components are fragments, in [0,1]\n"                   \
+  "small              fragments: 'score_zero' as in irn, 'drop' or 'keep'\n"                                  \
+  "scale              scores are divided by the largest of 'image' as in irn, 'group' (class) or 'channel'\n" \
+  "empty              without a positive score all is 'background', or 'first_channel' as in irn\n"           \
+  "parts              pieces of an instance channel: 'separate' instances as in irn, or 'merged'\n"           \
+  "component_thres    without displacement: boundaries from here on part components; > 1: none do\n"          \
+  "threads            0: all cores\n"                                                                         \
+  "copy               convert another dtype or order instead of refusing it\n\n"
 
 }  // namespace
 
@@ -304,8 +304,8 @@ void bind_pipeline_irnet(nb::module_& m)
         "Label an image that is too large for one walk: irnet(), with the walk done tile by tile.\n\n"
         "Clusters, scaling and components are found on the whole image: an object across a seam is one "
         "object.\n\n" CAMBIUM_IRNET_INPUT CAMBIUM_IRNET_DISPLACEMENT
-        "tile              [pixels] side of what a tile answers for, at least 4\n"
-        "overlap           [pixels] that a tile sees around that, at least 4\n" CAMBIUM_IRNET_KEYWORDS
+        "tile               [pixels] side of what a tile answers for, at least 4\n"
+        "overlap            [pixels] that a tile sees around that, at least 4\n" CAMBIUM_IRNET_KEYWORDS
         "Returns ImageLabels.");
   m.def("irnet_walk", irnet_walk_of, array("cams"), nb::arg("keys").none(), array("boundary"), nb::arg("image").none(),
         nb::arg("options"),

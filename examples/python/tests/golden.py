@@ -1,4 +1,7 @@
-"""Cases made by running the originals: CAMBIUM_GOLDEN names their folder. Without it their tests are skipped."""
+"""Cases made by running the originals: CAMBIUM_GOLDEN names their folder.
+
+Without it their tests are skipped.
+"""
 
 import json
 import os

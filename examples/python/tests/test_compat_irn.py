@@ -229,6 +229,14 @@ def test_errors():
         indexing.propagate_to_edge(x, edge, beta=0)
     with pytest.raises(ValueError, match="exp_times is -1"):
         indexing.propagate_to_edge(x, edge, exp_times=-1)
+    with pytest.raises(
+        TypeError, match="propagate_to_edge: edge is NoneType; expected an array or a tensor"
+    ):
+        indexing.propagate_to_edge(x, None)
+    with pytest.raises(TypeError, match="edge_to_affinity: edge is list"):
+        indexing.edge_to_affinity([1], [])
+    with pytest.raises(ValueError, match=r"x is \(4,\); expected \[C,H,W\]"):
+        indexing.propagate_to_edge(x[0, :, 0], edge)
     with pytest.raises(ValueError, match=r"default_size is \(3, 20\).*expected at least \(5, 9\)"):
         indexing.PathIndex(5, (3, 20))
     with pytest.raises(ValueError, match="radius is 1; no cell is nearer"):

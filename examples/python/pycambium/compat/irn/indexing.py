@@ -4,8 +4,9 @@
 
     rw = indexing.propagate_to_edge(cam, edge, beta=10, exp_times=8, radius=5)
 
-Every function takes NumPy arrays or CPU tensors of PyTorch and answers in kind. propagate_to_edge() never makes a
-dense matrix; affinity_sparse2dense() and to_transition_matrix() do, since that is what they are asked for.
+Every function takes NumPy arrays or CPU tensors of PyTorch and answers in kind. propagate_to_edge()
+never makes a dense matrix; affinity_sparse2dense() and to_transition_matrix() do, since that is
+what they are asked for.
 """
 
 from __future__ import annotations
@@ -31,14 +32,20 @@ def _is_tensor(array: Any) -> bool:
     return type(array).__module__.partition(".")[0] == "torch"
 
 
+def _expects_array(given: Any, what: str) -> None:
+    if not hasattr(given, "reshape") or not hasattr(given, "shape"):
+        raise TypeError(f"{what} is {type(given).__name__}; expected an array or a tensor")
+
+
 class PathIndex:
     """The cells on the paths between a cell and its neighbours, as indices into a flattened map.
 
     radius        [cells] neighbours are nearer than this; 2 to 17
     default_size  (height, width) of the map
 
-    radius_floor  margin that the sources keep to the left, right and bottom border: ceil(radius) - 1
-    search_paths  a list of arrays [n, length, 2] of (dy,dx), one a path length: the neighbour first, (0,0) last
+    radius_floor  ceil(radius) - 1: margin of the sources to the left, right and bottom border
+    search_paths  a list of arrays [n, length, 2] of (dy,dx), one a path length: the neighbour
+                  first, (0,0) last
     search_dst    [K,2] (dy,dx) of the neighbours, in the order of search_paths
     path_indices  a list of arrays [n, length, sources]: search_paths laid at each source
     src_indices   [sources]
@@ -52,7 +59,7 @@ class PathIndex:
         self.path_indices, self.src_indices, self.dst_indices = self.get_path_indices(default_size)
 
     def get_search_paths_dst(self, max_radius: float = 5) -> tuple[list[np.ndarray], np.ndarray]:
-        """The paths to all neighbours nearer than a radius, grouped by length, and the neighbours."""
+        """The paths to neighbours nearer than a radius, grouped by length, and the neighbours."""
         # disc() takes whole radii; of a fractional one the neighbours between are left out.
         around = _cambium.disc(math.ceil(max_radius))
         near = around[(around**2).sum(axis=1) < max_radius * max_radius]
@@ -76,8 +83,8 @@ class PathIndex:
         rows, columns = height - margin, width - 2 * margin
         if rows < 1 or columns < 1:
             raise ValueError(
-                f"PathIndex: default_size is ({height}, {width}); at radius {self.radius} expected at least "
-                f"({margin + 1}, {2 * margin + 1})"
+                f"PathIndex: default_size is ({height}, {width}); at radius {self.radius} "
+                f"expected at least ({margin + 1}, {2 * margin + 1})"
             )
         first = np.arange(rows, dtype=np.int64)[:, None] * width + margin
         sources = (first + np.arange(columns)).reshape(-1)
@@ -96,6 +103,7 @@ def edge_to_affinity(edge: Any, paths_indices: Sequence[Any]) -> Any:
 
     Returns [B, K, sources]. Gradients of tensors pass to the first maximum of each path.
     """
+    _expects_array(edge, "edge_to_affinity: edge")
     flat = edge.reshape(edge.shape[0], -1)
     if _is_tensor(edge):
         import torch
@@ -121,6 +129,7 @@ def affinity_sparse2dense(affinity_sparse: Any, ind_from: Any, ind_to: Any, n_ve
 
     Returns [n_vertices, n_vertices]: dense, so 4 * n_vertices**2 bytes at float32.
     """
+    _expects_array(affinity_sparse, "affinity_sparse2dense: affinity_sparse")
     if _is_tensor(affinity_sparse):
         import torch
 
@@ -138,10 +147,13 @@ def affinity_sparse2dense(affinity_sparse: Any, ind_from: Any, ind_to: Any, n_ve
 
 
 def to_transition_matrix(affinity_dense: Any, beta: float, times: int) -> Any:
-    """The dense matrix of a walk of 2**times steps: affinities to the power of beta, columns divided by their sums.
+    """The dense matrix of a walk of 2**times steps.
+
+    Affinities to the power of beta, their columns divided by their sums, squared `times` times.
 
     propagate_to_edge() applies it without making it.
     """
+    _expects_array(affinity_dense, "to_transition_matrix: affinity_dense")
     step = affinity_dense**beta
     step = step / step.sum(0, keepdims=True)
     for _ in range(times):
@@ -169,12 +181,18 @@ def propagate_to_edge(
     tolerance  see pycambium.random_walk(); 0: exact
     threads    0: all cores
 
-    Returns [C,1,H,W] of the type of x * (1 - edge). No gradient passes: a tensor that requires one is refused.
+    Returns [C,1,H,W] of the type of x * (1 - edge). No gradient passes: a tensor that requires one
+    is refused.
     """
+    for name, given in (("x", x), ("edge", edge)):
+        _expects_array(given, f"propagate_to_edge: {name}")
+    if len(x.shape) < 2:
+        raise ValueError(f"propagate_to_edge: x is {tuple(x.shape)}; expected [C,H,W]")
     height, width = x.shape[-2:]
     if tuple(edge.shape[-2:]) != (height, width) or math.prod(edge.shape) != height * width:
         raise ValueError(
-            f"propagate_to_edge: edge is {tuple(edge.shape)}; expected one map of ({height}, {width}), as x"
+            f"propagate_to_edge: edge is {tuple(edge.shape)}; expected one map of "
+            f"({height}, {width}), as x"
         )
     tensors = _is_tensor(x) or _is_tensor(edge)
     if tensors:

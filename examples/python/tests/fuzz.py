@@ -147,8 +147,10 @@ class Call:
         self.numbers = np.random.default_rng([seed, number])
         self.pool = pool
         self.extents: dict[str, int] = {}
+        self.like: dict[str, public.Argument] = {}
         self.radius = self.rng.choice([1, 1, 1, 2, 2, 3, 5])
         self.classes = self.rng.choice([1, 2, 3, 3])
+        self.floating = self.rng.choice(["float32", "float32", "float64"])
         self.wild = self.rng.random() < 0.5
 
     def chance(self, probability: float) -> bool:
@@ -166,8 +168,10 @@ class Call:
             return len(pc.disc(self.radius))
         if axis in ("C", "L"):
             return self.classes
+        if axis in ("H", "W") and axis not in self.extents and axis.lower() in self.extents:
+            return max(0, 4 * self.extents[axis.lower()] - self.rng.randrange(4))
         if axis not in self.extents:
-            self.extents[axis] = self.rng.choice([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9])
+            self.extents[axis] = self.rng.randint(0 if self.chance(0.3) else 1, 9)
         return self.extents[axis]
 
     def shape(self, argument: public.Argument) -> list[int]:
@@ -196,11 +200,9 @@ class Call:
                 return rng.choice(fits)
         shape = self.shape(argument)
         named = [d for d in DTYPES if re.search(rf"\b{d}\b", argument.line)]
-        dtype = (
-            rng.choice(named)
-            if named and not self.chance(0.1)
-            else rng.choice(DTYPES + ["float32"] * 6 + ["int32", "uint8"] * 3)
-        )
+        dtype = self.rng.choice(DTYPES + ["float32"] * 6 + ["int32", "uint8"] * 3)
+        if named and not self.chance(0.1):
+            dtype = self.floating if self.floating in named else rng.choice(named)
         if self.chance(0.02):
             dtype = rng.choice([">f4", "O", "U3", "M8[s]", "V4", "float128", "i4,f4"])
         kind = rng.randrange(5)
@@ -307,13 +309,16 @@ class Call:
         if literals:
             return "mmx" if self.chance(0.1) else rng.choice(ast.literal_eval(f"({literals[1]},)"))
         if len(parts := split(text, "|")) > 1:
-            return self.value(argument, rng.choice(parts))
+            return self.value(argument, rng.choice(parts if self.wild else parts[:1] * 3 + parts))
+        shape = re.match(r"\(([A-Za-z]+(?:, ?[A-Za-z]+)*)\)", argument.line)
+        if shape and ("int" in text) and not self.chance(0.1):
+            return [self.extent(axis.strip()) for axis in shape[1].split(",")]
         if sequence := re.match(
             r"(?:Sequence|Iterable|list|List|collections\.abc\.Sequence)\[(.*)\]$", text
         ):
             return [
                 self.value(argument, sequence[1])
-                for _ in range(rng.choice([0, 1, 2, self.classes, self.classes]))
+                for _ in range(rng.choice([0, 1, 2] + [self.classes] * 9))
             ]
         if pair := re.match(r"(?:tuple|Tuple)\[(.*)\]$", text):
             return tuple(
@@ -334,8 +339,8 @@ class Call:
         if simple == "bool":
             return rng.random() < 0.5
         if simple in ("str", "PathLike", "Path"):
-            words = re.findall(r"[\"']([\w-]+)[\"']", argument.line)
-            return rng.choice(words if words and rng.random() < 0.8 else STRINGS)
+            words = re.findall(r"[\"']([\w-]+)[\"']", f"{argument.line} {argument.default}")
+            return rng.choice(words if words and not self.chance(0.2) else STRINGS)
         if simple == "None":
             return None
         if held := self.pool.get(simple):
@@ -369,11 +374,9 @@ class Call:
                 objects[argument.name] = self.rng.choice(held)
                 self.fit(objects[argument.name])
         for argument in signature.arguments:
-            if (
-                argument.shape is None
-            ):  # "as start()": another function documents an argument of this name
-                other = DOCUMENTED.get(argument.name, argument)
-                argument = replace(argument, shape=other.shape, line=other.line or argument.line)
+            if argument.shape is None and not argument.line:  # documented elsewhere: "as irnet()"
+                other = self.like.get(argument.name) or DOCUMENTED.get(argument.name, argument)
+                argument = replace(argument, shape=other.shape, line=other.line)
             if argument.default is not None and self.rng.random() < (
                 0.5 if argument.name != "radius" else 0.02
             ):
@@ -462,11 +465,19 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
     all_functions = callables()
     kinds_of_objects = public.classes()
-    for _, function in all_functions:
+    arguments_of: dict[str, dict[str, public.Argument]] = {}
+    for name, function in all_functions:
         for signature in signatures_of(function):
-            DOCUMENTED.update(
-                {a.name: a for a in signature.arguments if a.shape and a.name not in DOCUMENTED}
-            )
+            documented = {a.name: a for a in signature.arguments if a.line}
+            arguments_of.setdefault(name.split(".")[-1], documented)
+            for argument in documented.values():
+                if argument.shape:
+                    DOCUMENTED.setdefault(argument.name, argument)
+    like: dict[str, dict[str, public.Argument]] = {}
+    for name, function in all_functions:
+        text = function.__nb_signature__[0][1] if hasattr(function, "__nb_signature__") else None
+        if other := re.search(r"[Aa]rguments as (\w+)\(", text or ""):
+            like[name] = arguments_of.get(other[1], {})
     pool: dict[str, list[Any]] = {}
     counts: dict[str, list[int]] = {name: [0, 0] for name, _ in all_functions}
     kinds: dict[str, set[str]] = {}
@@ -476,6 +487,7 @@ def main() -> None:
         call = Call(seed, number, pool)
         name, function = all_functions[number % len(all_functions)]
         signature = call.rng.choice(signatures_of(function))
+        call.like = like.get(name, {})
         itself: list[Any] = []
         if name.rsplit(".", 1)[0] in kinds_of_objects and type(function).__name__ in (
             "nb_method",

@@ -36,7 +36,7 @@ def documented(name: str, doc: str) -> tuple[str | None, str]:
     line = re.search(rf"^\s*{re.escape(name)}\b[^\n]*?\s{{2,}}(.*)$", doc, re.MULTILINE)
     if not line:
         return None, ""
-    shape = re.match(r"\[([A-Za-z0-9_, +*]*)\]", line[1])
+    shape = re.match(r"\[([A-Za-z0-9_', +*]*)\]", line[1])
     return (shape[1].replace(" ", "") if shape else None), line[1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -432,6 +433,21 @@ def test_errors_without_the_package():
             ours.DenseCRF2D(*wrong)
     with pytest.raises(TypeError, match="an integer is required"):
         ours.DenseCRF("3", 3)
+
+
+def test_no_array_is_copied():
+    """NumPy's arrays are traced, the memory of the library is not: what remains is what the stand-in makes itself."""
+    image, unary = picture(200, 300, 21)
+    crf_of(ours, image, unary).inference(1)
+    tracemalloc.start()
+    try:
+        crf = crf_of(ours, image, unary)
+        q = crf.inference(1)
+        np.argmax(q[:, :5], axis=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert unary.nbytes > 5_000_000 and peak < 100_000
 
 
 def test_a_subclass_works():

@@ -2,11 +2,12 @@
 
     python bench/python/crf.py [--runs 7] [--height 375] [--width 500]
 
-A run is what a script does for one image: DenseCRF2D, setUnaryEnergy, a Gaussian and a bilateral kernel with their
-lattices, 10 steps, and the argmax. `cpu` is the process's CPU time (all threads), which other programs on the machine
-disturb least. `core` are the calls of the extension that the script comes to: lattices, energies, steps. The overhead
-is the same script on one pixel, where there is nothing to compute, as a part of `core`: Python and calls are all that
-the stand-in adds, because no array is copied.
+A run is what a script does for one image: DenseCRF2D, setUnaryEnergy, a Gaussian and a bilateral
+kernel with their lattices, and 10 steps. `cpu` is the process's CPU time (all threads), which other
+programs on the machine disturb least. `core` are the calls of the extension that the script comes
+to: lattices, energies, steps. The overhead is the same script on one pixel, where there is nothing
+to compute, as a part of `core`: Python and calls are all that the stand-in adds, because no array
+is copied.
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ except ImportError:
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """Surfaces of soft light, each with a colour and a grain: about as many lattice points as a photograph."""
+    """Surfaces of soft light with grain: about as many lattice points as a photograph."""
     rng = np.random.default_rng(3)
     v, u = np.mgrid[:height, :width] / 60
     surface = (np.sin(u) + np.cos(1.3 * v) > 0.4) + 2 * (np.sin(0.7 * u + v) > 0.2)
     out = np.empty((height, width, 3))
     for c in range(3):
         light = 60 * (1 + np.sin(0.4 * u + 0.3 * v + c))
-        out[..., c] = 40 + 37 * ((surface + 2 * c) % 4) + light / 2 + rng.uniform(-7, 7, (height, width))
+        out[..., c] = (
+            40 + 37 * ((surface + 2 * c) % 4) + light / 2 + rng.uniform(-7, 7, (height, width))
+        )
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
@@ -49,7 +52,9 @@ def energies(labels: int, height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(4)
     y, x = np.mgrid[:height, :width]
     regions = (np.sin(x / 70) + np.cos(y / 55) > 0.3) + (np.sin(x / 31 + y / 44) > 0.5)
-    noisy = np.where(rng.random((height, width)) < 0.1, rng.integers(0, labels, (height, width)), regions)
+    noisy = np.where(
+        rng.random((height, width)) < 0.1, rng.integers(0, labels, (height, width)), regions
+    )
     return unary_from_labels(noisy, labels, 0.7, zero_unsure=False)
 
 
@@ -71,7 +76,9 @@ def core(image: np.ndarray, unary: np.ndarray, threads: int) -> np.ndarray:
     return field.run(10, threads=threads)
 
 
-def alternately(calls: dict[str, Callable[[], Any]], runs: int) -> dict[str, tuple[float, float, float]]:
+def alternately(
+    calls: dict[str, Callable[[], Any]], runs: int
+) -> dict[str, tuple[float, float, float]]:
     """Milliseconds of each call: median of wall time, its minimum, and median of CPU time."""
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
@@ -97,11 +104,15 @@ def script_on_one_pixel(runs: int = 500) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--height", type=int, default=375)
     parser.add_argument("--width", type=int, default=500)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # one number of threads, in this process
+    parser.add_argument(
+        "--one", action="store_true", help=argparse.SUPPRESS
+    )  # one number of threads, in this process
     given = parser.parse_args()
     if not given.one:
         for threads in ("1", "2"):
@@ -117,15 +128,30 @@ def main() -> None:
         calls["pycambium"] = lambda: script(ours, image, unary)
         if theirs is not None:
             calls["pydensecrf"] = lambda: script(theirs, image, unary)
-            have, want = np.array(script(ours, image, unary)), np.array(script(theirs, image, unary))
+            have, want = (
+                np.array(script(ours, image, unary)),
+                np.array(script(theirs, image, unary)),
+            )
             differ = int((have.argmax(axis=0) != want.argmax(axis=0)).sum())
-            print(f"L={labels}: {differ} of {have.shape[1]} labels differ, marginals by {abs(have - want).max():.1e}")
+            print(
+                f"L={labels}: {differ} of {have.shape[1]} labels differ, "
+                f"marginals by {abs(have - want).max():.1e}"
+            )
         took = alternately(calls, given.runs)
         for name, (wall, least, cpu) in took.items():
-            ratio = "" if name == "pydensecrf" or theirs is None else f"  {took['pydensecrf'][0] / wall:4.2f}x"
-            cpu_ratio = "" if name == "pydensecrf" or theirs is None else f" ({took['pydensecrf'][2] / cpu:4.2f}x)"
+            ratio = (
+                ""
+                if name == "pydensecrf" or theirs is None
+                else f"  {took['pydensecrf'][0] / wall:4.2f}x"
+            )
+            cpu_ratio = (
+                ""
+                if name == "pydensecrf" or theirs is None
+                else f" ({took['pydensecrf'][2] / cpu:4.2f}x)"
+            )
             print(
-                f"  {threads} threads, L={labels:2}, {name:10}: {wall:7.1f} ms, least {least:7.1f}{ratio}; "
+                f"  {threads} threads, L={labels:2}, {name:10}: {wall:7.1f} ms, "
+                f"least {least:7.1f}{ratio}; "
                 f"cpu {cpu:7.1f} ms{cpu_ratio}"
             )
         calls_alone = script_on_one_pixel()

@@ -1,4 +1,4 @@
-"""The stand-in for pydensecrf: beside the package where it is installed, and against all pairs of pixels in NumPy."""
+"""The stand-in for pydensecrf: beside the package where it is installed, and by NumPy alone."""
 
 from __future__ import annotations
 
@@ -41,23 +41,45 @@ def compat_of(kind, labels, scale=1.0):
         return 3 * scale
     if kind == "vector":
         return (np.linspace(-1, 0.4, labels) * scale).astype(np.float32)
-    return ((rng.random((labels, labels)) - np.eye(labels)) * scale).astype(np.float32)  # not symmetric
+    return ((rng.random((labels, labels)) - np.eye(labels)) * scale).astype(
+        np.float32
+    )  # not symmetric
 
 
-def crf_of(package, image, unary, *, norm="NORMALIZE_SYMMETRIC", kernel="DIAG_KERNEL", kind="number", sxy=3, srgb=6):
+def crf_of(
+    package,
+    image,
+    unary,
+    *,
+    norm="NORMALIZE_SYMMETRIC",
+    kernel="DIAG_KERNEL",
+    kind="number",
+    sxy=3,
+    srgb=6,
+):
     height, width = image.shape[:2]
     scale = 0.02 if norm == "NO_NORMALIZATION" else 1.0
-    kind, kernel, norm = compat_of(kind, len(unary), scale), getattr(package, kernel), getattr(package, norm)
+    kind, kernel, norm = (
+        compat_of(kind, len(unary), scale),
+        getattr(package, kernel),
+        getattr(package, norm),
+    )
     crf = package.DenseCRF2D(width, height, len(unary))
     crf.setUnaryEnergy(unary)
     crf.addPairwiseGaussian(sxy, kind, kernel, norm)
-    crf.addPairwiseBilateral(sxy=30, srgb=srgb, rgbim=image, compat=kind, kernel=kernel, normalization=norm)
+    crf.addPairwiseBilateral(
+        sxy=30, srgb=srgb, rgbim=image, compat=kind, kernel=kernel, normalization=norm
+    )
     return crf
 
 
 def same(have, want, atol=2e-6):
     have, want = np.array(have), np.array(want)
-    assert have.dtype == want.dtype == np.float32 and have.shape == want.shape and have.strides == want.strides
+    assert (
+        have.dtype == want.dtype == np.float32
+        and have.shape == want.shape
+        and have.strides == want.strides
+    )
     np.testing.assert_allclose(have, want, atol=atol)
     near = np.sort(want, axis=0)[-2:]  # labels are equal where no tie is closer than rounding
     clear = near[-1] - near[0] > 2 * atol if len(want) > 1 else np.ones(want.shape[1], bool)
@@ -70,19 +92,28 @@ def same(have, want, atol=2e-6):
 
 @pytest.mark.parametrize("kind", ["number", "vector", "matrix"])
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize(("height", "width", "labels"), [(17, 23, 3), (40, 52, 21), (33, 31, 2), (16, 20, 4)])
+@pytest.mark.parametrize(
+    ("height", "width", "labels"), [(17, 23, 3), (40, 52, 21), (33, 31, 2), (16, 20, 4)]
+)
 def test_inference_beside_the_package(theirs, height, width, labels, norm, kind):
     image, unary = picture(height, width, labels)
-    mine, their = (crf_of(package, image, unary, norm=norm, kind=kind) for package in (ours, theirs))
+    mine, their = (
+        crf_of(package, image, unary, norm=norm, kind=kind) for package in (ours, theirs)
+    )
     for steps in (0, 1, 5, 10, -3):
         same(mine.inference(steps), their.inference(steps))
 
 
 @pytest.mark.parametrize("kernel", ["CONST_KERNEL", "DIAG_KERNEL"])
-@pytest.mark.parametrize(("sxy", "srgb"), [(3, 6), ((5, 2), (4, 9, 20)), (np.float32(2.5), 13.0), ([-3, 4], (5, 5, 5))])
+@pytest.mark.parametrize(
+    ("sxy", "srgb"), [(3, 6), ((5, 2), (4, 9, 20)), (np.float32(2.5), 13.0), ([-3, 4], (5, 5, 5))]
+)
 def test_deviations_and_kernels_beside_the_package(theirs, kernel, sxy, srgb):
     image, unary = picture(30, 41, 3)
-    mine, their = (crf_of(package, image, unary, kernel=kernel, sxy=sxy, srgb=srgb) for package in (ours, theirs))
+    mine, their = (
+        crf_of(package, image, unary, kernel=kernel, sxy=sxy, srgb=srgb)
+        for package in (ours, theirs)
+    )
     same(mine.inference(5), their.inference(5))
 
 
@@ -90,7 +121,9 @@ def test_deviations_and_kernels_beside_the_package(theirs, kernel, sxy, srgb):
 @pytest.mark.parametrize("kind", ["number", "vector", "matrix"])
 def test_steps_and_divergence_beside_the_package(theirs, kind, norm):
     image, unary = picture(21, 26, 5)
-    mine, their = (crf_of(package, image, unary, norm=norm, kind=kind) for package in (ours, theirs))
+    mine, their = (
+        crf_of(package, image, unary, norm=norm, kind=kind) for package in (ours, theirs)
+    )
     q, *mine_rest = mine.startInference()
     want, *their_rest = their.startInference()
     for _ in range(4):
@@ -98,7 +131,11 @@ def test_steps_and_divergence_beside_the_package(theirs, kind, norm):
         assert mine.klDivergence(q) == pytest.approx(their.klDivergence(want), rel=1e-5, abs=2e-2)
         mine.stepInference(q, *mine_rest)
         their.stepInference(want, *their_rest)
-        assert [np.array(t).shape for t in mine_rest] == [np.array(t).shape for t in their_rest] == [(0, 0)] * 2
+        assert (
+            [np.array(t).shape for t in mine_rest]
+            == [np.array(t).shape for t in their_rest]
+            == [(0, 0)] * 2
+        )
     # marginals that the caller changes are where the next step begins
     for each in (np.asarray(q), np.asarray(want)):
         each[:] = 0
@@ -119,7 +156,9 @@ def test_any_features_beside_the_package(theirs, n, d):
         crf = package.DenseCRF(n, 4)
         crf.setUnaryEnergy(unary)
         crf.addPairwiseEnergy(features, 2)
-        crf.addPairwiseEnergy(features=features[:1].copy(), compat=compat_of("matrix", 4), normalization=2)
+        crf.addPairwiseEnergy(
+            features=features[:1].copy(), compat=compat_of("matrix", 4), normalization=2
+        )
         got.append(crf.inference(5))
     same(*got)
 
@@ -173,14 +212,23 @@ def test_a_kernel_may_come_at_any_time(theirs):
 def test_utils_beside_the_package(their_utils):
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 4, (7, 9))
-    for args in ((labels, 3, 0.7), (labels, 4, 0.6, False), (labels.astype(np.int16), 5, 0.51, True)):
+    for args in (
+        (labels, 3, 0.7),
+        (labels, 4, 0.6, False),
+        (labels.astype(np.int16), 5, 0.51, True),
+    ):
         have, want = (u.unary_from_labels(*args) for u in (our_utils, their_utils))
         assert have.dtype == want.dtype and have.flags.c_contiguous
         np.testing.assert_array_equal(have, want)
     p = rng.random((3, 7, 9))
     p[0, 0] = 0
     for array in (p, p.astype(np.float32), p.transpose(0, 2, 1)):
-        for options in ({}, {"scale": 0.7}, {"scale": 0.5, "clip": 1e-3}, {"scale": 1.0, "clip": 0.2}):
+        for options in (
+            {},
+            {"scale": 0.7},
+            {"scale": 0.5, "clip": 1e-3},
+            {"scale": 1.0, "clip": 0.2},
+        ):
             have, want = (u.unary_from_softmax(array, **options) for u in (our_utils, their_utils))
             assert have.dtype == want.dtype and have.flags.c_contiguous and have.shape == want.shape
             np.testing.assert_allclose(have, want, rtol=1e-6)
@@ -262,7 +310,11 @@ def test_errors_beside_the_package(theirs):
 
 def test_names_beside_the_package(theirs, their_utils):
     for mine, their in ((ours, theirs), (our_utils, their_utils)):
-        missing = {n for n in dir(their) if not n.startswith("_")} - set(dir(mine)) - {"Number", "eigen", "warning"}
+        missing = (
+            {n for n in dir(their) if not n.startswith("_")}
+            - set(dir(mine))
+            - {"Number", "eigen", "warning"}
+        )
         assert not missing
     for name in ("CONST_KERNEL", "DIAG_KERNEL", "FULL_KERNEL", *NORMS):
         assert getattr(ours, name) == getattr(theirs, name)
@@ -315,7 +367,9 @@ def test_inference_is_mean_field_over_all_pairs(norm, kind):
         crf.stepInference(q, a, b)
     np.testing.assert_allclose(q, expected, atol=3e-5)
     q = q.astype(np.float64)
-    divergence = (q * (np.log(q) + unary)).sum() + sum((q * (cost @ q @ w.T)).sum() for w, cost in pairs)
+    divergence = (q * (np.log(q) + unary)).sum() + sum(
+        (q * (cost @ q @ w.T)).sum() for w, cost in pairs
+    )
     assert crf.klDivergence(q.astype(np.float32)) == pytest.approx(divergence, rel=1e-4, abs=2e-3)
 
 
@@ -347,7 +401,9 @@ def test_unary_utils():
     with pytest.raises(AssertionError, match="gt_prob"):
         our_utils.unary_from_labels(labels, 3, 1)
     p = np.array([[0, 0.25], [1, 0.75]])
-    np.testing.assert_allclose(our_utils.unary_from_softmax(p), -np.log([[1e-5, 0.25], [1, 0.75]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        our_utils.unary_from_softmax(p), -np.log([[1e-5, 0.25], [1, 0.75]]), rtol=1e-6
+    )
     scaled = our_utils.unary_from_softmax(p, scale=0.5)
     np.testing.assert_allclose(scaled, -np.log(0.5 * p + 0.25), rtol=1e-6)
     kept = p.copy()
@@ -364,7 +420,9 @@ def test_features_are_by_axis_and_deviations_of_2d_by_x():
     for crf in (general, flat):
         crf.setUnaryEnergy(unary)
     general.addPairwiseEnergy(our_utils.create_pairwise_gaussian((5, 2), (8, 12))[::-1].copy(), 3)
-    general.addPairwiseEnergy(our_utils.create_pairwise_bilateral((40, 20), (5, 6, 7), image, 2)[[1, 0, 2, 3, 4]], 4)
+    general.addPairwiseEnergy(
+        our_utils.create_pairwise_bilateral((40, 20), (5, 6, 7), image, 2)[[1, 0, 2, 3, 4]], 4
+    )
     flat.addPairwiseGaussian((2, 5), 3)
     flat.addPairwiseBilateral((20, 40), (5, 6, 7), image, 4)
     np.testing.assert_array_equal(general.inference(4), flat.inference(4))
@@ -422,7 +480,9 @@ def test_errors_without_the_package():
         crf.setUnaryEnergy(unary)
     with pytest.raises(ValueError, match="expected 1 to 8"):
         ours.DenseCRF(96, 3).addPairwiseEnergy(np.zeros((9, 96), np.float32), 3)
-    with pytest.raises(ValueError, match=r"Bad shape for marginals \(Need \(3, 96\), got \(2, 96\)\)"):
+    with pytest.raises(
+        ValueError, match=r"Bad shape for marginals \(Need \(3, 96\), got \(2, 96\)\)"
+    ):
         crf.stepInference(np.zeros((2, 96), np.float32))
     with pytest.raises(TypeError, match="Argument 'Q'"):
         crf.klDivergence(None)
@@ -436,7 +496,7 @@ def test_errors_without_the_package():
 
 
 def test_no_array_is_copied():
-    """NumPy's arrays are traced, the memory of the library is not: what remains is what the stand-in makes itself."""
+    """NumPy's arrays are traced, the memory of the library is not."""
     image, unary = picture(200, 300, 21)
     crf_of(ours, image, unary).inference(1)
     tracemalloc.start()
@@ -463,7 +523,9 @@ def test_a_subclass_works():
 
 
 def run(code):
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 

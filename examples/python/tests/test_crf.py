@@ -67,12 +67,17 @@ TABLE = [[-1, 0.5, 0.2], [0.5, -2, 0.25], [0.2, 0.25, -0.5]]
 
 
 @pytest.mark.parametrize("by", ["none", "before", "after", "symmetric"])
-@pytest.mark.parametrize("compat", [2.0, [1, 0.5, 2], np.array(TABLE, np.float32)], ids=["number", "vector", "table"])
+@pytest.mark.parametrize(
+    "compat", [2.0, [1, 0.5, 2], np.array(TABLE, np.float32)], ids=["number", "vector", "table"]
+)
 def test_exact_kernels_are_mean_field_over_all_pairs(picture, by, compat):
     image, unary = picture
     if by == "none":
         compat = np.asarray(compat) / 20
-    kernels = [pc.Pairwise(sxy=1.5, compat=0.5, by=by), pc.Pairwise(sxy=4, srgb=20, compat=compat, by=by)]
+    kernels = [
+        pc.Pairwise(sxy=1.5, compat=0.5, by=by),
+        pc.Pairwise(sxy=4, srgb=20, compat=compat, by=by),
+    ]
     got = pc.dense_crf(image, unary, kernels=kernels, iterations=4, exact=True)
     pairs = [
         (weights_of_pairs(features(image, 1.5, 0), by), costs(0.5, 3)),
@@ -98,9 +103,13 @@ def test_a_crf_serves_many_energies(picture, rng):
     for labels in (1, 2, 3, 8):
         unary = rng.random((labels, 9, 11)).astype(np.float32)
         inference = crf.infer(unary, iterations=3)
-        np.testing.assert_array_equal(inference.marginals(), pc.dense_crf(image, unary, iterations=3))
+        np.testing.assert_array_equal(
+            inference.marginals(), pc.dense_crf(image, unary, iterations=3)
+        )
         assert inference.steps == 3 and inference.labels == labels
-        np.testing.assert_array_equal(inference.argmax_labels(), inference.marginals().argmax(axis=0))
+        np.testing.assert_array_equal(
+            inference.argmax_labels(), inference.marginals().argmax(axis=0)
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -154,11 +163,17 @@ def test_deviations_of_each_axis_and_band(picture):
     y, x = np.mgrid[:9, :11]
     near = np.stack([(x / 1).ravel(), (y / 3).ravel()])
     alike = np.stack(
-        [(x / 2).ravel(), (y / 5).ravel()] + [(image[..., c] / s).ravel() for c, s in enumerate((10, 20, 40))]
+        [(x / 2).ravel(), (y / 5).ravel()]
+        + [(image[..., c] / s).ravel() for c, s in enumerate((10, 20, 40))]
     )
-    pairs = [(weights_of_pairs(alike, "symmetric"), costs(2, 3)), (weights_of_pairs(near, "symmetric"), costs(1, 3))]
+    pairs = [
+        (weights_of_pairs(alike, "symmetric"), costs(2, 3)),
+        (weights_of_pairs(near, "symmetric"), costs(1, 3)),
+    ]
     got = crf.infer(unary, iterations=3).marginals()
-    np.testing.assert_allclose(got.reshape(3, -1), mean_field(unary.reshape(3, -1), pairs, 3), atol=2e-5)
+    np.testing.assert_allclose(
+        got.reshape(3, -1), mean_field(unary.reshape(3, -1), pairs, 3), atol=2e-5
+    )
 
 
 def test_divergence_of_the_package_and_of_the_distribution(picture):
@@ -168,7 +183,10 @@ def test_divergence_of_the_package_and_of_the_distribution(picture):
     q = inference.marginals().reshape(3, -1).astype(np.float64)
     energy = (q * (np.log(q) + unary.reshape(3, -1))).sum()
     once = twice = 0.0
-    for of, cost in ((features(image, 2, 0), costs(1.5, 3)), (features(image, 4, 20), costs(TABLE, 3))):
+    for of, cost in (
+        (features(image, 2, 0), costs(1.5, 3)),
+        (features(image, 4, 20), costs(TABLE, 3)),
+    ):
         weight = weights_of_pairs(of, "symmetric")
         twice += (q * (cost @ q @ weight)).sum()
         np.fill_diagonal(weight, 0)
@@ -190,12 +208,16 @@ def test_marginals_without_a_copy(picture, rng):
     for q in (again, np.ascontiguousarray(again), np.asfortranarray(again)):
         inference.step_at(q)
         np.testing.assert_array_equal(q, expected)
-        assert inference.divergence_at(q) == pytest.approx(crf.infer(unary, iterations=3).divergence(package=True))
+        assert inference.divergence_at(q) == pytest.approx(
+            crf.infer(unary, iterations=3).divergence(package=True)
+        )
     frozen = expected.copy()
     frozen.flags.writeable = False
     assert np.isfinite(inference.divergence_at(frozen))
     for wrong in (None, frozen, expected.astype(np.float64), expected[0], "q"):
-        with pytest.raises(TypeError, match=r"MeanField.step_at: q is .*; expected a writable array of float32"):
+        with pytest.raises(
+            TypeError, match=r"MeanField.step_at: q is .*; expected a writable array of float32"
+        ):
             inference.step_at(wrong)
     with pytest.raises(ValueError, match=r"MeanField.step_at: q is \(2,99\); expected \(3,99\)"):
         inference.step_at(expected[:2])
@@ -308,10 +330,26 @@ NAN = np.full((2, 4, 5), np.nan, np.float32)
     [
         (lambda: pc.dense_crf(None, UNARY), TypeError, "dense_crf: image is NoneType"),
         (lambda: pc.dense_crf(IMAGE, None), TypeError, "dense_crf: unary is NoneType"),
-        (lambda: pc.dense_crf(IMAGE.astype(np.int32), UNARY), TypeError, "dense_crf: image is int32 .*uint8"),
-        (lambda: pc.dense_crf(IMAGE[0], UNARY), ValueError, "dense_crf: image is .* with 2 axes; expected 3"),
-        (lambda: pc.dense_crf(IMAGE[:0], UNARY[:, :0]), ValueError, "dense_crf: image .* has no pixels"),
-        (lambda: pc.dense_crf(np.zeros((4, 5, 7), np.uint8), UNARY), ValueError, "7 bands; at most 6"),
+        (
+            lambda: pc.dense_crf(IMAGE.astype(np.int32), UNARY),
+            TypeError,
+            "dense_crf: image is int32 .*uint8",
+        ),
+        (
+            lambda: pc.dense_crf(IMAGE[0], UNARY),
+            ValueError,
+            "dense_crf: image is .* with 2 axes; expected 3",
+        ),
+        (
+            lambda: pc.dense_crf(IMAGE[:0], UNARY[:, :0]),
+            ValueError,
+            "dense_crf: image .* has no pixels",
+        ),
+        (
+            lambda: pc.dense_crf(np.zeros((4, 5, 7), np.uint8), UNARY),
+            ValueError,
+            "7 bands; at most 6",
+        ),
         (
             lambda: pc.dense_crf(IMAGE, UNARY[:, :3].copy()),
             ValueError,
@@ -320,18 +358,30 @@ NAN = np.full((2, 4, 5), np.nan, np.float32)
         (lambda: pc.dense_crf(IMAGE, UNARY[:0]), ValueError, r"dense_crf: unary is \[0,4,5\]"),
         (lambda: pc.dense_crf(IMAGE, NAN), ValueError, r"dense_crf: unary\(0,0,0\) is nan"),
         (lambda: pc.dense_crf(IMAGE, UNARY, iterations=-1), ValueError, "iterations is -1"),
-        (lambda: pc.dense_crf(IMAGE, UNARY, present=[2]), ValueError, "label 2 takes part but there are 2"),
+        (
+            lambda: pc.dense_crf(IMAGE, UNARY, present=[2]),
+            ValueError,
+            "label 2 takes part but there are 2",
+        ),
         (lambda: pc.dense_crf(IMAGE, UNARY, present=[0, 0]), ValueError, "label 0 is named twice"),
         (lambda: pc.dense_crf(IMAGE, UNARY, threads=-1), ValueError, "dense_crf: threads is -1"),
         (lambda: pc.dense_crf(IMAGE, UNARY, most_bytes=1), ValueError, "raise options.most_bytes"),
         (lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(sxy=0)]), ValueError, "sxy is 0"),
-        (lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(srgb=-1)]), ValueError, "srgb is -1"),
+        (
+            lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(srgb=-1)]),
+            ValueError,
+            "srgb is -1",
+        ),
         (
             lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(compat=[1, 2, 3])]),
             ValueError,
             "compat has 3 weights",
         ),
-        (lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(compat=np.inf)]), ValueError, "compat is inf"),
+        (
+            lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(compat=np.inf)]),
+            ValueError,
+            "compat is inf",
+        ),
         (
             lambda: pc.dense_crf(IMAGE, UNARY, kernels=[pc.Pairwise(compat=[[1, 2], [3, 4]])]),
             ValueError,
@@ -342,19 +392,51 @@ NAN = np.full((2, 4, 5), np.nan, np.float32)
             ValueError,
             "Pairwise: compat is a table of 2 rows and 6 weights",
         ),
-        (lambda: pc.Pairwise(compat=np.zeros((2, 2, 2))), ValueError, "Pairwise: compat has 3 axes"),
+        (
+            lambda: pc.Pairwise(compat=np.zeros((2, 2, 2))),
+            ValueError,
+            "Pairwise: compat has 3 axes",
+        ),
         (lambda: pc.Pairwise(compat="x"), TypeError, "Pairwise: compat is str"),
-        (lambda: pc.Pairwise(by="both"), ValueError, "Pairwise: by is 'both'; expected one of 'none'"),
+        (
+            lambda: pc.Pairwise(by="both"),
+            ValueError,
+            "Pairwise: by is 'both'; expected one of 'none'",
+        ),
         (lambda: pc.crf_preset("coco"), ValueError, "crf_preset: name is 'coco'"),
         (lambda: pc.DenseCRF.of_size(0, 5), ValueError, "DenseCRF.of_size: the size is 0 x 5"),
         (lambda: pc.DenseCRF.of_size(2**30, 2**30), ValueError, "DenseCRF.of_size: the size is"),
         (lambda: pc.DenseCRF.of_size(-1, -5), ValueError, "DenseCRF.of_size: the size is -1 x -5"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add(np.zeros((2, 19), np.float32)), ValueError, "there are 20 pixels"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add(np.zeros((9, 20), np.float32)), ValueError, "expected 1 to 8"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add(np.full((2, 20), np.inf, np.float32)), ValueError, "features.* is inf"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE[:3]), ValueError, "add_image: image is .*expected 4 x 5"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE, sxy=(1, 2, 3)), ValueError, "sxy has 3 numbers"),
-        (lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE, srgb=0), ValueError, "srgb is 0; it must be finite"),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add(np.zeros((2, 19), np.float32)),
+            ValueError,
+            "there are 20 pixels",
+        ),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add(np.zeros((9, 20), np.float32)),
+            ValueError,
+            "expected 1 to 8",
+        ),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add(np.full((2, 20), np.inf, np.float32)),
+            ValueError,
+            "features.* is inf",
+        ),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE[:3]),
+            ValueError,
+            "add_image: image is .*expected 4 x 5",
+        ),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE, sxy=(1, 2, 3)),
+            ValueError,
+            "sxy has 3 numbers",
+        ),
+        (
+            lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE, srgb=0),
+            ValueError,
+            "srgb is 0; it must be finite",
+        ),
         (lambda: pc.DenseCRF.of_size(4, 5).add_image(IMAGE, sxy=np.nan), ValueError, "sxy is nan"),
         (lambda: pc.Lattice(np.zeros((9, 4), np.float32)), ValueError, "1..8|1 to 8"),
         (lambda: pc.Lattice(np.zeros((2, 4))), TypeError, "Lattice: features is float64"),
@@ -365,14 +447,30 @@ NAN = np.full((2, 4, 5), np.nan, np.float32)
         ),
         (lambda: pc.unary_from_labels(np.full((2, 2), 3), 3), ValueError, "label"),
         (lambda: pc.unary_from_labels(np.zeros((2, 2), np.int32), 0), ValueError, "0 labels"),
-        (lambda: pc.unary_from_labels(np.zeros((2, 2)), 2), TypeError, "unary_from_labels: labels is float64"),
-        (lambda: pc.unary_from_labels(np.zeros((2, 2), np.int32), 2, gt_prob=1), ValueError, "gt_prob is 1"),
-        (lambda: pc.unary_from_probabilities(UNARY + 2), ValueError, r"probabilities\(0,0,0\) is 2"),
+        (
+            lambda: pc.unary_from_labels(np.zeros((2, 2)), 2),
+            TypeError,
+            "unary_from_labels: labels is float64",
+        ),
+        (
+            lambda: pc.unary_from_labels(np.zeros((2, 2), np.int32), 2, gt_prob=1),
+            ValueError,
+            "gt_prob is 1",
+        ),
+        (
+            lambda: pc.unary_from_probabilities(UNARY + 2),
+            ValueError,
+            r"probabilities\(0,0,0\) is 2",
+        ),
         (lambda: pc.unary_from_probabilities(UNARY, clip=0), ValueError, "clip is 0"),
         (lambda: pc.unary_from_scores(NAN), ValueError, "scores.* is nan"),
         (lambda: pc.unary_from_scores(UNARY, scale=0), ValueError, "scale is 0"),
         (lambda: pc.DenseCRF(IMAGE).refine_labels(np.full((4, 5), 2), 2), ValueError, "label"),
-        (lambda: pc.DenseCRF(IMAGE).refine_labels(np.zeros((4, 4), np.int32), 2), ValueError, "4 x 5"),
+        (
+            lambda: pc.DenseCRF(IMAGE).refine_labels(np.zeros((4, 4), np.int32), 2),
+            ValueError,
+            "4 x 5",
+        ),
         (lambda: pc.DenseCRF(IMAGE).start(UNARY).step(-1), ValueError, "count is -1"),
     ],
 )
@@ -383,8 +481,14 @@ def test_errors_name_the_argument(call, error, words):
 
 def test_texts(picture):
     image, unary = picture
-    assert repr(pc.Pairwise(sxy=3, compat=[1, 2])) == "Pairwise(sxy=3, srgb=0, compat=2 weights, by='symmetric')"
+    assert (
+        repr(pc.Pairwise(sxy=3, compat=[1, 2]))
+        == "Pairwise(sxy=3, srgb=0, compat=2 weights, by='symmetric')"
+    )
     crf = pc.DenseCRF(image)
     assert repr(crf) == "DenseCRF(9 x 11 pixels, 2 kernels)"
     assert repr(crf.infer(unary, iterations=2)) == "MeanField(3 labels, 9 x 11 pixels, 2 steps)"
-    assert [(k.sxy, k.srgb, k.by) for k in pc.crf_preset("deeplab")] == [(1, 0, "symmetric"), (67, 3, "symmetric")]
+    assert [(k.sxy, k.srgb, k.by) for k in pc.crf_preset("deeplab")] == [
+        (1, 0, "symmetric"),
+        (67, 3, "symmetric"),
+    ]

@@ -1,5 +1,7 @@
 #include "program/commands.hpp"
 
+#include "run/memory.hpp"
+
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -11,6 +13,7 @@ namespace trainer {
 
 int run_command(char const* name, std::function<int()> const& command)
 {
+  keep_freed_memory();
   // Unless told how many, LibTorch would take half of the cores.
   if (std::getenv("OMP_NUM_THREADS") == nullptr)
     at::set_num_threads(static_cast<int>(std::max(1u, std::thread::hardware_concurrency())));

@@ -1,6 +1,7 @@
 #include "program/photographs.hpp"
 
 #include "program/flags.hpp"
+#include "run/memory.hpp"
 
 #include "progress.hpp"
 
@@ -31,8 +32,7 @@ void add_photograph_flags(CLI::App& app, photograph_settings& s, std::string con
   add_template(app, "--images", s.images, "photographs, JPEG or PNG")->required();
   app.add_option("--ids", s.ids, "list of ids, one a line; without it --images is matched against the disk");
   add_template(app, "--out", s.out, what)->required();
-  add_switch(app, "--overwrite", s.overwrite,
-             "make everything anew; otherwise what an earlier run finished is kept");
+  add_switch(app, "--overwrite", s.overwrite, "make everything anew; otherwise what an earlier run finished is kept");
   app.add_option("--threads", s.threads, "cores to use; 0 is all")->check(CLI::Range(0, 4096));
   app.add_option("--memory", s.memory, "GB that may be taken; 0 is what the machine has left")
       ->check(CLI::Range(0.0, 1e6));
@@ -211,6 +211,7 @@ class photographs {
 
 int run_photographs(photograph_settings const& s, labelling::image_set const& set, photograph_work const& work)
 {
+  keep_freed_memory();
   at::set_num_threads(s.threads > 0 ? s.threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
   try {
     return photographs(s, set, work).run();

@@ -203,7 +203,7 @@ void bind_displacement(nb::module_& m)
         nb::arg("precision") = "mixed", nb::arg("threads") = 0, nb::arg("copy") = false,
         nb::sig("def trace(displacement: Array, *, iterations: int = 300, precision: str = 'mixed', threads: int = 0, "
                 "copy: bool = False) -> NDArray[Any]"),
-        "Follow a displacement field until it no longer moves anything: where does each cell end?\n\n"
+        "Follow a displacement field until it no longer moves anything, and say where each cell ends.\n\n"
         "displacement  [2,h,w] float32 or float64 (dy,dx) in cells, finite\n"
         "iterations    [count] steps, >= 0\n"
         "precision     'mixed': positions in the field's type, interpolation in double, the original's bits; 'single': "

@@ -312,13 +312,18 @@ void bind_pipeline_irnet(nb::module_& m)
         nb::sig("def irnet_walk(cams: Array, keys: Sequence[int] | Array, boundary: Array, image: Sequence[int], *, "
                 "displacement: Array | None = None, " CAMBIUM_IRNET_OPTIONS ") -> IrnetScores"),
         "The first half of irnet(): walk the CAMs and, with a displacement field, their shares on each of its "
-        "clusters.\n\nArguments as irnet(). Returns IrnetScores.");
+        "clusters.\n\n" CAMBIUM_IRNET_INPUT CAMBIUM_IRNET_DISPLACEMENT CAMBIUM_IRNET_KEYWORDS
+        "Options of the labels take no part. Returns IrnetScores.");
   m.def("irnet_label", irnet_label_of, nb::arg("scores"), nb::arg("keys").none(), array("boundary"),
         nb::arg("image").none(), nb::arg("options"),
         nb::sig("def irnet_label(scores: IrnetScores, keys: Sequence[int] | Array, boundary: Array, image: "
                 "Sequence[int], *, " CAMBIUM_IRNET_OPTIONS ") -> ImageLabels"),
         "The second half of irnet(): labels of walked scores. It can be called for many thresholds.\n\n"
-        "scores  from irnet_walk()\n\nOther arguments as irnet(). Returns ImageLabels.");
+        "scores             from irnet_walk()\n"
+        "keys               C classes, from 0, as given to irnet_walk()\n"
+        "boundary           [h,w] float32 in [0,1], as given to irnet_walk()\n"
+        "image              (H,W) [pixels] size of the image\n" CAMBIUM_IRNET_KEYWORDS
+        "Options of the walk take no part. Returns ImageLabels.");
   m.def("propagate_to_edge", propagate_to_edge_of, array("scores"), array("boundary"), nb::kw_only(),
         nb::arg("radius") = 5, nb::arg("beta") = 10.0, nb::arg("exp_times") = 8, nb::arg("tolerance") = 0.0,
         nb::arg("threads") = 0, nb::arg("copy") = false,

@@ -5,7 +5,9 @@
 
 #include <cambium/metric/confusion.hpp>
 
-#include <openssl/evp.h>
+// These functions need 20 kB of a static libcrypto, EVP_Digest all of its 4 MB.
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <cmath>
@@ -23,14 +25,15 @@ namespace fs = std::filesystem;
 
 std::string hash(cambium::bytes const& content)
 {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned length = 0;
-  if (EVP_Digest(content.data(), content.size(), digest, &length, EVP_sha256(), nullptr) != 1)
-    throw std::runtime_error("SHA-256 is not available");
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256_CTX state;
+  SHA256_Init(&state);
+  SHA256_Update(&state, content.data(), content.size());
+  SHA256_Final(digest, &state);
   std::string text;
-  for (unsigned i = 0; i < length; ++i) {
-    text += "0123456789abcdef"[digest[i] >> 4];
-    text += "0123456789abcdef"[digest[i] & 15];
+  for (unsigned char const byte : digest) {
+    text += "0123456789abcdef"[byte >> 4];
+    text += "0123456789abcdef"[byte & 15];
   }
   return text;
 }

@@ -1,4 +1,5 @@
 #include <cambium/component/connected.hpp>
+#include <cambium/component/relabel.hpp>
 
 #include "support/backends.hpp"
 #include "support/flood_fill.hpp"
@@ -246,7 +247,7 @@ TEMPLATE_LIST_TEST_CASE("connected rejects what it documents", "[component][erro
   CAMBIUM_THROWS_SAYING(connected_into(where, mask, c4, mask, count, scratch), precondition_error, "overlap");
   CAMBIUM_THROWS_SAYING(connected_into(where, mask, c4, out, two, scratch), precondition_error,
                         "1 maps but count is [2]");
-#if !defined(__CUDACC__)  // a device has no atomic steps of bytes
+#if !defined(__CUDACC__)                          // a device has no atomic steps of bytes
   connected_scratch<TestType, std::int8_t> tiny;  // counts in bytes
   auto wide = make_grid<std::int32_t>(where, {1, 127}), labels = make_grid<std::int32_t>(where, {1, 127});
   CAMBIUM_THROWS_SAYING(connected_into(where, wide, c4, labels, count, tiny), precondition_error,
@@ -312,6 +313,46 @@ TEMPLATE_LIST_TEST_CASE("a large mask, whatever threads do", "[component][same]"
     REQUIRE(have.count == want.count);
     REQUIRE(to::back(have.label) == want.label);
   }
+}
+
+TEMPLATE_TEST_CASE("rows in words give the labels that runs one by one give", "[component][same]", bool, std::uint8_t,
+                   std::int16_t, std::int32_t, std::uint64_t)
+{
+  using V = std::conditional_t<std::is_same_v<TestType, bool>, std::uint8_t, TestType>;
+  int const kinds = std::is_same_v<TestType, bool> ? 2 : GENERATE(2, 3, 5);
+  index_t const H = 70, W = GENERATE(1, 2, 63, 64, 65, 127, 128, 129, 200);
+  CAPTURE(kinds, W);
+  auto const noise = support::uniform<float, 2>({H, W}, 0, 1, static_cast<unsigned>(W + kinds));
+  grid<V, 2> map(H, W);
+  for (index_t i = 0; i < map.size(); ++i)  // rows from plain to noisy
+    map.data()[i] = noise.data()[i] * static_cast<float>(H) < static_cast<float>(i / W)
+                        ? static_cast<V>(static_cast<int>(noise.data()[i] * 1000) % kinds)
+                        : V(1);
+  for (auto const& near : {c4, c8}) {
+    cpu const narrow{.threads = 1, .vectors = isa::baseline};
+    auto const want = connected_equal(narrow, map, near);
+    REQUIRE(connected_equal(cpu{1}, map, near).label == want.label);
+    REQUIRE(connected_equal(cpu{3}, map, near).label == want.label);
+    REQUIRE(connected(cpu{1}, map, near).label == connected(narrow, map, near).label);
+  }
+}
+
+TEST_CASE("linked runs are numbered by blocks as reorder does", "[component][same]")
+{
+  index_t const H = GENERATE(1, 2, 65, 600), W = GENERATE(1, 64, 333);
+  int const percent = GENERATE(10, 40, 60), threads = GENERATE(1, 2, 3);
+  CAPTURE(H, W, percent, threads);
+  auto const noise = support::uniform<float, 2>({H, W}, 0, 100, 7);
+  grid<std::uint8_t, 2> mask(H, W);
+  for (index_t i = 0; i < mask.size(); ++i) mask.data()[i] = noise.data()[i] < static_cast<float>(percent);
+  auto const want = reorder(cpu{}, connected(cpu{}, mask, c8), label_order::blocks);
+  std::vector<run_band<std::int32_t>> bands;
+  auto const linked = link_runs(cpu{threads}, c8, mask_runs<std::uint8_t const>{mask.view()}, extent2{H, W}, bands,
+                                label_order::blocks);
+  REQUIRE(linked.count == want.count);
+  grid<std::int32_t, 2> label(H, W);
+  write_runs(cpu{threads}, linked, bands, label.view());
+  CHECK(label == want.label);
 }
 
 TEMPLATE_LIST_TEST_CASE("maps of a batch are labelled each for itself", "[component][same]", support::backends)

@@ -2,6 +2,7 @@
 // The cpu's schedule of connected: runs of equal cells instead of cells.
 
 #include <cambium/component/connected_relation.hpp>
+#include <cambium/component/run_words.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/exec/bits.hpp>
 #include <cambium/exec/cpu.hpp>
@@ -31,93 +32,6 @@ void expects_labels_fit(index_t count, char const* who)
           " components do not fit the label type, whose largest value is ", std::numeric_limits<Label>::max());
 }
 
-/// Sets of numbered items, each known by its smallest member.
-template <class Index>
-class disjoint_sets {
- public:
-  void add() { parent_.push_back(static_cast<Index>(parent_.size())); }
-  Index size() const { return static_cast<Index>(parent_.size()); }
-  Index& operator[](Index i) { return parent_[static_cast<std::size_t>(i)]; }
-  Index operator[](Index i) const { return parent_[static_cast<std::size_t>(i)]; }
-  void clear() { parent_.clear(); }
-  void resize(index_t n) { parent_.resize(static_cast<std::size_t>(n)); }
-
-  /// The smallest member of the set of i; shortens the way there for the next caller.
-  Index find(Index i)
-  {
-    Index* const parent = parent_.data();
-    while (parent[i] != i) i = parent[i] = parent[parent[i]];
-    return i;
-  }
-
-  /// Joins the sets of two items. Returns the smallest member of the union.
-  Index join(Index a, Index b)
-  {
-    a = find(a);
-    b = find(b);
-    Index const smaller = std::min(a, b);
-    parent_[static_cast<std::size_t>(std::max(a, b))] = smaller;
-    return smaller;
-  }
-
- private:
-  cells_t<Index> parent_;
-};
-
-/// Positions where a row of bytes changes between zero and non-zero: first cell of each run, one past its last.
-inline void find_runs(std::uint8_t const* row, index_t width, cells_t<std::int32_t>& ends)
-{
-  std::uint64_t carry = 0;  // was the cell before this word set?
-  for (index_t x = 0; x < width; x += 64) {
-    index_t const n = std::min<index_t>(64, width - x);
-    std::uint64_t const set = nonzero_bits(row + x, n);
-    std::uint64_t changes = set ^ (set << 1 | carry);
-    if (n < 64) changes &= (std::uint64_t{1} << n) - 1;
-    for (; changes != 0; changes &= changes - 1)
-      ends.push_back(static_cast<std::int32_t>(x + std::countr_zero(changes)));
-    carry = set >> (n - 1) & 1;
-  }
-  if (carry != 0) ends.push_back(static_cast<std::int32_t>(width));
-}
-
-/// The runs of some rows of a map, and which of them belong together.
-template <class Index>
-struct run_band {
-  index_t first_row = 0;
-  Index offset = 0;              ///< number of runs in the bands above
-  cells_t<std::int32_t> ends;    ///< of run i: [ends[2i], ends[2i+1])
-  cells_t<std::int64_t> value;   ///< of run i; empty when all runs are equal
-  std::vector<Index> row_begin;  ///< the first run of each row, and one past the last run
-  disjoint_sets<Index> sets;     ///< of runs of this band
-
-  Index runs() const { return static_cast<Index>(ends.size() / 2); }
-  std::int32_t begin(Index i) const { return ends[2 * static_cast<std::size_t>(i)]; }
-  std::int32_t end(Index i) const { return ends[2 * static_cast<std::size_t>(i) + 1]; }
-  bool same(Index i, run_band const& other, Index j) const
-  {
-    return value.empty() || value[static_cast<std::size_t>(i)] == other.value[static_cast<std::size_t>(j)];
-  }
-
-  /// Calls meet(upper run, lower run) for every pair of runs that touch: `above` is the row over
-  /// `row` of this band, `corner` 1 when corners count.
-  template <class Meet>
-  void for_each_contact(run_band const& above, Index above_begin, Index above_end, index_t row, std::int32_t corner,
-                        Meet const& meet) const
-  {
-    Index up = above_begin;
-    Index const last = row_begin[static_cast<std::size_t>(row + 1)];
-    for (Index low = row_begin[static_cast<std::size_t>(row)]; low < last; ++low) {
-      std::int32_t const from = begin(low) - corner, to = end(low) + corner;
-      if (up > above_begin && above.end(up - 1) > from) --up;  // labels: it touched the run before, and this one too
-      while (up < above_end && above.end(up) <= from) ++up;
-      for (; up < above_end && above.begin(up) < to; ++up) {
-        if (same(low, above, up)) meet(up, low);
-        if (above.end(up) >= to) break;  // may touch the next run too
-      }
-    }
-  }
-};
-
 /// Fills row[begin..end) and is free to write on up to the row's end: the caller goes from left to right.
 template <class Label>
 void fill_ahead(Label* row, index_t begin, index_t end, index_t width, Label value)
@@ -129,38 +43,93 @@ void fill_ahead(Label* row, index_t begin, index_t end, index_t width, Label val
   for (; x < end; ++x) row[x] = value;
 }
 
-/// Label runs: bands of rows in parallel, joined at their borders, numbered in raster order.
+/// How many bands, runs and components link_runs found. The labels of the runs are in the first band's sets.
+struct linked_runs {
+  std::size_t bands = 0;
+  index_t runs = 0;
+  index_t count = 0;
+};
+
+/// By what the labels of components ascend.
+enum class label_order {
+  raster,  ///< the first cell of each, row by row
+  blocks,  ///< the first block of 2 x 2 cells that it touches, row of blocks by row of blocks: OpenCV's order where
+           ///< corners connect. With edge neighbours OpenCV's order is raster
+};
+
+/// Number sets of runs by the first block of 2 x 2 cells that they touch.
 ///
-/// @param find   find(y, band) appends the runs of row y
-/// @param bands  of any earlier call: they grow to the largest number of runs
+/// @param all  of each run the smallest run of its set; becomes the label
+/// @pre        corners connect, so that a block holds one component
 /// @return the number of components
-/// @throws precondition_error when they do not fit Label, before anything is written
+template <class Index>
+index_t number_by_blocks(std::vector<run_band<Index>> const& bands, linked_runs const& linked, index_t H,
+                         disjoint_sets<Index>& all)
+{
+  struct first_block {
+    std::int32_t x;
+    Index set;
+  };
+  std::vector<first_block> fresh;
+  index_t count = 0;
+  Index pair_begin = 0;  // the first run of this row of blocks
+  std::size_t b = 0;
+  for (index_t y = 0; y < H; ++y) {
+    while (b + 1 < linked.bands && bands[b + 1].first_row <= y) ++b;
+    auto const& band = bands[b];
+    auto const row = static_cast<std::size_t>(y - band.first_row);
+    if (y % 2 == 0) pair_begin = band.offset + band.row_begin[row];
+    for (Index i = band.row_begin[row]; i < band.row_begin[row + 1]; ++i)
+      if (Index const set = all[band.offset + i]; set >= pair_begin) fresh.push_back({band.begin(i) / 2, set});
+    if (y % 2 == 0 && y + 1 < H) continue;
+    std::sort(fresh.begin(), fresh.end(), [](first_block const& p, first_block const& q) { return p.x < q.x; });
+    for (first_block const& f : fresh)
+      if (all[f.set] == f.set) all[f.set] = ~static_cast<Index>(++count);  // negative: it has its label
+    fresh.clear();
+  }
+  for (Index i = 0; i < static_cast<Index>(linked.runs); ++i)
+    all[i] = all[i] < 0 ? ~all[i] : all[all[i]];  // a set's smallest run comes first
+  return count;
+}
+
+/// Find the runs of a map and number their components: bands of rows in parallel, joined at their borders.
+///
+/// @param find   find(y, band) appends the runs of row y; find.joins(y, x, x2) tells whether a run of row y that begins
+///               at x2 belongs to one of row y - 1 that begins at x, if they touch; find.words() may do both in words
+/// @param size   [cells] of the map
+/// @param bands  of any earlier call: they grow to the largest number of runs
+/// @param order  of labels; blocks where corners connect and all runs are equal
 /// @source runs and union-find by smallest member (Rosenfeld & Pfaltz 1966; Rem in Dijkstra 1976)
-template <class Label, class Index, class Find>
-index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& find, image_view<Label> out,
-                     std::vector<run_band<Index>>& bands)
+template <class Index, class Find>
+linked_runs link_runs(cpu const& where, neighbourhood const& near, Find const& find, extent2 size,
+                      std::vector<run_band<Index>>& bands, label_order order = label_order::raster)
 {
   std::int32_t const corner = near == c8 ? 1 : 0;
-  index_t const H = out.extent[0], W = out.extent[1];
-  if (H == 0 || W == 0) return 0;
+  index_t const H = size.height, W = size.width;
+  if (H == 0 || W == 0) return {};
   index_t const most = std::max<index_t>(1, std::min({static_cast<index_t>(thread_count(where)), H, H * W / 65536}));
   if (bands.size() < static_cast<std::size_t>(most)) bands.resize(static_cast<std::size_t>(most));
   std::size_t used = 1;
-  as_team(static_cast<int>(most), [&](int rank, int size) {
-    if (rank == 0) used = static_cast<std::size_t>(size);
+  [[maybe_unused]] isa const set = vectors_of(where);
+  as_team(static_cast<int>(most), [&](int rank, int members) {
+    if (rank == 0) used = static_cast<std::size_t>(members);
     auto& band = bands[static_cast<std::size_t>(rank)];
-    index_t const first = H * rank / size, last = H * (rank + 1) / size;
+    index_t const first = H * rank / members, last = H * (rank + 1) / members;
     band.first_row = first;
-    band.ends.clear(), band.value.clear(), band.row_begin.clear(), band.sets.clear();
+    band.ends.clear(), band.row_begin.clear(), band.sets.clear();
     band.row_begin.push_back(0);
+    if constexpr (requires { find.words(); })
+      if (set != isa::baseline)  // words are counted in an instruction that the oldest machines lack
+        return run_widest(set, link_band<decltype(find.words()), Index>{find.words(), corner == 1, last, band});
     for (index_t y = first; y < last; ++y) {
       find(y, band);
       Index const begin = band.row_begin.back(), end = band.runs();
       band.row_begin.push_back(end);
       Index const above = y > first ? band.row_begin[static_cast<std::size_t>(y - first - 1)] : begin;
       for (Index low = begin; low < end; ++low) band.sets.add();
-      band.for_each_contact(band, above, begin, y - first, corner,
-                            [&](Index up, Index low) { band.sets.join(low, up); });
+      band.for_each_contact(band, above, begin, y - first, corner, [&](Index up, Index low) {
+        if (find.joins(y, band.begin(up), band.begin(low))) band.sets.join(low, up);
+      });
     }
   });
 
@@ -179,19 +148,39 @@ index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& fi
     std::size_t const rows = above.row_begin.size();
     if (rows < 2 || bands[b].row_begin.size() < 2) continue;
     bands[b].for_each_contact(above, above.row_begin[rows - 2], above.row_begin[rows - 1], 0, corner,
-                              [&](Index up, Index low) { all.join(bands[b].offset + low, above.offset + up); });
+                              [&](Index up, Index low) {
+                                if (find.joins(bands[b].first_row, above.begin(up), bands[b].begin(low)))
+                                  all.join(bands[b].offset + low, above.offset + up);
+                              });
   }
-  index_t count = 0;
+  linked_runs linked{used, total, 0};
+  if (order == label_order::blocks) {
+    for (Index i = 0; i < static_cast<Index>(total); ++i) all[i] = all[all[i]];
+    linked.count = number_by_blocks(bands, linked, H, all);
+    return linked;
+  }
   for (Index i = 0; i < static_cast<Index>(total); ++i) {  // parents come before children and already hold their label
-    Index const parent = all[i];
-    all[i] = parent == i ? static_cast<Index>(++count) : all[parent];
+    Index const parent = all[i], label = all[parent];
+    bool const smallest = parent == i;
+    linked.count += smallest;
+    all[i] = smallest ? static_cast<Index>(linked.count) : label;
   }
-  expects_labels_fit<Label>(count, "connected");
+  return linked;
+}
 
+/// Write the labels of linked runs on a map.
+/// @pre the labels fit
+template <class Label, class Index>
+void write_runs(cpu const& where, linked_runs const& linked, std::vector<run_band<Index>> const& bands,
+                image_view<Label> out)
+{
+  index_t const H = out.extent[0], W = out.extent[1];
+  if (H == 0 || W == 0) return;
+  disjoint_sets<Index> const& all = bands[0].sets;
   for_each_share(where, H, std::max<index_t>(1, 65536 / W), [&](index_t first, index_t last) {
     std::size_t b = 0;
     for (index_t y = first; y < last; ++y) {
-      while (b + 1 < used && bands[b + 1].first_row <= y) ++b;
+      while (b + 1 < linked.bands && bands[b + 1].first_row <= y) ++b;
       auto const& band = bands[b];
       auto const row = static_cast<std::size_t>(y - band.first_row);
       Label* const to = &out(y, 0);
@@ -204,13 +193,35 @@ index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& fi
       fill_ahead(to, x, W, W, Label(0));
     }
   });
-  return count;
+}
+
+/// Label runs in raster order.
+///
+/// @return the number of components
+/// @throws precondition_error when they do not fit Label, before anything is written
+///
+/// Everything else as link_runs.
+template <class Label, class Index, class Find>
+index_t connect_runs(cpu const& where, neighbourhood const& near, Find const& find, image_view<Label> out,
+                     std::vector<run_band<Index>>& bands)
+{
+  auto const linked = link_runs(where, near, find, {out.extent[0], out.extent[1]}, bands);
+  expects_labels_fit<Label>(linked.count, "connected");
+  write_runs(where, linked, bands, out);
+  return linked.count;
 }
 
 /// Appends the runs of a mask's row to a band.
 template <class T>
 struct mask_runs {
   image_view<T> mask;
+
+  bool joins(index_t, index_t, index_t) const { return true; }
+  auto words() const
+    requires std::is_integral_v<T>
+  {
+    return mask_words<std::remove_const_t<T>>{mask};
+  }
 
   template <class Band>
   void operator()(index_t y, Band& band) const
@@ -237,6 +248,9 @@ struct label_runs {
   image_view<T> labels;
   std::remove_const_t<T> background;
 
+  bool joins(index_t y, index_t above, index_t here) const { return labels(y - 1, above) == labels(y, here); }
+  auto words() const { return label_words<std::remove_const_t<T>>{labels, background}; }
+
   template <class Band>
   void operator()(index_t y, Band& band) const
   {
@@ -247,7 +261,6 @@ struct label_runs {
       if (row[x] != background) {
         band.ends.push_back(static_cast<std::int32_t>(x));
         band.ends.push_back(static_cast<std::int32_t>(end));
-        band.value.push_back(static_cast<std::int64_t>(row[x]));
       }
       x = end;
     }
@@ -258,7 +271,7 @@ struct label_runs {
 template <std::signed_integral Index>
 struct connected_runs_scratch {
   std::vector<run_band<Index>> bands;
-  grid<Index, 1> number;       ///< of connected_if: the set of each cell
+  grid<Index, 1> number;  ///< of connected_if: the set of each cell
   disjoint_sets<Index> sets;
 };
 

@@ -151,13 +151,6 @@ template <execution_policy P, class Label>
   return out;
 }
 
-/// By what the labels of components ascend.
-enum class label_order {
-  raster,  ///< the first cell of each, row by row
-  blocks,  ///< the first block of 2 x 2 cells that it touches, row of blocks by row of blocks: OpenCV's order where
-           ///< corners connect. With edge neighbours OpenCV's order is raster
-};
-
 /// Where a cell comes in an order: numbers that ascend with it. W is the width of the map.
 CAMBIUM_HD inline index_t order_key(label_order order, index_t W, index_t y, index_t x)
 {

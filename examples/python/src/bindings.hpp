@@ -83,9 +83,15 @@ cambium::stencil const& disc(int radius);
 inline auto array(char const* name) { return nb::arg(name).none(); }
 
 void bind_activation(nb::module_& m);
+void bind_bestie(nb::module_& m);
+void bind_boxes(nb::module_& m);
+void bind_cc3d(nb::module_& m);
 void bind_coco(nb::module_& m);
+void bind_component(nb::module_& m);
 void bind_crf(nb::module_& m);
 void bind_displacement(nb::module_& m);
+void bind_graph_cut(nb::module_& m);
+void bind_instance(nb::module_& m);
 void bind_io(nb::module_& m);
 void bind_loss(nb::module_& m);
 void bind_metric(nb::module_& m);

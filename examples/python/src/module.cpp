@@ -73,17 +73,23 @@ NB_MODULE(_cambium, m)
       "Limit the vector instructions of all later calls.\n\nThe processor's widest set is found at run time. A "
       "narrower "
       "one gives the bits of an older machine.");
-  bind_crf(m);
-  bind_results(m);
   bind_activation(m);
+  bind_bestie(m);
+  bind_boxes(m);
+  bind_cc3d(m);
+  bind_coco(m);
+  bind_component(m);
+  bind_crf(m);
   bind_displacement(m);
-  bind_pipeline_irnet(m);
+  bind_graph_cut(m);
+  bind_instance(m);
   bind_io(m);
   bind_loss(m);
   bind_metric(m);
   bind_metric_ap(m);
-  bind_coco(m);
+  bind_pipeline_irnet(m);
   bind_point_files(m);
+  bind_results(m);
   bind_rle(m);
   bind_walk(m);
 }

@@ -9,7 +9,7 @@ import pytest
 
 def test_photograph_to_masks(tmp_path):
     pytest.importorskip("matplotlib")
-    example = Path(__file__).parents[1] / "photograph_to_masks.py"
+    example = Path(__file__).parents[1] / "tour" / "photograph_to_masks.py"
     ended = subprocess.run(
         [sys.executable, example, tmp_path / "out"], capture_output=True, text=True, cwd=tmp_path
     )

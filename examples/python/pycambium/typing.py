@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Protocol, Union
 
 from numpy.typing import NDArray
@@ -13,7 +14,16 @@ if sys.version_info >= (3, 12):
 else:
     Buffer = Union[bytes, bytearray, memoryview]
 
-__all__ = ["Array", "Buffer", "NDArray", "StrPath", "SupportsDLPack"]
+__all__ = [
+    "Array",
+    "Buffer",
+    "CocoDataset",
+    "CocoResult",
+    "NDArray",
+    "Rle",
+    "StrPath",
+    "SupportsDLPack",
+]
 
 
 class SupportsDLPack(Protocol):
@@ -27,3 +37,12 @@ Array = Union[NDArray[Any], SupportsDLPack, Buffer]
 
 StrPath = Union[str, bytes, os.PathLike[str]]
 """What names a file."""
+
+Rle = Mapping[str, Any]
+"""A mask as run lengths: {"size": [H, W], "counts": str, bytes or list of lengths}."""
+
+CocoDataset = Mapping[str, Any]
+"""A data set as json.load() gives it: images, categories, annotations."""
+
+CocoResult = Mapping[str, Any]
+"""A result: image_id, category_id, segmentation as run lengths, score."""

@@ -261,7 +261,7 @@ void bind_coco(nb::module_& m)
         return out;
       },
       nb::arg("dataset"), nb::arg("results"),
-      nb::sig("def coco_pairs(dataset: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list[CocoPair]"),
+      nb::sig("def coco_pairs(dataset: CocoDataset, results: Sequence[CocoResult]) -> list[CocoPair]"),
       "What coco_ap() compares, of a data set and results.\n\n"
       "dataset  as read_coco() or json.load() gives it: images, categories, annotations with masks\n"
       "results  as read_coco_results() or json.load() gives them\n\n"

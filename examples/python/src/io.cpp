@@ -82,7 +82,7 @@ void bind_coco_files(nb::module_& m)
         auto const set = dataset_of(dataset, "write_coco: dataset");
         written(path, [&] { return format_coco(set); });
       },
-      nb::arg("path"), nb::arg("dataset"), nb::sig("def write_coco(path: StrPath, dataset: Mapping[str, Any]) -> None"),
+      nb::arg("path"), nb::arg("dataset"), nb::sig("def write_coco(path: StrPath, dataset: CocoDataset) -> None"),
       "Write a COCO data set, one entry a line.\n\n"
       "path     the file; it is written completely or not at all\n"
       "dataset  images, categories and annotations, as read_coco() gives them. id, area, bbox and iscrowd of an "
@@ -103,7 +103,7 @@ void bind_coco_files(nb::module_& m)
         written(path, [&] { return format_coco_results(all); });
       },
       nb::arg("path"), nb::arg("results"),
-      nb::sig("def write_coco_results(path: StrPath, results: Sequence[Mapping[str, Any]]) -> None"),
+      nb::sig("def write_coco_results(path: StrPath, results: Sequence[CocoResult]) -> None"),
       "Write a list of COCO results, one a line.\n\n"
       "path     the file; it is written completely or not at all\n"
       "results  dicts of image_id, category_id, segmentation as run lengths, score");
@@ -175,7 +175,7 @@ void bind_images(nb::module_& m)
       },
       nb::arg("path"), nb::sig("def read_photograph(path: StrPath) -> NDArray[np.uint8]"),
       "Read a JPEG or a PNG. The content decides the format, not the name.\n\n"
-      "path  the file\n\n"
+      "path  the JPEG or PNG file\n\n"
       "Returns [H,W,3] RGB; alpha is dropped, 16 bits are rounded down to 8.");
   m.def(
       "write_photograph",
@@ -238,7 +238,9 @@ void bind_voc(nb::module_& m)
   m.def(
       "voc_class", [](std::string const& name) { return voc_class(name); }, nb::arg("name"),
       nb::sig("def voc_class(name: str) -> int"),
-      "The class 1..20 of a name of VOC, 0 of 'background'. Raises ValueError for another name.");
+      "The class 1..20 of a name of VOC.\n\n"
+      "name  'background' (class 0), 'aeroplane', ... 'tvmonitor'\n\n"
+      "Raises ValueError for another name.");
   m.def(
       "voc_name", [](std::int32_t category) { return std::string(voc_name(category)); }, nb::arg("category"),
       nb::sig("def voc_name(category: int) -> str"), "VOC's name of a class 0..20.");
@@ -275,7 +277,7 @@ void bind_voc(nb::module_& m)
           "def read_voc_annotation(path: StrPath, *, zero_based: bool = False, size: Sequence[int] | None = None) -> "
           "dict[str, Any]"),
       "Read the boxes of an image from VOC's XML.\n\n"
-      "path        the file\n"
+      "path        the XML file\n"
       "zero_based  whether the file counts pixels from 0, as VoTT does, not from 1\n"
       "size        [height, width] of the photograph, for files that have none\n\n"
       "Returns filename, height, width, objects (dicts of name, box, difficult, truncated) and notes on deviations. A "

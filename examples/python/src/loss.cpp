@@ -249,8 +249,8 @@ void bind_loss(nb::module_& m)
               "Literal['pixels', 'values', 'ones'] = 'pixels', threads: int = 0, copy: bool = False) -> OutputLoss"),
       "Square errors of the guided pixels: weight * (output - target)^2. BESTIE's loss of centre maps.\n\n"
       "output  [B,C,H,W] float32 or float64, finite\n"
-      "target  [B,C,H,W] of the same type\n"
-      "weight  [B,1,H,W] of the same type, >= 0; with weight 0 a pixel counts nothing\n"
+      "target  [B,C,H,W] of the same type (float32 or float64)\n"
+      "weight  [B,1,H,W] of the same type (float32 or float64), >= 0; with weight 0 a pixel counts nothing\n"
       "over    what the sum is divided by: 'pixels' (with a weight above 0: the original), 'values' (pixels times "
       "channels: a mean) or 'ones' (targets that are 1, at least 1)\n\n"
       "Returns the value, and its gradient by the output. Source: Weighted_MSELoss, utils/loss.py of BESTIE.");
@@ -265,8 +265,8 @@ void bind_loss(nb::module_& m)
               "Literal['pixels', 'values', 'ones'] = 'pixels', threads: int = 0, copy: bool = False) -> OutputLoss"),
       "Absolute errors of the guided pixels: weight * |output - target|. BESTIE's loss of offset maps.\n\n"
       "output  [B,C,H,W] float32 or float64, finite\n"
-      "target  [B,C,H,W] of the same type\n"
-      "weight  [B,1,H,W] of the same type, >= 0; with weight 0 a pixel counts nothing\n"
+      "target  [B,C,H,W] of the same type (float32 or float64)\n"
+      "weight  [B,1,H,W] of the same type (float32 or float64), >= 0; with weight 0 a pixel counts nothing\n"
       "over    as in guided_square_error()\n\n"
       "Returns the value, and its gradient by the output; it is 0 where output and target are equal. Source: "
       "Weighted_L1_Loss, utils/loss.py of BESTIE.");
@@ -280,7 +280,7 @@ void bind_loss(nb::module_& m)
               "OutputLoss"),
       "The mean square error of a batch.\n\n"
       "output  [B,C,H,W] float32 or float64, finite\n"
-      "target  [B,C,H,W] of the same type\n\n"
+      "target  [B,C,H,W] of the same type (float32 or float64)\n\n"
       "Returns the value, and its gradient by the output. Source: MSELoss, utils/loss.py of BESTIE.");
   m.def(
       "mean_absolute_error",
@@ -293,7 +293,7 @@ void bind_loss(nb::module_& m)
               "OutputLoss"),
       "The mean absolute error of a batch.\n\n"
       "output  [B,C,H,W] float32 or float64, finite\n"
-      "target  [B,C,H,W] of the same type\n\n"
+      "target  [B,C,H,W] of the same type (float32 or float64)\n\n"
       "Returns the value, and its gradient by the output. Source: L1_Loss, utils/loss.py of BESTIE.");
   m.def(
       "focal_loss",
@@ -305,8 +305,8 @@ void bind_loss(nb::module_& m)
               "copy: bool = False) -> OutputLoss"),
       "The focal loss of a heat map, divided by the number of targets that are 1.\n\n"
       "output  [B,C,H,W] float32 or float64 probabilities in [0,1]\n"
-      "target  [B,C,H,W] of the same type, in [0,1]\n"
-      "weight  [B,1,H,W] of the same type, >= 0\n"
+      "target  [B,C,H,W] of the same type (float32 or float64), in [0,1]\n"
+      "weight  [B,1,H,W] of the same type (float32 or float64), >= 0\n"
       "clip    in [0,0.5): outputs are kept this far from 0 and 1; the gradient beyond is 0\n\n"
       "Returns the value, and its gradient by the output. Source: Law & Deng, ECCV 2018, eq. (1); FocalLoss, "
       "utils/loss.py of BESTIE.");
@@ -348,7 +348,8 @@ void bind_loss(nb::module_& m)
                 "AffinityLoss"),
         "IRNet's training loss of a batch, over pairs of cells closer than the radius.\n\n"
         "logits        [B,H,W] float32 or float64 boundary before the sigmoid, finite\n"
-        "displacement  [B,2,H,W] of the same type: (dy,dx) [cells], or None: then there are no field terms\n"
+        "displacement  [B,2,H,W] of the same type (float32 or float64): (dy,dx) [cells], or None: then there are no "
+        "field terms\n"
         "labels        [B,H,W] int32: 0 background, any number of classes; pairs with 255 or a negative label do not "
         "count\n"
         "radius        [cells] 1..17\n"
@@ -371,8 +372,9 @@ void bind_loss(nb::module_& m)
         "Learn how wrong box labels are: cross entropy with an expected probability on boxed cells, with the plain one "
         "on certain cells.\n\n"
         "mean           [B,C,H,W] float32 or float64 logits\n"
-        "log_variance   [B,C,H,W], or [B,1,H,W] for all classes of a pixel, of the same type: log sigma^2\n"
-        "target         [B,C,H,W] of the same type, in [0,1]\n"
+        "log_variance   [B,C,H,W], or [B,1,H,W] for all classes of a pixel, of the same type (float32 or float64): log "
+        "sigma^2\n"
+        "target         [B,C,H,W] of the same type (float32 or float64), in [0,1]\n"
         "trusted        [B,C,H,W] or [B,1,H,W] uint8: 0 ignored, 1 certain, 2 boxed; with a softmax [B,1,H,W]\n"
         "classes        'one_vs_rest': a binary question a channel; 'mean_field': softmax; 'sampled': the mean of "
         "softmax over drawn logits\n"
@@ -388,7 +390,7 @@ void bind_loss(nb::module_& m)
                 "0, copy: bool = False) -> NDArray[Any]"),
         "The probability that a network with Gaussian logits expects.\n\n"
         "mean           [C,H,W] float32 or float64 logits\n"
-        "log_variance   [C,H,W] or [1,H,W] of the same type: log sigma^2\n"
+        "log_variance   [C,H,W] or [1,H,W] of the same type (float32 or float64): log sigma^2\n"
         "largest_sigma  larger ones count as this; above 0\n\n"
         "Returns [C,H,W] of the same type, in [0,1].");
 }

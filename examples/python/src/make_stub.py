@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .typing import Array, StrPath
+from .typing import Array, CocoDataset, CocoResult, Rle, StrPath
 
 """
 

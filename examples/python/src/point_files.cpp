@@ -24,7 +24,7 @@ void bind_point_files(nb::module_& m)
       nb::arg("path"), nb::kw_only(), nb::arg("threshold") = -std::numeric_limits<double>::infinity(),
       nb::sig("def read_points(path: StrPath, *, threshold: float = ...) -> Points"),
       "Read points: lines `x y class confidence`.\n\n"
-      "path       the file\n"
+      "path       the text file\n"
       "threshold  only points of strictly greater confidence are kept\n\n"
       "Returns the points; a point without a confidence has score 1. Raises OSError with the file's name and the "
       "line.");

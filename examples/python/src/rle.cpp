@@ -193,22 +193,20 @@ void bind_rle(nb::module_& m)
         "compressed  whether counts are COCO's text (str), or a list of lengths\n\n"
         "Returns {'size': [H, W], 'counts': ...}, which json.dump() and pycocotools take; a list of them for [N,H,W].");
   m.def("decode_rle", decode_rle_of, nb::arg("rle"),
-        nb::sig("def decode_rle(rle: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> NDArray[np.uint8]"),
+        nb::sig("def decode_rle(rle: Rle | Sequence[Rle]) -> NDArray[np.uint8]"),
         "Decode run lengths to masks.\n\n"
         "rle  {'size': [H, W], 'counts': str, bytes or list of lengths}, or a list of them of one size\n\n"
         "Returns [H,W] 1 inside, 0 outside; [N,H,W] for a list.");
-  m.def("rle_area", rle_area_of, nb::arg("rle"),
-        nb::sig("def rle_area(rle: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any"),
+  m.def("rle_area", rle_area_of, nb::arg("rle"), nb::sig("def rle_area(rle: Rle | Sequence[Rle]) -> Any"),
         "The number of cells inside a mask.\n\n"
         "rle  as in decode_rle()\n\n"
         "Returns an int; int64 [N] for a list.");
-  m.def("rle_box", rle_box_of, nb::arg("rle"),
-        nb::sig("def rle_box(rle: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> NDArray[np.float64]"),
+  m.def("rle_box", rle_box_of, nb::arg("rle"), nb::sig("def rle_box(rle: Rle | Sequence[Rle]) -> NDArray[np.float64]"),
         "The smallest box around a mask.\n\n"
         "rle  as in decode_rle()\n\n"
         "Returns [4] left, top, width, height [pixels], all 0 for an empty mask; [N,4] for a list.");
   m.def("rle_iou", rle_iou_of, nb::arg("detected"), nb::arg("truth"), nb::arg("crowd") = nb::none(),
-        nb::sig("def rle_iou(detected: Sequence[Mapping[str, Any]], truth: Sequence[Mapping[str, Any]], crowd: "
+        nb::sig("def rle_iou(detected: Sequence[Rle], truth: Sequence[Rle], crowd: "
                 "NDArray[Any] | Sequence[bool] | None = None) -> NDArray[np.float64]"),
         "The overlap of every detected mask with every true mask.\n\n"
         "detected  D masks as run lengths, of one size\n"
@@ -216,7 +214,7 @@ void bind_rle(nb::module_& m)
         "crowd     [G] flags: regions of several objects, where the divisor is the detection's area\n\n"
         "Returns [D,G]; 0 where two masks share no cell.");
   m.def("merge_rle", merge_rle_of, nb::arg("rles"), nb::kw_only(), nb::arg("how") = "either",
-        nb::sig("def merge_rle(rles: Sequence[Mapping[str, Any]], *, how: Literal['either', 'both'] = 'either') -> "
+        nb::sig("def merge_rle(rles: Sequence[Rle], *, how: Literal['either', 'both'] = 'either') -> "
                 "dict[str, Any]"),
         "The union or the intersection of masks.\n\n"
         "rles  at least one mask as run lengths; all of one size\n"
@@ -225,14 +223,18 @@ void bind_rle(nb::module_& m)
       "rle_of_polygon",
       [](nb::handle size, nb::handle xy) {
         auto const image = size_of(size, "rle_of_polygon: size");
-        auto const corners = numbers_of<double>(xy, "rle_of_polygon: xy");
+        nb::object flat = nb::borrow(xy);
+        if (nb::hasattr(xy, "ndim") && nb::cast<std::size_t>(xy.attr("ndim")) == 2) flat = xy.attr("reshape")(-1);
+        auto const corners = numbers_of<double>(flat, "rle_of_polygon: xy");
         return dict_of(without_gil([&] { return rle_of_polygon(image, corners); }));
       },
       nb::arg("size"), nb::arg("xy"),
       nb::sig("def rle_of_polygon(size: Sequence[int], xy: NDArray[Any] | Sequence[float]) -> dict[str, Any]"),
       "The mask inside an outline, with the bits of COCO's tools.\n\n"
       "size  [height, width] of the mask\n"
-      "xy    x0 y0 x1 y1 ... [pixels]: three corners or more; (0,0) is the outer corner of the first pixel");
+      "xy    [N,2] (x,y) of three corners or more [pixels], or a flat list x0 y0 x1 y1 ...; (0,0) is the outer corner "
+      "of "
+      "the first pixel");
 }
 
 }  // namespace bindings

@@ -10,6 +10,7 @@ import ast
 import ctypes
 import enum
 import faulthandler
+import json
 import logging
 import math
 import os
@@ -45,6 +46,37 @@ INTEGERS = [
 ]
 FLOATS = [float("nan"), float("inf"), -float("inf"), 1e300, 1e-300, -1e9, -0.0, 5e-324, 1e40]
 STRINGS = ["", "x", "nowhere/x.npy", "a\0b", "\ud800", "/", ".", "ü" * 300, "%s", "file.bin"]
+
+
+FILES: list[str] = []
+
+
+def write_files() -> None:
+    """One file of each kind, to be read."""
+    labels = np.array([[0, 1, 1], [0, 2, 2]], np.int32)
+    xml = "<annotation><size><height>4</height><width>5</width></size></annotation>"
+    rle = pc.encode_rle(labels > 0)
+    result = {"image_id": 1, "category_id": 1, "segmentation": rle, "score": 0.5}
+    image = {"id": 1, "height": 2, "width": 3, "file_name": "a.jpg"}
+    found = {"id": 1, **result}
+    whole = {"images": [image], "categories": [{"id": 1}], "annotations": [found]}
+    for name, content in (
+        ("list.text", "a 1 2\nb 3\n"),
+        ("points.text", "1 2 0 0.5\n"),
+        ("a.xml", xml),
+        ("results.json", json.dumps([result])),
+        ("set.json", json.dumps(whole)),
+    ):
+        FILES.append(f"files/{name}")
+        os.makedirs("files", exist_ok=True)
+        with open(FILES[-1], "w") as file:
+            file.write(content)
+    try:
+        pc.write_label_map("files/labels.png", labels)
+        pc.write_instance_map("files/ids.png", labels)
+        FILES.extend(["files/labels.png", "files/ids.png"])
+    except RuntimeError:  # built without cambium::io
+        pass
 
 
 class DLDevice(ctypes.Structure):
@@ -255,7 +287,10 @@ class Call:
             if kind == 4:
                 return (
                     array.__dlpack__()
-                    if array.flags.writeable and array.dtype.kind in "iuf"
+                    if array.flags.writeable
+                    and array.dtype.kind in "iuf"
+                    and array.dtype.isnative
+                    and array.dtype.itemsize <= 8
                     else None
                 )
             return [None, "capsule", ValueError("no"), 7][kind - 5]
@@ -300,6 +335,31 @@ class Call:
             + [one for held in self.pool.values() for one in held[-1:]]
         )
 
+    def coco(self, what: str) -> Any:
+        """A mask as run lengths, a result or a data set, some with a value of another kind."""
+        height, width = (max(1, self.extent(axis)) for axis in "HW")
+        mask = self.numbers.random((height, width)) < 0.5
+        made: dict[str, Any] = pc.encode_rle(mask, compressed=self.rng.random() < 0.7)
+        if what != "Rle":
+            made = {"image_id": 1, "category_id": 1, "segmentation": made, "score": self.number()}
+        if what == "CocoDataset":
+            made = {
+                "images": [{"id": 1, "height": height, "width": width, "file_name": "a.jpg"}],
+                "categories": [{"id": 1, "name": "a"}],
+                "annotations": [made],
+            }
+        if self.chance(0.2):
+            made[self.rng.choice(list(made))] = self.anything(ANYTHING)
+        return made
+
+    def path(self, argument: public.Argument) -> Any:
+        """A file to read, or anywhere to write."""
+        words = f"{argument.name} {argument.line}".lower()
+        ending = next((e for e in ("json", "xml", "png", "text") if e in words), "")
+        if not ending or "written" in words or self.chance(0.2):
+            return self.rng.choice([*STRINGS, b"\xff", "written/a", "written/b"])
+        return self.rng.choice([f for f in FILES if f.endswith(ending)] or STRINGS)
+
     def value(self, argument: public.Argument, annotation: str | None = None) -> Any:
         rng = self.rng
         text = argument.annotation if annotation is None else annotation
@@ -326,12 +386,16 @@ class Call:
             )
         if mapping := re.match(r"(?:dict|Mapping)\[(\w+), (.*)\]$", text):
             return {
-                self.value(argument, mapping[1]): self.value(argument, mapping[2])
+                rng.choice(STRINGS): self.value(argument, mapping[2])
                 for _ in range(rng.randrange(4))
             }
         if re.search(r"\b(Array|ArrayLike|NDArray|ndarray|Tensor)\b", text):
             return self.array(argument)
         simple = text.split("[")[0].split(".")[-1]
+        if simple in ("Rle", "CocoResult", "CocoDataset"):
+            return self.coco(simple)
+        if simple == "StrPath":
+            return self.path(argument)
         if simple == "int":
             return self.integer(argument.name)
         if simple == "float":
@@ -463,6 +527,7 @@ def main() -> None:
     faulthandler.enable()
     if "asan" not in os.environ.get("LD_PRELOAD", ""):
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+    write_files()
     all_functions = callables()
     kinds_of_objects = public.classes()
     arguments_of: dict[str, dict[str, public.Argument]] = {}

@@ -121,6 +121,7 @@ namespace {
 
 int asked = 0, until = 0;
 bool after_some() { return ++asked > until; }
+void see_nothing(index_t, index_t) {}
 
 }  // namespace
 
@@ -134,6 +135,22 @@ TEST_CASE("a call that is asked to stop ends by an exception before its next loo
   };
   CAMBIUM_THROWS_SAYING(work(), stopped, "the caller asked to stop");
   CHECK(loops == until);
+}
+
+TEST_CASE("a share whose call may be asked to stop is done in pieces", "[exec][errors]")
+{
+  index_t const count = GENERATE(1, 7, 100, 1000), grain = GENERATE(1, 64);
+  int const threads = GENERATE(1, 3);
+  std::vector<int> seen(static_cast<std::size_t>(count));
+  auto const see = [&](index_t first, index_t last) {
+    for (index_t i = first; i < last; ++i) ++seen[static_cast<std::size_t>(i)];
+  };
+  for_each_share(cpu{.threads = threads, .stop = [] { return false; }}, count, grain, see);
+  CHECK(seen == std::vector<int>(seen.size(), 1));
+
+  asked = 0, until = 3;
+  CAMBIUM_THROWS_SAYING(for_each_share(cpu{.threads = 1, .stop = after_some}, 1600, 1, see_nothing), stopped,
+                        "to stop");
 }
 
 TEST_CASE("calls inside a team do their work", "[exec][property]")

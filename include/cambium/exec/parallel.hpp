@@ -2,7 +2,8 @@
 // Threads. Only this file uses OpenMP. Without OpenMP all work runs on the calling thread.
 
 #if defined(_OPENMP) && !__has_include(<omp.h>)
-#error "cambium: -fopenmp is on, but this compiler has no <omp.h>. Install it (libomp-dev for clang), or leave -fopenmp out: cambium then uses one thread"
+#error \
+    "cambium: -fopenmp is on, but this compiler has no <omp.h>. Install it (libomp-dev for clang), or leave -fopenmp out: cambium then uses one thread"
 #endif
 
 #include <cambium/core/index.hpp>
@@ -64,8 +65,11 @@ inline int team_size(cpu const& where, index_t count, index_t grain)
   return static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), useful)));
 }
 
+/// Pieces of a share, if the call may be asked to stop.
+inline constexpr index_t pieces_of_share = 16;
+
 /// Call body(first, last) on contiguous shares of 0..count-1, one share per thread. `grain` is the smallest share that
-/// pays for a thread. `where.stop` is asked first.
+/// pays for a thread. `where.stop` is asked first, and then between the pieces into which each share is cut for that.
 template <class Body>
 void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
 {
@@ -73,7 +77,13 @@ void for_each_share(cpu const& where, index_t count, index_t grain, Body const& 
   ask_to_stop(where);
   as_team(team_size(where, count, grain), [&](int rank, int size) {
     index_t const first = count * rank / size, last = count * (rank + 1) / size;
-    if (first < last) body(first, last);
+    index_t const pieces = where.stop ? std::clamp<index_t>((last - first) / grain, 1, pieces_of_share) : 1;
+    for (index_t piece = 0; piece < pieces; ++piece) {
+      if (piece > 0) ask_to_stop(where);
+      index_t const begin = first + (last - first) * piece / pieces,
+                    end = first + (last - first) * (piece + 1) / pieces;
+      if (begin < end) body(begin, end);
+    }
   });
 }
 

@@ -146,8 +146,8 @@ struct choose_listed {
     double apart = options.apart;
     if (options.relative > 0) {
       region_facts const& f = all.of[r];
-      apart =
-          options.relative * std::hypot(static_cast<double>(f.bottom - f.top), static_cast<double>(f.right - f.left));
+      index_t const height = f.bottom - f.top, width = f.right - f.left;  // their squares are exact
+      apart = options.relative * std::sqrt(static_cast<double>(height * height + width * width));
     }
     for (index_t j = all.found.begin(r); j < all.found.end(r); ++j) {
       point const q = all.found.at(j);
@@ -201,7 +201,7 @@ struct choose_lone {
 /// @throws       precondition_error: shapes or numbers of regions that differ, centres that are not divided among them
 ///               or off the map, negative or NaN options
 /// @complexity   O(H * W + centres * further centres of a region)
-/// @determinism  exact; on a gpu with relative > 0 the length of a diagonal may differ in its last bit
+/// @determinism  exact
 /// @asynchrony   gpu: waits for where.stream
 /// @source       get_instance_segmentation, utils/utils.py of clovaai/BESTIE: the mark tells the scores that follow
 ///               that a cluster stands there. Its distance is absolute, so that in small regions nothing is ever added

@@ -8,7 +8,7 @@ folder=$home/build/python-sanitized
 [ -x "$folder/bin/pip" ] || python3 -m venv "$folder"
 "$folder/bin/pip" install -q --disable-pip-version-check scikit-build-core==1.1.2 nanobind==3.1.0 nanobind-backend==1.0.0 numpy
 "$folder/bin/pip" install -q --disable-pip-version-check --no-build-isolation -C build-dir="$folder/build" \
-  -C cmake.define.CAMBIUM_SANITIZE=address,undefined -C cmake.build-type=RelWithDebInfo \
+  -C cmake.define.CAMBIUM_SANITIZE=address,undefined -C cmake.define.PYCAMBIUM_PROGRAMS=OFF -C cmake.build-type=RelWithDebInfo \
   -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO='-O0 -g1' "$home"
 
 # The sanitizer's own operator new ends the process where memory is short. This one throws, as everywhere else.

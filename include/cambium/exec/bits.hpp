@@ -73,17 +73,17 @@ template <class T>
     if (n == 64) {
       constexpr int lanes = 16 / static_cast<int>(sizeof(T));
       for (int i = 0; i < 64; i += 16) {
-        __m128i bytes = equal_lanes(cells + i, others ? others + i : nullptr, value);
+        __m128i equal = equal_lanes(cells + i, others ? others + i : nullptr, value);
         if constexpr (sizeof(T) >= 2) {
-          __m128i part[4] = {bytes, bytes, bytes, bytes};
+          __m128i part[4] = {equal, equal, equal, equal};
           for (int j = 1; j < static_cast<int>(sizeof(T)); ++j)
             part[j] = equal_lanes(cells + i + j * lanes, others ? others + i + j * lanes : nullptr, value);
           if constexpr (sizeof(T) == 2)
-            bytes = _mm_packs_epi16(part[0], part[1]);
+            equal = _mm_packs_epi16(part[0], part[1]);
           else
-            bytes = _mm_packs_epi16(_mm_packs_epi32(part[0], part[1]), _mm_packs_epi32(part[2], part[3]));
+            equal = _mm_packs_epi16(_mm_packs_epi32(part[0], part[1]), _mm_packs_epi32(part[2], part[3]));
         }
-        set |= std::uint64_t{static_cast<unsigned>(_mm_movemask_epi8(bytes)) & 0xFFFFu} << i;
+        set |= std::uint64_t{static_cast<unsigned>(_mm_movemask_epi8(equal)) & 0xFFFFu} << i;
       }
       return set;
     }

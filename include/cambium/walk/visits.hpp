@@ -33,9 +33,9 @@ index_t steps_of_visit(lane_map const& map, index_t channels, index_t border, in
 {
   // a step in flight holds the weights of `border` bands, and two buffers of scores
   index_t const elements = border * (map.weight_band + 2 * channels * map.rows * map.score_row);
-  index_t const bytes = elements * static_cast<index_t>(sizeof(T));
-  index_t most = own_cache_bytes() * 3 / 4 / bytes - 1;
-  if (most < 4) most = shared_cache_bytes() / 4 / threads / bytes - 1;
+  index_t const size = elements * static_cast<index_t>(sizeof(T));
+  index_t most = own_cache_bytes() * 3 / 4 / size - 1;
+  if (most < 4) most = shared_cache_bytes() / 4 / threads / size - 1;
   // a thread begins its next visit while the last thread of the team is still on the map
   most = std::min(most, (map.bands / threads - 2) / border - 1);
   most = std::clamp<index_t>(most, 1, most_steps_of_visit);

@@ -26,6 +26,10 @@ void* operator new(std::size_t size, std::align_val_t at)
   if (posix_memalign(&p, static_cast<std::size_t>(at), size) == 0) return p;
   throw std::bad_alloc();
 }
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept { return std::malloc(size); }
+void* operator new[](std::size_t size, std::nothrow_t const&) noexcept { return std::malloc(size); }
+void operator delete(void* p, std::nothrow_t const&) noexcept { std::free(p); }
+void operator delete[](void* p, std::nothrow_t const&) noexcept { std::free(p); }
 void* operator new[](std::size_t size) { return operator new(size); }
 void* operator new[](std::size_t size, std::align_val_t at) { return operator new(size, at); }
 void operator delete(void* p) noexcept { std::free(p); }

@@ -211,3 +211,25 @@ def test_a_long_walk_ends_with_control_c():
         "    raise SystemExit('no interrupt')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_control_c_ends_a_walk_of_any_number_of_steps(threads):
+    """Two threads once waited for each other, since a product with the number of steps overflowed."""
+    import signal
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    boundary = np.zeros((60, 80), np.float32)
+    transition = pc.make_transition(pc.path_affinity(boundary, radius=2), radius=2)
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError):
+            pc.random_walk(
+                np.ones((1, 60, 80), np.float32), transition, steps=2**63 - 1, threads=threads
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

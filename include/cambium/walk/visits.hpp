@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <limits>
 
 namespace cambium {
 
@@ -39,8 +40,9 @@ index_t steps_of_visit(lane_map const& map, index_t channels, index_t border, in
   // a thread begins its next visit while the last thread of the team is still on the map
   most = std::min(most, (map.bands / threads - 2) / border - 1);
   most = std::clamp<index_t>(most, 1, most_steps_of_visit);
-  index_t const rounds = (steps + most * threads - 1) / (most * threads);
-  return std::max<index_t>(1, (steps + rounds * threads - 1) / std::max<index_t>(1, rounds * threads));
+  if (steps == 0) return 1;
+  index_t const rounds = (steps - 1) / (most * threads) + 1;  // rounded up, for any number of steps
+  return (steps - 1) / (rounds * threads) + 1;
 }
 
 /// Run steps on the lane layout. Step i computes form(i) from the current scores and overwrites the older ones. Returns
@@ -82,7 +84,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
       index_t const deep = std::min(visit, steps - begin);
       for (index_t at = 0; at < map.bands + (deep - 1) * border; ++at) {
         if (rank == 0 && where.stop && where.stop()) halted = true;
-        if (halted) return own.publish((steps + 1) * map.bands);  // the others wait for nothing of this thread any more
+        if (halted) return own.publish(std::numeric_limits<index_t>::max());  // nobody waits for this thread any more
         if (v > 0 && at < map.bands) other.wait_for((v - 1) * map.bands + std::min(at + border + 1, map.bands));
         for (index_t i = 0; i < deep; ++i)
           if (index_t const band = at - i * border; 0 <= band && band < map.bands) step_band(begin + i, band, i == 0);

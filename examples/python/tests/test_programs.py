@@ -155,6 +155,9 @@ def test_an_installation_without_programs(tmp_path):
     for source in Path(pc.__file__).parent.iterdir():
         if source.name != "bin":
             (tmp_path / "pycambium" / source.name).symlink_to(source)
+    libraries = Path(pc.__file__).parents[1] / "pycambium.libs"  # of a wheel
+    if libraries.exists():
+        (tmp_path / libraries.name).symlink_to(libraries)
     got = run("label", "--help", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert (got.returncode, got.stdout) == (2, "")
     assert got.stderr.startswith(

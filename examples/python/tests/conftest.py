@@ -1,12 +1,18 @@
 """The tests run against an installed pycambium, never against the source tree."""
 
 import os
+import signal
 
 # Threads that wait by spinning hold up small problems on a machine that does other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# What a shell starts in the background ignores Control-C, and its children do, too. A handler is
+# not inherited.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

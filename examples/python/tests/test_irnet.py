@@ -132,21 +132,20 @@ def test_errors_name_the_argument(scene):
         pc.irnet_label(scores, keys, boundary, (160, 200))
 
 
+def irnet_of(case, threshold, **more):
+    """pc.irnet with the options of a golden case; `threshold` names the one that matters."""
+    p = case.params
+    options = {name: p[name] for name in ("radius", "beta", "exp_times", threshold)}
+    edge = case["edge"].reshape(case["edge"].shape[-2:])
+    size = (p["image_height"], p["image_width"])
+    return pc.irnet(case["cams"], case["keys"], edge, size, **options, **more)
+
+
 @pytest.mark.parametrize("case", golden_cases("irnet", "s5_make_sem_seg"))
 def test_semantic_labels_of_the_original(case):
     if case.manifest.get("degenerate"):
         pytest.skip("the original gives NaN here")
-    p = case.params
-    got = pc.irnet(
-        case["cams"],
-        case["keys"],
-        case["edge"].reshape(case["edge"].shape[-2:]),
-        (p["image_height"], p["image_width"]),
-        radius=p["radius"],
-        beta=p["beta"],
-        exp_times=p["exp_times"],
-        sem_seg_bg_thres=p["sem_seg_bg_thres"],
-    )
+    got = irnet_of(case, "sem_seg_bg_thres")
     case.close(got.semantic, "label")
 
 
@@ -154,18 +153,7 @@ def test_semantic_labels_of_the_original(case):
 def test_instances_of_the_original(case):
     if case.manifest.get("degenerate") or case.manifest.get("reference_raises"):
         pytest.skip("the original gives NaN here, or raises")
-    p = case.params
-    got = pc.irnet(
-        case["cams"],
-        case["keys"],
-        case["edge"].reshape(case["edge"].shape[-2:]),
-        (p["image_height"], p["image_width"]),
-        displacement=case["dp"],
-        radius=p["radius"],
-        beta=p["beta"],
-        exp_times=p["exp_times"],
-        ins_seg_bg_thres=p["ins_seg_bg_thres"],
-    ).objects
+    got = irnet_of(case, "ins_seg_bg_thres", displacement=case["dp"]).objects
     if case["ambiguous"].any() if "ambiguous" in case else False:
         sure = ~case["ambiguous"]
         np.testing.assert_array_equal(got.label[sure] > 0, case["det_label_map"][sure] > 0)

@@ -10,7 +10,6 @@
 #include <cambium/grid/range.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <type_traits>
 
@@ -115,10 +114,10 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
   };
   index_t const H = beside.extent[0], W = beside.extent[1];
   trace_step<T, Wide> const step{reinterpret_cast<T const*>(beside.data), H, W};
-  std::atomic<bool> halted{false};  // the caller asked to stop
+  stop_of_team stop(where);
   as_team(team_size(where, H * W, 256), [&](int rank, int size) {
-    for (index_t y = rank; y < H && !halted; y += size) {  // rows in turn: how long one takes depends on the field
-      if (rank == 0 && where.stop && where.stop()) halted = true;
+    // rows in turn: how long one takes depends on the field
+    for (index_t y = rank; y < H && !stop.seen_by(rank); y += size) {
       for (index_t x = 0; x < W; x += together) {
         positions at;
         index_t const n = std::min<index_t>(together, W - x);
@@ -133,7 +132,7 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
       }
     }
   });
-  if (halted) throw stopped("the caller asked to stop");
+  stop.throw_if_seen();
 }
 
 namespace rule {

@@ -16,11 +16,15 @@ struct cpu {
   bool (*stop)() = nullptr;   ///< asked between loops and between steps of the walk; true ends the call by `stopped`
 };
 
-/// Throw `stopped` if the policy's `stop` says so. The outputs of the call are then unspecified.
-inline void ask_to_stop(cpu const& where)
+/// Whether the policy's `stop` says so.
+inline bool wants_to_stop(cpu const& where) { return where.stop && where.stop(); }
+
+/// Throw `stopped` unless the call may go on. Its outputs are then unspecified.
+inline void expects_no_stop(bool wanted)
 {
-  if (where.stop && where.stop()) throw stopped("the caller asked to stop");
+  if (wanted) throw stopped("the caller asked to stop");
 }
+inline void ask_to_stop(cpu const& where) { expects_no_stop(wants_to_stop(where)); }
 
 template <>
 inline constexpr bool reaches_v<cpu, host> = true;

@@ -58,6 +58,24 @@ void as_team(int most, Body const& body)
 #endif
 }
 
+/// A request to stop for a team whose members must not throw. Member 0 asks, all see the answer, and the caller throws
+/// after the team has returned.
+class stop_of_team {
+ public:
+  explicit stop_of_team(cpu const& where) : where_(where) {}
+
+  bool seen_by(int rank)
+  {
+    if (rank == 0 && wants_to_stop(where_)) wanted_ = true;
+    return wanted_;
+  }
+  void throw_if_seen() const { expects_no_stop(wanted_); }
+
+ private:
+  cpu const& where_;
+  std::atomic<bool> wanted_{false};
+};
+
 /// The number of threads for `count` items, if each gets at least `grain` of them; at least 1.
 inline int team_size(cpu const& where, index_t count, index_t grain)
 {

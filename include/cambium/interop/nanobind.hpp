@@ -63,7 +63,7 @@ inline std::string name_of_type(nanobind::handle object)
 
 /// An array argument from Python: the cells, and the hold that keeps them alive.
 ///
-///   array_argument const seeds(given, "random_walk: seeds", copy);
+///   array_argument seeds(given, "random_walk: seeds", copy);
 ///   random_walk(where, seeds.cells<float, 3>(), ...);      // a view of the caller's memory
 ///
 /// NumPy arrays, CPU tensors of PyTorch and JAX, and every other object with `__dlpack__` or a buffer are accepted. The

@@ -12,13 +12,11 @@
 //
 // The threads of a team take the visits in turn. A thread follows the thread of the visit before.
 
-#include <cambium/core/error.hpp>
 #include <cambium/exec/caches.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/walk/lanes.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <limits>
 
@@ -57,7 +55,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
   index_t const useful = std::max<index_t>(1, map.bands / (2 * border + 2));
   index_t const most = std::min<index_t>({thread_count(where), static_cast<index_t>(s.members.size()), useful});
   for (auto& member : s.members) member.publish(0);
-  std::atomic<bool> halted{false};  // the caller asked to stop
+  stop_of_team stop(where);
 
   as_team(static_cast<int>(most), [&](int rank, int size) {
     flush_denormals const quick;
@@ -83,8 +81,8 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
     for (index_t v = rank, begin = v * visit; begin < steps; v += size, begin = v * visit) {
       index_t const deep = std::min(visit, steps - begin);
       for (index_t at = 0; at < map.bands + (deep - 1) * border; ++at) {
-        if (rank == 0 && where.stop && where.stop()) halted = true;
-        if (halted) return own.publish(std::numeric_limits<index_t>::max());  // nobody waits for this thread any more
+        if (stop.seen_by(rank))
+          return own.publish(std::numeric_limits<index_t>::max());  // nobody waits for this thread any more
         if (v > 0 && at < map.bands) other.wait_for((v - 1) * map.bands + std::min(at + border + 1, map.bands));
         for (index_t i = 0; i < deep; ++i)
           if (index_t const band = at - i * border; 0 <= band && band < map.bands) step_band(begin + i, band, i == 0);
@@ -92,7 +90,7 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
       }
     }
   });
-  if (halted) throw stopped("the caller asked to stop");
+  stop.throw_if_seen();
   return buffer[steps % 2];
 }
 

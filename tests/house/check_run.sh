@@ -71,7 +71,7 @@ fresh() {
 }
 
 fresh 'nobody who may install'
-ran 1 WHO=1000
+ran 75 WHO=1000
 says 'These packages are missing, and only root may install them; you are not root, and there is no sudo.'
 says 'apt-get install g++ cmake'
 silent 'installing'
@@ -79,7 +79,7 @@ silent 'installing'
 
 fresh 'sudo that refuses'
 stand_in sudo 'exit 1'
-ran 1 WHO=1000
+ran 75 WHO=1000
 says 'sudo did not let you'
 silent 'installing'
 
@@ -90,12 +90,12 @@ ran 0 WHO=1000
 says 'points: --x a b'
 
 fresh 'no network'
-ran 1 APT=no_network
+ran 75 APT=no_network
 says 'They cannot be fetched: there is no network, or it does not reach deb.debian.org. The whole log is '
 [ "$(wc -l <<<"$said")" -le 5 ] || wrong 'it says too much'
 
 fresh 'a package that is not there'
-ran 1 APT=absent
+ran 75 APT=absent
 says 'The package archives of this system do not have: libspecial-dev.'
 
 fresh 'a full disk'

@@ -158,6 +158,24 @@ TEST_CASE("instance numbers are written with 16 bits", "[io][property]")
   CHECK(to_labels(parse_png(format_ids(ids), "f"), "f") == ids);
 }
 
+TEST_CASE("regions of labels take few bytes and come back", "[io][property]")
+{
+  index_t const H = 300, W = 400;
+  grid<std::int32_t, 2> regions(H, W);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      index_t const dy = y - 140, dx = x - 170;
+      if (dy * dy + dx * dx < 90 * 90) regions(y, x) = 15;
+      if (y > x) regions(y, x) += 3;
+      if (x > 380 - y / 3) regions(y, x) = 200;
+    }
+  auto const labels = format_labels(regions, voc_palette()), ids = format_ids(regions);
+  CHECK(to_labels(parse_png(labels, "f"), "f") == regions);
+  CHECK(to_labels(parse_png(ids, "f"), "f") == regions);
+  CHECK(labels.size() < 3000);  // the palette is 768 of them
+  CHECK(ids.size() < 3000);
+}
+
 TEST_CASE("photographs are written as they are", "[io][property]")
 {
   auto const image = support::uniform<std::uint8_t, 3>({6, 5, 3}, 0, 255.99, 7);
@@ -189,6 +207,7 @@ TEST_CASE("PNG writing rejects what it documents", "[io][errors]")
   CAMBIUM_THROWS_SAYING(format_ids(labels), precondition_error, "is 65536");
   labels(1, 0) = 2;
   CAMBIUM_THROWS_SAYING(format_labels(labels, {{0, 0, 0}, {1, 1, 1}}), precondition_error, "the palette has 2 colours");
+  CAMBIUM_THROWS_SAYING(format_labels(labels, {}), precondition_error, "label(0,0) is 0 but the palette has 0 colours");
   labels(1, 0) = 0;
   CAMBIUM_THROWS_SAYING(format_labels(labels, std::vector<rgb>(257)), precondition_error, "a palette of 257 colours");
   CAMBIUM_THROWS_SAYING(format_labels(grid<int, 2>(0, 3), voc_palette()), precondition_error, "an image of 0 x 3");

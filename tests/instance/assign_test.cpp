@@ -259,7 +259,9 @@ TEMPLATE_LIST_TEST_CASE("a part of an image is assigned as the whole is", "[inst
   using to = support::carry<TestType>;
   if (!to::usable()) return;
   auto const scores = support::uniform<float, 3>({5, 9, 11}, -1, 2, 3);
-  box const window{3, 5, 30, 31};
+  // Columns begin and end at any of the four pixels between two cells, or hold fewer than four.
+  auto const window = GENERATE(box{3, 5, 30, 31}, box{0, 0, 36, 44}, box{2, 4, 3, 6}, box{0, 1, 1, 2},
+                               box{7, 6, 20, 43}, box{5, 3, 36, 40}, box{0, 39, 4, 44}, box{4, 4, 4, 4});
   auto const there = support::copied<TestType>(scores);
   auto const largest = largest_scores(TestType{}, there, window);
   auto const want = largest_scores(cpu{}, scores, window);

@@ -4,6 +4,7 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/reduce.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/instance.hpp>
@@ -117,6 +118,38 @@ struct choose_channel {
   }
 };
 
+/// The pixels of a row look at one more channel.
+template <class T>
+struct choose_row {
+  T const* enlarged;
+  T divisor;
+  index_t width;
+  std::int32_t channel;  ///< its number in the result
+  T* best;
+  std::int32_t* chosen;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    index_t x = 0;
+    if constexpr (sizeof(T) == 4) {
+      constexpr int lanes = Bytes / 4;
+      for (; x + lanes <= width; x += lanes) {
+        pack<T, lanes> const v = lanes_at<lanes>(enlarged + x).v / divisor, before = lanes_at<lanes>(best + x).v;
+        pack<std::int32_t, lanes> const number = lanes_at<lanes>(chosen + x).v;
+        lanes_at<lanes>(best + x).v = v > before ? v : before;
+        lanes_at<lanes>(chosen + x).v = v > before ? channel - pack<std::int32_t, lanes>{} : number;
+      }
+    }
+    for (; x < width; ++x) {
+      T const v = enlarged[x] / divisor;
+      bool const better = v > best[x];
+      best[x] = better ? v : best[x];
+      chosen[x] = better ? channel : chosen[x];
+    }
+  }
+};
+
 template <class T, class S>
 struct keep_above_background {
   T background;
@@ -131,7 +164,7 @@ struct keep_above_background {
 
 }  // namespace rule
 
-/// The cpu's schedule of largest_scores: a channel at a time, row by row.
+/// The cpu's schedule of largest_scores: a channel at a time.
 template <class T>
 void largest_scores_on(cpu const& where, stack_view<T const> in, box window, index_t stride, T* largest,
                        workspace<cpu>&)
@@ -139,14 +172,7 @@ void largest_scores_on(cpu const& where, stack_view<T const> in, box window, ind
   enlarged_rows<T> const enlarged(in, window, stride);
   for_each_share(where, in.extent[0], 1, [&](index_t begin, index_t end) {
     auto mixed = enlarged.mixed(), row = enlarged.row();
-    for (index_t n = begin; n < end; ++n) {
-      T most = std::numeric_limits<T>::lowest();
-      for (index_t y = window.top; y < window.bottom; ++y) {
-        enlarged(n, y, mixed, row.data());
-        for (T const v : row) most = v > most ? v : most;
-      }
-      largest[n] = most;
-    }
+    for (index_t n = begin; n < end; ++n) largest[n] = enlarged.largest(n, mixed, row);
   });
 }
 
@@ -247,6 +273,7 @@ void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divis
   index_t const N = in.extent[0], W = window.right - window.left;
   bool const nothing = largest != nullptr && N > 0 && !(*largest > 0);
   enlarged_rows<T> const enlarged(in, window, stride);
+  isa const set = vectors_of(where);
   for_each_share(where, window.bottom - window.top, 8, [&](index_t begin, index_t end) {
     auto mixed = enlarged.mixed(), row = enlarged.row();
     for (index_t y = begin; y < end; ++y) {
@@ -258,12 +285,7 @@ void choose_channels_on(cpu const& where, stack_view<T const> in, T const* divis
         T const by = divisor[n];
         if (!(by > 0)) continue;
         enlarged(n, window.top + y, mixed, row.data());
-        for (index_t x = 0; x < W; ++x) {
-          T const v = row[static_cast<std::size_t>(x)] / by;
-          bool const better = v > best[x];
-          best[x] = better ? v : best[x];
-          chosen[x] = better ? static_cast<std::int32_t>(n + 1) : chosen[x];
-        }
+        run_widest(set, rule::choose_row<T>{row.data(), by, W, static_cast<std::int32_t>(n + 1), best, chosen});
       }
     }
   });

@@ -6,10 +6,13 @@
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/rounded.hpp>
+#include <cambium/exec/simd.hpp>
 #include <cambium/grid/bilinear.hpp>
 #include <cambium/grid/box.hpp>
 #include <cambium/grid/view.hpp>
 
+#include <algorithm>
+#include <limits>
 #include <vector>
 
 namespace cambium {
@@ -90,9 +93,11 @@ template <class T>
 class enlarged_rows {
  public:
   enlarged_rows(stack_view<T const> scores, box window, index_t stride)
-      : scores_(scores), step_(T(1) / static_cast<T>(stride))
+      : scores_(scores), window_(window), step_(T(1) / static_cast<T>(stride))
   {
     for (index_t x = window.left; x < window.right; ++x) across_.push_back(tap(x, step_, scores.extent[2]));
+    // Between two cells lie four pixels. Their fractions are exact up to this place.
+    by_fours_ = sizeof(T) == 4 && stride == 4 && window.right <= index_t{1} << 20;
   }
 
   std::vector<T> mixed() const { return std::vector<T>(static_cast<std::size_t>(scores_.extent[2])); }
@@ -101,13 +106,60 @@ class enlarged_rows {
   /// Row y of channel n; the other two are scratch and result.
   void operator()(index_t n, index_t y, std::vector<T>& mixed, T* row) const
   {
-    bilinear_row(image_view<T const>(scores_[n]), tap(y, step_, scores_.extent[1]), across_, mixed.data(), row);
+    image_view<T const> const map = scores_[n];
+    auto const down = tap(y, step_, scores_.extent[1]);
+    if (!by_fours_) return bilinear_row(map, down, across_, mixed.data(), row);
+    mix_rows(&map(down.low, 0), &map(down.high, 0), down.fraction, map.extent[1], mixed.data());
+    index_t const first = std::max<index_t>(0, (window_.left + 1) / 4), begin = 4 * first + 2 - window_.left;
+    index_t const count = std::min(map.extent[1] - 1, (window_.right - 2) / 4) - first;
+    index_t const end = count > 0 ? begin + 4 * count : 0;
+    for (index_t x = 0; x < std::min(begin, end); ++x) row[x] = at(mixed, x);
+    if constexpr (sizeof(T) == 4) {
+      pack<T, 4> const high{.125, .375, .625, .875}, low = 1 - high;
+      for (index_t c = first; c < first + count; ++c) {
+        pack<T, 4> const a = mixed[static_cast<std::size_t>(c)] - pack<T, 4>{},
+                         b = mixed[static_cast<std::size_t>(c + 1)] - pack<T, 4>{};
+        lanes_at<4>(row + begin + 4 * (c - first)).v = a == b ? a : low * a + high * b;
+      }
+    }
+    for (index_t x = end; x < window_.right - window_.left; ++x) row[x] = at(mixed, x);
+  }
+
+  /// The largest value of channel n on the window, the lowest number if that is empty. No enlarged value exceeds its
+  /// cells but for rounding, so most rows need not be enlarged.
+  T largest(index_t n, std::vector<T>& mixed, std::vector<T>& row) const
+  {
+    auto const top = [](T const* from, index_t count, T most) {
+      for (index_t x = 0; x < count; ++x) most = from[x] > most ? from[x] : most;
+      return most;
+    };
+    T constexpr lowest = std::numeric_limits<T>::lowest(), slack = 1 - 16 * std::numeric_limits<T>::epsilon();
+    image_view<T const> const map = scores_[n];
+    index_t const w = map.extent[1];
+    T most = lowest, bound = lowest;
+    index_t low = -1;
+    for (index_t y = window_.top; y < window_.bottom; ++y) {
+      auto const down = tap(y, step_, map.extent[0]);
+      if (down.low != low) bound = top(&map(down.high, 0), w, top(&map(down.low, 0), w, lowest)), low = down.low;
+      if (most > 0 && bound < most * slack) continue;
+      (*this)(n, y, mixed, row.data());
+      most = top(row.data(), static_cast<index_t>(row.size()), most);
+    }
+    return most;
   }
 
  private:
+  T at(std::vector<T> const& mixed, index_t x) const
+  {
+    bilinear_tap<T> const& t = across_[static_cast<std::size_t>(x)];
+    return between(mixed[static_cast<std::size_t>(t.low)], mixed[static_cast<std::size_t>(t.high)], t.fraction);
+  }
+
   stack_view<T const> scores_;
+  box window_;
   T step_;
   std::vector<bilinear_tap<T>> across_;
+  bool by_fours_ = false;
 };
 
 /// Enlarge a map to the image, a row at a time.

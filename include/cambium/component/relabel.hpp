@@ -58,8 +58,8 @@ void relabel_into(P const& where, L const& labels, Table const& table, O&& out)
 /// As relabel_into, and allocates.
 template <execution_policy P, image_like L, gridded<1> Table>
   requires reaches<P, space_of<L, 2>> && reaches<P, space_of<Table, 1>>
-[[nodiscard]] auto relabel(P const& where, L const& labels,
-                           Table const& table) -> grid<value_of<Table const, 1>, 2, typename P::memory>
+[[nodiscard]] auto relabel(P const& where, L const& labels, Table const& table)
+    -> grid<value_of<Table const, 1>, 2, typename P::memory>
 {
   auto out = make_grid<value_of<Table const, 1>>(where, as_view<2>(labels, "relabel: labels").extent);
   relabel_into(where, labels, table, out);
@@ -238,25 +238,37 @@ template <execution_policy P, class Label>
   return out;
 }
 
-/// The cpu's schedule: cells wait in a queue, and each is looked at once.
+/// The cpu's schedule: the cells beside a core are found row by row. From there on cells wait in a queue, and each is
+/// looked at once.
 template <class Label, class R>
 void grow_on(cpu const&, image_view<R const> region, R background, components<Label>& out)
 {
   index_t const H = region.extent[0], W = region.extent[1];
-  std::vector<index_t> front, next;
-  for (index_t at = 0; at < H * W; ++at)
-    if (out.label.cells()[static_cast<std::size_t>(at)] != 0) front.push_back(at);
-  auto fresh = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
   constexpr offset around[4] = {{-1, 0}, {0, -1}, {0, 1}, {1, 0}};
+  auto const for_each_neighbour = [&](index_t y, index_t x, auto const& visit) {
+    for (offset const o : around) {
+      index_t const ny = y + o.dy, nx = x + o.dx;
+      if (0 <= ny && ny < H && 0 <= nx && nx < W && region(ny, nx) == region(y, x)) visit(ny, nx);
+    }
+  };
+  std::vector<index_t> front, next;
+  std::vector<Label> first;  // of the cells of the first front
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      if (out.label(y, x) != 0 || region(y, x) == background) continue;
+      Label least = 0;
+      for_each_neighbour(y, x, [&](index_t ny, index_t nx) {
+        if (Label const l = out.label(ny, nx); l != 0 && (least == 0 || l < least)) least = l;
+      });
+      if (least != 0) front.push_back(y * W + x), first.push_back(least);
+    }
+  auto fresh = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
+  for (std::size_t i = 0; i < front.size(); ++i) out.label(front[i] / W, front[i] % W) = first[i];
   while (!front.empty()) {
     next.clear();
     for (index_t const at : front) {
-      index_t const y = at / W, x = at % W;
-      Label const mine = out.label(y, x);
-      for (offset const o : around) {
-        index_t const ny = y + o.dy, nx = x + o.dx;
-        if (ny < 0 || ny >= H || nx < 0 || nx >= W) continue;
-        if (region(ny, nx) == background || region(ny, nx) != region(y, x)) continue;
+      Label const mine = out.label(at / W, at % W);
+      for_each_neighbour(at / W, at % W, [&](index_t ny, index_t nx) {
         Label& theirs = out.label(ny, nx);
         if (theirs == 0) {
           theirs = mine;
@@ -265,7 +277,7 @@ void grow_on(cpu const&, image_view<R const> region, R background, components<La
         } else if (fresh(ny, nx) == 1 && mine < theirs) {
           theirs = mine;  // reached in the same round from a smaller label
         }
-      }
+      });
     }
     for (index_t const at : next) fresh(at / W, at % W) = 0;
     front.swap(next);

@@ -74,18 +74,6 @@ struct enlarged_pixel {
   }
 };
 
-/// Every pixel of an enlarged map.
-template <class T, class S>
-struct enlarge_map {
-  enlarged_at<T, S> enlarged;  ///< one channel
-  image_view<T, S> out;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    out(y, x) = enlarged(0, enlarged.down(y), enlarged.across(x));
-  }
-};
-
 }  // namespace rule
 
 /// Rows of enlarged scores on a window of the image.
@@ -161,25 +149,5 @@ class enlarged_rows {
   std::vector<bilinear_tap<T>> across_;
   bool by_fours_ = false;
 };
-
-/// Enlarge a map to the image, a row at a time.
-template <class T>
-void enlarge_map_on(cpu const& where, image_view<T const> map, index_t stride, image_view<T> out)
-{
-  index_t const H = out.extent[0], W = out.extent[1];
-  enlarged_rows<T> const enlarged(as_batch(map), {0, 0, H, W}, stride);
-  for_each_share(where, H, 8, [&](index_t begin, index_t end) {
-    auto mixed = enlarged.mixed();
-    for (index_t y = begin; y < end; ++y) enlarged(0, y, mixed, &out(y, 0));
-  });
-}
-
-/// The same by rules.
-template <execution_policy P, class T, class S>
-void enlarge_map_on(P const& where, image_view<T const, S> map, index_t stride, image_view<T, S> out)
-{
-  rule::enlarged_at<T, S> const enlarged{as_batch(map), T(1) / static_cast<T>(stride)};
-  for_each_cell(where, as_batch(out).extent, rule::enlarge_map<T, S>{enlarged, out});
-}
 
 }  // namespace cambium

@@ -192,9 +192,12 @@ template <execution_policy P, class T>
   auto const chosen = [&](double background) {
     return irnet_assign(where, walked, in.keys, in.image, background, options);
   };
-  irnet_labels<typename P::memory> out{irnet_semantic_labels(where, chosen(options.sem_seg_bg_thres), in.keys), {}};
-  if (in.displacement.data == nullptr)
-    out.objects = irnet_components(where, chosen(options.ins_seg_bg_thres), in.keys, in.boundary, options);
+  auto pixels = chosen(options.sem_seg_bg_thres);
+  irnet_labels<typename P::memory> out{irnet_semantic_labels(where, pixels, in.keys), {}};
+  if (in.displacement.data == nullptr) {
+    if (options.ins_seg_bg_thres != options.sem_seg_bg_thres) pixels = chosen(options.ins_seg_bg_thres);
+    out.objects = irnet_components(where, pixels, in.keys, in.boundary, options);
+  }
   return out;
 }
 

@@ -12,6 +12,7 @@
 #include <cambium/grid/range.hpp>
 #include <cambium/instance/assign.hpp>
 #include <cambium/instance/detect.hpp>
+#include <cambium/instance/enlarged.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -103,21 +104,17 @@ struct count_up {
   CAMBIUM_HD void operator()(index_t i) const { out(i) = static_cast<std::int32_t>(i); }
 };
 
-/// Is a pixel inside a class region and off its boundaries? Boundaries part instances without a displacement field.
+/// The channel of a pixel off the boundaries, 0 on them. Boundaries part instances without a displacement field.
 template <class T, class S>
-struct off_the_wall {
-  image_view<std::int32_t const, S> channel;
-  image_view<T const, S> boundary;
+struct cut_at_boundary {
+  enlarged_at<T, S> boundary;
   T threshold;
-
-  CAMBIUM_HD bool operator()(index_t y, index_t x) const { return channel(y, x) != 0 && boundary(y, x) < threshold; }
-};
-template <class S>
-struct same_channel {
   image_view<std::int32_t const, S> channel;
-  CAMBIUM_HD bool operator()(index_t y, index_t x, index_t ny, index_t nx) const
+  image_view<std::int32_t, S> out;
+
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
-    return channel(y, x) == channel(ny, nx);
+    out(y, x) = boundary(0, boundary.down(y), boundary.across(x)) < threshold ? channel(y, x) : 0;
   }
 };
 
@@ -130,7 +127,7 @@ struct note_core {
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
   {
     std::int32_t const r = region(y, x);
-    if (r > 0 && core(y, x) > 0) atomic_min(&without(r), 0);
+    if (r > 0 && core(y, x) > 0 && atomic_read(&without(r)) != 0) atomic_min(&without(r), 0);
   }
 };
 template <class S>
@@ -153,6 +150,31 @@ struct follow_cores {
 };
 
 }  // namespace rule
+
+/// The cpu's schedule of a cut, a row at a time. See rule::cut_at_boundary.
+template <class T>
+void cut_at_boundary_on(cpu const& where, image_view<T const> boundary, T threshold,
+                        image_view<std::int32_t const> channel, image_view<std::int32_t> out)
+{
+  index_t const H = out.extent[0], W = out.extent[1];
+  enlarged_rows<T> const enlarged(as_batch(boundary), {0, 0, H, W}, 4);
+  for_each_share(where, H, 8, [&](index_t begin, index_t end) {
+    auto mixed = enlarged.mixed(), wall = enlarged.row();
+    for (index_t y = begin; y < end; ++y) {
+      enlarged(0, y, mixed, wall.data());
+      for (index_t x = 0; x < W; ++x) out(y, x) = wall[static_cast<std::size_t>(x)] < threshold ? channel(y, x) : 0;
+    }
+  });
+}
+
+/// The same by rules.
+template <execution_policy P, class T, class S>
+void cut_at_boundary_on(P const& where, image_view<T const, S> boundary, T threshold,
+                        image_view<std::int32_t const, S> channel, image_view<std::int32_t, S> out)
+{
+  rule::enlarged_at<T, S> const enlarged{as_batch(boundary), T(1) / T(4)};
+  for_each_cell(where, as_batch(out).extent, rule::cut_at_boundary<T, S>{enlarged, threshold, channel, out});
+}
 
 /// Detect instances of components that lie in one channel each. Channels come in order; of one channel, components by
 /// their number, as in the original's loop over channels.
@@ -228,12 +250,9 @@ template <execution_policy P, class T, class S>
   index_t const all[3] = {1, H, W};
   auto const rules = irnet_fragments({H, W}, options);
   auto const regions = connected_equal(where, channel, c4);
-  auto wall = make_grid<T>(where, {H, W});
-  enlarge_map_on(where, boundary, 4, wall.view());
-  auto cores = connected_if(
-      where, {H, W}, c4,
-      rule::off_the_wall<T, S>{channel, std::as_const(wall).view(), static_cast<T>(options.component_thres)},
-      rule::same_channel<S>{channel});
+  auto cut = make_grid<std::int32_t>(where, {H, W});
+  cut_at_boundary_on(where, boundary, static_cast<T>(options.component_thres), channel, cut.view());
+  auto cores = connected_equal(where, cut, c4);
   cores = drop_small(where, cores, static_cast<index_t>(std::ceil(rules.smallest)));
   cores = grow(where, cores, channel);
   auto without = make_grid<std::int32_t>(where, {regions.count + 1}),

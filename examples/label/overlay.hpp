@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 namespace labelling {
 
@@ -28,27 +29,35 @@ inline cambium::grid<std::uint8_t, 3> draw_instances(cambium::grid<std::uint8_t,
                                                      cambium::instances<> const& objects)
 {
   using cambium::index_t;
-  auto const& label = objects.label;
-  index_t const H = label.shape()[0], W = label.shape()[1];
-  auto const differs = [&](index_t y, index_t x, index_t dy, index_t dx) {
-    index_t const ny = y + dy, nx = x + dx;
-    return ny < 0 || ny >= H || nx < 0 || nx >= W || label(ny, nx) != label(y, x);
-  };
-  for (index_t y = 0; y < H; ++y)
+  static auto const tinted = [] {  // by paint and pixel
+    std::vector<std::uint8_t> out;
+    for (int paint = 0; paint < 256; ++paint)
+      for (int pixel = 0; pixel < 256; ++pixel)
+        out.push_back(static_cast<std::uint8_t>(std::lround(0.45 * paint + (1 - 0.45) * pixel)));
+    return out;
+  }();
+  std::vector<cambium::rgb> colours;
+  for (auto const& object : objects.found)
+    colours.push_back(object.score <= 0 ? cambium::rgb{160, 160, 160}
+                                        : distinct_colour(static_cast<int>(colours.size())));
+  index_t const H = objects.label.shape()[0], W = objects.label.shape()[1];
+  for (index_t y = 0; y < H; ++y) {
+    std::int32_t const* const row = &objects.label(y, 0);
+    bool const at_border = y < 2 || y + 2 >= H;
     for (index_t x = 0; x < W; ++x) {
-      if (label(y, x) == 0) continue;
-      auto const& object = objects.found[static_cast<std::size_t>(label(y, x) - 1)];
-      bool const fragment = object.score <= 0;
-      auto const colour = fragment ? cambium::rgb{160, 160, 160} : distinct_colour(label(y, x) - 1);
-      bool edge = false;
-      for (index_t d = 1; d <= 2; ++d)
-        edge = edge || differs(y, x, d, 0) || differs(y, x, -d, 0) || differs(y, x, 0, d) || differs(y, x, 0, -d);
-      double const opacity = edge ? 1 : fragment ? 0 : 0.45;
+      auto const label = row[x];
+      if (label == 0) continue;
+      bool edge = at_border || x < 2 || x + 2 >= W;
+      for (index_t d = 1; d <= 2 && !edge; ++d)
+        edge = row[x + d] != label || row[x - d] != label || row[x + d * W] != label || row[x - d * W] != label;
+      auto const at = static_cast<std::size_t>(label - 1);
+      if (!edge && objects.found[at].score <= 0) continue;
       std::uint8_t* const pixel = &photograph(y, x, 0);
-      std::uint8_t const paint[3] = {colour.red, colour.green, colour.blue};
+      std::uint8_t const paint[3] = {colours[at].red, colours[at].green, colours[at].blue};
       for (int c = 0; c < 3; ++c)
-        pixel[c] = static_cast<std::uint8_t>(std::lround(opacity * paint[c] + (1 - opacity) * pixel[c]));
+        pixel[c] = edge ? paint[c] : tinted[static_cast<std::size_t>(256 * paint[c] + pixel[c])];
     }
+  }
   return photograph;
 }
 

@@ -55,10 +55,12 @@ void expects_objects_in_truth(std::vector<std::string> const& ids, std::string c
 
 image_result compare_instances(instances<> const& found, truth const& is, bool void_counts)
 {
+  auto const& ids = is.instances.cells();
+  auto const& categories = is.semantic.cells();
   std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
-  for (std::size_t i = 0; i < is.instances.cells().size(); ++i) {
-    auto const id = is.instances.cells()[i], category = is.semantic.cells()[i];
-    if (id > 0) votes[id][category == label::ignore ? 0 : category] += 1;
+  for (std::size_t i = 0, end; i < ids.size(); i = end) {  // runs of one object and one class
+    for (end = i + 1; end < ids.size() && ids[end] == ids[i] && categories[end] == categories[i];) ++end;
+    if (ids[i] > 0) votes[ids[i]][categories[i] == label::ignore ? 0 : categories[i]] += static_cast<index_t>(end - i);
   }
   image_result out;
   std::map<std::int32_t, std::int32_t> number{{0, 0}, {-1, -1}};
@@ -69,9 +71,10 @@ image_result compare_instances(instances<> const& found, truth const& is, bool v
     number[id] = best->first == 0 ? -1 : static_cast<std::int32_t>(out.truth.size());
   }
   auto map = is.instances;
+  std::int32_t last = 0, becomes = 0;
   for (auto& v : map.cells()) {
-    v = number[v];
-    if (v < 0 && void_counts) v = 0;
+    if (v != last) last = v, becomes = number[v] < 0 && void_counts ? 0 : number[v];
+    v = becomes;
   }
   for (auto const& one : found.found) {
     out.predicted.push_back(one.category + 1);

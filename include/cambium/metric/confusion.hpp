@@ -105,6 +105,18 @@ struct count_pixel_pairs {
 
 }  // namespace rule
 
+/// Call visit(y, x, cells) for every run of a row on which both maps keep their values, in raster order.
+/// @pre the maps have one shape
+template <class Q, class G, class Visit>
+void for_each_pair_run(image_view<Q> const& a, image_view<G> const& b, Visit const& visit)
+{
+  for (index_t y = 0; y < a.extent[0]; ++y)
+    for (index_t x = 0, end; x < a.extent[1]; x = end) {
+      for (end = x + 1; end < a.extent[1] && a(y, end) == a(y, x) && b(y, end) == b(y, x);) ++end;
+      visit(y, x, end - x);
+    }
+}
+
 /// Add one image to a confusion matrix.
 ///
 /// @param predicted  [H,W] 0..classes-1, or options.ignore
@@ -123,16 +135,15 @@ void accumulate(confusion_matrix& into, Q const& predicted, G const& truth, conf
   expects(same_shape(p, t), "accumulate: predicted is ", p, " but truth is ", t);
   index_t const n = into.classes;
   rule::count_pixel_pairs<value_of<Q, 2>, value_of<G, 2>, host> const pairs{p, t, options, n, {}, {}};
-  for (index_t y = 0; y < p.extent[0]; ++y)
-    for (index_t x = 0; x < p.extent[1]; ++x) {
-      if (pairs.place_at(y, x) != pairs.wrong) continue;
-      auto const want = static_cast<index_t>(t(y, x)), have = static_cast<index_t>(p(y, x));
-      expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
-      expects(false, "accumulate: predicted(", y, ",", x, ") is ", have, " but there are ", n, " classes");
-    }
-  for (index_t y = 0; y < p.extent[0]; ++y)
-    for (index_t x = 0; x < p.extent[1]; ++x)
-      if (index_t const at = pairs.place_at(y, x); at >= 0) ++into.count[static_cast<std::size_t>(at)];
+  for_each_pair_run(p, t, [&](index_t y, index_t x, index_t) {
+    if (pairs.place_at(y, x) != pairs.wrong) return;
+    auto const want = static_cast<index_t>(t(y, x)), have = static_cast<index_t>(p(y, x));
+    expects(want < n, "accumulate: truth(", y, ",", x, ") is ", want, " but there are ", n, " classes");
+    expects(false, "accumulate: predicted(", y, ",", x, ") is ", have, " but there are ", n, " classes");
+  });
+  for_each_pair_run(p, t, [&](index_t y, index_t x, index_t cells) {
+    if (index_t const at = pairs.place_at(y, x); at >= 0) into.count[static_cast<std::size_t>(at)] += cells;
+  });
 }
 
 /// Does the truth have a pixel of a class beside the background? A mask of 0 and 255 has none. Then a mean IoU tells

@@ -79,14 +79,13 @@ template <image_like Q, image_like G>
   expects(P >= 0 && T >= 0, "label_iou: ", P, " predicted and ", T, " true objects");
   expects(ignore < 0 || ignore > T, "label_iou: ignore is ", ignore, ", which is one of ", T, " true objects");
   grid<index_t, 2> both(P + 1, T + 1);
-  for (index_t y = 0; y < p.extent[0]; ++y)
-    for (index_t x = 0; x < p.extent[1]; ++x) {
-      auto const a = static_cast<index_t>(p(y, x)), b = static_cast<index_t>(t(y, x));
-      if (b == ignore) continue;
-      expects(0 <= a && a <= P && 0 <= b && b <= T, "label_iou: cell (", y, ",", x, ") is object ", a, " of ", P,
-              " predicted and ", b, " of ", T, " true ones");
-      ++both(a, b);
-    }
+  for_each_pair_run(p, t, [&](index_t y, index_t x, index_t cells) {
+    auto const a = static_cast<index_t>(p(y, x)), b = static_cast<index_t>(t(y, x));
+    if (b == ignore) return;
+    expects(0 <= a && a <= P && 0 <= b && b <= T, "label_iou: cell (", y, ",", x, ") is object ", a, " of ", P,
+            " predicted and ", b, " of ", T, " true ones");
+    both(a, b) += cells;
+  });
   std::vector<index_t> area_p(static_cast<std::size_t>(P + 1)), area_t(static_cast<std::size_t>(T + 1));
   for (index_t a = 0; a <= P; ++a)
     for (index_t b = 0; b <= T; ++b) {

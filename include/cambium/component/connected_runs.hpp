@@ -168,11 +168,12 @@ linked_runs link_runs(cpu const& where, neighbourhood const& near, Find const& f
   return linked;
 }
 
-/// Write the labels of linked runs on a map.
+/// Write the labels of linked runs on a map: `offset` + 1, + 2, ... on the runs, and 0 beside them unless those cells
+/// are kept.
 /// @pre the labels fit
 template <class Label, class Index>
 void write_runs(cpu const& where, linked_runs const& linked, std::vector<run_band<Index>> const& bands,
-                image_view<Label> out)
+                image_view<Label> out, Label offset = 0, bool keep = false)
 {
   index_t const H = out.extent[0], W = out.extent[1];
   if (H == 0 || W == 0) return;
@@ -186,11 +187,16 @@ void write_runs(cpu const& where, linked_runs const& linked, std::vector<run_ban
       Label* const to = &out(y, 0);
       index_t x = 0;
       for (Index i = band.row_begin[row]; i < band.row_begin[row + 1]; ++i) {
+        Label const label = static_cast<Label>(offset + static_cast<Label>(all[band.offset + i]));
+        if (keep) {
+          std::fill(to + band.begin(i), to + band.end(i), label);
+          continue;
+        }
         fill_ahead(to, x, band.begin(i), W, Label(0));
-        fill_ahead(to, band.begin(i), band.end(i), W, static_cast<Label>(all[band.offset + i]));
+        fill_ahead(to, band.begin(i), band.end(i), W, label);
         x = band.end(i);
       }
-      fill_ahead(to, x, W, W, Label(0));
+      if (!keep) fill_ahead(to, x, W, W, Label(0));
     }
   });
 }

@@ -115,6 +115,30 @@ struct number_kept_label {
 
 }  // namespace rule
 
+/// Writes the labels of the large components on `out`, which may be the labels themselves.
+/// @return how many there are
+template <class Label, execution_policy P, class S>
+[[nodiscard]] index_t keep_large(P const& where, image_view<Label const, S> label, index_t count, index_t area,
+                                 image_view<Label, S> out)
+{
+  expects(count >= 0, "drop_small: count is ", count);
+  if constexpr (std::is_same_v<P, cpu>) expects_labels(label, count, "drop_small: label");
+  index_t const entries = count + 1;
+  auto size = make_grid<index_t>(where, {entries}), table = make_grid<index_t>(where, {entries});
+  auto numbers = make_grid<index_t>(where, {entries});
+  index_t* const before = numbers.view().data;
+  workspace<P> running;
+  fill(where, entries, size.view().data, index_t{0});
+  for_each_strip(where, label, rule::count_label_cells<writers_of<P>>{count, size.view().data});
+  for_each_index(where, entries, rule::mark_kept_label{size.view().data, area, before});
+  exclusive_scan(where, entries, static_cast<index_t const*>(before), before, running);
+  for_each_index(where, entries,
+                 rule::number_kept_label{size.view().data, area, before, entries - 1, table.view().data});
+  using look_up_label = rule::look_up_label<Label, Label, index_t, S>;
+  for_each_cell(where, as_batch(label).extent, look_up_label{label, table.view().data, entries, out});
+  return read_cell(where, before);
+}
+
 /// Remove components of less than `area` cells; the others keep their order and close up.
 ///
 /// @param found  labels 0..count, as connected() gives them
@@ -129,26 +153,19 @@ template <execution_policy P, class Label>
                                                                components<Label, typename P::memory> const& found,
                                                                index_t area)
 {
-  using S = typename P::memory;
-  expects(found.count >= 0, "drop_small: count is ", found.count);
-  image_view<Label const, S> const label = found.label.view();
-  if constexpr (std::is_same_v<P, cpu>) expects_labels(label, found.count, "drop_small: label");
-  index_t const entries = found.count + 1, H = label.extent[0], W = label.extent[1];
-  auto size = make_grid<index_t>(where, {entries}), table = make_grid<index_t>(where, {entries});
-  auto numbers = make_grid<index_t>(where, {entries});
-  index_t* const before = numbers.view().data;
-  workspace<P> running;
-  fill(where, entries, size.view().data, index_t{0});
-  for_each_strip(where, label, rule::count_label_cells<writers_of<P>>{found.count, size.view().data});
-  for_each_index(where, entries, rule::mark_kept_label{size.view().data, area, before});
-  exclusive_scan(where, entries, static_cast<index_t const*>(before), before, running);
-  for_each_index(where, entries,
-                 rule::number_kept_label{size.view().data, area, before, entries - 1, table.view().data});
-  components<Label, S> out{make_grid<Label>(where, {H, W}), 0};
-  using look_up_label = rule::look_up_label<Label, Label, index_t, S>;
-  for_each_cell(where, {1, H, W}, look_up_label{label, table.view().data, entries, out.label.view()});
-  out.count = read_cell(where, before);
+  components<Label, typename P::memory> out{make_grid<Label>(where, found.label.view().extent), 0};
+  out.count = keep_large(where, found.label.view(), found.count, area, out.label.view());
   return out;
+}
+
+/// The same on the memory of the components.
+template <execution_policy P, class Label>
+[[nodiscard]] components<Label, typename P::memory> drop_small(P const& where,
+                                                               components<Label, typename P::memory>&& found,
+                                                               index_t area)
+{
+  found.count = keep_large(where, std::as_const(found.label).view(), found.count, area, found.label.view());
+  return std::move(found);
 }
 
 /// Where a cell comes in an order: numbers that ascend with it. W is the width of the map.
@@ -262,7 +279,7 @@ void grow_on(cpu const&, image_view<R const> region, R background, components<La
       });
       if (least != 0) front.push_back(y * W + x), first.push_back(least);
     }
-  auto fresh = grid<std::uint8_t, 2>(H, W);  // 1: reached in this round
+  std::vector<bool> fresh(front.empty() ? 0 : static_cast<std::size_t>(H * W));  // reached in this round
   for (std::size_t i = 0; i < front.size(); ++i) out.label(front[i] / W, front[i] % W) = first[i];
   while (!front.empty()) {
     next.clear();
@@ -270,16 +287,17 @@ void grow_on(cpu const&, image_view<R const> region, R background, components<La
       Label const mine = out.label(at / W, at % W);
       for_each_neighbour(at / W, at % W, [&](index_t ny, index_t nx) {
         Label& theirs = out.label(ny, nx);
+        auto const there = static_cast<std::size_t>(ny * W + nx);
         if (theirs == 0) {
           theirs = mine;
-          fresh(ny, nx) = 1;
+          fresh[there] = true;
           next.push_back(ny * W + nx);
-        } else if (fresh(ny, nx) == 1 && mine < theirs) {
+        } else if (mine < theirs && fresh[there]) {
           theirs = mine;  // reached in the same round from a smaller label
         }
       });
     }
-    for (index_t const at : next) fresh(at / W, at % W) = 0;
+    for (index_t const at : next) fresh[static_cast<std::size_t>(at)] = false;
     front.swap(next);
   }
 }
@@ -354,18 +372,27 @@ void grow_on(P const& where, image_view<R const, S> region, R background, compon
 /// @asynchrony   gpu: waits for where.stream every 32 steps, to see whether something still grows
 template <execution_policy P, class Label, image_like R>
   requires reaches<P, space_of<R, 2>>
-[[nodiscard]] components<Label, typename P::memory> grow(P const& where,
-                                                         components<Label, typename P::memory> const& found,
+[[nodiscard]] components<Label, typename P::memory> grow(P const& where, components<Label, typename P::memory>&& found,
                                                          R const& regions, value_of<R, 2> background = 0)
 {
   using S = typename P::memory;
   image_view<value_of<R, 2> const, S> const region = as_view<2>(regions, "grow: regions");
-  auto const label = found.label.view();
+  auto const label = std::as_const(found.label).view();
   expects(same_shape(label, region), "grow: labels are ", label, " but regions are ", region);
-  components<Label, S> out{make_grid<Label>(where, label.extent), found.count};
-  copy(where, label, out.label.view());
-  grow_on(where, region, background, out);
-  return out;
+  grow_on(where, region, background, found);
+  return std::move(found);
+}
+
+/// The same on a copy of the components.
+template <execution_policy P, class Label, image_like R>
+  requires reaches<P, space_of<R, 2>>
+[[nodiscard]] components<Label, typename P::memory> grow(P const& where,
+                                                         components<Label, typename P::memory> const& found,
+                                                         R const& regions, value_of<R, 2> background = 0)
+{
+  components<Label, typename P::memory> out{make_grid<Label>(where, found.label.view().extent), found.count};
+  copy(where, found.label.view(), out.label.view());
+  return grow(where, std::move(out), regions, background);
 }
 
 }  // namespace cambium

@@ -41,12 +41,12 @@ struct image_labels {
   instances<Space> objects;               ///< categories are 0-based classes
 };
 
-/// The instances that write(label, found, count) writes: views of [H,W], of [most] and of [1] in the policy's memory.
+/// The instances that write(label, found, count) writes: views of `label`, of [most] and of [1] in the policy's memory.
 template <class P, class Write>
-[[nodiscard]] instances<typename P::memory> make_instances(P const& where, index_t H, index_t W, index_t most,
-                                                           Write const& write)
+[[nodiscard]] instances<typename P::memory> make_instances(P const& where,
+                                                           grid<std::int32_t, 2, typename P::memory> label,
+                                                           index_t most, Write const& write)
 {
-  auto label = make_grid<std::int32_t>(where, {H, W});
   auto found = make_grid<instance>(where, {most});
   auto count = make_grid<std::int32_t>(where, {1});
   write(label.view(), found.view(), count.view());
@@ -54,6 +54,14 @@ template <class P, class Write>
     return {std::move(label), std::vector<instance>(found.data(), found.data() + count(0))};
   else
     return {std::move(label), std::move(found), std::move(count)};
+}
+
+/// The same on a label map of [H,W] that it makes.
+template <class P, class Write>
+[[nodiscard]] instances<typename P::memory> make_instances(P const& where, index_t H, index_t W, index_t most,
+                                                           Write const& write)
+{
+  return make_instances(where, make_grid<std::int32_t>(where, {H, W}), most, write);
 }
 
 /// The same instances on the host.

@@ -10,10 +10,12 @@
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
 #include <cambium/grid/runs.hpp>
+#include <cambium/grid/tiles.hpp>
 
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -54,10 +56,12 @@ struct forget_component {
   }
 };
 
-/// A strip is added to its component.
+/// A strip of a window of the image is added to its component.
 template <writers Of, class T, class S>
 struct measure_component {
   image_view<T const, S> score;
+  index_t top;   ///< of the window
+  index_t left;  ///< of the window
   index_t components;
   instance* all;
   order_key_t<T>* largest;
@@ -67,7 +71,7 @@ struct measure_component {
     index_t const n = label - 1;
     if (n < 0 || n >= components) return;
     add_into<Of>(&all[n].area, area_of(cells));
-    widen<Of>(all[n].bounds, cells);
+    widen<Of>(all[n].bounds, {top + cells.top, left + cells.left, top + cells.bottom, left + cells.right});
     T most = minus_infinity<T>;
     for (index_t y = cells.top; y < cells.bottom; ++y)
       for (index_t x = cells.left; x < cells.right; ++x) {
@@ -133,6 +137,39 @@ struct detect_scratch {
   workspace<P> space;
 };
 
+/// Detect instances of components, with their scores a window after the other.
+///
+/// @param scores  scores(visit) calls visit(window, score) for windows that partition the image
+/// @param to      [H,W] the instances' labels; may be the components
+///
+/// Everything else as detect_into.
+template <class T, execution_policy P, class L, class S, class Scores>
+void detect_on(P const& where, image_view<L const, S> from, view<std::int32_t const, 1, S> category,
+               Scores const& scores, detect_options options, image_view<std::int32_t, S> to, view<instance, 1, S> found,
+               view<std::int32_t, 1, S> count, detect_scratch<P, T>& scratch)
+{
+  index_t const H = from.extent[0], W = from.extent[1], components = category.extent[0], cells[3] = {1, H, W};
+  if constexpr (std::is_same_v<P, cpu>) expects_labels(from, components, "detect: label");
+  instance* const all = reserve(where, scratch.all, components);
+  auto* const largest = reserve(where, scratch.largest, components);
+  index_t const labels_and_end = components + 2;
+  std::int32_t* const before = reserve(where, scratch.before, 2 * labels_and_end);
+  for_each_index(where, components, rule::forget_component<T>{all, largest, H, W});
+  scores([&](box const& window, image_view<T const, S> score) {
+    for_each_strip(
+        where, crop(from, window),
+        rule::measure_component<writers_of<P>, T, S>{score, window.top, window.left, components, all, largest});
+  });
+  rule::choose_component const chosen{all, components, options, before};
+  for_each_index(where, labels_and_end, chosen);
+  // What is before the label after l is how many of 1..l are kept.
+  exclusive_scan(where, labels_and_end, static_cast<std::int32_t const*>(before), before, scratch.space);
+  std::int32_t* const table = before + labels_and_end;
+  for_each_index(where, components + 1,
+                 rule::tell_component<T, S>{chosen, largest, category, before + 1, H * W, found, count, table});
+  for_each_cell(where, cells, rule::look_up_label<L, std::int32_t, std::int32_t, S>{from, table, components + 1, to});
+}
+
 /// Turn components into scored instances.
 ///
 /// The score of an instance is the largest value of max(score, 0) on it; of one that covers the whole
@@ -173,28 +210,29 @@ void detect_into(P const& where, L const& labels, K const& categories, X const& 
   image_view<std::int32_t, S> const to = as_view<2>(label, "detect: label");
   view<instance, 1, S> const list = as_view<1>(found, "detect: found");
   view<std::int32_t, 1, S> const number = as_view<1>(count, "detect: count");
-  index_t const H = from.extent[0], W = from.extent[1], components = category.extent[0], cells[3] = {1, H, W};
+  index_t const components = category.extent[0];
   expects_detectable(from, score, options);
   expects(same_shape(from, to), "detect: labels are ", from, " but label is ", to);
   expects(list.extent[0] == components && number.extent[0] == 1, "detect: ", components, " categories but found is ",
           list, " and count ", number);
   expects(!overlap(from, to) && !overlap(score, to), "detect: an input and label overlap");
-  if constexpr (std::is_same_v<P, cpu>) expects_labels(from, components, "detect: label");
-  instance* const all = reserve(where, scratch.all, components);
-  auto* const largest = reserve(where, scratch.largest, components);
-  index_t const labels_and_end = components + 2;
-  std::int32_t* const before = reserve(where, scratch.before, 2 * labels_and_end);
-  for_each_index(where, components, rule::forget_component<T>{all, largest, H, W});
-  for_each_strip(where, from, rule::measure_component<writers_of<P>, T, S>{score, components, all, largest});
-  rule::choose_component const chosen{all, components, options, before};
-  for_each_index(where, labels_and_end, chosen);
-  // What is before the label after l is how many of 1..l are kept.
-  exclusive_scan(where, labels_and_end, static_cast<std::int32_t const*>(before), before, scratch.space);
-  std::int32_t* const table = before + labels_and_end;
-  for_each_index(where, components + 1,
-                 rule::tell_component<T, S>{chosen, largest, category, before + 1, H * W, list, number, table});
-  using look_up_label = rule::look_up_label<cell_type, std::int32_t, std::int32_t, S>;
-  for_each_cell(where, cells, look_up_label{from, table, components + 1, to});
+  detect_on<T>(
+      where, from, category, [&](auto const& visit) { visit(box{0, 0, from.extent[0], from.extent[1]}, score); },
+      options, to, list, number, scratch);
+}
+
+/// As detect_on, and allocates the scratch.
+/// @param label  [H,W] for the instances' labels; may hold the components
+template <class T, execution_policy P, class L, class S, class Scores>
+[[nodiscard]] instances<S> detect_windows(P const& where, image_view<L const, S> from,
+                                          grid<std::int32_t, 1, S> const& category, Scores const& scores,
+                                          detect_options options, grid<std::int32_t, 2, S> label)
+{
+  detect_scratch<P, T> scratch;
+  return make_instances(where, std::move(label), category.size(),
+                        [&](auto const& to, auto const& found, auto const& count) {
+                          detect_on<T>(where, from, category.view(), scores, options, to, found, count, scratch);
+                        });
 }
 
 /// As detect_into, with the categories on the host; allocates the result and the scratch.

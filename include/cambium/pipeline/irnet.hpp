@@ -13,6 +13,7 @@
 #include <cambium/grid/instance.hpp>
 #include <cambium/instance/assign.hpp>
 #include <cambium/instance/separate.hpp>
+#include <cambium/pipeline/irnet_choice.hpp>
 #include <cambium/pipeline/irnet_detect.hpp>
 #include <cambium/walk/random_walk.hpp>
 
@@ -163,14 +164,21 @@ template <execution_policy P, stack_like D>
   return cluster(where, regions.label, centroids);
 }
 
+/// How pixels choose among walked scores, whatever the background.
+[[nodiscard]] inline assign_options irnet_assigning(irnet_options const& options)
+{
+  return {.scale = options.scale, .empty = options.empty};
+}
+
 /// The channel of every pixel, from walked scores; `groups` has a number a channel.
 template <execution_policy P, stack_like X>
   requires reaches<P, space_of<X, 3>>
 [[nodiscard]] auto irnet_assign(P const& where, X const& walked, std::vector<std::int32_t> const& groups, extent2 image,
                                 double background, irnet_options const& options)
 {
-  return assign(where, walked, groups, image,
-                {.background = background, .scale = options.scale, .empty = options.empty});
+  auto how = irnet_assigning(options);
+  how.background = background;
+  return assign(where, walked, groups, image, how);
 }
 
 /// From the channel of every pixel to its class label.
@@ -189,15 +197,11 @@ template <execution_policy P, class T>
                                        irnet_input<T, typename P::memory> const& in, irnet_options const& options)
     -> irnet_labels<typename P::memory>
 {
-  auto const chosen = [&](double background) {
-    return irnet_assign(where, walked, in.keys, in.image, background, options);
-  };
-  auto pixels = chosen(options.sem_seg_bg_thres);
-  irnet_labels<typename P::memory> out{irnet_semantic_labels(where, pixels, in.keys), {}};
-  if (in.displacement.data == nullptr) {
-    if (options.ins_seg_bg_thres != options.sem_seg_bg_thres) pixels = chosen(options.ins_seg_bg_thres);
-    out.objects = irnet_components(where, pixels, in.keys, in.boundary, options);
-  }
+  using S = typename P::memory;
+  pixel_choice<P, T> const chosen(where, walked, in.keys, in.image, irnet_assigning(options));
+  irnet_labels<S> out;  // instances first: they take most memory
+  if (in.displacement.data == nullptr) out.objects = irnet_components(where, chosen, in.keys, in.boundary, options);
+  out.semantic = chosen.labels(where, options.sem_seg_bg_thres, labels_of_keys(in.keys));
   return out;
 }
 
@@ -231,8 +235,7 @@ template <execution_policy P, class T>
 {
   auto const C = static_cast<index_t>(in.keys.size());
   auto const keys = irnet_channel_keys(in.keys, C == 0 ? 0 : walked.extent[0] / C);
-  return irnet_detect(where, irnet_assign(where, walked, keys, in.image, options.ins_seg_bg_thres, options), keys,
-                      options);
+  return irnet_detect(where, pixel_choice<P, T>(where, walked, keys, in.image, irnet_assigning(options)), keys, options);
 }
 
 /// Labels of walked scores.

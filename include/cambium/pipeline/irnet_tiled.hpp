@@ -55,23 +55,6 @@ struct mark_id {
   }
 };
 
-/// Copy what a tile decided into the image, with the channels of the image.
-template <class T, class S>
-struct place_tile {
-  image_view<std::int32_t const, S> channel;  ///< of the tile, 0 background
-  image_view<T const, S> score;
-  std::int32_t const* of_image;  ///< the image's channel of the tile's, from 0
-  image_view<std::int32_t, S> to;
-  image_view<T, S> to_score;
-
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
-  {
-    auto const n = channel(y, x);
-    to(y, x) = n == 0 ? 0 : of_image[n - 1] + 1;
-    to_score(y, x) = score(y, x);
-  }
-};
-
 }  // namespace rule
 
 /// Walk scores on the part of the maps that a tile sees.
@@ -152,11 +135,12 @@ template <execution_policy P, class T, class S>
   return out;
 }
 
-/// The instance channel of every pixel, from walked tiles.
+/// The choice of every pixel among the instance channels of walked tiles.
+/// @param tiles  for as long as the choice
 template <execution_policy P, class T, class S>
-[[nodiscard]] assignment<T, S> irnet_assign_tiles(P const& where, std::vector<walked_tile<T, S>> const& tiles,
-                                                  std::vector<std::int32_t> const& channel_keys, extent2 image,
-                                                  irnet_options const& options)
+[[nodiscard]] pixel_choice<P, T> choose_in_tiles(P const& where, std::vector<walked_tile<T, S>> const& tiles,
+                                                 std::vector<std::int32_t> const& channel_keys, extent2 image,
+                                                 irnet_options const& options)
 {
   std::vector<T> largest(channel_keys.size(), T(0));  // a channel that a tile does not hold scores 0 there
   for (auto const& t : tiles) {
@@ -167,21 +151,18 @@ template <execution_policy P, class T, class S>
     }
   }
   auto const divisors = score_divisors(largest, channel_keys, options.scale);
-  assignment<T, S> out{make_grid<std::int32_t>(where, {image.height, image.width}),
-                       make_grid<T>(where, {image.height, image.width})};
+  bool const nothing = std::none_of(largest.begin(), largest.end(), [](T v) { return v > 0; });
+  pixel_choice<P, T> out(image, static_cast<index_t>(channel_keys.size()),
+                         nothing && options.empty == no_score::first_channel && !largest.empty(), 4);
   for (auto const& t : tiles) {
     std::vector<T> divisor;
-    for (auto const n : t.channels) divisor.push_back(divisors[static_cast<std::size_t>(n)]);
-    auto const part = assign_divided(where, t.scores, to_memory(where, divisor), t.local, options.ins_seg_bg_thres);
-    auto const of_image = to_memory(where, t.channels);
-    for_each_cell(where, {1, t.window.bottom - t.window.top, t.window.right - t.window.left},
-                  rule::place_tile<T, S>{part.channel.view(), part.score.view(), of_image.view().data,
-                                         crop(out.channel.view(), t.window), crop(out.score.view(), t.window)});
-  }
-  bool const nothing = std::none_of(largest.begin(), largest.end(), [](T v) { return v > 0; });
-  if (nothing && options.empty == no_score::first_channel && !largest.empty()) {
-    fill(where, out.channel.size(), out.channel.view().data, std::int32_t{1});
-    fill(where, out.score.size(), out.score.view().data, T(0));
+    std::vector<std::int32_t> channel{0};
+    for (auto const n : t.channels) {
+      divisor.push_back(divisors[static_cast<std::size_t>(n)]);
+      channel.push_back(n + 1);
+    }
+    if (nothing) channel = {0, 1};
+    out.add(t.window, t.local, t.scores.view(), to_memory(where, divisor), to_memory(where, channel));
   }
   return out;
 }
@@ -226,7 +207,7 @@ template <class T, execution_policy P>
   for (auto const& t : tiling.of({in.boundary.extent[0], in.boundary.extent[1]}))
     tiles.push_back(walk_instances(where, in, clusters, t, options));
   auto const keys = irnet_channel_keys(in.keys, clusters.count);
-  out.objects = irnet_detect(where, irnet_assign_tiles(where, tiles, keys, in.image, options), keys, options);
+  out.objects = irnet_detect(where, choose_in_tiles(where, tiles, keys, in.image, options), keys, options);
   return out;
 }
 

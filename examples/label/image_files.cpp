@@ -60,7 +60,10 @@ grid<std::uint8_t, 3> const& image_files::photograph()
 extent2 image_files::image_size(extent2 otherwise)
 {
   if (!has("image")) return otherwise;
-  return {photograph().shape()[0], photograph().shape()[1]};
+  if (s_.overlay) photograph();
+  if (photograph_) return {photograph_->shape()[0], photograph_->shape()[1]};
+  if (!size_) size_ = photograph_size(file("image"), path("image"));
+  return *size_;
 }
 
 std::vector<int> image_files::channel_classes(std::int64_t channels) const

@@ -72,8 +72,8 @@ class image_files {
   template <int Rank>
   cambium::grid<float, Rank> any_maps(std::string const& name)
   {
-    return cambium::to_grid<float, Rank>(without_leading_ones(cambium::parse_npy(file(name), path(name)), Rank),
-                                         path(name));
+    auto const array = without_leading_ones(cambium::parse_npy(file(name), path(name)), Rank);
+    return cambium::to_grid<float, Rank>(array, path(name));
   }
   template <int Rank>
   void demand_range(std::string const& name, cambium::grid<float, Rank> const& g,
@@ -93,7 +93,7 @@ class image_files {
 
   /// [H,W,3]; empty without photographs.
   cambium::grid<std::uint8_t, 3> const& photograph();
-  /// The photograph's size, or `otherwise` without photographs.
+  /// The photograph's size, or `otherwise` without photographs. Unless it is needed, the photograph is not kept.
   cambium::extent2 image_size(cambium::extent2 otherwise);
 
   /// The classes 1..C of an image's CAM channels.
@@ -110,6 +110,7 @@ class image_files {
   std::vector<input_file> inputs_;
   std::map<std::string, std::string> hashes_;
   std::optional<cambium::grid<std::uint8_t, 3>> photograph_;
+  std::optional<cambium::extent2> size_;
 };
 
 }  // namespace labelling

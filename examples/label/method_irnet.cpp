@@ -121,8 +121,8 @@ std::vector<input_file> irnet_method::inputs() const
 irnet_method::input irnet_method::read(image_files& files) const
 {
   input in;
-  auto const& photograph = files.photograph();
-  in.image = {photograph.shape()[0], photograph.shape()[1]};
+  if (crf) files.photograph();
+  in.image = files.image_size({});
   index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
   std::string const size =
       "the image is " + std::to_string(in.image.height) + " x " + std::to_string(in.image.width) + ", so ";

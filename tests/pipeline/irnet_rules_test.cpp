@@ -4,6 +4,7 @@
 #include "support/backends.hpp"
 #include "support/irnet_scene.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -75,6 +76,23 @@ TEMPLATE_LIST_TEST_CASE("irnet is the cpu's, whatever the options", "[pipeline][
     if (way.scale != score_scale::channel)
       same(labelled<TestType>(s.with_displacement(), way), irnet(cpu{}, s.with_displacement(), way));
     same(labelled<TestType>(s.without_displacement(), way), irnet(cpu{}, s.without_displacement(), way));
+  }
+}
+
+TEMPLATE_LIST_TEST_CASE("an image of several windows is the same as one of a single window", "[pipeline][same]",
+                        support::rule_backends)
+{
+  if (!support::carry<TestType>::usable()) return;
+  support::irnet_scene const s(2, 1231, 1003, 4);
+  REQUIRE(s.image.height * s.image.width > pixels_of_window);  // of the cpu; other policies have one window
+  irnet_options o;
+  o.exp_times = 1, o.max_fragment_size = 1e-4;
+  for (double const background : {0.25, 0.6}) {
+    o.sem_seg_bg_thres = background;
+    auto const want = irnet(cpu{}, s.without_displacement(), o);
+    CHECK(want.objects.found.size() > 3);
+    same(labelled<TestType>(s.without_displacement(), o), want);
+    CHECK(*std::max_element(want.semantic.cells().begin(), want.semantic.cells().end()) > 0);
   }
 }
 

@@ -242,3 +242,23 @@ TEST_CASE("a displacement field tells neighbours of one class apart", "[pipeline
   CHECK(given.objects.found[1].bounds == box{0, 40, 40, 80});
   CHECK(irnet(cpu{}, s.without_displacement(), {.exp_times = 0}).objects.found.size() == 1);
 }
+
+TEST_CASE("channels beyond a byte keep their classes", "[pipeline][picture]")
+{
+  index_t const C = GENERATE(255, 256, 300);
+  grid<float, 3> cams(C, 4, 5);
+  grid<float, 2> const boundary(4, 5);
+  cams(C - 1, 1, 1) = cams(C - 1, 2, 2) = 1;
+  irnet_input<float> in{
+      cams.view(), std::vector<std::int32_t>(static_cast<std::size_t>(C), 3), boundary.view(), {}, {16, 20}};
+  in.keys.back() = 7;
+  auto options = quick;
+  options.exp_times = 0;
+  for (auto const parts : {pieces::separate, pieces::merged}) {
+    options.parts = parts;
+    auto const out = irnet(cpu{}, in, options);
+    REQUIRE(out.objects.found.size() == 1);
+    CHECK(out.objects.found[0].category == 7);
+    CHECK(*std::max_element(out.semantic.cells().begin(), out.semantic.cells().end()) == 8);
+  }
+}

@@ -48,7 +48,8 @@ struct jpeg_stream {
   jpeg_stream(jpeg_stream const&) = delete;
   jpeg_stream& operator=(jpeg_stream const&) = delete;
 
-  [[gnu::noinline]] bool read(unsigned char const* data, std::size_t length)
+  /// @param keep  whether rows stay in `image`; otherwise it is one row, and all are decoded into it
+  [[gnu::noinline]] bool read(unsigned char const* data, std::size_t length, bool keep)
   {
     reader.err = &manager;
     if (setjmp(jump) != 0) return false;
@@ -70,11 +71,11 @@ struct jpeg_stream {
     bool const four = reader.jpeg_color_space == JCS_CMYK || reader.jpeg_color_space == JCS_YCCK;
     reader.out_color_space = four ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&reader);
-    image = make_grid<std::uint8_t>({reader.output_height, reader.output_width, 3});
+    image = make_grid<std::uint8_t>({keep ? reader.output_height : 1, reader.output_width, 3});
     std::size_t const width = reader.output_width;
     if (four) line.resize(4 * width);
     while (reader.output_scanline < reader.output_height) {
-      std::uint8_t* const row = image.data() + 3 * width * reader.output_scanline;
+      std::uint8_t* const row = image.data() + (keep ? 3 * width * reader.output_scanline : 0);
       JSAMPROW target = four ? line.data() : row;
       jpeg_read_scanlines(&reader, &target, 1);
       for (std::size_t x = 0; four && x < width; ++x)
@@ -86,6 +87,13 @@ struct jpeg_stream {
     }
     jpeg_finish_decompress(&reader);
     return true;
+  }
+
+  void parse(bytes const& file, std::string const& name, bool keep)
+  {
+    if (file.size() < 3 || file[0] != 0xFF || file[1] != 0xD8)
+      throw io_error(name + (file.empty() ? ": is empty" : ": is not a JPEG file"));
+    if (!read(file.data(), file.size(), keep)) throw io_error(name + ": " + message);
   }
 
   [[gnu::noinline]] bool write(unsigned char const* rgb, index_t height, index_t width, int quality)
@@ -131,11 +139,18 @@ struct jpeg_stream {
 /// @throws io_error: not JPEG, damaged, truncated, larger than 4 GB when decoded
 [[nodiscard]] inline grid<std::uint8_t, 3> parse_jpeg(bytes const& file, std::string const& name)
 {
-  if (file.size() < 3 || file[0] != 0xFF || file[1] != 0xD8)
-    throw io_error(name + (file.empty() ? ": is empty" : ": is not a JPEG file"));
   jpeg_stream stream;
-  if (!stream.read(file.data(), file.size())) throw io_error(name + ": " + stream.message);
+  stream.parse(file, name, true);
   return std::move(stream.image);
+}
+
+/// The size of a JPEG. Its rows are decoded, so that damage is found, but not kept.
+/// @throws io_error as parse_jpeg
+[[nodiscard]] inline extent2 jpeg_size(bytes const& file, std::string const& name)
+{
+  jpeg_stream stream;
+  stream.parse(file, name, false);
+  return {stream.reader.output_height, stream.reader.output_width};
 }
 
 /// Encode RGB as JPEG.

@@ -44,15 +44,32 @@ inline constexpr char const* turned_words =
   return one == extent2{other.width, other.height} && one != other ? turned_words : "";
 }
 
-/// Decode a JPEG or a PNG. The content decides the format, not the name.
+/// Is this a PNG? A photograph is either that or a JPEG: the content decides, not the name.
+/// @throws io_error "name: reason": neither
+[[nodiscard]] inline bool is_png_photograph(bytes const& file, std::string const& name)
+{
+  if (file.size() > 8 && file[0] == 0x89 && file[1] == 'P') return true;
+  if (!file.empty() && file[0] != 0xFF)
+    throw io_error(name + ": is neither a JPEG nor a PNG file" + foreign_photograph(file));
+  return false;
+}
+
+/// Decode a JPEG or a PNG.
 /// @return [H,W,3] RGB
 /// @throws io_error "name: reason": neither JPEG nor PNG, or as parse_jpeg and parse_png
 [[nodiscard]] inline grid<std::uint8_t, 3> parse_photograph(bytes const& file, std::string const& name)
 {
-  if (file.size() > 8 && file[0] == 0x89 && file[1] == 'P') return to_photograph(parse_png(file, name), name);
-  if (!file.empty() && file[0] != 0xFF)
-    throw io_error(name + ": is neither a JPEG nor a PNG file" + foreign_photograph(file));
-  return parse_jpeg(file, name);
+  return is_png_photograph(file, name) ? to_photograph(parse_png(file, name), name) : parse_jpeg(file, name);
+}
+
+/// The size of a photograph. Its rows are decoded, so that damage is found, but not kept.
+/// @throws io_error as parse_photograph
+[[nodiscard]] inline extent2 photograph_size(bytes const& file, std::string const& name)
+{
+  if (!is_png_photograph(file, name)) return jpeg_size(file, name);
+  auto const image = parse_png(file, name, false);
+  if (image.indexed) static_cast<void>(parse_photograph(file, name));  // an index may lie outside the palette
+  return {image.height, image.width};
 }
 
 [[nodiscard]] inline grid<std::uint8_t, 3> read_photograph(std::filesystem::path const& path)

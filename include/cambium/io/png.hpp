@@ -84,7 +84,8 @@ struct png_stream {
   png_stream(png_stream const&) = delete;
   png_stream& operator=(png_stream const&) = delete;
 
-  [[gnu::noinline]] bool read()
+  /// @param keep  whether rows stay in the image; otherwise it is one row, and all are decoded into it
+  [[gnu::noinline]] bool read(bool keep)
   {
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, on_warning);
     info = png != nullptr ? png_create_info_struct(png) : nullptr;
@@ -120,9 +121,9 @@ struct png_stream {
                     1e-9 * static_cast<double>(row) * static_cast<double>(image.height));
       return false;
     }
-    image.samples.resize(row * static_cast<std::size_t>(image.height));
+    image.samples.resize(row * static_cast<std::size_t>(keep ? image.height : 1));
     rows.resize(static_cast<std::size_t>(image.height));
-    for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.samples.data() + y * row;
+    for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = image.samples.data() + (keep ? y * row : 0);
     png_read_image(png, rows.data());
     png_read_end(png, nullptr);
     return true;
@@ -178,14 +179,15 @@ struct png_stream {
 };
 
 /// Decode a PNG. `name` begins every message.
+/// @param keep  false: all rows are decoded, so that damage is found, and `samples` is one of them
 /// @throws io_error: not PNG, damaged, truncated, more than 2^31 pixels, larger than 4 GB when decoded
-[[nodiscard]] inline png_image_data parse_png(bytes const& file, std::string const& name)
+[[nodiscard]] inline png_image_data parse_png(bytes const& file, std::string const& name, bool keep = true)
 {
   if (file.size() < 8 || png_sig_cmp(file.data(), 0, 8) != 0)
     throw io_error(name + (file.empty() ? ": is empty" : ": is not a PNG file"));
   png_stream stream;
   stream.from = &file;
-  if (!stream.read()) throw io_error(name + ": " + stream.message);
+  if (!stream.read(keep)) throw io_error(name + ": " + stream.message);
   return std::move(stream.read_image);
 }
 

@@ -235,7 +235,8 @@ template <execution_policy P, class T>
 {
   auto const C = static_cast<index_t>(in.keys.size());
   auto const keys = irnet_channel_keys(in.keys, C == 0 ? 0 : walked.extent[0] / C);
-  return irnet_detect(where, pixel_choice<P, T>(where, walked, keys, in.image, irnet_assigning(options)), keys, options);
+  return irnet_detect(where, pixel_choice<P, T>(where, walked, keys, in.image, irnet_assigning(options)), keys,
+                      options);
 }
 
 /// Labels of walked scores.

@@ -35,10 +35,10 @@ auto with_channel_type(index_t channels, Body const& body)
 /// A part of the image, and the scores it is assigned from. Lists are in the policy's memory.
 template <class T, class S>
 struct score_window {
-  box window;                       ///< [pixels] of the image
-  box local;                        ///< [pixels] the same in the enlarged scores
-  stack_view<T const, S> scores;    ///< [N,h,w]
-  view<T const, 1, S> divisor;      ///< [N]
+  box window;                              ///< [pixels] of the image
+  box local;                               ///< [pixels] the same in the enlarged scores
+  stack_view<T const, S> scores;           ///< [N,h,w]
+  view<T const, 1, S> divisor;             ///< [N]
   view<std::int32_t const, 1, S> channel;  ///< [N+1] 0, and the image's channel of each, from 1
 };
 
@@ -105,8 +105,8 @@ class pixel_choice {
   [[nodiscard]] grid<std::int32_t, 2, S> labels(P const& where, double background,
                                                 std::vector<std::int32_t> const& table) const
   {
-    expects(static_cast<index_t>(table.size()) == channels_ + 1, "pixel_choice: ", channels_, " channels but a table of ",
-            static_cast<index_t>(table.size()), " entries");
+    expects(static_cast<index_t>(table.size()) == channels_ + 1, "pixel_choice: ", channels_,
+            " channels but a table of ", static_cast<index_t>(table.size()), " entries");
     auto const entries = to_memory(where, table);
     return looked_up<std::int32_t>(where, background, [&](auto const&) { return entries.view(); });
   }

@@ -153,7 +153,7 @@ struct append_label {
 /// The cpu's schedule of rule::cut_at_boundary, row by row.
 template <class Channel, class T>
 void cut_at_boundary_on(cpu const& where, image_view<Channel const> channel, image_view<T const> boundary, T threshold,
-                       image_view<Channel> out)
+                        image_view<Channel> out)
 {
   index_t const H = channel.extent[0], W = channel.extent[1];
   enlarged_rows<T> const enlarged(as_batch(boundary), {0, 0, H, W}, 4);
@@ -169,7 +169,7 @@ void cut_at_boundary_on(cpu const& where, image_view<Channel const> channel, ima
 }
 template <execution_policy P, class Channel, class T, class S>
 void cut_at_boundary_on(P const& where, image_view<Channel const, S> channel, image_view<T const, S> boundary,
-                       T threshold, image_view<Channel, S> out)
+                        T threshold, image_view<Channel, S> out)
 {
   rule::enlarged_at<T, S> const enlarged{as_batch(boundary), T(1) / T(4)};
   for_each_cell(where, as_batch(out).extent, rule::cut_at_boundary<Channel, T, S>{channel, enlarged, threshold, out});
@@ -180,8 +180,8 @@ template <class Channel>
 void append_components_on(cpu const& where, image_view<Channel const> channel, components<>& found)
 {
   auto const append = [&]<class Index>(std::vector<run_band<Index>> bands) {
-    auto const linked = link_runs(where, c4, label_runs<Channel const>{channel, 0},
-                                  {channel.extent[0], channel.extent[1]}, bands);
+    auto const linked =
+        link_runs(where, c4, label_runs<Channel const>{channel, 0}, {channel.extent[0], channel.extent[1]}, bands);
     expects_labels_fit<std::int32_t>(found.count + linked.count, "irnet_components");
     write_runs(where, linked, bands, found.label.view(), static_cast<std::int32_t>(found.count), true);
     found.count += linked.count;
@@ -267,9 +267,9 @@ template <execution_policy P, class Channel, class T, class S, class Scores>
   auto const rules = irnet_fragments({channel.extent[0], channel.extent[1]}, options);
   auto rest = make_grid<Channel>(where, {channel.extent[0], channel.extent[1]});
   cut_at_boundary_on(where, channel, boundary, static_cast<T>(options.component_thres), rest.view());
-  auto cores = grow(where,
-                    drop_small(where, connected_equal(where, rest, c4), static_cast<index_t>(std::ceil(rules.smallest))),
-                    channel);
+  auto cores =
+      grow(where, drop_small(where, connected_equal(where, rest, c4), static_cast<index_t>(std::ceil(rules.smallest))),
+           channel);
   // Growth fills each region that has a core, so what is left are whole regions.
   for_each_cell(where, as_batch(channel).extent,
                 rule::keep_unlabelled<Channel, S>{channel, std::as_const(cores).label.view(), rest.view()});

@@ -305,6 +305,27 @@ TEST_CASE("the number of threads changes nothing, and steps add up", "[crf][prop
   CHECK(field.steps == 4);
 }
 
+TEST_CASE("every pixel has one place in the order of a CRF, squares together", "[crf][property]")
+{
+  auto const [H, W] = GENERATE(extent2{1, 1}, extent2{32, 32}, extent2{33, 65}, extent2{70, 31}, extent2{5, 100});
+  CAPTURE(H, W);
+  pixel_order const order{{H, W}};
+  std::vector<int> met(static_cast<std::size_t>(H * W), 0);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      REQUIRE((0 <= order(y, x) && order(y, x) < H * W));
+      ++met[static_cast<std::size_t>(order(y, x))];
+      CHECK(order(y * W + x) == order(y, x));
+      if (x % pixel_order::side > 0) CHECK(order(y, x) == order(y, x - 1) + 1);
+      if (y % pixel_order::side > 0) CHECK(order(y, x) - order(y - 1, x) <= pixel_order::side);
+    }
+  CHECK(met == std::vector<int>(met.size(), 1));
+  std::vector<index_t> seen(static_cast<std::size_t>(H * W), -1);
+  for_each_pixel(cpu{}, order, 1,
+                 [&](index_t, index_t y, index_t x, index_t at) { seen[static_cast<std::size_t>(y * W + x)] = at; });
+  for (index_t i = 0; i < H * W; ++i) CHECK(seen[static_cast<std::size_t>(i)] == order(i));
+}
+
 TEMPLATE_LIST_TEST_CASE("equal labels stay equal", "[crf][property]", support::backends)
 {
   using to = support::carry<TestType>;

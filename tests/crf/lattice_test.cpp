@@ -62,11 +62,12 @@ TEST_CASE("every position lies in one simplex", "[crf][property]")
   for (index_t i = 0; i < 333; ++i) {
     double sum = 0;
     std::set<std::int32_t> corners;
+    auto const simplex = lattice.simplex_of(0, i);
     for (int c = 0; c <= D; ++c) {
-      REQUIRE(lattice.weights_of(i)[c] >= -1e-5f);
-      REQUIRE((1 <= lattice.corners_of(i)[c] && lattice.corners_of(i)[c] <= lattice.points()));
-      sum += static_cast<double>(lattice.weights_of(i)[c]);
-      corners.insert(lattice.corners_of(i)[c]);
+      REQUIRE(simplex.weight[c] >= -1e-5f);
+      REQUIRE((1 <= simplex.slot[c] && simplex.slot[c] <= lattice.points()));
+      sum += static_cast<double>(simplex.weight[c]);
+      corners.insert(simplex.slot[c]);
     }
     REQUIRE(sum == Approx(1).margin(1e-5));
     REQUIRE(corners.size() == static_cast<std::size_t>(D + 1));
@@ -154,9 +155,10 @@ TEST_CASE("consecutive corners of a simplex are neighbours along an axis", "[crf
   for (int axis = 0; axis <= 3; ++axis)
     for (std::size_t i = 1; i < lattice.chains(axis).size(); ++i)
       pairs.insert({lattice.chains(axis)[i - 1], lattice.chains(axis)[i]});
-  for (index_t i = 0; i < 400; ++i)
-    for (int c = 0; c <= 3; ++c)
-      REQUIRE(pairs.count({lattice.corners_of(i)[c], lattice.corners_of(i)[(c + 1) % 4]}) == 1);
+  for (index_t i = 0; i < 400; ++i) {
+    auto const simplex = lattice.simplex_of(0, i);
+    for (int c = 0; c <= 3; ++c) REQUIRE(pairs.count({simplex.slot[c], simplex.slot[(c + 1) % 4]}) == 1);
+  }
 }
 
 TEMPLATE_LIST_TEST_CASE("the lattice filters nearly as the Gaussian does", "[crf][reference]", support::backends)
@@ -320,6 +322,22 @@ TEMPLATE_LIST_TEST_CASE("many positions at one place, and repeated ones", "[crf]
   CHECK(lattice.points() == 4);
   CHECK(to::back(filter(where, lattice, support::copied<TestType>(values))) ==
         filter(cpu{}, permutohedral(cpu{}, features), values));
+}
+
+TEST_CASE("a part of more points than 16 bits count", "[crf][same]")
+{
+  // scattered positions: the part's slots pass 65,535 on the way, and what was written before is written again
+  index_t const N = GENERATE(12000, 60000);
+  int const D = GENERATE(4, 5);
+  CAPTURE(N, D);
+  auto const features = support::uniform<float, 2>({D, N}, -30, 30, 11);
+  auto const values = support::uniform<float, 2>({N, 3}, -1, 1, 12);
+  permutohedral const lattice(cpu{}, features);
+  CHECK(lattice.wide(0) == (lattice.first_slot(1) > 65535));
+  REQUIRE((N < 60000 || lattice.wide(0)));
+  support::by_rules const rules{};
+  auto const want = filter(rules, permutohedral<support::by_rules>(rules, features), values);
+  CHECK(filter(cpu{}, lattice, values).cells() == want.cells());
 }
 
 TEMPLATE_LIST_TEST_CASE("a device's lattice rejects what it documents", "[crf][errors]", support::rule_backends)

@@ -329,7 +329,7 @@ class mean_field_object {
     }));
   }
 
-  /// Begin, step, and hand the marginals over without a copy: [L,N], the cells of a pixel together.
+  /// Begin, step, and hand the marginals over: [L,N], the cells of a pixel together.
   nb::object run(int count, int threads)
   {
     index_t const L = field_.labels, stride = field_.stride, N = field_.pixels();
@@ -337,11 +337,17 @@ class mean_field_object {
       auto const where = policy(threads, "MeanField.run");
       crf.restart(where, field_);
       crf.step(where, field_, count);
-      return std::exchange(field_.q, {});
+      auto rows = make_grid<float>({N * L});
+      float const* const ours = field_.q.data();
+      cambium::for_each_pixel(where, {field_.size}, 1, [&](index_t, index_t y, index_t x, index_t at) {
+        std::copy_n(ours + at * stride, L, rows.data() + (y * field_.size.width + x) * L);
+      });
+      field_.q = {};
+      return rows;
     }));
     nb::capsule const owner(kept, [](void* p) noexcept { delete static_cast<grid<float, 1>*>(p); });
     std::size_t const shape[2] = {static_cast<std::size_t>(L), static_cast<std::size_t>(N)};
-    std::int64_t const strides[2] = {1, stride};
+    std::int64_t const strides[2] = {1, L};
     return nb::cast(nb::ndarray<nb::numpy, float>(kept->data(), 2, shape, owner, strides));
   }
 
@@ -401,9 +407,9 @@ class mean_field_object {
     float* const ours = field_.q.data();
     std::int64_t const to_label = q.stride(0), to_pixel = q.stride(1);
     index_t const stride = field_.stride, L = field_.labels;
-    for_each_share(where, field_.pixels(), cells_worth_a_thread, [&](index_t first, index_t last) {
-      for (index_t i = first; i < last; ++i)
-        for (index_t l = 0; l < L; ++l) body(theirs[l * to_label + i * to_pixel], ours[i * stride + l]);
+    cambium::for_each_pixel(where, {field_.size}, 1, [&](index_t, index_t y, index_t x, index_t at) {
+      index_t const i = y * field_.size.width + x;
+      for (index_t l = 0; l < L; ++l) body(theirs[l * to_label + i * to_pixel], ours[at * stride + l]);
     });
   }
   template <class Cells>

@@ -81,8 +81,8 @@ class dense_crf {
     for (auto const& k : kernels) {
       index_t const D = k.features(bands);
       auto features = make_grid<float>(where, {D, N});
-      for_each_cell(
-          where, {D, H, W},
+      for_each_pixel(
+          where, {size_}, D,
           rule::make_features<V, S>{in, static_cast<float>(k.sxy), static_cast<float>(k.srgb), features.view().data});
       if constexpr (std::is_same_v<P, cpu>)
         expects_finite(where, view<float const, 3>(features.data(), {D, H, W}), "dense_crf: feature");
@@ -124,7 +124,9 @@ class dense_crf {
     ties_.push_back({in.extent[0], compat});
     try {
       expects_room(2);
-      build(where, in, compat, by);
+      auto ordered = make_grid<float>(where, {in.extent[0], in.extent[1]});
+      for_each_pixel(where, {size_}, in.extent[0], rule::order_features<S>{in, size_.width, ordered.view().data});
+      build(where, std::as_const(ordered), compat, by);
     } catch (...) {
       ties_.pop_back();
       throw;
@@ -188,8 +190,8 @@ class dense_crf {
     field.id = to_memory(where, id);
     field.place = to_memory(where, place);
     field.gain = make_grid<float>(where, {N * field.stride});
-    for_each_cell(where, {size_.height, field.stride, size_.width},
-                  rule::begin_gain<V, S>{in, field.id.view().data, L, field.stride, field.gain.view().data});
+    for_each_pixel(where, {size_}, field.stride,
+                   rule::begin_gain<V, S>{in, field.id.view().data, L, field.stride, field.gain.view().data});
     return field;
   }
 
@@ -202,7 +204,8 @@ class dense_crf {
     start_on(where, built_, field);
   }
 
-  /// Go on from other marginals, which the caller writes to field.q: [N,stride], 0 beyond the labels.
+  /// Go on from other marginals, which the caller writes to field.q: [N,stride], pixels in pixel_order, 0 beyond
+  /// the labels.
   /// @throws precondition_error: see start
   /// @asynchrony gpu: enqueues and returns
   template <class Write>

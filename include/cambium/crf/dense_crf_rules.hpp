@@ -4,6 +4,7 @@
 #include <cambium/core/config.hpp>
 #include <cambium/core/index.hpp>
 #include <cambium/crf/kernels.hpp>
+#include <cambium/crf/pixel_order.hpp>
 #include <cambium/exec/rounded.hpp>
 #include <cambium/grid/view.hpp>
 
@@ -20,12 +21,25 @@ struct make_features {
   float sxy, srgb;
   float* out;  ///< [D,H * W]
 
-  CAMBIUM_HD void operator()(index_t d, index_t y, index_t x) const
+  CAMBIUM_HD void operator()(index_t d, index_t y, index_t x, index_t at) const
   {
     float const v = d == 0   ? static_cast<float>(x) / sxy
                     : d == 1 ? static_cast<float>(y) / sxy
                              : static_cast<float>(image(y, x, d - 2)) / srgb;
-    out[(d * image.extent[0] + y) * image.extent[1] + x] = v;
+    out[d * image.extent[0] * image.extent[1] + at] = v;
+  }
+};
+
+/// Features of pixels that come row by row, in the order of a CRF.
+template <class S>
+struct order_features {
+  view<float const, 2, S> features;  ///< [D,N]
+  index_t width;
+  float* out;  ///< [D,N]
+
+  CAMBIUM_HD void operator()(index_t d, index_t y, index_t x, index_t at) const
+  {
+    out[d * features.extent[1] + at] = features(d, y * width + x);
   }
 };
 

@@ -47,85 +47,136 @@ struct channel_lanes<1> {
   [[gnu::always_inline]] static void store(float* p, float const& v) { *p = v; }
 };
 
-/// Adds values at n positions onto the slots of their part.
-template <int Width, int Fixed>
-struct spread_positions {
+/// Simplices of some positions of a part, and the values that a filter holds of some channels.
+template <int Fixed, class Slot_>
+struct simplices_and_values {
+  using slot_t = Slot_;
+  static constexpr int fixed = Fixed;
   int dimension;
-  std::int32_t const* corner;  ///< [n,D + 1]
-  float const* weight;         ///< [n,D + 1]
-  float const* from;           ///< values of the first position
-  index_t step;                ///< between the values of one position and the next
-  float const* factor;         ///< [n], or null
+  std::byte const* simplex;  ///< of the first position
+  float* values;             ///< of slot 0 of the part
+  float const* factor;       ///< of the first position, or null
+  float gain;                ///< of what is read
+};
+struct no_simplices {};
+
+/// Call each(c, weight, slot) for the corners of a simplex. Its lambda is inlined.
+template <int Fixed, class Slot, class Each>
+[[gnu::always_inline]] inline void for_each_corner(int dimension, std::byte const* simplex, Each const& each)
+{
+  int const D = Fixed > 0 ? Fixed : dimension;
+  auto const* const weight = reinterpret_cast<float const*>(simplex);
+  auto const* const slot = reinterpret_cast<Slot const*>(weight + D);
+  float rest = 1;
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight[c]; });
+  each(rest, index_t{slot[0]});
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight[c], index_t{slot[c + 1]}); });
+}
+
+/// Adds values at n positions onto the slots of their part, of one filter or of two at a time.
+template <int Width, class A, class B = no_simplices>
+struct spread_positions {
+  A a;
+  B b;
+  float const* from;  ///< values of the first position
+  index_t step;       ///< between the values of one position and the next
   index_t n;
-  float* slots;  ///< slot 0 of the part
+
+  template <int lanes, class S>
+  [[gnu::always_inline]] static void spread(S const& s, index_t i, int first,
+                                            typename channel_lanes<lanes>::type const& unscaled)
+  {
+    using values = channel_lanes<lanes>;
+    using numbers = typename values::type;
+    numbers value = unscaled;
+    if (s.factor != nullptr) value = value * s.factor[i];
+    using slot_t = typename S::slot_t;
+    int const D = S::fixed > 0 ? S::fixed : s.dimension;
+    // the corners are different points, so their order does not matter
+    for_each_corner<S::fixed, slot_t>(D, s.simplex + i * simplex_bytes<slot_t>(D),
+                                      [&](float weight, index_t slot) CAMBIUM_INLINE {
+                                        float* const to = s.values + slot * Width + first;
+                                        numbers part = weight * value, held;
+                                        no_contract(part);  // rounded by itself on every machine
+                                        values::load(held, to);
+                                        values::store(to, part + held);
+                                      });
+  }
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
-    constexpr bool fixed = Fixed > 0;
     constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
-    using values = channel_lanes<lanes>;
-    using numbers = typename values::type;
     auto const self = *this;  // in registers: no store can change it
-    int const corners = (fixed ? Fixed : self.dimension) + 1;
     for (index_t i = 0; i < self.n; ++i)
       for (int first = 0; first < Width; first += lanes) {
-        numbers value;
-        values::load(value, self.from + i * self.step + first);
-        if (self.factor != nullptr) value = value * self.factor[i];
-        repeat<fixed>(0, corners, [&](int c) CAMBIUM_INLINE {  // different points, so the order does not matter
-          float* const to = self.slots + index_t{self.corner[i * corners + c]} * Width + first;
-          numbers part = self.weight[i * corners + c] * value, held;
-          no_contract(part);  // rounded by itself on every machine
-          values::load(held, to);
-          values::store(to, part + held);
-        });
+        typename channel_lanes<lanes>::type value;
+        channel_lanes<lanes>::load(value, self.from + i * self.step + first);
+        spread<lanes>(self.a, i, first, value);
+        if constexpr (!std::is_same_v<B, no_simplices>) spread<lanes>(self.b, i, first, value);
       }
   }
 };
 
-/// What the simplex of each of n positions holds, times a factor, on top of other values.
-template <int Width, int Fixed>
+/// What the simplex of each of n positions holds, times a factor, on top of other values; of one filter or of two.
+template <int Width, class A, class B = no_simplices>
 struct read_positions {
-  int dimension;
-  std::int32_t const* corner;  ///< [n,D + 1]
-  float const* weight;         ///< [n,D + 1]
-  float const* slots;          ///< slot 0 of the part
-  float gain;
-  float const* factor;  ///< [n], or null
+  A a;
+  B b;
   index_t n;
   float const* on;  ///< other values, laid out like the result; may be the same; or null: 0
   float* to;
   index_t step;  ///< between the values of one position and the next
 
+  static constexpr index_t ahead = 32;  ///< positions whose memory is fetched before it is read
+
+  template <class S>
+  [[gnu::always_inline]] static void prefetch(S const& s, index_t i)
+  {
+    __builtin_prefetch(s.simplex + i * simplex_bytes<typename S::slot_t>(S::fixed > 0 ? S::fixed : s.dimension));
+  }
+
+  template <int lanes, class S>
+  [[gnu::always_inline]] static void read(S const& s, index_t i, int first, typename channel_lanes<lanes>::type& below)
+  {
+    using values = channel_lanes<lanes>;
+    using numbers = typename values::type;
+    using slot_t = typename S::slot_t;
+    int const D = S::fixed > 0 ? S::fixed : s.dimension;
+    float const times = s.factor != nullptr ? s.gain * s.factor[i] : s.gain;
+    numbers sum{};
+    for_each_corner<S::fixed, slot_t>(D, s.simplex + i * simplex_bytes<slot_t>(D),
+                                      [&](float weight, index_t slot) CAMBIUM_INLINE {
+                                        numbers held;
+                                        values::load(held, s.values + slot * Width + first);
+                                        held = weight * held;
+                                        no_contract(held);
+                                        sum += held;
+                                      });
+    sum = times * sum;
+    no_contract(sum);
+    below = below + sum;
+  }
+
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
-    constexpr bool fixed = Fixed > 0;
     constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
     using values = channel_lanes<lanes>;
-    using numbers = typename values::type;
     auto const self = *this;
-    int const corners = (fixed ? Fixed : self.dimension) + 1;
-    for (index_t i = 0; i < self.n; ++i) {
-      float const times = self.factor != nullptr ? self.gain * self.factor[i] : self.gain;
-      std::int32_t const* const corner_of = self.corner + i * corners;
-      float const* const weight_of = self.weight + i * corners;
+    for (index_t i = 0; i < self.n; ++i)
       for (int first = 0; first < Width; first += lanes) {
-        numbers sum{}, below{};
-        repeat<fixed>(0, corners, [&](int c) CAMBIUM_INLINE {
-          numbers held;
-          values::load(held, self.slots + index_t{corner_of[c]} * Width + first);
-          held = weight_of[c] * held;
-          no_contract(held);
-          sum += held;
-        });
-        sum = times * sum;
-        no_contract(sum);
+        if (first == 0) {
+          prefetch(self.a, i + ahead);
+          if constexpr (!std::is_same_v<B, no_simplices>) prefetch(self.b, i + ahead);
+          if (self.on != nullptr) __builtin_prefetch(self.on + (i + ahead) * self.step);
+        }
+        typename values::type below{};
         if (self.on != nullptr) values::load(below, self.on + i * self.step + first);
-        values::store(self.to + i * self.step + first, below + sum);
+        read<lanes>(self.a, i, first, below);
+        if constexpr (!std::is_same_v<B, no_simplices>) read<lanes>(self.b, i, first, below);
+        values::store(self.to + i * self.step + first, below);
       }
-    }
   }
 };
 
@@ -161,6 +212,41 @@ struct blur_chains {
   }
 };
 
+/// The values of points that several parts touch: each part's slots are added to the point's home, in order, or become
+/// what the home holds.
+template <int Width, bool Gather>
+struct join_slots {
+  permutohedral<cpu>::sharing const* shared;
+  index_t n;
+  float* slots;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
+    constexpr index_t ahead = 16;
+    using values = channel_lanes<lanes>;
+    auto const self = *this;
+    for (index_t i = 0; i < self.n; ++i) {
+      auto const [home, slot] = self.shared[i];
+      float *const here = self.slots + index_t{home} * Width, *const there = self.slots + index_t{slot} * Width;
+      __builtin_prefetch(self.slots + index_t{self.shared[std::min(i + ahead, self.n - 1)].home} * Width);
+      __builtin_prefetch(self.slots + index_t{self.shared[std::min(i + ahead, self.n - 1)].slot} * Width);
+      for (int first = 0; first < Width; first += lanes) {
+        typename values::type v, sum;
+        values::load(v, here + first);
+        if constexpr (Gather) {
+          values::load(sum, there + first);
+          sum = v + sum;
+          values::store(here + first, sum);
+        } else {
+          values::store(there + first, v);
+        }
+      }
+    }
+  }
+};
+
 /// Values of some channels on the slots of a lattice, piece after piece, slot 0 of each being 0.
 using lattice_values = cells_t<float>;
 
@@ -184,16 +270,41 @@ inline void clear_part(permutohedral<cpu> const& lattice, index_t part, index_t 
   });
 }
 
+/// The simplices of a part from position `first` of all on, and a piece of values that starts with channel c.
+template <int Width, int Fixed, class Slot>
+simplices_and_values<Fixed, Slot> simplices_from(permutohedral<cpu> const& lattice, index_t part, index_t first,
+                                                 lattice_values const& values, index_t c, float const* factor,
+                                                 float scale)
+{
+  index_t const before = first - lattice.parts().begin(part);
+  // what is spread onto is the caller's to write
+  auto* const piece = const_cast<float*>(values.data()) + (lattice.slots() + 1) * c;
+  return {lattice.dimension(), lattice.simplices_of(part) + before * simplex_bytes<Slot>(lattice.dimension()),
+          piece + lattice.first_slot(part) * Width, factor, lattice.gain() * scale};
+}
+
+/// Call body(std::integral_constant<int, D>, Slot{}) for the dimension of a lattice, as with_dimension does, and the
+/// slots of a part.
+template <class Body>
+void with_simplices(permutohedral<cpu> const& lattice, index_t part, Body const& body)
+{
+  with_dimension(lattice.dimension(), [&](auto fixed) {
+    if (lattice.wide(part))
+      body(fixed, std::int32_t{});
+    else
+      body(fixed, std::uint16_t{});
+  });
+}
+
 /// Spread n positions of a part from position `first` on. `from` points at the values of the first, `factor` at its
 /// factor, or is null.
 inline void spread_some(isa set, permutohedral<cpu> const& lattice, index_t part, index_t first, index_t n,
                         float const* from, index_t step, float const* factor, index_t channels, lattice_values& values)
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    float* const slots = values.data() + (lattice.slots() + 1) * c + lattice.first_slot(part) * Width;
-    with_dimension(lattice.dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
-      run_widest(set, spread_positions<Width, Fixed>{lattice.dimension(), lattice.corners_of(first),
-                                                    lattice.weights_of(first), from + c, step, factor, n, slots});
+    with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
+      auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values, c, factor, 1);
+      run_widest(set, spread_positions<Width, decltype(a)>{a, {}, from + c, step, n});
     });
   });
 }
@@ -205,12 +316,46 @@ inline void read_some(isa set, permutohedral<cpu> const& lattice, index_t part, 
                       float* to, index_t step)
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    float const* const slots = values.data() + (lattice.slots() + 1) * c + lattice.first_slot(part) * Width;
-    with_dimension(lattice.dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
-      run_widest(set, read_positions<Width, Fixed>{lattice.dimension(), lattice.corners_of(first),
-                                                  lattice.weights_of(first), slots, lattice.gain() * scale,
-                                                  factor, n, on == nullptr ? nullptr : on + c, to + c, step});
+    with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
+      auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values, c, factor, scale);
+      run_widest(set, read_positions<Width, decltype(a)>{a, {}, n, on == nullptr ? nullptr : on + c, to + c, step});
     });
+  });
+}
+
+/// Whether two lattices can spread and read together: positions, and positions and colours, with slots of 16 bits in the
+/// part. One's loads wait for the other's no longer than for its own, so both take hardly longer than one.
+inline bool together(permutohedral<cpu> const& a, permutohedral<cpu> const& b, index_t part)
+{
+  return a.dimension() == 2 && b.dimension() == 5 && !a.wide(part) && !b.wide(part);
+}
+/// As spread_some onto one lattice and then onto the other.
+inline void spread_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> const& b, index_t part, index_t first,
+                        index_t n, float const* from, index_t step, float const* const (&factor)[2], index_t channels,
+                        lattice_values& of_a, lattice_values& of_b)
+{
+  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+    using simplices_a = simplices_and_values<2, std::uint16_t>;
+    using simplices_b = simplices_and_values<5, std::uint16_t>;
+    run_widest(set,
+               spread_positions<Width, simplices_a, simplices_b>{
+                   simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a, c, factor[0], 1),
+                   simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b, c, factor[1], 1), from + c, step, n});
+  });
+}
+/// As read_some of one lattice and then of the other.
+inline void read_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> const& b, index_t part, index_t first,
+                      index_t n, index_t channels, lattice_values const& of_a, lattice_values const& of_b,
+                      float const (&scale)[2], float const* const (&factor)[2], float const* on, float* to,
+                      index_t step)
+{
+  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+    using simplices_a = simplices_and_values<2, std::uint16_t>;
+    using simplices_b = simplices_and_values<5, std::uint16_t>;
+    run_widest(set, read_positions<Width, simplices_a, simplices_b>{
+                        simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a, c, factor[0], scale[0]),
+                        simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b, c, factor[1], scale[1]), n,
+                        on == nullptr ? nullptr : on + c, to + c, step});
   });
 }
 
@@ -229,12 +374,9 @@ inline void sum_up(cpu const& where, permutohedral<cpu> const& lattice, float co
   };
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     float* const piece = values.data() + (lattice.slots() + 1) * c;
-    auto const at = [&](std::int32_t slot) { return piece + slot * Width; };
     for_each_share(where, n, 8192, [&](index_t begin, index_t end) {
-      for (index_t i = border(begin); i < border(end); ++i) {
-        auto const [home, slot] = shared[static_cast<std::size_t>(i)];
-        for (index_t k = 0; k < Width; ++k) at(home)[k] += at(slot)[k];
-      }
+      index_t const from = border(begin);
+      run_widest(set, join_slots<Width, true>{shared.data() + from, border(end) - from, piece});
     });
     for (int step = 0; step < lattice.corners(); ++step) {
       auto const& chain = lattice.chains(reverse ? lattice.corners() - 1 - step : step);
@@ -253,10 +395,7 @@ inline void sum_up(cpu const& where, permutohedral<cpu> const& lattice, float co
       });
     }
     for_each_share(where, n, 8192, [&](index_t begin, index_t end) {
-      for (index_t i = begin; i < end; ++i) {
-        auto const [home, slot] = shared[static_cast<std::size_t>(i)];
-        std::copy_n(at(home), Width, at(slot));
-      }
+      run_widest(set, join_slots<Width, false>{shared.data() + begin, end - begin, piece});
     });
   });
 }

@@ -1,6 +1,6 @@
 #pragma once
 // The cpu's own schedule of building a permutohedral lattice: simplices a register of positions at a time, points in
-// hash tables. It gives the points and the weights of the rules in lattice_rules.hpp.
+// hash tables and in the order of their keys. It gives the points and the weights of the rules in lattice_rules.hpp.
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
@@ -16,6 +16,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -60,7 +61,7 @@ struct find_simplices {
   float const* scale;    ///< [D]
   std::int32_t* base;    ///< [D + 1,block]
   std::int32_t* rank;    ///< [D + 1,block]
-  float* weight;         ///< [D + 1,block]
+  float* weight;         ///< [D,block] of corners 1, 2, ...
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
@@ -121,12 +122,20 @@ struct find_simplices {
       repeat<fixed>(0, D + 1, [&](int i) CAMBIUM_INLINE {
         lanes_at<lanes>(base + i * block + first).v = corner[i];
         lanes_at<lanes>(rank + i * block + first).v = order[i];
-        lanes_at<lanes>(weight + i * block + first).v = i == 0 ? (numbers)sorted[D] + (1 - (numbers)sorted[0])
-                                                               : (numbers)sorted[D - i] - (numbers)sorted[D - i + 1];
+        if (i > 0)
+          lanes_at<lanes>(weight + (i - 1) * block + first).v = (numbers)sorted[D - i] - (numbers)sorted[D - i + 1];
       });
     }
   }
 };
+
+/// The simplex of a position in memory: the weights of corners 1..D, then the slots of corners 0..D. All weights of a
+/// simplex sum to 1: corner 0 has the rest.
+template <class Slot>
+constexpr index_t simplex_bytes(int dimension)
+{
+  return (4 * dimension + (dimension + 1) * static_cast<int>(sizeof(Slot)) + 3) / 4 * 4;
+}
 
 /// What number_corners works in, for a block of positions.
 template <int Fixed, class Key>
@@ -141,6 +150,32 @@ struct corner_block {
   std::int32_t id[cells + 1]{};
   std::int32_t latest[room]{};
   bool is_fresh[cells];
+};
+
+/// The least and the largest of some finite values.
+struct find_range {
+  float const* value;
+  index_t n;  ///< >= 1
+  float *least, *most;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(float));
+    using numbers = pack<float, lanes>;
+    float low = value[0], high = value[0];
+    index_t i = 0;
+    if (n >= lanes) {
+      numbers lows = lanes_at<lanes>(value).v, highs = lows;
+      for (; i + lanes <= n; i += lanes) {
+        numbers const v = lanes_at<lanes>(value + i).v;
+        lows = v < lows ? v : lows, highs = v > highs ? v : highs;
+      }
+      for (int l = 0; l < lanes; ++l) low = std::min(low, lows[l]), high = std::max(high, highs[l]);
+    }
+    for (; i < n; ++i) low = std::min(low, value[i]), high = std::max(high, value[i]);
+    *least = low, *most = high;
+  }
 };
 
 /// The cpu's lattice. Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice
@@ -158,12 +193,12 @@ class permutohedral<cpu> {
     expects_finite(where, in, "permutohedral: features");
     parts_.positions = shape_.positions;
     lattice_plan plan{};
-    for (int k = 0; k < dimension() && positions() > 0; ++k) {
-      auto& range = plan.range[k];
-      range.least = range.most = in(k, 0);
-      for (index_t i = 1; i < positions(); ++i)
-        range.least = std::min(range.least, in(k, i)), range.most = std::max(range.most, in(k, i));
-    }
+    for_each_share(where, positions() > 0 ? dimension() : 0, std::max<index_t>(1, 65536 / (positions() + 1)),
+                   [&](index_t begin, index_t end) {
+                     for (index_t k = begin; k < end; ++k)
+                       run_widest(vectors_of(where),
+                                  find_range{&in(k, 0), positions(), &plan.range[k].least, &plan.range[k].most});
+                   });
     rule::plan_lattice{dimension(), positions(), shape_.origin, &plan}(0);
     expects_fits(dimension(), plan);
     with_dimension(dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
@@ -184,11 +219,21 @@ class permutohedral<cpu> {
   /// The factor of blurred values; the original's alpha.
   float gain() const { return 1.f / (1.f + std::ldexp(1.f, -dimension())); }
 
-  /// The corners of the simplex of position i: its part's slots, counted from slot first_slot(part) on, and barycentric
-  /// weights.
-  std::int32_t const* corners_of(index_t i) const { return corner_.data() + i * corners(); }
-  float const* weights_of(index_t i) const { return weight_.data() + i * corners(); }
+  /// The simplices of a part's positions, one behind the other, with slots of 16 bits, or of 32 where the part has more.
+  /// They are counted from slot first_slot(part) on.
+  std::byte const* simplices_of(index_t part) const { return simplices_[static_cast<std::size_t>(part)].data(); }
+  bool wide(index_t part) const { return first_slot(part + 1) - first_slot(part) > most_narrow; }
   index_t first_slot(index_t part) const { return first_slot_[static_cast<std::size_t>(part)]; }
+
+  /// The simplex of position i of a part, by the slots of its corners and their barycentric weights.
+  struct simplex {
+    std::int32_t slot[9];
+    float weight[9];
+  };
+  simplex simplex_of(index_t part, index_t i) const
+  {
+    return wide(part) ? read<std::int32_t>(part, i) : read<std::uint16_t>(part, i);
+  }
 
   /// A slot of a point that has an earlier one.
   struct sharing {
@@ -203,6 +248,54 @@ class permutohedral<cpu> {
 
  private:
   __extension__ typedef __int128 wide_key;
+  static constexpr index_t most_narrow = std::numeric_limits<std::uint16_t>::max();
+
+  template <class Slot>
+  simplex read(index_t part, index_t i) const
+  {
+    simplex out{};
+    std::byte const* const at = simplices_of(part) + i * simplex_bytes<Slot>(dimension());
+    auto const* const weight = reinterpret_cast<float const*>(at);
+    auto const* const slot = reinterpret_cast<Slot const*>(weight + dimension());
+    out.weight[0] = 1;
+    for (int c = 0; c < corners(); ++c) {
+      out.slot[c] = slot[c];
+      if (c > 0) out.weight[c] = weight[c - 1], out.weight[0] -= weight[c - 1];
+    }
+    return out;
+  }
+
+  /// The simplices of the first n positions again, with slots of 32 bits, and room for `all` of them.
+  static cells_t<std::byte> widened(cells_t<std::byte> const& narrow, int D, index_t n, index_t all)
+  {
+    index_t const from = simplex_bytes<std::uint16_t>(D), to = simplex_bytes<std::int32_t>(D);
+    cells_t<std::byte> out(static_cast<std::size_t>(all * to));
+    for (index_t i = 0; i < n; ++i) {
+      std::memcpy(out.data() + i * to, narrow.data() + i * from, static_cast<std::size_t>(4 * D));
+      auto const* const slot = reinterpret_cast<std::uint16_t const*>(narrow.data() + i * from + 4 * D);
+      std::copy_n(slot, D + 1, reinterpret_cast<std::int32_t*>(out.data() + i * to + 4 * D));
+    }
+    return out;
+  }
+
+  /// Write the simplices of n positions of a block.
+  template <int Fixed, class Slot, class Block>
+  static void write_simplices(Block& b, int dimension, index_t n, std::byte* at)
+  {
+    int const D = Fixed > 0 ? Fixed : dimension;
+    std::int32_t const* next = b.id;
+    for (index_t i = 0; i < n; ++i, at += simplex_bytes<Slot>(D)) {
+      auto* const weight = reinterpret_cast<float*>(at);
+      auto* const slot = reinterpret_cast<Slot*>(weight + D);
+      for (int c = 0; c < D; ++c) weight[c] = b.weight[c * Block::positions + i];
+      for (int c = 0; c <= D; ++c) {
+        bool const is_fresh = b.is_fresh[i * (D + 1) + c];
+        next += is_fresh;
+        b.latest[c] = is_fresh ? *next : b.latest[c];
+        slot[c] = static_cast<Slot>(b.latest[c]);
+      }
+    }
+  }
 
   template <int Fixed, class Key>
   void number_corners(cpu const& where, view<float const, 2> const& in, lattice_plan const& plan)
@@ -217,19 +310,21 @@ class permutohedral<cpu> {
       if (j < D) scales[j] = lattice_scale(D, j);
     }
     Key const all = static_cast<Key>(plan.all), lowest = static_cast<Key>(plan.lowest);
-    corner_.resize(static_cast<std::size_t>(positions() * (D + 1)));
-    weight_.resize(corner_.size());
     isa const set = vectors_of(where);
     index_t const P = parts_.count();
+    simplices_.resize(static_cast<std::size_t>(P));
     std::vector<key_index<Key>> part(static_cast<std::size_t>(P));
     for_each_share(where, P, 1, [&](index_t begin, index_t end) {
       block_t b;
       for (index_t p = begin; p < end; ++p) {
         ask_to_stop(where);
         auto& ids = part[static_cast<std::size_t>(p)];
-        index_t const last = parts_.begin(p + 1);
+        auto& simplices = simplices_[static_cast<std::size_t>(p)];
+        index_t const begin_of_part = parts_.begin(p), last = parts_.begin(p + 1);
+        index_t bytes = simplex_bytes<std::uint16_t>(D);
+        simplices.resize(static_cast<std::size_t>((last - begin_of_part) * bytes));
         std::fill_n(b.before, D + 1, Key{-1});  // no key
-        for (index_t first = parts_.begin(p); first < last; first += block) {
+        for (index_t first = begin_of_part; first < last; first += block) {
           index_t const n = std::min<index_t>(block, last - first);
           for (int k = 0; k < D; ++k) std::copy_n(&in(k, first), n, b.feature + k * block);
           run_widest(set, find_simplices<Fixed>{D, b.feature, scales, b.base, b.rank, b.weight});
@@ -253,18 +348,18 @@ class permutohedral<cpu> {
             b.hash[k] = ids.hash(b.key[k]);
             ids.prefetch_slot(b.hash[k]);
           }
-          for (int k = 0; k < fresh; ++k) ids.prefetch_entry(b.hash[k]);
-          for (int k = 0; k < fresh; ++k) b.id[k + 1] = ids.insert(b.key[k], b.hash[k], ids.size() + 1);
-          std::int32_t* const corner = corner_.data() + first * (D + 1);
-          float* const weights = weight_.data() + first * (D + 1);
-          std::int32_t const* next = b.id;
-          for (index_t i = 0; i < n; ++i)
-            for (int c = 0; c <= D; ++c) {
-              bool const is_fresh = b.is_fresh[i * (D + 1) + c];
-              next += is_fresh;
-              corner[i * (D + 1) + c] = b.latest[c] = is_fresh ? *next : b.latest[c];
-              weights[i * (D + 1) + c] = b.weight[c * block + i];
-            }
+          for (int k = 0; k < fresh; ++k) ids.prefetch_key(b.hash[k]);
+          for (int k = 0; k < fresh; ++k) b.id[k + 1] = ids.insert(b.key[k], b.hash[k]);
+          bool const narrow = bytes == simplex_bytes<std::uint16_t>(D);
+          if (narrow && ids.size() > most_narrow) {
+            simplices = widened(simplices, D, first - begin_of_part, last - begin_of_part);
+            bytes = simplex_bytes<std::int32_t>(D);
+          }
+          std::byte* const at = simplices.data() + (first - begin_of_part) * bytes;
+          if (bytes == simplex_bytes<std::uint16_t>(D))
+            write_simplices<Fixed, std::uint16_t>(b, D, n, at);
+          else
+            write_simplices<Fixed, std::int32_t>(b, D, n, at);
         }
       }
     });
@@ -272,70 +367,88 @@ class permutohedral<cpu> {
     for (std::size_t p = 0; p < part.size(); ++p) first_slot_[p + 1] = first_slot_[p] + part[p].size();
     slots_ = first_slot_.back();
 
-    // The first part's ids are slots already. The others' keys are looked up and, if new, get slots of their part.
-    auto& slot_of = part[0];
-    for (std::size_t p = 1; p < part.size(); ++p) {
-      ask_to_stop(where);
-      slot_of.look_up(part[p], Key{0}, [&](std::int32_t i, Key key, std::uint64_t hash) {
-        auto const slot = static_cast<std::int32_t>(first_slot_[p] + i);
-        auto const home = slot_of.insert(key, hash, slot);
-        if (home != slot) shared_.push_back({home, slot});
-      });
-    }
+    // All slots by key: those with one key are slots of one point, whose home is the first of them.
+    cells_t<keyed_slot<Key>> points(static_cast<std::size_t>(slots_ + (shape_.origin ? D + 1 : 0)));
+    for_each_share(where, P, 1, [&](index_t begin, index_t end) {
+      for (index_t p = begin; p < end; ++p) {
+        keyed_slot<Key>* const at = points.data() + first_slot(p) - 1;
+        for (std::int32_t i = 1; i <= part[static_cast<std::size_t>(p)].size(); ++i)
+          at[i] = {part[static_cast<std::size_t>(p)].key(i), static_cast<std::int32_t>(first_slot(p) + i)};
+      }
+    });
+    part.clear();
     // the base of the origin is 0 and its coordinates are in order, so corner c is c (1,...,1) - (D + 1) (0,..,1,1)
     if (shape_.origin)
       for (int c = 0; c <= D; ++c) {
         Key at = c * all - lowest;
         for (int j = D - c + 1; j <= D; ++j) at -= (D + 1) * stride[j];
-        auto const next = static_cast<std::int32_t>(slots_ + 1);
-        if (slot_of.insert(at, slot_of.hash(at), next) == next) ++slots_;
+        points[static_cast<std::size_t>(slots_ + c)] = {at, static_cast<std::int32_t>(slots_ + c + 1)};
       }
+    ask_to_stop(where);
+    sort_by_key(points, plan.limit);
+    ask_to_stop(where);
+    auto const touched = static_cast<std::int32_t>(slots_);
+    std::size_t count = 0;
+    for (auto const& s : points) {
+      if (count > 0 && points[count - 1].key == s.key) {
+        if (s.slot <= touched) shared_.push_back({points[count - 1].slot, s.slot});
+        continue;
+      }
+      points[count++] = s;
+      if (s.slot > touched) points[count - 1].slot = static_cast<std::int32_t>(++slots_);
+    }
+    points.resize(count);
+    points.push_back({(((Key{1} << (8 * sizeof(Key) - 2)) - 1) << 1) + 1, 0});  // no point, behind all
     std::sort(shared_.begin(), shared_.end(),
               [](sharing a, sharing b) { return a.home != b.home ? a.home < b.home : a.slot < b.slot; });
 
     chains_.resize(static_cast<std::size_t>(corners()));
     for_each_share(where, corners(), 1, [&](index_t begin, index_t end) {
-      for (index_t axis = begin; axis < end; ++axis) {
-        chain_points(where, slot_of, all - (D + 1) * stride[axis], chains_[static_cast<std::size_t>(axis)]);
-      }
+      cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1));
+      for (index_t axis = begin; axis < end; ++axis)
+        chain_points(where, points, all - (D + 1) * stride[axis], next, chains_[static_cast<std::size_t>(axis)]);
     });
   }
 
-  /// Lists the points that lie `step` apart.
+  /// Lists the points that lie `step` apart: keys and keys one step on are both in order.
   template <class Key>
-  void chain_points(cpu const& where, key_index<Key> const& slot_of, Key step, cells_t<std::int32_t>& chain) const
+  void chain_points(cpu const& where, cells_t<keyed_slot<Key>> const& points, Key step, cells_t<std::int32_t>& next,
+                    cells_t<std::int32_t>& chain) const
   {
     constexpr std::int32_t preceded = std::numeric_limits<std::int32_t>::min();  // the sign bit
-    cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1), 0);
-    std::size_t links = 0;
-    constexpr std::int32_t often = 1 << 18;  // lattices of noise have millions of points
-    slot_of.look_up(slot_of, step, [&](std::int32_t i, Key key, std::uint64_t hash) {
+    std::fill(next.begin(), next.end(), 0);
+    std::size_t links = 0, starts = 0;
+    constexpr std::size_t often = 1 << 18;  // lattices of noise have millions of points
+    auto const* ahead = points.data();
+    for (std::size_t i = 0; i + 1 < points.size(); ++i) {
       if (i % often == 0) ask_to_stop(where);
-      std::int32_t const after = slot_of.find(key, hash);  // or 0, as likely as not: that is written like any other
-      next[static_cast<std::size_t>(slot_of.id(i))] |= after;
+      Key const key = points[i].key + step;
+      while (ahead->key < key) ++ahead;
+      bool const linked = ahead->key == key;  // as likely as not: what is not is written like any other
+      std::int32_t const after = linked ? ahead->slot : 0;
+      next[static_cast<std::size_t>(points[i].slot)] |= after;
       next[static_cast<std::size_t>(after)] |= preceded;
-      links += after != 0;
-    });
-    chain.reserve(2 * links + 2);
-    chain.push_back(0);
+      links += linked;
+    }
+    for (std::size_t first = 1; first < next.size(); ++first) starts += next[first] > 0;
+    chain.resize(links + 2 * starts + 1);
+    std::int32_t* to = chain.data();
+    *to++ = 0;
     for (std::size_t first = 1; first < next.size(); ++first) {
       if (first % often == 0) ask_to_stop(where);
       if (next[first] <= 0) continue;  // alone, or not the first
-      chain.push_back(static_cast<std::int32_t>(first));
-      for (std::size_t at = first; (next[at] & ~preceded) != 0;) {
-        at = static_cast<std::size_t>(next[at] & ~preceded);
-        chain.push_back(static_cast<std::int32_t>(at));
-      }
-      chain.push_back(0);
+      *to++ = static_cast<std::int32_t>(first);
+      for (std::size_t at = first; (next[at] & ~preceded) != 0;)
+        *to++ = static_cast<std::int32_t>(at = static_cast<std::size_t>(next[at] & ~preceded));
+      *to++ = 0;
     }
   }
 
   lattice_shape shape_;
   lattice_parts parts_;
   index_t slots_ = 0;
-  cells_t<std::int32_t> corner_;     // [N,D + 1]
-  cells_t<float> weight_;            // [N,D + 1]
-  std::vector<index_t> first_slot_;  // [parts + 1] slot 0 of a part's own numbers
+  std::vector<cells_t<std::byte>> simplices_;  // of each part
+  std::vector<index_t> first_slot_;            // [parts + 1] slot 0 of a part's own numbers
   cells_t<sharing> shared_;
   std::vector<cells_t<std::int32_t>> chains_;  // [D + 1]
 };

@@ -14,19 +14,18 @@
 
 namespace cambium {
 
-/// A hash table from keys to ids: 1, 2, ... in the order of insertion, or ids of the caller's. At most half of its
-/// slots are taken; a slot holds the index of an entry. A search misses the cache twice, for the slot and for the
-/// entry. To look up many keys: hash them all, prefetch the slots, prefetch the entries, then search.
+/// A hash table that numbers keys 1, 2, ... in the order of insertion. At most half of its slots are taken; a slot holds
+/// a number. A search misses the cache twice, for the slot and for the key. To insert many keys: hash them all, prefetch
+/// the slots, prefetch the keys, then insert.
 template <class Key>
 class key_index {
  public:
   using hash_t = std::uint64_t;
 
-  key_index() : entry_(1), slot_(std::size_t{1} << bits_, 0) {}
+  key_index() : key_(1, Key{-1}), slot_(std::size_t{1} << bits_, 0) {}
 
-  std::int32_t size() const { return static_cast<std::int32_t>(entry_.size() - 1); }
-  Key key(std::int32_t i) const { return entry_[static_cast<std::size_t>(i)].key; }  ///< of the i-th entry, from 1
-  std::int32_t id(std::int32_t i) const { return entry_[static_cast<std::size_t>(i)].id; }
+  std::int32_t size() const { return static_cast<std::int32_t>(key_.size() - 1); }
+  Key key(std::int32_t i) const { return key_[static_cast<std::size_t>(i)]; }  ///< number i, from 1
 
   static hash_t hash(Key key)
   {
@@ -35,70 +34,62 @@ class key_index {
     return (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9u;
   }
   void prefetch_slot(hash_t hash) const { __builtin_prefetch(&slot_[hash >> (64 - bits_)]); }
-  void prefetch_entry(hash_t hash) const { __builtin_prefetch(&entry_at(hash >> (64 - bits_))); }
+  void prefetch_key(hash_t hash) const { __builtin_prefetch(&key_at(hash >> (64 - bits_))); }
 
-  /// The id of a key, or 0 where the table does not hold it.
-  std::int32_t find(Key key, hash_t hash) const { return entry_at(slot_of(key, hash)).id; }
-
-  /// The id of a key. A key that the table does not hold is inserted with the given id.
-  std::int32_t insert(Key key, hash_t hash, std::int32_t id)
+  /// The number of a key. A key that the table does not hold is inserted.
+  std::int32_t insert(Key key, hash_t hash)
   {
-    std::size_t const at = slot_of(key, hash);
-    if (slot_[at] != 0) return entry_at(at).id;
-    entry_.push_back({key, id});
+    std::size_t at = hash >> (64 - bits_);
+    while (int{slot_[at] != 0} & int{key_at(at) != key}) at = (at + 1) & (slot_.size() - 1);
+    if (slot_[at] != 0) return slot_[at];
+    key_.push_back(key);
     slot_[at] = size();
-    if (2 * entry_.size() > slot_.size()) grow();
-    return id;
-  }
-
-  /// Call visit(i, key, hash) for entry.key(i) + step, i = 1, 2, ..., prefetched in this table.
-  template <class Visit>
-  void look_up(key_index const& entry, Key step, Visit const& visit) const
-  {
-    constexpr std::int32_t block = 32;
-    Key key[block];
-    hash_t hash[block];
-    for (std::int32_t first = 1, size = entry.size(); first <= size; first += block) {
-      std::int32_t const n = block < size - first + 1 ? block : size - first + 1;
-      for (std::int32_t i = 0; i < n; ++i) {
-        key[i] = entry.key(first + i) + step;
-        hash[i] = this->hash(key[i]);
-        prefetch_slot(hash[i]);
-      }
-      for (std::int32_t i = 0; i < n; ++i) prefetch_entry(hash[i]);
-      for (std::int32_t i = 0; i < n; ++i) visit(first + i, key[i], hash[i]);
-    }
+    if (2 * key_.size() > slot_.size()) grow();
+    return size();
   }
 
  private:
-  struct entry_t {
-    Key key{};
-    std::int32_t id = 0;
-  };
-
-  entry_t const& entry_at(std::size_t at) const { return entry_[static_cast<std::size_t>(slot_[at])]; }
-  /// The slot of a key, or the free one where it would be inserted.
-  std::size_t slot_of(Key key, hash_t hash) const
-  {
-    std::size_t at = hash >> (64 - bits_);
-    while (int{slot_[at] != 0} & int{entry_at(at).key != key}) at = (at + 1) & (slot_.size() - 1);
-    return at;
-  }
+  Key const& key_at(std::size_t at) const { return key_[static_cast<std::size_t>(slot_[at])]; }
   void grow()
   {
     bits_ += 2;
     slot_.assign(std::size_t{1} << bits_, 0);
-    for (std::size_t i = 1; i < entry_.size(); ++i) {
-      std::size_t at = hash(entry_[i].key) >> (64 - bits_);
+    for (std::size_t i = 1; i < key_.size(); ++i) {
+      std::size_t at = hash(key_[i]) >> (64 - bits_);
       while (slot_[at] != 0) at = (at + 1) & (slot_.size() - 1);
       slot_[at] = static_cast<std::int32_t>(i);
     }
   }
 
   int bits_ = 12;
-  cells_t<entry_t> entry_;  // entry_[0] stands for no key
+  cells_t<Key> key_;  // key_[0] is no key
   cells_t<std::int32_t> slot_;
 };
+
+/// A slot of a lattice point, by its key.
+template <class Key>
+struct keyed_slot {
+  Key key;
+  std::int32_t slot;
+};
+
+/// Sort slots by their keys, which are below `limit`. Equal keys keep their order.
+template <class Key>
+void sort_by_key(cells_t<keyed_slot<Key>>& slots, double limit)
+{
+  constexpr int bits = 11;
+  cells_t<keyed_slot<Key>> sorted(slots.size());
+  for (int shift = 0; std::ldexp(1.0, shift) < limit; shift += bits) {
+    std::uint32_t begin[(1 << bits) + 1]{};
+    auto const digit = [&](keyed_slot<Key> const& s) {
+      return static_cast<std::size_t>(s.key >> shift) & ((1 << bits) - 1);
+    };
+    for (auto const& s : slots) ++begin[digit(s) + 1];
+    for (int d = 0; d < 1 << bits; ++d) begin[d + 1] += begin[d];
+    for (auto const& s : slots) sorted[begin[digit(s)]++] = s;
+    slots.swap(sorted);
+  }
+}
 
 __extension__ typedef unsigned __int128 lattice_key;
 

@@ -89,23 +89,20 @@ struct enter_simplex {
     }
     lattice_key key = 0 - plan->lowest;
     for (int j = 0; j < D; ++j) key += plan->stride[j] * static_cast<lattice_key>(static_cast<index_t>(corner[j]));
-    float first = 0, last = 0, above = 0;  // by rank: 0, D, and the one before
-    for (int j = 0; j <= D; ++j) {
-      first = order[j] == 0 ? beyond[j] : first;
-      last = order[j] == D ? beyond[j] : last;
-    }
+    float above = 0, rest = 1;  // the coordinate before, and what the weights leave for the first corner
     for (int c = 0; c <= D; ++c) {
       float here = 0;
       lattice_key step = 0;
       for (int j = 0; j <= D; ++j)
         if (order[j] == D - c) here = beyond[j], step = static_cast<lattice_key>(D + 1) * plan->stride[j];
       index_t const at = i * (D + 1) + c;
-      weight[at] = c == 0 ? last + (1 - first) : here - above;
+      if (c > 0) weight[at] = here - above, rest -= here - above;
       keys.store(at, key);
       number[at] = static_cast<std::int32_t>(at);
       key += plan->all - step;
       above = here;
     }
+    weight[i * (D + 1)] = rest;
   }
 };
 

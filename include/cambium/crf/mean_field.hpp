@@ -7,6 +7,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/crf/filter.hpp>
 #include <cambium/crf/kernels.hpp>
+#include <cambium/crf/pixel_order.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/rounded.hpp>
 #include <cambium/exec/softmax.hpp>
@@ -68,7 +69,8 @@ struct mean_field_room<cpu> {
   enum { nothing, spread, summed } holds = nothing;
 };
 
-/// The state of a mean-field inference: marginals of L labels at N pixels. Made by dense_crf::start.
+/// The state of a mean-field inference: marginals of L labels at N pixels, which stand in pixel_order. Made by
+/// dense_crf::start.
 template <execution_policy P = cpu>
 struct mean_field {
   using S = typename P::memory;
@@ -109,7 +111,8 @@ double crf_bytes_needed(extent2 size, std::vector<crf_tie> const& kernels, index
   double kept = 0, building = 0, inferring = 0;
   for (auto const& k : kernels) {
     double const D = static_cast<double>(k.features), share = k.features > 2 ? 0.6 : 0.15;
-    kept += 12 * (D + 1) + 4 + share * (on_cores ? 5 * (D + 1) + 40 + 8 * stride : 4 + 8 * (D + 1));
+    kept += (on_cores ? 6 * D + 4 : 12 * (D + 1)) + 4 +
+            share * (on_cores ? 5 * (D + 1) + 40 + 8 * stride : 4 + 8 * (D + 1));
     building = std::max(building, 4 * D + 80 * (D + 1));
     inferring = std::max(inferring, 8 * L * share + (k.compat.potts() ? 0 : 4 * L));
   }
@@ -139,9 +142,9 @@ struct begin_gain {
   index_t labels, stride;
   float* gain;  ///< [N,stride]
 
-  CAMBIUM_HD void operator()(index_t y, index_t l, index_t x) const
+  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
   {
-    gain[(y * unary.extent[2] + x) * stride + l] = l < labels ? -static_cast<float>(unary(id[l], y, x)) : 0;
+    gain[at * stride + l] = l < labels ? -static_cast<float>(unary(id[l], y, x)) : 0;
   }
 };
 
@@ -173,7 +176,8 @@ struct normalise_pixel {
     float* const to = q + i * labels;
     auto const total = softmax_of(
         labels, [from](index_t l) { return from[l]; }, [to](index_t l, float v) { return to[l] = exponential(v); });
-    for (index_t l = 0; l < labels; ++l) to[l] = to[l] / total.sum;
+    float const times = 1 / total.sum;
+    for (index_t l = 0; l < labels; ++l) to[l] = to[l] * times;
   }
 };
 
@@ -184,9 +188,9 @@ struct place_marginals {
   index_t stride;
   view<float, 3, S> out;
 
-  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x) const
+  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
   {
-    out(l, y, x) = place[l] < 0 ? 0.f : q[(y * out.extent[2] + x) * stride + place[l]];
+    out(l, y, x) = place[l] < 0 ? 0.f : q[at * stride + place[l]];
   }
 };
 template <class S>
@@ -196,12 +200,12 @@ struct argmax_of_marginals {
   index_t labels, stride;
   view<std::int32_t, 2, S> out;
 
-  CAMBIUM_HD void operator()(index_t, index_t y, index_t x) const
+  CAMBIUM_HD void operator()(index_t, index_t y, index_t x, index_t at) const
   {
-    float const* const at = q + (y * out.extent[1] + x) * stride;
+    float const* const here = q + at * stride;
     index_t best = 0;
     for (index_t l = 1; l < labels; ++l)
-      if (at[best] < at[l]) best = l;
+      if (here[best] < here[l]) best = l;
     out(y, x) = id[best];
   }
 };
@@ -283,8 +287,8 @@ void marginals_into(P const& where, mean_field<P> const& field, view<float, 3, t
   expects(out.extent[0] == field.all && out.extent[1] == field.size.height && out.extent[2] == field.size.width,
           "marginals: out is ", out, " but the field has ", field.all, " labels of ", field.size.height, " x ",
           field.size.width);
-  for_each_cell(
-      where, out.extent,
+  for_each_pixel(
+      where, {field.size}, field.all,
       rule::place_marginals<typename P::memory>{field.q.view().data, field.place.view().data, field.stride, out});
 }
 
@@ -314,9 +318,9 @@ void argmax_labels_into(P const& where, mean_field<P> const& field, view<std::in
 {
   expects(out.extent[0] == field.size.height && out.extent[1] == field.size.width, "argmax_labels: out is ", out,
           " but the field is ", field.size.height, " x ", field.size.width);
-  for_each_cell(where, {1, out.extent[0], out.extent[1]},
-                rule::argmax_of_marginals<typename P::memory>{field.q.view().data, field.id.view().data, field.labels,
-                                                              field.stride, out});
+  for_each_pixel(where, {field.size}, 1,
+                 rule::argmax_of_marginals<typename P::memory>{field.q.view().data, field.id.view().data, field.labels,
+                                                               field.stride, out});
 }
 
 /// As argmax_labels_into, and allocates the result.

@@ -53,7 +53,8 @@ struct normalise_marginals {
       pack<float, lanes> most, sum;
       largest_scores<lanes>(at, labels, block, most);
       exponentials_of_scores<lanes>(at, labels, block, most, sum);
-      for (index_t l = 0; l < labels; ++l) lanes_at<lanes>(at + l * block).v = lanes_at<lanes>(at + l * block).v / sum;
+      sum = 1 / sum;
+      for (index_t l = 0; l < labels; ++l) lanes_at<lanes>(at + l * block).v = lanes_at<lanes>(at + l * block).v * sum;
       for (index_t l = labels; l < stride; ++l) lanes_at<lanes>(at + l * block).v = pack<float, lanes>{};
     }
     index_t const whole = stride % 4 == 0 ? n / 4 * 4 : 0;
@@ -71,19 +72,33 @@ inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t str
   for (std::size_t k = 0; k < kernels.size(); ++k)
     std::visit([&](auto const& filter) { clear_part(filter, part, stride, rooms[k]); }, kernels[k].filter);
 }
-inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
+/// The two lattices of kernels that can work together in a part, or null.
+struct lattice_pair {
+  permutohedral<cpu> const *a = nullptr, *b = nullptr;
+  explicit operator bool() const { return b != nullptr; }
+};
+inline lattice_pair pair_of(std::vector<crf_kernel<cpu>> const& kernels, index_t part)
+{
+  if (kernels.size() != 2 || !kernels[0].potts || !kernels[1].potts) return {};
+  auto const *const a = std::get_if<permutohedral<cpu>>(&kernels[0].filter), *const b = std::get_if<permutohedral<cpu>>(
+                                                                                 &kernels[1].filter);
+  return a != nullptr && b != nullptr && together(*a, *b, part) ? lattice_pair{a, b} : lattice_pair{};
+}
+
+/// @param q  of the first of these pixels
+inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernels, index_t stride, float const* q,
                              index_t part, index_t first, index_t n, std::vector<lattice_values>& rooms)
 {
-  float const* const q = field.q.data() + first * field.stride;
-  for (std::size_t k = 0; k < kernels.size(); ++k) {
-    float const* const factor = kernels[k].before();
+  auto const factor = [&](std::size_t k) {
+    return kernels[k].before() == nullptr ? nullptr : kernels[k].before() + first;
+  };
+  if (auto const pair = pair_of(kernels, part))
+    return spread_both(set, *pair.a, *pair.b, part, first, n, q, stride, {factor(0), factor(1)}, stride, rooms[0],
+                       rooms[1]);
+  for (std::size_t k = 0; k < kernels.size(); ++k)
     std::visit(
-        [&](auto const& filter) {
-          spread_some(set, filter, part, first, n, q, field.stride, factor == nullptr ? nullptr : factor + first,
-                      field.stride, rooms[k]);
-        },
+        [&](auto const& filter) { spread_some(set, filter, part, first, n, q, stride, factor(k), stride, rooms[k]); },
         kernels[k].filter);
-  }
 }
 inline void make_rooms(std::vector<crf_kernel<cpu>> const& kernels, index_t stride, std::vector<lattice_values>& rooms)
 {
@@ -100,7 +115,8 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
     make_rooms(kernels, field.stride, room.held);
     for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
       clear_parts(kernels, field.stride, part, room.held);
-      spread_marginals(vectors_of(where), kernels, field, part, first, n, room.held);
+      spread_marginals(vectors_of(where), kernels, field.stride, field.q.data() + first * field.stride, part, first, n,
+                       room.held);
     });
   }
   if (room.holds != mean_field_room<cpu>::summed)
@@ -117,12 +133,20 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
 inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
                             index_t part, index_t first, index_t n, float const* below, float* force, float* message)
 {
+  auto const factor = [&](std::size_t k) {
+    return kernels[k].after() == nullptr ? nullptr : kernels[k].after() + first;
+  };
+  if (auto const pair = pair_of(kernels, part)) {
+    auto const& held = field.room.held;
+    read_both(set, *pair.a, *pair.b, part, first, n, field.stride, held[0], held[1], {kernels[0].gain, kernels[1].gain},
+              {factor(0), factor(1)}, below, force, field.stride);
+    return force;
+  }
   for (std::size_t k = 0; k < kernels.size(); ++k) {
     auto const& kernel = kernels[k];
-    float const* const after = kernel.after() == nullptr ? nullptr : kernel.after() + first;
     std::visit(
         [&](auto const& filter) {
-          read_some(set, filter, part, first, n, field.stride, field.room.held[k], kernel.gain, after,
+          read_some(set, filter, part, first, n, field.stride, field.room.held[k], kernel.gain, factor(k),
                     kernel.potts ? below : nullptr, kernel.potts ? force : message, field.stride);
         },
         kernel.filter);
@@ -136,18 +160,19 @@ inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels
   return below;
 }
 
-/// New marginals; where another step follows they are spread while they are at hand.
+/// New marginals. Where another step follows they are spread while they are at hand, and kept only if asked for.
 inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field,
-                   bool with_messages, bool spread)
+                   bool with_messages, bool spread, bool keep)
 {
   constexpr index_t block = normalise_marginals::block;
   index_t const stride = field.stride;
   isa const set = vectors_of(where);
   auto& room = field.room;
   if (spread) make_rooms(kernels, stride, room.next);
+  room.holds = mean_field_room<cpu>::nothing;  // if this is stopped
   for_each_part(where, {field.pixels()}, [&](index_t part, index_t begin, index_t count) {
     auto const size = static_cast<std::size_t>(stride * block);
-    std::vector<float> force(size), message(size), columns(size);
+    std::vector<float> force(size), message(size), columns(size), latest(keep ? 0 : size);
     if (spread) clear_parts(kernels, stride, part, room.next);
     for (index_t first = begin; first < begin + count; first += block) {
       index_t const n = std::min<index_t>(block, begin + count - first);
@@ -155,13 +180,13 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
       float const* from =
           with_messages ? receive(set, kernels, field, part, first, n, gain, force.data(), message.data()) : gain;
       if (from == gain && n < block) from = std::copy_n(gain, n * stride, force.data()) - n * stride;
-      run_widest(set,
-                 normalise_marginals{from, field.q.data() + first * stride, columns.data(), n, field.labels, stride});
-      if (spread) spread_marginals(set, kernels, field, part, first, n, room.next);
+      float* const q = keep ? field.q.data() + first * stride : latest.data();
+      run_widest(set, normalise_marginals{from, q, columns.data(), n, field.labels, stride});
+      if (spread) spread_marginals(set, kernels, stride, q, part, first, n, room.next);
     }
   });
   if (spread) std::swap(room.held, room.next);
-  room.holds = spread ? mean_field_room<cpu>::spread : mean_field_room<cpu>::nothing;
+  if (spread) room.holds = mean_field_room<cpu>::spread;
 }
 
 inline void make_room_on(cpu const&, std::vector<crf_kernel<cpu>> const&, mean_field<cpu>& field)
@@ -170,13 +195,17 @@ inline void make_room_on(cpu const&, std::vector<crf_kernel<cpu>> const&, mean_f
 }
 inline void start_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
-  update(where, kernels, field, false, true);
+  update(where, kernels, field, false, true, true);
 }
 inline void step_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field, int count)
 {
+  // sums over all pairs need all marginals again
+  bool const pairs = std::any_of(kernels.begin(), kernels.end(), [](crf_kernel<cpu> const& k) {
+    return std::holds_alternative<all_pairs<cpu>>(k.filter);
+  });
   for (int t = 0; t < count; ++t) {
     gather(where, kernels, field);
-    update(where, kernels, field, true, t + 1 < count);
+    update(where, kernels, field, true, t + 1 < count, t + 1 == count || pairs);
   }
 }
 inline float* energies_taken(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)

@@ -86,8 +86,7 @@ template <execution_policy P>
 [[nodiscard]] grid<float, 1, typename P::memory> own_shares(P const& where, permutohedral<P> const& lattice)
 {
   auto out = make_grid<float>(where, {lattice.positions()});
-  for_each_index(where, lattice.positions(),
-                 rule::share_of_position{lattice.map(), lattice.gain(), out.view().data});
+  for_each_index(where, lattice.positions(), rule::share_of_position{lattice.map(), lattice.gain(), out.view().data});
   return out;
 }
 [[nodiscard]] inline grid<float, 1> own_shares(cpu const& where, permutohedral<cpu> const& lattice)
@@ -107,11 +106,12 @@ template <execution_policy P>
   auto out = make_grid<float>({lattice.positions()});
   for_each_part(where, lattice.parts(), [&](index_t part, index_t first, index_t n) {
     std::int32_t corner[9];
-    for (index_t i = first; i < first + n; ++i) {
+    for (index_t i = 0; i < n; ++i) {
+      auto const simplex = lattice.simplex_of(part, i);
       for (int c = 0; c < corners; ++c)
-        corner[c] = home[static_cast<std::size_t>(lattice.first_slot(part) + lattice.corners_of(i)[c])];
-      out(i) = static_cast<float>(static_cast<double>(lattice.gain()) *
-                                  own_share(corners, corner, lattice.weights_of(i), std::int32_t{0}, beside));
+        corner[c] = home[static_cast<std::size_t>(lattice.first_slot(part) + simplex.slot[c])];
+      out(first + i) = static_cast<float>(static_cast<double>(lattice.gain()) *
+                                          own_share(corners, corner, simplex.weight, std::int32_t{0}, beside));
     }
   });
   return out;

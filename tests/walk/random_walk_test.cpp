@@ -91,6 +91,57 @@ TEMPLATE_TEST_CASE("the lane schedule equals the rule on every shape", "[walk][s
   }
 }
 
+TEST_CASE("weights of 16 bits give the bits of the same weights as floats", "[walk][same]")
+{
+  auto const C = GENERATE(1, 2, 3, 4, 7);
+  auto const [H, W] = GENERATE(table<int, int>({{1, 1}, {2, 3}, {5, 16}, {23, 70}, {70, 5}, {33, 300}}));
+  auto const radius = GENERATE(1, 5, 10);
+  double const tolerance = GENERATE(0.0, 1e-3);
+  CAPTURE(C, H, W, radius, tolerance);
+  auto const edges = stencil::disc(radius);
+  auto const seeds = support::uniform<float, 3>({C, H, W}, 0, 1, 23);
+  auto const affinity = support::uniform<float, 3>({edges.size, H, W}, 0, 1, 29);
+  auto const t = make_transition(cpu{}, edges, affinity, {.beta = 4, .weights = weight_format::bfloat16});
+  walk_options const options{.steps = 9, .tolerance = tolerance};
+  for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+    CAPTURE(static_cast<int>(set));
+    cpu const where{.threads = 1, .vectors = set};
+    walk_scratch<float> full(where, C, H, W, edges, tolerance), half(where, C, H, W, edges, tolerance, t.format);
+    CHECK((half.weights.size() < full.weights.size() || W < 300 || edges.size == 0));
+    grid<float, 3> want(C, H, W);
+    random_walk_into(where, seeds, t, options, want, full);
+    for (int const threads : {1, 2, 5})
+      CHECK(random_walk(cpu{.threads = threads, .vectors = set}, seeds, t, options) == want);
+    random_walk_into(where, seeds, t, options, want, half);
+    CHECK(random_walk(where, seeds, t, options) == want);
+  }
+}
+
+TEST_CASE("rounded weights change scores by no more than the documentation states", "[walk][property]")
+{
+  // Strong walls in a quiet ground, weak random edges, and no walls at all.
+  auto const kind = GENERATE(0, 1, 2);
+  index_t const H = 61, W = 90;
+  auto const edges = stencil::disc(5);
+  auto boundary = support::uniform<float, 2>({H, W}, 0, kind == 1 ? 1 : 0.08, 41);
+  for (index_t i = 0; kind == 0 && i < H; ++i)
+    for (index_t x : {index_t{20}, 20 + i / 2}) boundary(i, x) = 0.5f + 0.008f * static_cast<float>(i);
+  auto const affinity = path_affinity(cpu{}, boundary, edges);
+  grid<double, 3> exact_affinity(edges.size, H, W), exact_seeds(3, H, W);
+  std::copy(affinity.cells().begin(), affinity.cells().end(), exact_affinity.data());
+  auto seeds = support::uniform<float, 3>({3, H, W}, 0, 1, 43);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x)
+      seeds(0, y, x) = x < 20, seeds(1, y, x) = (y - 30) * (y - 30) + (x - 60) * (x - 60) < 90;
+  std::copy(seeds.cells().begin(), seeds.cells().end(), exact_seeds.data());
+  auto const truth = random_walk(cpu{}, exact_seeds, make_transition(cpu{}, edges, exact_affinity));
+  auto const t = make_transition(cpu{}, edges, affinity, {.weights = weight_format::bfloat16});
+  double const off = support::largest_gap(random_walk(cpu{}, seeds, t).cells(), truth.cells());
+  CAPTURE(kind, off);
+  CHECK(off < 8e-4);
+  CHECK(off > 1e-7);  // the weights are rounded indeed
+}
+
 TEST_CASE("visits of several steps by several threads give the steps' result", "[walk][same]")
 {
   auto const [H, W] = GENERATE(table<int, int>({{203, 6}, {64, 40}, {31, 9}}));
@@ -299,7 +350,8 @@ TEMPLATE_TEST_CASE("an exact walk loses constants by no more than the documentat
   auto const edges = stencil::disc(radius);
   auto affinity = support::uniform<TestType, 3>({edges.size, H, W}, 0, kind == 2 ? 0.6 : 1, 41);
   if (kind == 0) std::fill(affinity.cells().begin(), affinity.cells().end(), TestType(1));
-  auto const t = make_transition(cpu{}, edges, affinity);
+  auto const format = GENERATE(weight_format::full, weight_format::bfloat16);
+  auto const t = make_transition(cpu{}, edges, affinity, {.weights = format});
   grid<TestType, 3> seeds(4, H, W);
   TestType const constant[4] = {1, TestType(0.1), TestType(0.7), TestType(-17.77)};
   for (index_t c = 0; c < 4; ++c) std::fill_n(&seeds(c, 0, 0), H * W, constant[c]);
@@ -365,6 +417,24 @@ TEST_CASE("random_walk rejects what it documents", "[walk][errors]")
     worse.inverse_degree(1, 1) = bad;
     CAMBIUM_THROWS_SAYING(random_walk(cpu{}, s.seeds, worse), precondition_error, "inverse_degree(1,1)");
   }
+}
+
+TEST_CASE("weights of 16 bits must be rounded weights", "[walk][errors]")
+{
+  auto const edges = stencil::disc(2);
+  auto const affinity = support::uniform<float, 3>({edges.size, 6, 40}, 0, 1, 3);
+  auto const seeds = support::uniform<float, 3>({1, 6, 40}, 0, 1, 4);
+  grid<float, 3> out(1, 6, 40);
+  auto const before = out;
+  auto t = make_transition(cpu{}, edges, affinity);
+  walk_scratch<float> half(cpu{}, 1, 6, 40, edges, 0, weight_format::bfloat16);
+  CAMBIUM_THROWS_SAYING(random_walk_into(cpu{}, seeds, t, {}, out, half), precondition_error, "scratch holds weights");
+  t.format = weight_format::bfloat16;
+  CAMBIUM_THROWS_SAYING(random_walk_into(cpu{}, seeds, t, {}, out, half), precondition_error, "8 significant bits");
+  t = make_transition(cpu{}, edges, affinity, {.weights = weight_format::bfloat16});
+  t.weight(3, 2, 20) = 0.3f;  // one weight is enough
+  CAMBIUM_THROWS_SAYING(random_walk_into(cpu{}, seeds, t, {}, out, half), precondition_error, "8 significant bits");
+  CHECK(out == before);
 }
 
 TEST_CASE("seeds that a step's sum could not hold are refused, the largest others walk", "[walk][errors]")

@@ -81,6 +81,7 @@ irnet_options irnet_options_of(keywords& given)
   given.take("beta", o.beta);
   given.take("exp_times", o.exp_times);
   given.take("tolerance", o.tolerance);
+  given.take("weights", o.weights, {{"full", weight_format::full}, {"bfloat16", weight_format::bfloat16}});
   given.take("sem_seg_bg_thres", o.sem_seg_bg_thres);
   given.take("ins_seg_bg_thres", o.ins_seg_bg_thres);
   given.take("iterations", o.iterations);
@@ -226,8 +227,9 @@ nb::object cam_to_ir_label_of(nb::handle image, nb::handle cams, nb::handle keys
 
 /// The options of irnet() in signatures.
 #define CAMBIUM_IRNET_OPTIONS                                                                                   \
-  "radius: int = 5, beta: float = 10.0, exp_times: int = 8, tolerance: float = 0.0, sem_seg_bg_thres: float = " \
-  "0.25, ins_seg_bg_thres: float = 0.25, iterations: int = 300, thres: float = 2.5, max_fragment_size: float "  \
+  "radius: int = 5, beta: float = 10.0, exp_times: int = 8, tolerance: float = 0.0, weights: str = 'full', "    \
+  "sem_seg_bg_thres: float = 0.25, ins_seg_bg_thres: float = 0.25, iterations: int = 300, thres: float = 2.5, " \
+  "max_fragment_size: float "                                                                                   \
   "= 0.01, small: str = 'score_zero', scale: str = 'image', empty: str = 'background', parts: str = "           \
   "'separate', component_thres: float = 0.5, threads: int = 0, copy: bool = False"
 
@@ -246,6 +248,7 @@ nb::object cam_to_ir_label_of(nb::handle image, nb::handle cams, nb::handle keys
   "beta               power of the affinities, > 0\n"                                                         \
   "exp_times          the walk takes 2**exp_times steps, 0..40\n"                                             \
   "tolerance          of the walk, see random_walk(); 0: exact\n"                                             \
+  "weights            of the walk: 'full', or 'bfloat16': rounded, quicker on large maps\n"                   \
   "sem_seg_bg_thres   score of the background in the semantic labels\n"                                       \
   "ins_seg_bg_thres   score of the background in the instances\n"                                             \
   "iterations         [count] of trace()\n"                                                                   \

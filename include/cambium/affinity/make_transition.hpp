@@ -2,18 +2,22 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>
+#include <cambium/exec/order_key.hpp>
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/range.hpp>
 #include <cambium/grid/transition.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace cambium {
 
 struct transition_options {
-  double beta = 10;  ///< [power] sharpens affinities; > 0. IRNet's --beta
+  double beta = 10;                             ///< [power] sharpens affinities; > 0. IRNet's --beta
+  weight_format weights = weight_format::full;  ///< bfloat16: rounded, so walks of large maps read half the bytes
 };
 
 /// base^exponent for base >= 0 as a few products where the exponent is a multiple of 1/2 up to 64,
@@ -42,6 +46,38 @@ struct power {
   }
 };
 
+/// Rounds positive numbers to 8 significant bits, ties to even, or leaves them as they are.
+template <class T>
+struct round_weight {
+  using integer = order_key_t<T>;
+  int dropped;  ///< bits of the mantissa, or 0
+
+  explicit round_weight(weight_format format)
+      : dropped(format == weight_format::bfloat16 ? std::numeric_limits<T>::digits - 8 : 0)
+  {
+  }
+
+  CAMBIUM_HD T of(T value) const
+  {
+    if (dropped == 0) return value;
+    integer const unit = integer{1} << dropped;
+    integer number;
+    memcpy(&number, &value, sizeof number);
+    number = (number + (unit / 2 - 1) + ((number >> dropped) & 1)) & -unit;
+    memcpy(&value, &number, sizeof value);
+    return value;
+  }
+
+  /// The same for the bits of a pack, which a device cannot compile.
+  template <class Bits>
+  [[gnu::always_inline]] void lanes(Bits& number) const
+  {
+    if (dropped == 0) return;
+    integer const unit = integer{1} << dropped;
+    number = (number + (unit / 2 - 1) + ((number >> dropped) & 1)) & -unit;
+  }
+};
+
 namespace rule {
 
 /// First rule: one edge's affinity becomes its weight.
@@ -49,6 +85,7 @@ template <class T, class S>
 struct sharpen_edge {
   stencil edges;
   power<T> raised;
+  round_weight<T> round;
   stack_view<T const, S> affinity;
   stack_view<T, S> weight;
 
@@ -56,7 +93,7 @@ struct sharpen_edge {
   {
     index_t const far_y = y + edges.at[k].dy, far_x = x + edges.at[k].dx;
     bool const inside = far_y < weight.extent[1] && far_x >= 0 && far_x < weight.extent[2];
-    weight(k, y, x) = inside ? raised(affinity(k, y, x)) : T(0);
+    weight(k, y, x) = inside ? round.of(raised(affinity(k, y, x))) : T(0);
   }
 };
 
@@ -84,6 +121,7 @@ struct invert_degree {
 template <class T>
 struct sharpen_row {
   power<T> raised;
+  round_weight<T> round;
   T const* affinity;
   index_t first;
   index_t last;
@@ -101,9 +139,11 @@ struct sharpen_row {
           if (n % 2) result *= base;
           base *= base;
         }
-        lanes_at<lanes>(weight + x).v = result;
+        auto number = (bits<T, lanes>)result;
+        round.lanes(number);
+        lanes_at<lanes>(weight + x).v = (pack<T, lanes>)number;
       }
-    for (; x < last; ++x) weight[x] = raised(affinity[x]);
+    for (; x < last; ++x) weight[x] = round.of(raised(affinity[x]));
   }
 };
 
@@ -151,6 +191,7 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
   index_t const H = affinity.extent[1], W = affinity.extent[2];
   if (H * W == 0) return;
   isa const set = vectors_of(where);
+  round_weight<T> const round(out.format);
   for_each_share(where, edges.size * H, 64, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) {
       index_t const k = at / H, y = at % H;
@@ -159,7 +200,7 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
       index_t const first = std::min<index_t>(W, to.dx < 0 ? -to.dx : 0);
       index_t const last = y + to.dy < H ? std::max<index_t>(first, to.dx > 0 ? W - to.dx : W) : first;
       std::fill(weight, weight + first, T(0));
-      run_widest(set, rule::sharpen_row<T>{raised, &affinity(k, y, 0), first, last, weight});
+      run_widest(set, rule::sharpen_row<T>{raised, round, &affinity(k, y, 0), first, last, weight});
       std::fill(weight + last, weight + W, T(0));
     }
   });
@@ -174,7 +215,8 @@ void make_transition_on(cpu const& where, stack_view<T const> affinity, power<T>
 template <execution_policy P, class T, class S>
 void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T> raised, transition<T, S>& out)
 {
-  for_each_cell(where, affinity.extent, rule::sharpen_edge<T, S>{out.edges, raised, affinity, out.weight});
+  for_each_cell(where, affinity.extent,
+                rule::sharpen_edge<T, S>{out.edges, raised, round_weight<T>(out.format), affinity, out.weight});
   index_t const cells[3] = {1, affinity.extent[1], affinity.extent[2]};
   for_each_cell(where, cells, rule::invert_degree<T, S>{out.edges, out.weight.view(), out.inverse_degree});
 }
@@ -183,10 +225,15 @@ void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T
 ///
 ///   weight = affinity^beta      inverse_degree(v) = 1 / (1 + sum of the weights of all edges at v)
 ///
+/// With weight_format::bfloat16 weights are rounded to 8 significant bits (ties to even), a relative 2^-9 at most, before
+/// degrees are summed. So rows sum to 1 and constants stay fixed points as with full weights. A walk's scores change:
+/// in 256 steps by up to 6e-4 of the seeds' range in all scenes measured, see docs/performance.md. Walks in float on
+/// a cpu then hold weights in 16 bits, with the same result. All other walks take the rounded weights as they are.
+///
 /// @param where     where to run; must reach the memory of the affinity
 /// @param edges     the K offsets the affinities belong to
 /// @param affinity  [K,H,W] in [0,1]; edges that leave the grid get weight 0 whatever they hold
-/// @param options   beta = 10, IRNet's --beta
+/// @param options   beta = 10, IRNet's --beta; weights = full
 /// @return transition<T> in the memory of the policy
 ///
 /// @pre          affinity.extent[0] == edges.size; beta > 0 and finite: 0^0 would turn every wall into a
@@ -217,7 +264,8 @@ template <execution_policy P, stack_like A>
           "; it must be positive and finite, also as one of the affinities' numbers");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, T(0), T(1), "make_transition: affinity", "a value in [0,1]");
-  transition<T, S> out{edges, make_grid<T>(where, {index_t{edges.size}, H, W}), make_grid<T>(where, {H, W})};
+  transition<T, S> out{edges, make_grid<T>(where, {index_t{edges.size}, H, W}), make_grid<T>(where, {H, W}),
+                       options.weights};
   make_transition_on(where, stack_view<T const, S>(in), power<T>::of(options.beta), out);
   return out;
 }

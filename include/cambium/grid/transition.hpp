@@ -6,6 +6,12 @@
 
 namespace cambium {
 
+/// The numbers that weights may be.
+enum class weight_format {
+  full,      ///< any number of their type
+  bfloat16,  ///< numbers with 8 significant bits. Walks in float on a cpu then hold weights in 16 bits
+};
+
 /// One step of a random walk on an [H,W] grid whose edges are `edges`.
 ///
 ///   weight(k, y, x)       >= 0   weight of the edge from (y,x) to (y,x) + edges.at[k],
@@ -18,6 +24,7 @@ struct transition_view {
   stencil edges;                              ///< K offsets
   stack_view<T const, Space> weight;          ///< [K,H,W]
   image_view<T const, Space> inverse_degree;  ///< [H,W]
+  weight_format format = weight_format::full;
 };
 
 /// Owning counterpart of transition_view.
@@ -28,8 +35,9 @@ struct transition {
   stencil edges;
   grid<T, 3, Space> weight;
   grid<T, 2, Space> inverse_degree;
+  weight_format format = weight_format::full;
 
-  transition_view<T, Space> view() const { return {edges, weight.view(), inverse_degree.view()}; }
+  transition_view<T, Space> view() const { return {edges, weight.view(), inverse_degree.view(), format}; }
 };
 
 template <class T, class Space>

@@ -73,7 +73,8 @@ template <execution_policy P, image_like B>
 [[nodiscard]] auto irnet_transition(P const& where, B const& boundary, irnet_options const& options)
 {
   auto const edges = stencil::disc(options.radius);
-  return make_transition(where, edges, path_affinity(where, boundary, edges), {.beta = options.beta});
+  return make_transition(where, edges, path_affinity(where, boundary, edges),
+                         {.beta = options.beta, .weights = options.weights});
 }
 
 namespace rule {

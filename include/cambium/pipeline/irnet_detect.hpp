@@ -10,6 +10,7 @@
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/instance.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/transition.hpp>
 #include <cambium/instance/assign.hpp>
 #include <cambium/instance/detect.hpp>
 #include <cambium/instance/enlarged.hpp>
@@ -31,10 +32,11 @@ enum class pieces {
 
 /// Parameters of IRNet's label synthesis, by the names and with the defaults of the original's run_sample.py.
 struct irnet_options {
-  int radius = 5;        ///< [cells] of the stencil; 1..17
-  double beta = 10;      ///< power of the affinities
-  int exp_times = 8;     ///< the walk takes 2^exp_times steps
-  double tolerance = 0;  ///< of the walk, see walk_options; 0 = exact
+  int radius = 5;                               ///< [cells] of the stencil; 1..17
+  double beta = 10;                             ///< power of the affinities
+  int exp_times = 8;                            ///< the walk takes 2^exp_times steps
+  double tolerance = 0;                         ///< of the walk, see walk_options; 0 = exact
+  weight_format weights = weight_format::full;  ///< of the walk; bfloat16 is quicker on large maps, see make_transition
   double sem_seg_bg_thres = 0.25;
   double ins_seg_bg_thres = 0.25;
   int iterations = 300;             ///< of the trace

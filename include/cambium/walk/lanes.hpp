@@ -8,6 +8,9 @@
 // One block is `rows` output rows at one position and up to four channels. For each input row and each dx the scores
 // are loaded once and used for all output rows whose stencil has that neighbour. The weights of an edge are stored
 // once, with the edge's owner, and read from both ends.
+//
+// Weights of 16 bits: a position has the lanes of two registers, and the weights of lane l of both share 32 bits. So one
+// load brings the weights of two packs, and each becomes a float in one instruction.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -17,8 +20,10 @@
 #include <cambium/walk/step.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -33,7 +38,9 @@ inline constexpr int most_channels = 4;
 /// The lane layout of a map. Offsets are in elements.
 struct lane_map {
   index_t height = 0, width = 0;
-  int lanes = 1;
+  int packs = 1;                           ///< of a position: 2 if weights have 16 bits
+  int lanes = 1;                           ///< of a position
+  int weight_lanes = 1;                    ///< elements of an edge's weights at a position
   int rows = 1;                            ///< of a block
   index_t segment = 0;                     ///< S: columns of a segment, positions of a row
   index_t reach_y = 0;                     ///< rows an edge can cross
@@ -46,10 +53,13 @@ struct lane_map {
   index_t weight_band = 0;                 ///< from a band to the next
   index_t weight_at[stencil::capacity]{};  ///< where position 0 of edge k starts in its row
 
-  lane_map(isa set, std::size_t cell_size, index_t H, index_t W, stencil const& edges)
+  lane_map(isa set, std::size_t cell_size, index_t H, index_t W, stencil const& edges,
+           weight_format format = weight_format::full)
       : height(H),
         width(W),
-        lanes(register_bytes(set) / static_cast<int>(cell_size)),
+        packs(format == weight_format::bfloat16 && cell_size == 4 ? 2 : 1),
+        lanes(packs * register_bytes(set) / static_cast<int>(cell_size)),
+        weight_lanes(lanes / packs),
         rows(rows_of_block(register_bytes(set)))
   {
     segment = (W + lanes - 1) / lanes;
@@ -59,18 +69,18 @@ struct lane_map {
       reach_y = std::max<index_t>(reach_y, edges.at[k].dy);
       reach_x = std::max(reach_x, across);
       // an edge is read from its far end too: dx positions further left, so the row starts earlier or ends later
-      weight_at[k] = weight_row + std::max<index_t>(0, dx) * lanes;
-      weight_row += (segment + across) * lanes;
+      weight_at[k] = weight_row + std::max<index_t>(0, dx) * weight_lanes;
+      weight_row += (segment + across) * weight_lanes;
     }
-    weight_position = lanes;
+    weight_position = weight_lanes;
     weight_band = rows * weight_row;
     if (weight_size() * static_cast<index_t>(cell_size) > index_t{6} << 20) {
       // Edge after edge would be many streams at once. Large maps are stored position after position, each with all
       // edges of its block, so a step reads one stream.
-      weight_row = edges.size * lanes;
+      weight_row = edges.size * weight_lanes;
       weight_position = rows * weight_row;
       weight_band = (segment + 2 * reach_x) * weight_position;
-      for (int k = 0; k < edges.size; ++k) weight_at[k] = reach_x * weight_position + k * lanes;
+      for (int k = 0; k < edges.size; ++k) weight_at[k] = reach_x * weight_position + k * weight_lanes;
     }
     score_row = (segment + 2 * reach_x) * lanes;
     score_plane = score_row * (bands * rows + 2 * reach_y);
@@ -189,66 +199,79 @@ struct band_step {
   {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
     constexpr int rows = rows_of_block(Bytes);
-    if (channels == 4) sweep<lanes, rows, 4, 1>();
-    if (channels == 3) sweep<lanes, rows, 3, 1>();
-    if (channels == 2) sweep<lanes, rows, 2, 2>();
-    if (channels == 1) sweep<lanes, rows, 1, 4>();
-    for (int c = 0; c < channels; ++c)
-      for (int j = 0; j < rows; ++j) refresh<lanes>(out + c * map->score_plane + j * map->score_row);
+    if (map->packs == 1) {
+      if (channels == 4) sweep<lanes, rows, 1, 4, 1>();
+      if (channels == 3) sweep<lanes, rows, 1, 3, 1>();
+      if (channels == 2) sweep<lanes, rows, 1, 2, 2>();
+      if (channels == 1) sweep<lanes, rows, 1, 1, 4>();
+      refresh<lanes, rows, 1>();
+    } else if constexpr (sizeof(T) == 4) {
+      if (channels == 4) sweep<lanes, rows, 2, 2, 1, 2>();
+      if (channels == 3) sweep<lanes, rows, 2, 2, 1, 1>();
+      if (channels == 2) sweep<lanes, rows, 2, 2, 1>();
+      if (channels == 1) sweep<lanes, rows, 2, 1, 2>();
+      refresh<lanes, rows, 2>();
+    }
   }
 
  private:
-  /// All positions of the band, `Wide` at a time and then one at a time.
-  template <int Lanes, int Rows, int Channels, int Wide>
+  /// All positions of the band, `Wide` at a time and then one at a time. At each place the first `Channels` channels, and
+  /// then the `Rest`.
+  template <int Lanes, int Rows, int Packs, int Channels, int Wide, int Rest = 0>
   [[gnu::always_inline]] void sweep() const
   {
     index_t p = 0;
-    for (; p + Wide <= map->segment; p += Wide) block<Lanes, Rows, Channels, Wide>(p);
+    for (; p + Wide <= map->segment; p += Wide) {
+      block<Lanes, Rows, Packs, Channels, Wide>(p, 0);
+      if constexpr (Rest > 0) block<Lanes, Rows, Packs, Rest, Wide>(p, Channels);
+    }
     if constexpr (Wide > 2)
-      for (; p + 2 <= map->segment; p += 2) block<Lanes, Rows, Channels, 2>(p);
+      for (; p + 2 <= map->segment; p += 2) block<Lanes, Rows, Packs, Channels, 2>(p, 0);
     if constexpr (Wide > 1)
-      for (; p < map->segment; ++p) block<Lanes, Rows, Channels, 1>(p);
+      for (; p < map->segment; ++p) block<Lanes, Rows, Packs, Channels, 1>(p, 0);
   }
 
   template <int Lanes, int Rows, int Channels, int Wide>
   using sums = pack<T, Lanes>[std::size_t{Rows}][std::size_t{Channels}][std::size_t{Wide}];
 
-  template <int Lanes, int Rows, int Channels, int Wide>
-  [[gnu::always_inline]] void block(index_t position) const
+  template <int Lanes, int Rows, int Packs, int Channels, int Positions>
+  [[gnu::always_inline]] void block(index_t position, int channel) const
   {
-    index_t const plane = map->score_plane, row = map->score_row, at = position * Lanes;
-    T const* const x = scores + at;
+    constexpr int Wide = Packs * Positions;  // packs of a row and channel
+    index_t const plane = map->score_plane, row = map->score_row, at = position * (Packs * Lanes);
+    index_t const first = at + channel * plane;
+    T const* const x = scores + first;
     T const* const w = weights + position * map->weight_position;
-    fetch(w + ahead, w + ahead + (ahead > 0 ? Wide : 0) * map->weight_position);
+    fetch(w + ahead, w + ahead + (ahead > 0 && channel == 0 ? Positions : 0) * map->weight_position);
     sums<Lanes, Rows, Channels, Wide> sum;
     CAMBIUM_UNROLL
     for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
     for (int c = 0; c < Channels; ++c) CAMBIUM_UNROLL
     for (int b = 0; b < Wide; ++b) sum[j][c][b] = pack<T, Lanes>{};
 
-    gather<Lanes, Rows, Channels, Wide, 0, 0>(x, w, sum);
+    gather<Lanes, Rows, Packs, Channels, Wide, 0, 0>(x, w, sum);
     if constexpr (Rows > 1) {
-      gather<Lanes, Rows, Channels, Wide, 0, 1>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 1, 1>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 0, 1>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 1, 1>(x, w, sum);
     }
     if constexpr (Rows > 2) {
-      gather<Lanes, Rows, Channels, Wide, 0, 2>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 0, 3>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 1, 2>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 1, 3>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 2, 2>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 2, 3>(x, w, sum);
-      gather<Lanes, Rows, Channels, Wide, 3, 3>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 0, 2>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 0, 3>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 1, 2>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 1, 3>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 2, 2>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 2, 3>(x, w, sum);
+      gather<Lanes, Rows, Packs, Channels, Wide, 3, 3>(x, w, sum);
     }
 
-    index_t const degree_row = map->segment * Lanes;
+    index_t const degree_row = map->segment * (Packs * Lanes);
     CAMBIUM_UNROLL
     for (int j = 0; j < Rows; ++j) CAMBIUM_UNROLL
     for (int b = 0; b < Wide; ++b) {
       pack<T, Lanes> const inverse = lanes_at<Lanes>(inverse_degree + at + j * degree_row + b * Lanes).v;
       CAMBIUM_UNROLL
       for (int c = 0; c < Channels; ++c) {
-        index_t const cell = at + c * plane + j * row + b * Lanes;
+        index_t const cell = first + c * plane + j * row + b * Lanes;
         pack<T, Lanes> const here = lanes_at<Lanes>(scores + cell).v;
         // The self edge comes last. Small terms are summed before the large one is added. So a cell behind a boundary
         // does not drift by half an ulp per edge and step.
@@ -270,7 +293,7 @@ struct band_step {
   }
 
   /// Add the neighbours that output rows First..Last of the block share.
-  template <int Lanes, int Rows, int Channels, int Wide, int First, int Last>
+  template <int Lanes, int Rows, int Packs, int Channels, int Wide, int First, int Last>
   [[gnu::always_inline]] void gather(T const* x, T const* w, sums<Lanes, Rows, Channels, Wide>& sum) const
   {
     block_neighbour const* n = program->neighbour.data() + program->begin[First][Last];
@@ -284,35 +307,50 @@ struct band_step {
       CAMBIUM_UNROLL
       for (int j = First; j <= Last; ++j) CAMBIUM_UNROLL
       for (int b = 0; b < Wide; ++b) {
-        pack<T, Lanes> const weight = lanes_at<Lanes>(w + n->weight[j] + b * next).v;
+        auto const stored = lanes_at<Lanes>(w + n->weight[j] + b / Packs * next).v;
+        pack<T, Lanes> weight = stored;
+        if constexpr (Packs == 2)  // the upper 16 bits of a float are its bfloat16
+          weight = (pack<T, Lanes>)(b % 2 == 0 ? (bits<T, Lanes>)stored << 16 : (bits<T, Lanes>)stored & -65536);
         CAMBIUM_UNROLL
         for (int c = 0; c < Channels; ++c) sum[j][c][b] += weight * here[c][b];
       }
     }
   }
 
+  template <int Lanes, int Rows, int Packs>
+  [[gnu::always_inline]] void refresh() const
+  {
+    for (int c = 0; c < channels; ++c)
+      for (int j = 0; j < Rows; ++j) refresh_row<Lanes, Packs>(out + c * map->score_plane + j * map->score_row);
+  }
+
   /// Copy the ends of the segments of one row into the positions beside them.
-  template <int Lanes>
-  [[gnu::always_inline]] void refresh(T* row) const
+  template <int Lanes, int Packs>
+  [[gnu::always_inline]] void refresh_row(T* row) const
   {
     index_t const S = map->segment;
     for (index_t t = 1; t <= map->reach_x; ++t) {
       // position -t, lane l is column l*S - t: lane l - hop of position hop*S - t, and the mirror image of that
       index_t const hop = (t + S - 1) / S;
-      T const* const left = row + (hop * S - t) * Lanes;
-      T const* const right = row + (t - 1 - (hop - 1) * S) * Lanes;
-      T* const before = row - t * Lanes;
-      T* const after = row + (S + t - 1) * Lanes;
+      constexpr index_t lanes = Packs * Lanes;
+      T const* const left = row + (hop * S - t) * lanes;
+      T const* const right = row + (t - 1 - (hop - 1) * S) * lanes;
+      T* const before = row - t * lanes;
+      T* const after = row + (S + t - 1) * lanes;
       if (hop == 1) {
-        lanes_at<Lanes>(before).v = lanes_at<Lanes>(left).v;
-        shift_lanes_up<T, Lanes>(before);
-        lanes_at<Lanes>(after).v = lanes_at<Lanes>(right).v;
-        shift_lanes_down<T, Lanes>(after);
+        CAMBIUM_UNROLL
+        for (index_t l = 0; l < lanes; l += Lanes) {
+          lanes_at<Lanes>(before + l).v = lanes_at<Lanes>(left + l).v;
+          shift_lanes_up<T, Lanes>(before + l);
+          lanes_at<Lanes>(after + l).v = lanes_at<Lanes>(right + l).v;
+          shift_lanes_down<T, Lanes>(after + l);
+        }
+        if constexpr (Packs == 2) before[Lanes] = left[Lanes - 1], after[Lanes - 1] = right[Lanes];
         continue;
       }
-      for (index_t l = 0; l < Lanes; ++l) {
+      for (index_t l = 0; l < lanes; ++l) {
         before[l] = l >= hop ? left[l - hop] : T(0);
-        after[l] = l + hop < Lanes ? right[l + hop] : T(0);
+        after[l] = l + hop < lanes ? right[l + hop] : T(0);
       }
     }
   }
@@ -335,12 +373,14 @@ template <class T>
 class walk_scratch<T, cpu> {
  public:
   /// Buffers for [C,H,W] seeds on a grid with these edges, under this policy, with this tolerance of walk_options or
-  /// without one.
-  walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0)
+  /// without one. With weight_format::bfloat16 only transitions of that format can walk.
+  walk_scratch(cpu const& where, index_t C, index_t H, index_t W, stencil const& graph, double tolerance = 0,
+               weight_format weights_format = weight_format::full)
       : set(vectors_of(where)),
         edges(graph),
+        format(weights_format),
         channels(C),
-        map(set, sizeof(T), H, W, graph),
+        map(set, sizeof(T), H, W, graph, format),
         program(map, graph),
         weights(static_cast<std::size_t>(map.weight_size())),
         inverse_degree(static_cast<std::size_t>(map.degree_size())),
@@ -354,6 +394,7 @@ class walk_scratch<T, cpu> {
 
   isa set;
   stencil edges;
+  weight_format format;
   index_t channels;
   lane_map map;
   block_program program;
@@ -380,12 +421,33 @@ void spread_row(T const* row, T by, lane_map const& map, index_t first, index_t 
   }
 }
 
+/// As spread_row for weights of 16 bits, two in each element.
+/// @return whether the row's weights are bfloat16 numbers
+template <class T>
+bool spread_half(T const* row, lane_map const& map, index_t first, index_t last, T* position0)
+{
+  T lane[32];
+  std::uint32_t bits[32]{}, dropped = 0;
+  for (index_t p = first; p < last; ++p) {
+    spread_row(row, T(0), map, p, p + 1, 0, lane);
+    std::memcpy(bits, lane, static_cast<std::size_t>(map.lanes) * sizeof(T));
+    for (index_t l = 0; l < map.weight_lanes; ++l) {
+      dropped |= bits[l] | bits[l + map.weight_lanes];
+      bits[l] = bits[l] >> 16 | (bits[l + map.weight_lanes] & 0xFFFF0000u);
+    }
+    std::memcpy(position0 + p * map.weight_position, bits, static_cast<std::size_t>(map.weight_lanes) * sizeof(T));
+  }
+  return (dropped & 0xFFFFu) == 0;
+}
+
 /// Convert a transition to the lane layout. Its weights are finite. Edges that leave the grid are not read.
+/// @throws precondition_error if weights of 16 bits are not bfloat16 numbers
 template <class T>
 void spread_transition(cpu const& where, transition_view<T> const& t, walk_scratch<T>& s)
 {
   lane_map const& map = s.map;
   std::fill_n(s.weights.begin(), map.bands_above() * map.weight_band, T(0));
+  std::atomic<bool> rounded{true};
   for_each_share(where, map.bands, 1, [&](index_t begin, index_t end) {
     for (index_t band = begin; band < end; ++band)
       for (int j = 0; j < map.rows; ++j) {
@@ -396,10 +458,12 @@ void spread_transition(cpu const& where, transition_view<T> const& t, walk_scrat
           index_t const dx = t.edges.at[k].dx, left = -std::max<index_t>(0, dx);
           index_t const right = map.segment + std::max<index_t>(0, -dx);
           T* const edge = to + map.weight_at[k];
-          if (y < map.height)
+          if (y >= map.height)
+            for (index_t p = left; p < right; ++p) std::fill_n(edge + p * map.weight_position, map.weight_lanes, T(0));
+          else if (map.packs == 1)
             spread_row(&t.weight(k, y, 0), T(0), map, left, right, map.weight_position, edge);
-          else
-            for (index_t p = left; p < right; ++p) std::fill_n(edge + p * map.weight_position, map.lanes, T(0));
+          else if constexpr (sizeof(T) == 4)
+            if (!spread_half(&t.weight(k, y, 0), map, left, right, edge)) rounded = false;
         }
         if (y < map.height)
           spread_row(&t.inverse_degree(y, 0), T(0), map, 0, map.segment, map.lanes, degrees);
@@ -407,6 +471,8 @@ void spread_transition(cpu const& where, transition_view<T> const& t, walk_scrat
           std::fill_n(degrees, map.segment * map.lanes, T(0));
       }
   });
+  expects(rounded,
+          "random_walk: the transition's format is bfloat16, but its weights have more than 8 significant bits");
 }
 
 /// Convert scores to the lane layout, minus their channel's shift. Cells around the map are 0.

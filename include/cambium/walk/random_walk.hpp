@@ -202,7 +202,7 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 ///
 /// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. In host memory
 ///               seeds are within that limit, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they
-///               are the inverse degrees of these weights. On a gpu the weights are then at most 1, as affinities and
+///               are the inverse degrees of these weights. Weights are in the transition's format. On a gpu the weights are then at most 1, as affinities and
 ///               their powers are
 /// @throws       precondition_error before anything is written; gpu_error if a launch fails
 /// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]), and constants are fixed points, both up to rounding.
@@ -253,6 +253,8 @@ void random_walk_into(P const& where, X const& seeds, A const& transition, walk_
                 scratch.map.height == from.extent[1] && scratch.map.width == from.extent[2] &&
                 (options.tolerance == 0 || scratch.seeds.size() == scratch.a.size()),
             "random_walk: the scratch was made for another shape, stencil, policy or form");
+    expects(scratch.format == weight_format::full || t.format == weight_format::bfloat16,
+            "random_walk: the scratch holds weights in bfloat16, but those of the transition are not rounded to it");
   } else if constexpr (requires { same_shape(scratch.scores.view(), to); }) {
     expects(
         same_shape(scratch.scores.view(), to) && (options.tolerance == 0 || scratch.channel.size() >= from.extent[0]),
@@ -271,8 +273,14 @@ template <execution_policy P, stack_like X, transition_like A>
   auto const from = as_view<3>(seeds, "random_walk: seeds");
   index_t const C = from.extent[0], H = from.extent[1], W = from.extent[2];
   auto out = make_grid<T>(where, {C, H, W});
-  walk_scratch<T, P> scratch(where, C, H, W, as_transition(transition).edges, options.tolerance);
-  random_walk_into(where, from, transition, options, out, scratch);
+  transition_view<T, typename P::memory> const t = as_transition(transition);
+  auto scratch = [&] {
+    if constexpr (std::is_same_v<P, cpu>)
+      return walk_scratch<T>(where, C, H, W, t.edges, options.tolerance, t.format);
+    else
+      return walk_scratch<T, P>(where, C, H, W, t.edges, options.tolerance);
+  }();
+  random_walk_into(where, from, t, options, out, scratch);
   return out;
 }
 

@@ -3,10 +3,10 @@
 #include "golden_case.hpp"
 
 #include <cambium/io/coco.hpp>
+#include <cambium/io/coco_pairs.hpp>
 #include <cambium/io/rle_masks.hpp>
 #include <cambium/metric/coco_ap.hpp>
 #include <cambium/metric/instance_ap.hpp>
-
 
 using namespace cambium;
 
@@ -82,26 +82,7 @@ void coco_evaluation(golden_case& c)
 {
   auto const set = read_coco(c.folder / "gt.json");
   auto const results = read_coco_results(c.folder / "dt.json");
-  std::map<std::int64_t, extent2> size;
-  for (auto const& i : set.images) size[i.id] = {i.height, i.width};
-  std::vector<coco_pair> pairs;
-  for (auto const& group : match_up(set, results)) {
-    coco_pair& p = pairs.emplace_back();
-    p.category = group.category;
-    std::vector<rle> detected, truth;
-    for (std::size_t const d : group.results) {
-      detected.push_back(results[d].segmentation);
-      p.score.push_back(results[d].score);
-      p.area.push_back(static_cast<double>(detected.back().area()));
-    }
-    for (std::size_t const g : group.annotations) {
-      auto const& a = set.annotations[g];
-      truth.push_back(mask_of(a, size.at(a.image_id)));
-      p.truth_area.push_back(a.area);
-      p.crowd.push_back(a.iscrowd);
-    }
-    p.iou = rle_iou(detected, truth, p.crowd);
-  }
+  auto const pairs = coco_pairs(cpu{}, set, results);
   auto const K = static_cast<index_t>(set.categories.size());
   auto const s = coco_ap(pairs, K);
   c.result("precision", std::vector<index_t>{s.thresholds, s.recalls, K, s.areas, s.limits}, s.precision);

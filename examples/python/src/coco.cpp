@@ -5,12 +5,11 @@
 #include "masks.hpp"
 
 #include <cambium/io/coco_data.hpp>
-#include <cambium/io/rle_masks.hpp>
+#include <cambium/io/coco_pairs.hpp>
 #include <cambium/metric/coco_ap.hpp>
 
 #include <nanobind/stl/string.h>
 
-#include <map>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -214,40 +213,6 @@ nb::list list_of(std::vector<coco_result> const& results)
   return out;
 }
 
-namespace {
-
-/// The pairs of coco_ap(), of a data set and results.
-std::vector<coco_pair> coco_pairs(coco_dataset const& set, std::vector<coco_result> const& results)
-{
-  std::unordered_map<std::int64_t, extent2> sizes;
-  for (auto const& i : set.images) sizes[i.id] = {i.height, i.width};
-  std::vector<coco_pair> out;
-  for (coco_group const& group : match_up(set, results)) {
-    if (python_interrupts()) throw stopped("coco_pairs: stopped");
-    coco_pair pair{.category = group.category, .score = {}, .area = {}, .truth_area = {}, .crowd = {}, .iou = {}};
-    std::vector<rle> detected, truth;
-    extent2 const size = sizes.at(group.image_id);
-    for (std::size_t const i : group.results) {
-      rle const& mask = results[i].segmentation;
-      expects(size == extent2{mask.height, mask.width}, "coco_pairs: results[", static_cast<index_t>(i), "] is ",
-              mask.height, " x ", mask.width, " but image ", group.image_id, " is ", size.height, " x ", size.width);
-      pair.score.push_back(results[i].score), pair.area.push_back(static_cast<double>(mask.area()));
-      detected.push_back(mask);
-    }
-    for (std::size_t const i : group.annotations) {
-      auto const& a = set.annotations[i];
-      expects(a.has_mask(), "coco_pairs: dataset.annotations[", static_cast<index_t>(i), "] has no segmentation");
-      truth.push_back(mask_of(a, size));
-      pair.truth_area.push_back(a.area), pair.crowd.push_back(a.iscrowd);
-    }
-    pair.iou = rle_iou(detected, truth, pair.crowd);
-    out.push_back(std::move(pair));
-  }
-  return out;
-}
-
-}  // namespace
-
 void bind_coco(nb::module_& m)
 {
   m.def(
@@ -255,7 +220,8 @@ void bind_coco(nb::module_& m)
       [](nb::handle dataset, nb::handle results) {
         auto const set = dataset_of(dataset, "coco_pairs: dataset");
         auto const found = results_of(results, "coco_pairs: results");
-        auto all = without_gil([&] { return coco_pairs(set, found); });
+        auto const where = policy(0, "coco_pairs");
+        auto all = without_gil([&] { return coco_pairs(where, set, found); });
         nb::list out;
         for (auto& each : all) out.append(nb::cast(std::move(each)));
         return out;

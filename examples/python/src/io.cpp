@@ -65,7 +65,8 @@ void bind_coco_files(nb::module_& m)
   m.def(
       "read_coco",
       [](nb::handle path) {
-        return dict_of(parsed(path, [](auto const& file, auto const& name) { return parse_coco(file, name); }));
+        auto const where = policy(0, "read_coco");
+        return dict_of(parsed(path, [&](auto const& file, auto const& name) { return parse_coco(where, file, name); }));
       },
       nb::arg("path"), nb::sig("def read_coco(path: StrPath) -> dict[str, Any]"),
       "Read a COCO data set, and check it.\n\n"
@@ -90,7 +91,9 @@ void bind_coco_files(nb::module_& m)
   m.def(
       "read_coco_results",
       [](nb::handle path) {
-        return list_of(parsed(path, [](auto const& file, auto const& name) { return parse_coco_results(file, name); }));
+        auto const where = policy(0, "read_coco_results");
+        return list_of(
+            parsed(path, [&](auto const& file, auto const& name) { return parse_coco_results(where, file, name); }));
       },
       nb::arg("path"), nb::sig("def read_coco_results(path: StrPath) -> list[dict[str, Any]]"),
       "Read a list of COCO results: image_id, category_id, segmentation as run lengths, score.\n\n"

@@ -1,91 +1,201 @@
 #pragma once
-// Reading COCO's JSON files: data sets of instances, and lists of results.
+// Reading COCO's JSON files: data sets of instances, and lists of results. A plain file is read in one pass, its entries
+// on all cores. Whatever is not plain is read as a tree.
 
-#include <cambium/core/error.hpp>
-#include <cambium/core/index.hpp>
+#include <cambium/exec/parallel.hpp>
 #include <cambium/io/coco_data.hpp>
+#include <cambium/io/coco_tree.hpp>
 #include <cambium/io/file.hpp>
-#include <cambium/io/json_entry.hpp>
-#include <cambium/io/other_tools.hpp>
-#include <cambium/io/rle.hpp>
-
-#include <nlohmann/json.hpp>
+#include <cambium/io/json_scan.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
-#include <unordered_map>
-#include <unordered_set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace cambium {
 
-/// Read the runs of an object {"size": [height, width], "counts": text or list}.
-[[nodiscard]] inline rle runs_of(nlohmann::json const& v, json_entry const& entry)
+/// Read runs {"size": [height, width], "counts": text or list} of plain form. What a text says is left in `raw`.
+[[nodiscard]] inline bool plain_runs(json_cursor& in, rle& out, std::string_view& raw)
 {
-  auto const size = v.find("size"), counts = v.find("counts");
-  if (size == v.end()) entry.fail("segmentation.size", "is missing");
-  if (!size->is_array() || size->size() != 2) entry.fail("segmentation.size", "is not [height, width]");
-  extent2 const image{entry.integer((*size)[0], "segmentation.size[0]"),
-                      entry.integer((*size)[1], "segmentation.size[1]")};
-  if (image.height < 0 || image.height > largest_side || image.width < 0 || image.width > largest_side)
-    entry.fail("segmentation.size", "is [" + std::to_string(image.height) + "," + std::to_string(image.width) + "]");
-  if (counts == v.end()) entry.fail("segmentation.counts", "is missing");
-  if (counts->is_string()) {
-    try {
-      return parse_counts(counts->get_ref<std::string const&>(), image, "");
-    } catch (io_error const& e) {
-      entry.fail("segmentation.counts", e.what() + 2);  // after ": "
-    }
-  }
-  if (!counts->is_array()) entry.fail("segmentation.counts", "is neither a text nor a list");
-  rle mask{image.height, image.width, {}};
-  for (auto const& c : *counts)
-    mask.counts.push_back(
-        entry.integer(c, [&] { return "segmentation.counts[" + std::to_string(mask.counts.size()) + "]"; }));
-  if (std::string const error = error_in(mask); !error.empty()) entry.fail("segmentation.counts", error);
-  return mask;
+  std::int64_t size[2];
+  std::size_t sides = 0;
+  bool counted = false;
+  raw = {};
+  bool const all = in.object([&](std::string_view key) {
+    if (key == "size") return sides == 0 && in.list([&] { return sides < 2 && in.integer(size[sides++]); });
+    if (key != "counts" || std::exchange(counted, true)) return false;
+    if (in.next() == '"') return in.raw_text(raw) && !raw.empty();
+    return in.list([&] { return in.integer(out.counts.emplace_back()); });
+  });
+  if (!all || !counted || sides != 2) return false;
+  out.height = size[0], out.width = size[1];
+  if (out.height < 0 || out.height > largest_side || out.width < 0 || out.width > largest_side) return false;
+  return !raw.empty() || error_in(out).empty();
 }
 
-/// Read the polygons of `segmentation`. Polygons with fewer than three corners enclose nothing. They are ignored, with
-/// a note.
-[[nodiscard]] inline coco_polygons polygons_of(nlohmann::json const& v, json_entry const& entry,
-                                               std::vector<std::string>& notes)
+/// Read the counts of a mask from what stands between quotes. False if it is not plain.
+/// @throws io_error as parse_counts
+[[nodiscard]] inline bool read_raw_counts(std::string_view raw, rle& out)
 {
-  bool const flat = !v.empty() && std::all_of(v.begin(), v.end(), [](auto const& n) { return n.is_number(); });
-  bool const pairs = v.size() > 2 && std::all_of(v.begin(), v.end(), [](auto const& part) {
-                       return part.is_array() && part.size() == 2 && part[0].is_number() && part[1].is_number();
-                     });
-  if (pairs) entry.fail("segmentation", "is a list of corners; a part is one list x, y, x, y, ...");
-  coco_polygons out;
-  std::size_t at = 0;
-  auto const read = [&](nlohmann::json const& part) {
-    auto const field = [&] { return flat ? "segmentation" : "segmentation[" + std::to_string(at) + "]"; };
-    if (!part.is_array()) entry.fail(field(), "is not a list of x and y");
-    if (part.size() % 2 != 0)
-      entry.fail(field(),
-                 "has " + std::to_string(part.size()) + " numbers; three corners or more have an x and a y each");
-    std::vector<double> xy;
-    xy.reserve(part.size());
-    for (auto const& n : part) {
-      xy.push_back(entry.number(n, [&] { return field() + "[" + std::to_string(xy.size()) + "]"; }));
-      if (!(std::abs(xy.back()) <= 4e8)) entry.fail(field(), "a corner lies too far outside");
-    }
-    if (xy.size() >= 6)
-      out.push_back(std::move(xy));
-    else if (!xy.empty())
-      notes.push_back(entry.sentence(field(), "has fewer than three corners, and is passed over"));
-    ++at;
+  std::string text;  // of counts with a backslash, which JSON doubles
+  for (std::size_t at = raw.find('\\'); at != std::string_view::npos; at = raw.find('\\')) {
+    if (raw.substr(at, 2) != "\\\\") return false;
+    text += raw.substr(0, at + 1);
+    raw.remove_prefix(at + 2);
+  }
+  parse_counts_into(text.empty() ? raw : (text += raw), out, "");
+  return true;
+}
+
+/// Read a result of plain form; its counts may be left in `raw`.
+[[nodiscard]] inline bool plain_result(json_cursor in, coco_result& out, std::string_view& raw)
+{
+  unsigned seen = 0;
+  auto const once = [&](unsigned field) { return (seen & field) == 0 && (seen |= field) != 0; };
+  return in.object([&](std::string_view key) {
+    if (key == "image_id") return once(1) && in.integer(out.image_id);
+    if (key == "category_id") return once(2) && in.integer(out.category_id);
+    if (key == "score") return once(4) && in.number(out.score);
+    if (key == "segmentation") return once(8) && plain_runs(in, out.segmentation, raw);
+    return json_cursor::is_plain(key) && in.ignore();
+  }) && in.ends() &&
+         seen == 15;
+}
+
+/// Read an annotation of plain form: with an id, a box and an area.
+[[nodiscard]] inline bool plain_annotation(json_cursor in, coco_annotation& out)
+{
+  unsigned seen = 0;
+  std::int64_t crowd = 0;
+  auto const once = [&](unsigned field) { return (seen & field) == 0 && (seen |= field) != 0; };
+  auto const corners = [&](std::vector<double>& xy) {
+    return in.list([&] { return in.number(xy.emplace_back()) && std::abs(xy.back()) <= 4e8; }) && xy.size() >= 6 &&
+           xy.size() % 2 == 0;
   };
-  if (flat)
-    read(v);  // one part without its brackets
-  else
-    for (auto const& part : v)
-      if (!part.is_null()) read(part);
-  return out;
+  bool const all = in.object([&](std::string_view key) {
+    if (key == "id") return once(1) && in.integer(out.id);
+    if (key == "image_id") return once(2) && in.integer(out.image_id);
+    if (key == "category_id") return once(4) && in.integer(out.category_id);
+    if (key == "area") return once(8) && in.number(out.area) && out.area >= 0;
+    if (key == "iscrowd") return once(32) && in.integer(crowd) && (crowd == 0 || crowd == 1);
+    if (key == "bbox") {
+      std::size_t n = 0;
+      return once(16) && in.list([&] { return n < 4 && in.number(out.bbox[n++]); }) && n == 4;
+    }
+    if (key == "segmentation") {
+      if (!once(64)) return false;
+      if (in.next() == '{') {
+        auto& mask = out.segmentation.emplace<rle>();
+        std::string_view raw;
+        return plain_runs(in, mask, raw) && (raw.empty() || read_raw_counts(raw, mask));
+      }
+      auto& parts = out.segmentation.emplace<coco_polygons>();
+      return in.list([&] { return corners(parts.emplace_back()); }) && !parts.empty();
+    }
+    return json_cursor::is_plain(key) && in.ignore();
+  });
+  out.iscrowd = crowd == 1;
+  return all && in.ends() && (seen & 31) == 31;
+}
+
+/// The text of a file behind a mark of UTF-8.
+[[nodiscard]] inline std::string_view text_behind_mark(bytes const& file)
+{
+  std::string_view const all(reinterpret_cast<char const*>(file.data()), file.size());
+  return all.substr(all.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0);
+}
+
+/// Call read() of a file; nothing if it throws an error of the file. Then parse_coco_tree finds that error again.
+template <class Read>
+[[nodiscard]] auto unless_wrong(Read const& read) -> decltype(read())
+{
+  try {
+    return read();
+  } catch (io_error const&) {
+  } catch (nlohmann::json::exception const&) {
+  }
+  return std::nullopt;
+}
+
+/// Read a list of results entry by entry, on all cores; nothing for a file with an error.
+[[nodiscard]] inline std::optional<std::vector<coco_result>> scan_coco_results(cpu const& where, bytes const& file,
+                                                                               std::string const& name)
+{
+  return unless_wrong([&]() -> std::optional<std::vector<coco_result>> {
+    std::vector<std::string_view> entries;
+    json_cursor in(text_behind_mark(file));
+    if (!in.spans(entries) || !in.ends()) return std::nullopt;
+    std::vector<coco_result> out(entries.size());
+    std::vector<std::string_view> raw(out.size());  // counts
+    auto const for_each_entry_of = [&](auto const& one) {
+      for_each_share(where, static_cast<index_t>(out.size()), 64, [&](index_t begin, index_t end) {
+        for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) one(i);
+      });
+    };
+    auto const as_tree = [&](std::size_t i) {
+      auto const value = nlohmann::json::parse(entries[i]);
+      if (!value.is_object()) throw io_error("");
+      out[i] = result_of({value, name, "", i});
+    };
+    for_each_entry_of([&](std::size_t i) {
+      if (!plain_result(json_cursor(entries[i]), out[i], raw[i])) raw[i] = {}, as_tree(i);
+    });
+    // One thread takes the memory: malloc's arenas of other threads grow page by page.
+    for (std::size_t i = 0; i < out.size(); ++i)
+      if (!raw[i].empty()) out[i].segmentation.counts.reserve(count_of_counts(raw[i]));
+    for_each_entry_of([&](std::size_t i) {
+      if (!raw[i].empty() && !read_raw_counts(raw[i], out[i].segmentation)) as_tree(i);
+    });
+    return out;
+  });
+}
+
+/// Read a data set entry by entry, annotations on all cores; nothing for a file with an error.
+[[nodiscard]] inline std::optional<coco_dataset> scan_coco(cpu const& where, bytes const& file, std::string const& name)
+{
+  return unless_wrong([&]() -> std::optional<coco_dataset> {
+    std::array<std::string, 3> const lists{"images", "categories", "annotations"};
+    std::array<std::vector<std::string_view>, 3> entries;
+    std::array<bool, 3> seen{};
+    json_cursor in(text_behind_mark(file));
+    bool const all = in.object([&](std::string_view key) {
+      auto const which = static_cast<std::size_t>(std::find(lists.begin(), lists.end(), key) - lists.begin());
+      if (which < 3) return !std::exchange(seen[which], true) && in.spans(entries[which]);
+      std::string_view other;
+      return json_cursor::is_plain(key) && in.span(other) && nlohmann::json::accept(other);
+    });
+    if (!all || !in.ends() || seen != std::array{true, true, true}) return std::nullopt;
+    auto const as_tree = [&](std::size_t which, std::size_t i) {
+      auto value = nlohmann::json::parse(entries[which][i]);
+      if (!value.is_object()) throw io_error("");
+      return value;
+    };
+    coco_reader read;
+    for (std::size_t i = 0; i < entries[0].size(); ++i) read.image({as_tree(0, i), name, lists[0], i});
+    for (std::size_t i = 0; i < entries[1].size(); ++i) read.category({as_tree(1, i), name, lists[1], i});
+    std::size_t const count = entries[2].size();
+    if (count > 0) {  // other tools show in the first one
+      auto const root = nlohmann::json{{"images", {}}, {"categories", {}}, {"annotations", {as_tree(2, 0)}}};
+      if (!name_foreign_json(root).empty()) return std::nullopt;
+    }
+    std::vector<std::optional<coco_annotation>> plain(count);
+    for_each_share(where, static_cast<index_t>(count), 64, [&](index_t begin, index_t end) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+        if (!plain_annotation(json_cursor(entries[2][i]), plain[i].emplace())) plain[i].reset();
+    });
+    read.out.annotations.reserve(count);
+    for (std::size_t i = 0; i < count; ++i)
+      if (!plain[i] || !read.plain(std::move(*plain[i]))) read.annotation({as_tree(2, i), name, lists[2], i});
+    if (read.only_shares()) return std::nullopt;
+    return std::move(read.out);
+  });
 }
 
 /// Read a data set: `images`, `annotations`, `categories`.
@@ -99,108 +209,14 @@ namespace cambium {
 ///         tool (by its name), missing fields, wrong types, ids that occur twice, references to missing ids, damaged
 ///         masks, masks whose size differs from their image's, boxes that are all fractions of their image's size
 /// @source the format of cocodataset.org. PythonAPI/pycocotools/coco.py of cocodataset/cocoapi has no such checks
+[[nodiscard]] inline coco_dataset parse_coco(cpu const& where, bytes const& file, std::string const& name)
+{
+  if (auto out = scan_coco(where, file, name)) return std::move(*out);
+  return parse_coco_tree(file, name);
+}
 [[nodiscard]] inline coco_dataset parse_coco(bytes const& file, std::string const& name)
 {
-  auto const root = parse_json(file, name);
-  if (std::string const what = name_foreign_json(root); !what.empty()) throw io_error(name + ": " + what);
-  if (!root.is_object()) throw io_error(name + ": is not an object with images, annotations and categories");
-  auto const list = [&](char const* key) -> nlohmann::json const& {
-    auto const found = root.find(key);
-    if (found == root.end()) throw io_error(name + ": " + key + ": is missing");
-    if (!found->is_array()) throw io_error(name + ": " + key + ": is not a list");
-    return *found;
-  };
-  coco_dataset out;
-  std::unordered_map<std::int64_t, std::size_t> place;
-  for_each_entry(list("images"), name, "images", [&](json_entry const& e) {
-    for (char const* const side : {"height", "width"})
-      if (e.find(side) == nullptr) e.fail(side, "is missing; masks and boxes need the size of their image");
-    coco_image image{e.integer("id"), e.integer("height"), e.integer("width"), e.text("file_name")};
-    if (image.height < 1 || image.height > largest_side) e.fail("height", "is " + std::to_string(image.height));
-    if (image.width < 1 || image.width > largest_side) e.fail("width", "is " + std::to_string(image.width));
-    if (image.file_name.empty()) {  // LVIS has but an address: http://HOST/train2017/000000000009.jpg
-      std::filesystem::path const address(e.text("coco_url"));
-      if (!address.empty()) image.file_name = (address.parent_path().filename() / address.filename()).generic_string();
-    }
-    if (!place.try_emplace(image.id, out.images.size()).second)
-      e.fail("id", std::to_string(image.id) + " is another image's already");
-    out.images.push_back(std::move(image));
-  });
-  std::unordered_set<std::int64_t> categories, ids;
-  for_each_entry(list("categories"), name, "categories", [&](json_entry const& e) {
-    out.categories.push_back({e.integer("id"), e.text("name"), e.text("supercategory")});
-    if (!categories.insert(out.categories.back().id).second)
-      e.fail("id", std::to_string(out.categories.back().id) + " is another category's already");
-  });
-  std::size_t boxes = 0, shares = 0;  // shares: all four numbers from 0 to 1, but for rounding
-  bool fractions = false;             // of a width or a height
-  for_each_entry(list("annotations"), name, "annotations", [&](json_entry const& e) {
-    coco_annotation a{
-        .id = e.integer("id"), .image_id = e.integer("image_id"), .category_id = e.integer("category_id")};
-    if (!ids.insert(a.id).second) e.fail("id", std::to_string(a.id) + " is another annotation's already");
-    auto const at = place.find(a.image_id);
-    if (at == place.end()) e.fail("image_id", "there is no image " + std::to_string(a.image_id));
-    if (!categories.contains(a.category_id))
-      e.fail("category_id", "there is no category " + std::to_string(a.category_id));
-    coco_image const& image = out.images[at->second];
-    extent2 const size{image.height, image.width};
-    if (auto const* const v = e.find("iscrowd")) {
-      if (!v->is_boolean() && *v != 0 && *v != 1) e.fail("iscrowd", "is neither 0 nor 1");
-      a.iscrowd = v->is_boolean() ? v->get<bool>() : *v == 1;
-    }
-    if (auto const* const v = e.find("segmentation"); v != nullptr && !v->empty() && *v != "") {
-      if (v->is_object()) {
-        rle mask = runs_of(*v, e);
-        if (mask.height != size.height || mask.width != size.width)
-          e.fail("segmentation.size", "is [" + std::to_string(mask.height) + "," + std::to_string(mask.width) +
-                                          "] but image " + std::to_string(a.image_id) + " is " +
-                                          std::to_string(size.height) + " x " + std::to_string(size.width));
-        a.segmentation = std::move(mask);
-      } else if (v->is_array()) {
-        if (auto polygons = polygons_of(*v, e, out.notes); !polygons.empty()) a.segmentation = std::move(polygons);
-      } else {
-        e.fail("segmentation", "is neither polygons nor runs");
-      }
-    }
-    auto const* const area = e.find("area");
-    auto const* bbox = e.find("bbox");
-    if (bbox != nullptr && bbox->is_array() && bbox->empty()) bbox = nullptr;
-    coco_annotation of_mask;
-    if ((area == nullptr || bbox == nullptr) && a.has_mask()) of_mask = annotate(0, 0, mask_of(a, size));
-    std::string error, field = "bbox";
-    if (bbox == nullptr) {
-      a.bbox = of_mask.bbox;
-      if (!a.has_mask()) error = "is missing, and so is a segmentation";
-    } else if (!bbox->is_array() || bbox->size() != 4) {
-      error = "is not [left, top, width, height]";
-    } else {
-      for (std::size_t i = 0; i < 4 && error.empty(); ++i)
-        if (auto const& v = (*bbox)[i]; v.is_number())
-          a.bbox[i] = v.get<double>();
-        else
-          error = json_entry::no_number(v, "a number"), field += "[" + std::to_string(i) + "]";
-    }
-    if (error.empty()) error = error_in_box(a.bbox, size);
-    if (!error.empty()) {
-      a.box_error = e.sentence(
-          field, error + ", in image " + (image.file_name.empty() ? std::to_string(image.id) : image.file_name));
-    } else if (bbox != nullptr) {
-      ++boxes;
-      shares += size.height > 1 && size.width > 1 &&
-                std::all_of(a.bbox.begin(), a.bbox.end(), [](double v) { return -0.01 <= v && v <= 1.01; });
-      fractions = fractions || std::floor(a.bbox[2]) != a.bbox[2] || std::floor(a.bbox[3]) != a.bbox[3];
-    }
-    if (area != nullptr) {
-      a.area = e.number(*area, "area");
-      if (!(a.area >= 0)) e.fail("area", "is " + message_part(a.area));
-    } else {
-      a.area = a.has_mask() ? of_mask.area : error.empty() ? a.bbox[2] * a.bbox[3] : 0;
-    }
-    out.annotations.push_back(std::move(a));
-  });
-  if (boxes > 0 && shares == boxes && fractions)
-    throw io_error(name + ": every bbox lies between 0 and 1: shares of the images' sizes? COCO's boxes are in pixels");
-  return out;
+  return parse_coco(cpu{}, file, name);
 }
 
 [[nodiscard]] inline coco_dataset read_coco(std::filesystem::path const& path)
@@ -210,18 +226,15 @@ namespace cambium {
 
 /// Read a list of results: `image_id`, `category_id`, `segmentation` as runs, `score`.
 /// @throws io_error "name: [12].segmentation: reason"
+[[nodiscard]] inline std::vector<coco_result> parse_coco_results(cpu const& where, bytes const& file,
+                                                                 std::string const& name)
+{
+  if (auto out = scan_coco_results(where, file, name)) return std::move(*out);
+  return parse_coco_results_tree(file, name);
+}
 [[nodiscard]] inline std::vector<coco_result> parse_coco_results(bytes const& file, std::string const& name)
 {
-  auto const root = parse_json(file, name);
-  if (!root.is_array()) throw io_error(name + ": is not a list of results");
-  std::vector<coco_result> out;
-  for_each_entry(root, name, "", [&](json_entry const& e) {
-    coco_result r{e.integer("image_id"), e.integer("category_id"), {}, e.number("score")};
-    if (!e.at("segmentation").is_object()) e.fail("segmentation", "is not {size, counts}");
-    r.segmentation = runs_of(e.at("segmentation"), e);
-    out.push_back(std::move(r));
-  });
-  return out;
+  return parse_coco_results(cpu{}, file, name);
 }
 
 [[nodiscard]] inline std::vector<coco_result> read_coco_results(std::filesystem::path const& path)

@@ -300,22 +300,35 @@ struct coco_group {
   for (auto& c : categories) c.second = place++;
   std::unordered_set<std::int64_t> images;
   for (auto const& i : set.images) images.insert(i.id);
-  std::map<std::pair<std::int64_t, std::int32_t>, coco_group> groups;
-  auto const group = [&](auto const& entry, char const* what, std::size_t i) -> coco_group& {
-    auto const category = categories.find(entry.category_id);
-    expects(images.contains(entry.image_id), "match_up: ", what, " ", static_cast<index_t>(i), " is of image ",
-            entry.image_id, ", which the set does not have");
-    expects(category != categories.end(), "match_up: ", what, " ", static_cast<index_t>(i), " is of category ",
-            entry.category_id, ", which the set does not have");
-    auto& out = groups[{entry.image_id, category->second}];
-    out.image_id = entry.image_id, out.category = category->second;
-    return out;
+  struct entry {
+    std::int64_t image;
+    std::int32_t category;
+    bool result;
+    std::size_t position;
   };
-  for (std::size_t i = 0; i < set.annotations.size(); ++i)
-    group(set.annotations[i], "annotation", i).annotations.push_back(i);
-  for (std::size_t i = 0; i < results.size(); ++i) group(results[i], "result", i).results.push_back(i);
+  std::vector<entry> all;
+  all.reserve(set.annotations.size() + results.size());
+  auto const add = [&](auto const& list, char const* what, bool result) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      auto const category = categories.find(list[i].category_id);
+      expects(images.contains(list[i].image_id), "match_up: ", what, " ", static_cast<index_t>(i), " is of image ",
+              list[i].image_id, ", which the set does not have");
+      expects(category != categories.end(), "match_up: ", what, " ", static_cast<index_t>(i), " is of category ",
+              list[i].category_id, ", which the set does not have");
+      all.push_back({list[i].image_id, category->second, result, i});
+    }
+  };
+  add(set.annotations, "annotation", false);
+  add(results, "result", true);
+  std::stable_sort(all.begin(), all.end(), [](entry const& a, entry const& b) {
+    return a.image != b.image ? a.image < b.image : a.category < b.category;
+  });
   std::vector<coco_group> out;
-  for (auto& [key, g] : groups) out.push_back(std::move(g));
+  for (entry const& e : all) {
+    if (out.empty() || out.back().image_id != e.image || out.back().category != e.category)
+      out.push_back({e.image, e.category, {}, {}});
+    (e.result ? out.back().results : out.back().annotations).push_back(e.position);
+  }
   return out;
 }
 

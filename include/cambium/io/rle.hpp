@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,17 +40,22 @@ struct rle {
 /// @complexity Theta(runs)
 [[nodiscard]] inline std::string error_in(rle const& mask)
 {
-  auto const size = std::to_string(mask.height) + " x " + std::to_string(mask.width);
+  auto const size = [&] { return std::to_string(mask.height) + " x " + std::to_string(mask.width); };
   if (mask.height < 0 || mask.width < 0 ||
       (mask.width > 0 && mask.height > std::numeric_limits<index_t>::max() / mask.width))
-    return "an image of " + size;
-  index_t rest = mask.height * mask.width;
+    return "an image of " + size();
+  index_t const cells = mask.height * mask.width;
+  std::uint64_t left = static_cast<std::uint64_t>(cells), odd = 0;  // the top bit of odd: negative, or past the end
+  for (index_t const c : mask.counts)
+    left -= static_cast<std::uint64_t>(c), odd |= static_cast<std::uint64_t>(c) | left;
+  if (left == 0 && odd >> 63 == 0) return "";
+  index_t rest = cells;
   for (std::size_t i = 0; i < mask.counts.size(); ++i) {
     if (mask.counts[i] < 0) return "count " + std::to_string(i) + " is " + std::to_string(mask.counts[i]);
-    if (mask.counts[i] > rest) return "count " + std::to_string(i) + " runs past the end of an image of " + size;
+    if (mask.counts[i] > rest) return "count " + std::to_string(i) + " runs past the end of an image of " + size();
     rest -= mask.counts[i];
   }
-  if (rest > 0) return "the counts end " + std::to_string(rest) + " pixels before the end of an image of " + size;
+  if (rest > 0) return "the counts end " + std::to_string(rest) + " pixels before the end of an image of " + size();
   return "";
 }
 
@@ -246,6 +252,41 @@ void for_each_column_run(rle const& mask, Inside const& inside)
   return text;
 }
 
+/// How many counts a text has: characters that end one.
+[[nodiscard]] inline std::size_t count_of_counts(std::string_view text)
+{
+  std::size_t out = 0;
+  for (char const c : text) out += ((c - '0') & 32) == 0;
+  return out;
+}
+
+/// Read compressed `counts` of a mask of known size; see parse_counts. What `mask.counts` has reserved is used.
+inline void parse_counts_into(std::string_view text, rle& mask, std::string const& name)
+{
+  mask.counts.clear();
+  mask.counts.reserve(count_of_counts(text));
+  for (std::size_t at = 0; at < text.size();) {
+    std::uint64_t bits = 0;
+    for (int shift = 0;; shift += 5) {
+      if (at == text.size()) throw io_error(name + ": ends inside a count");
+      int const six = text[at] - '0';
+      if (six < 0 || six > 63) throw io_error(name + ": character " + std::to_string(at) + " is not one of '0' to 'o'");
+      if (shift > 55) throw io_error(name + ": the count at character " + std::to_string(at) + " is too long");
+      ++at;
+      bits |= static_cast<std::uint64_t>(six & 31) << shift;
+      if ((six & 32) != 0) continue;
+      bits |= (0 - static_cast<std::uint64_t>(six >> 4 & 1)) << (shift + 5);  // the sign
+      break;
+    }
+    auto const count = static_cast<index_t>(bits);  // at most 60 bits: the sum of two fits
+    index_t const base = mask.counts.size() > 2 ? mask.counts[mask.counts.size() - 2] : 0;
+    if (count + base < 0 || count + base > index_t{1} << 60)
+      throw io_error(name + ": count " + std::to_string(mask.counts.size()) + " is " + std::to_string(count + base));
+    mask.counts.push_back(count + base);
+  }
+  if (std::string const error = error_in(mask); !error.empty()) throw io_error(name + ": " + error);
+}
+
 /// Read compressed `counts`.
 ///
 /// @param text   characters '0' to 'o'
@@ -258,30 +299,38 @@ void for_each_column_run(rle const& mask, Inside const& inside)
 [[nodiscard]] inline rle parse_counts(std::string_view text, extent2 image, std::string const& name)
 {
   rle mask{image.height, image.width, {}};
-  for (std::size_t at = 0; at < text.size();) {
-    std::uint64_t bits = 0;
-    for (int shift = 0;; shift += 5) {
-      if (at == text.size()) throw io_error(name + ": ends inside a count");
-      int const six = text[at] - '0';
-      if (six < 0 || six > 63) throw io_error(name + ": character " + std::to_string(at) + " is not one of '0' to 'o'");
-      if (shift > 55) throw io_error(name + ": the count at character " + std::to_string(at) + " is too long");
-      ++at;
-      bits |= static_cast<std::uint64_t>(six & 31) << shift;
-      if ((six & 32) != 0) continue;
-      if ((six & 16) != 0) bits |= ~std::uint64_t{0} << (shift + 5);
-      break;
-    }
-    auto const count = static_cast<index_t>(bits);  // at most 60 bits: the sum of two fits
-    index_t const base = mask.counts.size() > 2 ? mask.counts[mask.counts.size() - 2] : 0;
-    if (count + base < 0 || count + base > index_t{1} << 60)
-      throw io_error(name + ": count " + std::to_string(mask.counts.size()) + " is " + std::to_string(count + base));
-    mask.counts.push_back(count + base);
-  }
-  if (std::string const error = error_in(mask); !error.empty()) throw io_error(name + ": " + error);
+  parse_counts_into(text, mask, name);
   return mask;
 }
 
 // --- boxes, overlaps, unions of masks ---------------------------------------------------------------------------
+
+/// The smallest box around the cells between turns; all zeros if there are none.
+/// @pre turns_of a mask of this size
+/// @complexity Theta(turns)
+[[nodiscard]] inline box bounds_of_turns(extent2 image, std::span<index_t const> turns)
+{
+  index_t const H = image.height;
+  box out{H, image.width, 0, 0};
+  index_t column = 0, begin = 0;  // of the last end, and its first cell
+  auto const move_to = [&](index_t at) {
+    if (at < begin + H) return;
+    ++column, begin += H;  // most runs are of the next column
+    if (at >= begin + H) column += (at - begin) / H, begin = column * H;
+  };
+  for (std::size_t i = 0; i < turns.size(); i += 2) {
+    if (turns[i] == turns[i + 1]) continue;
+    move_to(turns[i]);
+    index_t const first = column, top = turns[i] - begin;
+    move_to(turns[i + 1] - 1);
+    bool const one = first == column;  // over several columns: the end of the first and the top of the last
+    out.top = std::min(out.top, one ? top : 0);
+    out.bottom = std::max(out.bottom, one ? turns[i + 1] - begin : H);
+    out.left = std::min(out.left, first);
+    out.right = column + 1;
+  }
+  return out.right == 0 ? box{} : out;
+}
 
 /// The smallest box around a mask; all zeros if it is empty.
 /// @throws precondition_error unless the counts fill the image
@@ -290,19 +339,7 @@ void for_each_column_run(rle const& mask, Inside const& inside)
 [[nodiscard]] inline box bounds_of(rle const& mask)
 {
   expects_runs(mask, "bounds_of");
-  index_t const H = mask.height;
-  auto const turns = turns_of(mask);
-  box out{H, mask.width, 0, 0};
-  for (std::size_t i = 0; i < turns.size(); i += 2) {
-    if (turns[i] == turns[i + 1]) continue;
-    index_t const first = turns[i] / H, last = (turns[i + 1] - 1) / H;
-    bool const one = first == last;  // over several columns: the end of the first and the top of the last
-    out.top = std::min(out.top, one ? turns[i] - first * H : 0);
-    out.bottom = std::max(out.bottom, one ? turns[i + 1] - last * H : H);
-    out.left = std::min(out.left, first);
-    out.right = last + 1;
-  }
-  return out.right == 0 ? box{} : out;
+  return bounds_of_turns({mask.height, mask.width}, turns_of(mask));
 }
 
 }  // namespace cambium

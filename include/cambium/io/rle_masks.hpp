@@ -19,7 +19,7 @@ namespace cambium {
 
 /// Count the cells that two masks share, from the positions of their changes.
 /// @complexity Theta(turns of both)
-[[nodiscard]] inline index_t shared_cells(std::vector<index_t> const& a, std::vector<index_t> const& b)
+[[nodiscard]] inline index_t shared_cells(std::span<index_t const> a, std::span<index_t const> b)
 {
   index_t both = 0;
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
@@ -30,6 +30,52 @@ namespace cambium {
   }
   return both;
 }
+
+/// Masks of one size, prepared for overlaps: their turns one after the other in one list.
+struct measured_masks {
+  struct mask {
+    std::size_t begin, end;  ///< of its turns
+    box bounds;
+    index_t area;
+  };
+  std::vector<index_t> turns;
+  std::vector<mask> masks;
+
+  void clear() { turns.clear(), masks.clear(); }
+  std::span<index_t const> turns_of(mask const& m) const { return std::span(turns).subspan(m.begin, m.end - m.begin); }
+
+  /// @pre valid runs
+  void add(rle const& runs)
+  {
+    mask m{turns.size(), turns.size() + (runs.counts.size() & ~std::size_t{1}), {}, 0};
+    turns.resize(m.end);
+    index_t at = 0;
+    for (std::size_t i = 0; i < m.end - m.begin; i += 2) {
+      index_t const first = at + runs.counts[i], last = first + runs.counts[i + 1];
+      turns[m.begin + i] = first, turns[m.begin + i + 1] = at = last;
+      m.area += last - first;
+    }
+    m.bounds = bounds_of_turns({runs.height, runs.width}, turns_of(m));
+    masks.push_back(m);
+  }
+
+  /// The overlaps of rle_iou with true masks of the same size.
+  grid<double, 2> iou(measured_masks const& truth, std::vector<std::uint8_t> const& crowd) const
+  {
+    grid<double, 2> out(masks.size(), truth.masks.size());
+    for (std::size_t d = 0; d < masks.size(); ++d)
+      for (std::size_t g = 0; g < truth.masks.size(); ++g) {
+        mask const &mine = masks[d], &other = truth.masks[g];
+        box const &a = mine.bounds, &b = other.bounds;
+        if (a.top >= b.bottom || b.top >= a.bottom || a.left >= b.right || b.left >= a.right) continue;
+        index_t const both = shared_cells(turns_of(mine), truth.turns_of(other));
+        bool const in_crowd = !crowd.empty() && crowd[g] != 0;
+        index_t const all = in_crowd ? mine.area : mine.area + other.area - both;
+        if (both > 0) out(d, g) = static_cast<double>(both) / static_cast<double>(all);
+      }
+    return out;
+  }
+};
 
 /// Compute the overlap of every detected mask with every true mask.
 ///
@@ -49,34 +95,18 @@ namespace cambium {
 {
   expects(crowd.empty() || crowd.size() == truth.size(), "rle_iou: ", static_cast<index_t>(crowd.size()),
           " flags of crowds but ", static_cast<index_t>(truth.size()), " true masks");
-  struct prepared {
-    std::vector<index_t> turns;
-    box bounds;
-    index_t area;
-  };
   auto const prepare = [&](std::vector<rle> const& masks) {
-    std::vector<prepared> out;
+    measured_masks out;
     for (rle const& m : masks) {
       rle const& first = detected.empty() ? truth[0] : detected[0];
       expects_runs(m, "rle_iou");
       expects(m.height == first.height && m.width == first.width, "rle_iou: a mask is ", m.height, " x ", m.width,
               " but another one ", first.height, " x ", first.width);
-      out.push_back({turns_of(m), bounds_of(m), m.area()});
+      out.add(m);
     }
     return out;
   };
-  auto const D = prepare(detected), G = prepare(truth);
-  grid<double, 2> out(D.size(), G.size());
-  for (std::size_t d = 0; d < D.size(); ++d)
-    for (std::size_t g = 0; g < G.size(); ++g) {
-      box const &a = D[d].bounds, &b = G[g].bounds;
-      if (a.top >= b.bottom || b.top >= a.bottom || a.left >= b.right || b.left >= a.right) continue;
-      index_t const both = shared_cells(D[d].turns, G[g].turns);
-      bool const in_crowd = !crowd.empty() && crowd[g] != 0;
-      index_t const all = in_crowd ? D[d].area : D[d].area + G[g].area - both;
-      if (both > 0) out(d, g) = static_cast<double>(both) / static_cast<double>(all);
-    }
-  return out;
+  return prepare(detected).iou(prepare(truth), crowd);
 }
 
 enum class merge {

@@ -10,8 +10,9 @@
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
-#include <cambium/instance/assign.hpp>
+#include <cambium/pipeline/irnet_choice.hpp>
 #include <cambium/pipeline/irnet_tiled.hpp>
+#include <cambium/walk/lanes.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -171,8 +172,8 @@ namespace {
 /// What the CAMs alone say: the class of the largest one above the threshold.
 grid<std::int32_t, 2> cam_labels(cpu const& where, irnet_input<float> const& maps, double thres)
 {
-  auto const chosen = assign(where, maps.cams, {}, maps.image, {.background = thres});
-  return irnet_semantic_labels(where, chosen, maps.keys);
+  pixel_choice<cpu, float> const chosen(where, maps.cams, {}, maps.image, {});
+  return chosen.labels(where, thres, labels_of_keys(maps.keys));
 }
 
 /// What refine(labels, L) makes of labels 0..L-1: the background and the classes, as numbers without gaps.
@@ -236,18 +237,78 @@ answer irnet_method::label(cpu const& where, image_files& files) const
   return out;
 }
 
-/// Maps, both forms of the transition, scores, labels.
+namespace {
+
+/// [bytes] A walk at its peak: the transition in rows and in lanes, and of each channel that scores the seeds, two
+/// steps in lanes, and the result.
+double walk_memory(irnet_options const& options, extent2 cells, index_t scoring)
+{
+  auto const edges = stencil::disc(options.radius);
+  lane_map const lanes(vectors_of(cpu{}), sizeof(float), cells.height, cells.width, edges);
+  index_t const n = cells.height * cells.width;
+  index_t const weights = (edges.size + 2) * n + lanes.weight_size();
+  index_t const scores = scoring * (2 * n + (options.tolerance > 0 ? 3 : 2) * lanes.score_plane);
+  return 4.0 * static_cast<double>(weights + scores) + (options.tolerance > 0 ? 8.0 * static_cast<double>(n) : 0.0);
+}
+
+/// The channels of one class and one cluster in a part of the maps: all, and those that score.
+struct instance_channels {
+  index_t all = 0, scoring = 0;
+
+  instance_channels(irnet_input<float> const& in, instance_map<> const& clusters, box const& part)
+  {
+    index_t const C = in.cams.extent[0], K = clusters.count;
+    grid<std::uint8_t, 2> scores(C, K), seen(1, K);
+    for (index_t y = part.top; y < part.bottom; ++y)
+      for (index_t x = part.left; x < part.right; ++x) {
+        index_t const k = clusters.id(y, x);
+        seen(0, k) = 1;
+        for (index_t c = 0; c < C; ++c)
+          if (in.cams(c, y, x) != 0) scores(c, k) = 1;
+      }
+    all = C * std::count(seen.cells().begin(), seen.cells().end(), 1);
+    scoring = std::count(scores.cells().begin(), scores.cells().end(), 1);
+  }
+};
+
+}  // namespace
+
+/// The largest of the walk, the labels, the comparison with the truth, and the CRF.
 double irnet_method::memory(image_files& files) const
 {
   auto const in = read(files);
-  double const cells = static_cast<double>(in.boundary.size());
-  double const pixels = static_cast<double>(in.image.height) * static_cast<double>(in.image.width);
-  double const K = stencil::disc(options.radius).size, C = static_cast<double>(in.cams.shape()[0]);
-  double channels = C;
-  if (in.displacement.size() > 0) channels += C * 12;  // instance channels; a guess of their number
-  double const part = tile == 0 ? cells : std::min(cells, std::pow(static_cast<double>(tile + 2 * overlap) / 4, 2));
-  double const field = crf ? dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), in.cams.shape()[0] + 1) : 0;
-  return part * 4 * 2.3 * K + cells * 4 * (6 * channels + 8) + pixels * (3 + 4 * 8) + field;
+  auto const maps = in.maps();
+  auto const& s = files.of();
+  auto const bytes_of = [](index_t channels, extent2 cells) {
+    return 4.0 * static_cast<double>(channels) * static_cast<double>(cells.height) * static_cast<double>(cells.width);
+  };
+  extent2 const cells{in.boundary.shape()[0], in.boundary.shape()[1]};
+  index_t const C = in.cams.shape()[0];
+  double const pixels = bytes_of(1, in.image) / 4;
+  auto const tiles =
+      tile > 0 ? irnet_tiling{tile, overlap}.of(cells)
+               : std::vector<map_tile>{{{0, 0, cells.height, cells.width}, {0, 0, cells.height, cells.width}}};
+  bool const apart = maps.displacement.data != nullptr;
+  instance_map<> clusters;
+  if (apart) clusters = irnet_clusters(cpu{}, maps.displacement, options);
+  double walk = 0, walked = bytes_of(C, cells), window = 0;
+  for (auto const& t : tiles) {
+    extent2 const seen{t.worked.bottom - t.worked.top, t.worked.right - t.worked.left};
+    extent2 const held{t.kept.bottom - t.kept.top, t.kept.right - t.kept.left};
+    walk = std::max(walk, (tile > 0 ? walked : 0) + walk_memory(options, seen, C));
+    window = std::max(
+        window, 8 * std::min({pixels, 4 * bytes_of(1, held), apart && tile > 0 ? pixels : 1.0 * pixels_of_window}));
+    if (!apart) continue;
+    instance_channels const split(maps, clusters, t.worked);
+    walk = std::max({walk, walked + bytes_of(split.all, seen) + walk_memory(options, seen, split.scoring),
+                     walked + bytes_of(2 * split.all + split.scoring + stencil::disc(options.radius).size, seen)});
+    walked += tile > 0 ? bytes_of(instance_channels(maps, clusters, t.kept).scoring, held) : bytes_of(split.all, seen);
+  }
+  double labels = walked + 8 * pixels + std::max(window, s.overlay ? 3 * pixels : 0) + (keep_scores ? 2 * walked : 0);
+  if (files.has("truth_semantic")) labels = std::max(labels, (files.has("truth_instances") ? 24 : 17) * pixels);
+  double const field = crf ? 16 * pixels + dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), C + 1) : 0;
+  return bytes_of(C + 1 + (apart ? 2 : 0), cells) + (crf || s.overlay ? 3 * pixels : 0) +
+         std::max({walk, labels, field});
 }
 
 refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes)

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 using namespace cambium;
@@ -28,6 +30,14 @@ using json = nlohmann::json;
 using namespace programs;
 
 namespace {
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool sanitized = true;
+#elif defined(__has_feature)
+constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool sanitized = false;
+#endif
 
 struct playground : scratch {
   /// An image of two classes, left and right, with everything that belongs to it.
@@ -526,6 +536,30 @@ TEST_CASE("a dry run counts, estimates and writes nothing", "[label][property]")
   r = label(p, usual(p, "out", {"--dry-run"}));
   CHECK(r.status == 1);
   CHECK(contains(r.err, "edges/b.npy: is missing"));
+}
+
+TEST_CASE("the memory that a dry run tells is what a run takes", "[label][property]")
+{
+  if (sanitized) return;  // sanitizers take memory of their own
+  playground p;
+  p.add("a", 2000, 2300);
+  auto more = GENERATE(std::vector<std::string>{}, std::vector<std::string>{"--tile", "512", "--overlap", "128"});
+  more.insert(more.end(), {"--exp-times", "1"});
+  auto rehearsal = more;
+  rehearsal.push_back("--dry-run");
+  auto const dry = label(p, usual(p, "out", rehearsal));
+  INFO(dry.out << dry.err);
+  auto const at = dry.out.find(" MB of memory"), begin = dry.out.rfind(' ', at - 1);
+  REQUIRE((at != std::string::npos && begin != std::string::npos));
+  double const told = std::stod(dry.out.substr(begin, at - begin)) * 1e6;
+  rusage used{};
+  pid_t const child = start_program(p.root, CAMBIUM_LABEL, usual(p, "out", more));
+  int status = 0;
+  REQUIRE(::wait4(child, &status, 0, &used) == child);
+  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  double const taken = static_cast<double>(used.ru_maxrss) * 1024;
+  CAPTURE(told, taken);
+  CHECK(std::abs(told - taken) < 0.2 * taken);
 }
 
 TEST_CASE("classes may count from zero, and parameters have the original's names", "[label][property]")

@@ -21,6 +21,7 @@
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -246,8 +247,10 @@ template <execution_policy P, class T>
                                irnet_input<T, typename P::memory> const& in, irnet_options const& options)
     -> irnet_labels<typename P::memory>
 {
+  instances<typename P::memory> objects;  // first: they take most memory
+  if (in.displacement.data != nullptr) objects = irnet_label_instances(where, walked.instances.view(), in, options);
   auto out = irnet_label_classes(where, walked.classes.view(), in, options);
-  if (in.displacement.data != nullptr) out.objects = irnet_label_instances(where, walked.instances.view(), in, options);
+  if (in.displacement.data != nullptr) out.objects = std::move(objects);
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -200,14 +201,17 @@ template <class T, execution_policy P>
     expects_inside(where, in.boundary, T(0), T(1), "irnet_tiled: boundary", "a boundary in [0,1]");
   }
   auto const classes = propagate_to_edge_tiled(where, in.cams, in.boundary, options, tiling);
+  instances<S> objects;  // first: they take most memory
+  if (in.displacement.data != nullptr) {
+    auto const clusters = irnet_clusters(where, in.displacement, options);
+    std::vector<walked_tile<T, S>> tiles;
+    for (auto const& t : tiling.of({in.boundary.extent[0], in.boundary.extent[1]}))
+      tiles.push_back(walk_instances(where, in, clusters, t, options));
+    auto const keys = irnet_channel_keys(in.keys, clusters.count);
+    objects = irnet_detect(where, choose_in_tiles(where, tiles, keys, in.image, options), keys, options);
+  }
   auto out = irnet_label_classes(where, classes.view(), in, options);
-  if (in.displacement.data == nullptr) return out;
-  auto const clusters = irnet_clusters(where, in.displacement, options);
-  std::vector<walked_tile<T, S>> tiles;
-  for (auto const& t : tiling.of({in.boundary.extent[0], in.boundary.extent[1]}))
-    tiles.push_back(walk_instances(where, in, clusters, t, options));
-  auto const keys = irnet_channel_keys(in.keys, clusters.count);
-  out.objects = irnet_detect(where, choose_in_tiles(where, tiles, keys, in.image, options), keys, options);
+  if (in.displacement.data != nullptr) out.objects = std::move(objects);
   return out;
 }
 

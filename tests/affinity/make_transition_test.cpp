@@ -4,6 +4,7 @@
 #include "support/random.hpp"
 
 #include <cmath>
+#include <utility>
 
 using namespace cambium;
 
@@ -32,6 +33,23 @@ TEMPLATE_LIST_TEST_CASE("make_transition equals power and row sums", "[affinity]
       }
   for (std::size_t i = 0; i < degree.cells().size(); ++i)
     REQUIRE(inverse.cells()[i] == Approx(1 / degree.cells()[i]).epsilon(1e-13));
+}
+
+TEMPLATE_LIST_TEST_CASE("affinities that are given away become the weights", "[affinity][same]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  auto const edges = stencil::disc(4);
+  auto const affinity = support::uniform<float, 3>({edges.size, 13, 37}, 0, 1, 23);
+  double const beta = GENERATE(3.7, 7.5, 10.0);
+  auto const source = support::copied<TestType>(affinity);
+  auto const kept = make_transition(TestType{}, edges, source, {.beta = beta});
+  auto given = support::copied<TestType>(affinity);
+  auto const* const memory = given.view().data;
+  auto const t = make_transition(TestType{}, edges, std::move(given), {.beta = beta});
+  CHECK(t.weight.view().data == memory);
+  CHECK(to::back(t.weight) == to::back(kept.weight));
+  CHECK(to::back(t.inverse_degree) == to::back(kept.inverse_degree));
 }
 
 TEMPLATE_LIST_TEST_CASE("weights are rounded to 8 bits before degrees are summed", "[affinity][reference]",

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace cambium {
 
@@ -232,7 +233,8 @@ void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T
 ///
 /// @param where     where to run; must reach the memory of the affinity
 /// @param edges     the K offsets the affinities belong to
-/// @param affinity  [K,H,W] in [0,1]; edges that leave the grid get weight 0 whatever they hold
+/// @param affinity  [K,H,W] in [0,1]; edges that leave the grid get weight 0 whatever they hold. A grid that is given
+///                  away becomes the weights
 /// @param options   beta = 10, IRNet's --beta; weights = full
 /// @return transition<T> in the memory of the policy
 ///
@@ -249,8 +251,7 @@ void make_transition_on(P const& where, stack_view<T const, S> affinity, power<T
 ///               half powers are products here, within a few ulp of pow; degrees are summed in double
 template <execution_policy P, stack_like A>
   requires reaches<P, space_of<A, 3>>
-[[nodiscard]] auto make_transition(P const& where, stencil const& edges, A const& affinity,
-                                   transition_options options = {})
+[[nodiscard]] auto make_transition(P const& where, stencil const& edges, A&& affinity, transition_options options = {})
 {
   using T = value_of<A, 3>;
   using S = typename P::memory;
@@ -264,8 +265,11 @@ template <execution_policy P, stack_like A>
           "; it must be positive and finite, also as one of the affinities' numbers");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, T(0), T(1), "make_transition: affinity", "a value in [0,1]");
-  transition<T, S> out{edges, make_grid<T>(where, {index_t{edges.size}, H, W}), make_grid<T>(where, {H, W}),
-                       options.weights};
+  transition<T, S> out{edges, {}, make_grid<T>(where, {H, W}), options.weights};
+  if constexpr (std::is_same_v<A, grid<T, 3, S>>)
+    out.weight = std::move(affinity);  // each weight replaces its affinity
+  else
+    out.weight = make_grid<T>(where, {index_t{edges.size}, H, W});
   make_transition_on(where, stack_view<T const, S>(in), power<T>::of(options.beta), out);
   return out;
 }

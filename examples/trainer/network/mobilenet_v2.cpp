@@ -13,6 +13,9 @@ namespace {
 
 torch::Tensor pad_for_halving(torch::Tensor const& x) { return torch::constant_pad_nd(x, {0, 1, 0, 1}); }
 
+/// ReLU6, in place.
+torch::Tensor clamp6(torch::Tensor x) { return x.clamp_(0, 6); }
+
 /// What one entry of the paper's table says: expansion, output channels, repetitions, stride of the first.
 struct stage {
   std::int64_t expansion, channels, repetitions, stride;
@@ -56,16 +59,16 @@ torch::Tensor mobilenet_v2::prepare(torch::Tensor const& rgb) const { return rgb
 
 torch::Tensor mobilenet_v2::features(torch::Tensor const& prepared)
 {
-  auto x = torch::clamp(conv1_(pad_for_halving(prepared)), 0, 6);
+  auto x = clamp6(conv1_(pad_for_halving(prepared)));
   for (auto& b : blocks_) {
     auto y = x;
-    if (!b.expand.is_empty()) y = torch::clamp(b.expand(y), 0, 6);
+    if (!b.expand.is_empty()) y = clamp6(b.expand(y));
     if (b.halves) y = pad_for_halving(y);
-    y = torch::clamp(b.dw(y), 0, 6);
+    y = clamp6(b.dw(y));
     y = b.project(y);
     x = b.residual ? x + y : y;
   }
-  return torch::clamp(conv_last_(x), 0, 6);
+  return clamp6(conv_last_(x));
 }
 
 torch::Tensor mobilenet_v2::logits(torch::Tensor const& features)

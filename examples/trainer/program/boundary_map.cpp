@@ -15,7 +15,7 @@ cambium::grid<float, 2> boundary_map(pidinet& network, cambium::grid<std::uint8_
 {
   cambium::expects(stride >= 1, "boundary_map: a stride of ", stride);
   at::NoGradGuard const guard;
-  auto const map = network.forward(to_tensor(photograph));
+  auto const map = network.forward(to_tensor(photograph).contiguous(at::MemoryFormat::ChannelsLast));
   auto const cells = (how == pooling::mean ? torch::avg_pool2d(map, stride, stride, 0, true, false)
                                            : torch::max_pool2d(map, stride, stride, 0, 1, true))[0][0]
                          .clamp(0, 1)

@@ -49,6 +49,12 @@ torch::Tensor resized(torch::Tensor const& rgb, double scale, classifier const& 
   return torch::upsample_bicubic2d(rgb, {h, w}, false).round_().clamp_(0, 255);  // bytes, as OpenCV's
 }
 
+/// The network's features. The photograph's channels come last in memory: oneDNN's convolutions need no copies then.
+torch::Tensor features_of(classifier& network, torch::Tensor const& rgb)
+{
+  return network.features(network.prepare(rgb).contiguous(at::MemoryFormat::ChannelsLast));
+}
+
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 }  // namespace
@@ -62,7 +68,7 @@ class_activations class_activation::of(cpu const& where, grid<std::uint8_t, 3> c
   auto const rgb = to_tensor(photograph);
   auto const weights = network_->class_weights();
 
-  auto seen = network_->features(network_->prepare(resized(rgb, 1, *network_)));  // says how to mix each group
+  auto seen = features_of(*network_, resized(rgb, 1, *network_));  // says how to mix each group
   auto const logits = network_->logits(seen)[0].to(torch::kFloat64).contiguous();
   auto const group_logits = [&](class_group const& g) {
     return logits.index_select(0, torch::tensor(g.indices, torch::kInt64));
@@ -118,7 +124,7 @@ class_activations class_activation::of(cpu const& where, grid<std::uint8_t, 3> c
     for (bool const mirror : {false, true}) {  // one by one: half the memory
       if (scale != 1 || mirror || !seen.defined()) {
         seen = torch::Tensor();
-        seen = network_->features(network_->prepare(mirror ? at_scale.flip(3) : at_scale));
+        seen = features_of(*network_, mirror ? at_scale.flip(3) : at_scale);
       }
       auto const cams = torch::relu(torch::einsum("fhw,cf->chw", {seen[0], mixer})).contiguous();
       seen = torch::Tensor();

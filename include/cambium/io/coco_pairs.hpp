@@ -13,15 +13,10 @@
 
 namespace cambium {
 
-/// Make the pairs of coco_ap: a pair for each image and category with annotations or results.
-///
-/// @return in the order that coco_ap needs; categories are numbered by ascending id
-/// @throws       precondition_error: as match_up, damaged masks, masks whose size differs from their image's,
-///               annotations without a mask; stopped
-/// @complexity   O(n log n + runs), n annotations and results
-/// @determinism  exact, for every number of threads
-[[nodiscard]] inline std::vector<coco_pair> coco_pairs(cpu const& where, coco_dataset const& set,
-                                                       std::vector<coco_result> const& results)
+/// See coco_pairs. mask_at(i, scratch) is the mask of result i, which may lie in the scratch.
+template <class MaskAt>
+[[nodiscard]] std::vector<coco_pair> coco_pairs_of(cpu const& where, coco_dataset const& set,
+                                                   std::vector<coco_result> const& results, MaskAt const& mask_at)
 {
   std::unordered_map<std::int64_t, extent2> sizes;
   for (auto const& i : set.images) sizes[i.id] = {i.height, i.width};
@@ -29,6 +24,7 @@ namespace cambium {
   std::vector<coco_pair> out(groups.size());
   for_each_share(where, static_cast<index_t>(groups.size()), 16, [&](index_t begin, index_t end) {
     measured_masks detected, truth;
+    rle scratch;
     for (auto at = static_cast<std::size_t>(begin); at < static_cast<std::size_t>(end); ++at) {
       auto const& group = groups[at];
       auto& pair = out[at];
@@ -37,7 +33,7 @@ namespace cambium {
       pair.score.reserve(group.results.size()), pair.area.reserve(group.results.size());
       extent2 const size = sizes.at(group.image_id);
       for (std::size_t const i : group.results) {
-        rle const& mask = results[i].segmentation;
+        rle const& mask = mask_at(i, scratch);
         expects_runs(mask, "coco_pairs");
         expects(size == extent2{mask.height, mask.width}, "coco_pairs: results[", static_cast<index_t>(i), "] is ",
                 mask.height, " x ", mask.width, " but image ", group.image_id, " is ", size.height, " x ", size.width);
@@ -54,6 +50,19 @@ namespace cambium {
     }
   });
   return out;
+}
+
+/// Make the pairs of coco_ap: a pair for each image and category with annotations or results.
+///
+/// @return in the order that coco_ap needs; categories are numbered by ascending id
+/// @throws       precondition_error: as match_up, damaged masks, masks whose size differs from their image's,
+///               annotations without a mask; stopped
+/// @complexity   O(n log n + runs), n annotations and results
+/// @determinism  exact, for every number of threads
+[[nodiscard]] inline std::vector<coco_pair> coco_pairs(cpu const& where, coco_dataset const& set,
+                                                       std::vector<coco_result> const& results)
+{
+  return coco_pairs_of(where, set, results, [&](std::size_t i, rle&) -> rle const& { return results[i].segmentation; });
 }
 
 }  // namespace cambium

@@ -305,6 +305,24 @@ TEST_CASE("the number of threads changes nothing, and steps add up", "[crf][prop
   CHECK(field.steps == 4);
 }
 
+TEST_CASE("parts that spread while others are read change nothing", "[crf][property]")
+{
+  picture const p(3, 300, 500, 7);  // three parts
+  std::vector<pairwise> const kernels{{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 40, .srgb = 20, .compat = 5.0}};
+  dense_crf const crf(cpu{}, p.image, kernels);
+  auto apart = crf.start(cpu{}, p.unary);  // single steps spread all marginals anew
+  for (int t = 0; t < 5; ++t) crf.step(cpu{}, apart);
+  auto const want = marginals(cpu{}, apart);
+  for (int const threads : {1, 2, 8}) {
+    cpu const where{.threads = threads};
+    auto const have = infer(where, crf, p.unary, {.iterations = 5});
+    CHECK((marginals(where, have) == want));  // not printed: half a million numbers
+    auto other = crf.start(where, p.unary);
+    crf.step(cpu{.threads = 1}, other, 5);  // fewer or more threads than at the start
+    CHECK((marginals(where, other) == want));
+  }
+}
+
 TEST_CASE("every pixel has one place in the order of a CRF, squares together", "[crf][property]")
 {
   auto const [H, W] = GENERATE(extent2{1, 1}, extent2{32, 32}, extent2{33, 65}, extent2{70, 31}, extent2{5, 100});

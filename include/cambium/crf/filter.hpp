@@ -25,7 +25,7 @@ struct filter_options {
 /// Positions whose values are summed over all pairs, exactly: O(N^2) a channel, for a few thousand positions. A filter
 /// with the functions of a lattice: whatever filters for a dense_crf has those below, for its policy.
 ///
-///   cpu     make_room, clear_part, spread_some, sum_up, read_some
+///   cpu     make_room, clear_part, spread_some, clear_rest, sum_up, read_some
 ///   others  spread_and_blur, read_back
 template <execution_policy P = cpu>
 struct all_pairs {
@@ -69,7 +69,7 @@ struct lattice_scratch<cpu> {
   }
   bool holds(permutohedral<cpu> const& lattice, index_t channels) const
   {
-    return static_cast<index_t>(values.size()) >= (lattice.slots() + 1) * std::min(channels, most);
+    return static_cast<index_t>(values.cells.size()) >= (lattice.slots() + 1) * std::min(channels, most);
   }
 
   lattice_values values;
@@ -227,8 +227,8 @@ float const* spread_and_blur(P const& where, all_pairs<P> const& pairs, float co
                              float const* factor, index_t channels, bool, lattice_scratch<P>& scratch)
 {
   auto const f = pairs.features.view();
-  rule::sum_all_pairs<4> const sum{f.data, f.extent[0], f.extent[1],  from,
-                                   step,   factor,      channels,     scratch.values.view().data};
+  rule::sum_all_pairs<4> const sum{f.data, f.extent[0], f.extent[1], from,
+                                   step,   factor,      channels,    scratch.values.view().data};
   for_each_index(where, f.extent[1] * sum.groups(), sum);
   return scratch.values.view().data;
 }
@@ -239,24 +239,23 @@ template <class P>
 void read_back(P const& where, permutohedral<P> const& lattice, float const* blurred, float scale, float const* factor,
                index_t channels, float const* on, float* to, index_t step)
 {
-  for_each_index(
-      where, lattice.positions() * channels,
-      rule::read_simplices{lattice.map(), blurred, lattice.gain() * scale, factor, channels, on, to, step});
+  for_each_index(where, lattice.positions() * channels,
+                 rule::read_simplices{lattice.map(), blurred, lattice.gain() * scale, factor, channels, on, to, step});
 }
 template <class P>
 void read_back(P const& where, all_pairs<P> const& pairs, float const* summed, float scale, float const* factor,
                index_t channels, float const* on, float* to, index_t)
 {
-  for_each_index(where, pairs.positions() * channels,
-                 rule::add_pairs{summed, scale, factor, channels, on, to});
+  for_each_index(where, pairs.positions() * channels, rule::add_pairs{summed, scale, factor, channels, on, to});
 }
 
 /// The cpu's functions of all_pairs. Sums need all values first, so nothing is spread.
-inline void make_room(all_pairs<cpu> const& pairs, index_t channels, lattice_values& values)
+inline void make_room(all_pairs<cpu> const& pairs, index_t channels, lattice_values& values, index_t = 0)
 {
-  values.resize(static_cast<std::size_t>(pairs.positions() * channels));
+  values.cells.resize(static_cast<std::size_t>(pairs.positions() * channels));
 }
 inline void clear_part(all_pairs<cpu> const&, index_t, index_t, lattice_values&) {}
+inline void clear_rest(all_pairs<cpu> const&, index_t, lattice_values&) {}
 inline void spread_some(isa, all_pairs<cpu> const&, index_t, index_t, index_t, float const*, index_t, float const*,
                         index_t, lattice_values&)
 {
@@ -265,7 +264,8 @@ inline void sum_up(cpu const& where, all_pairs<cpu> const& pairs, float const* f
                    index_t channels, bool, lattice_values& values)
 {
   auto const f = pairs.features.view();
-  rule::sum_all_pairs<32> const sum{f.data, f.extent[0], f.extent[1], from, step, factor, channels, values.data()};
+  rule::sum_all_pairs<32> const sum{f.data, f.extent[0], f.extent[1], from,
+                                    step,   factor,      channels,    values.cells.data()};
   for_each_share(where, f.extent[1] * sum.groups(), 16, [&](index_t begin, index_t end) {
     for (index_t at = begin; at < end; ++at) sum(at);
   });
@@ -274,7 +274,7 @@ inline void read_some(isa, all_pairs<cpu> const&, index_t, index_t first, index_
                       lattice_values const& values, float scale, float const* factor, float const* on, float* to,
                       index_t)
 {
-  rule::add_pairs const add{values.data() + first * channels, scale, factor, channels, on, to};
+  rule::add_pairs const add{values.cells.data() + first * channels, scale, factor, channels, on, to};
   for (index_t i = 0; i < n * channels; ++i) add(i);
 }
 
@@ -306,6 +306,7 @@ void filter_on(cpu const& where, Filter const& filter, float const* from, index_
       clear_part(filter, p, width, scratch.values);
       spread_some(set, filter, p, first, n, values + first * apart, apart, nullptr, width, scratch.values);
     });
+    clear_rest(filter, width, scratch.values);
     sum_up(where, filter, values, apart, nullptr, width, reverse, scratch.values);
     for_each_part(where, parts, [&](index_t p, index_t first, index_t n) {
       read_some(set, filter, p, first, n, width, scratch.values, 1, nullptr, nullptr, out + first * out_step + c,

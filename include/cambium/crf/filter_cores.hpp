@@ -5,6 +5,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/crf/lattice.hpp>
 #include <cambium/crf/lattice_cores.hpp>
+#include <cambium/crf/spread_positions.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/parallel.hpp>
 #include <cambium/exec/simd.hpp>
@@ -16,169 +17,6 @@
 #include <type_traits>
 
 namespace cambium {
-
-/// Call body(std::integral_constant<int, Width>, first channel) for pieces of 16, 8, 4, 2 and 1 channels. A piece has
-/// memory of its own, [slots() + 1,Width], so that a point's values are in one line of the cache.
-template <class Body>
-void for_each_piece(index_t channels, Body const& body)
-{
-  index_t c = 0;
-  auto const pieces = [&]<int Width>(std::integral_constant<int, Width> width) {
-    for (; c + Width <= channels; c += Width) body(width, c);
-  };
-  pieces(std::integral_constant<int, 16>{});
-  pieces(std::integral_constant<int, 8>{});
-  pieces(std::integral_constant<int, 4>{});
-  pieces(std::integral_constant<int, 2>{});
-  pieces(std::integral_constant<int, 1>{});
-}
-
-/// Some channels in one register.
-template <int Lanes>
-struct channel_lanes {
-  using type = pack<float, Lanes>;
-  [[gnu::always_inline]] static void load(type& v, float const* p) { v = lanes_at<Lanes>(p).v; }
-  [[gnu::always_inline]] static void store(float* p, type const& v) { lanes_at<Lanes>(p).v = v; }
-};
-template <>
-struct channel_lanes<1> {
-  using type = float;
-  [[gnu::always_inline]] static void load(float& v, float const* p) { v = *p; }
-  [[gnu::always_inline]] static void store(float* p, float const& v) { *p = v; }
-};
-
-/// Simplices of some positions of a part, and the values that a filter holds of some channels.
-template <int Fixed, class Slot_>
-struct simplices_and_values {
-  using slot_t = Slot_;
-  static constexpr int fixed = Fixed;
-  int dimension;
-  std::byte const* simplex;  ///< of the first position
-  float* values;             ///< of slot 0 of the part
-  float const* factor;       ///< of the first position, or null
-  float gain;                ///< of what is read
-};
-struct no_simplices {};
-
-/// Call each(c, weight, slot) for the corners of a simplex. Its lambda is inlined.
-template <int Fixed, class Slot, class Each>
-[[gnu::always_inline]] inline void for_each_corner(int dimension, std::byte const* simplex, Each const& each)
-{
-  int const D = Fixed > 0 ? Fixed : dimension;
-  auto const* const weight = reinterpret_cast<float const*>(simplex);
-  auto const* const slot = reinterpret_cast<Slot const*>(weight + D);
-  float rest = 1;
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight[c]; });
-  each(rest, index_t{slot[0]});
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight[c], index_t{slot[c + 1]}); });
-}
-
-/// Adds values at n positions onto the slots of their part, of one filter or of two at a time.
-template <int Width, class A, class B = no_simplices>
-struct spread_positions {
-  A a;
-  B b;
-  float const* from;  ///< values of the first position
-  index_t step;       ///< between the values of one position and the next
-  index_t n;
-
-  template <int lanes, class S>
-  [[gnu::always_inline]] static void spread(S const& s, index_t i, int first,
-                                            typename channel_lanes<lanes>::type const& unscaled)
-  {
-    using values = channel_lanes<lanes>;
-    using numbers = typename values::type;
-    numbers value = unscaled;
-    if (s.factor != nullptr) value = value * s.factor[i];
-    using slot_t = typename S::slot_t;
-    int const D = S::fixed > 0 ? S::fixed : s.dimension;
-    // the corners are different points, so their order does not matter
-    for_each_corner<S::fixed, slot_t>(D, s.simplex + i * simplex_bytes<slot_t>(D),
-                                      [&](float weight, index_t slot) CAMBIUM_INLINE {
-                                        float* const to = s.values + slot * Width + first;
-                                        numbers part = weight * value, held;
-                                        no_contract(part);  // rounded by itself on every machine
-                                        values::load(held, to);
-                                        values::store(to, part + held);
-                                      });
-  }
-
-  template <int Bytes>
-  [[gnu::always_inline]] void run() const
-  {
-    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
-    auto const self = *this;  // in registers: no store can change it
-    for (index_t i = 0; i < self.n; ++i)
-      for (int first = 0; first < Width; first += lanes) {
-        typename channel_lanes<lanes>::type value;
-        channel_lanes<lanes>::load(value, self.from + i * self.step + first);
-        spread<lanes>(self.a, i, first, value);
-        if constexpr (!std::is_same_v<B, no_simplices>) spread<lanes>(self.b, i, first, value);
-      }
-  }
-};
-
-/// What the simplex of each of n positions holds, times a factor, on top of other values; of one filter or of two.
-template <int Width, class A, class B = no_simplices>
-struct read_positions {
-  A a;
-  B b;
-  index_t n;
-  float const* on;  ///< other values, laid out like the result; may be the same; or null: 0
-  float* to;
-  index_t step;  ///< between the values of one position and the next
-
-  static constexpr index_t ahead = 32;  ///< positions whose memory is fetched before it is read
-
-  template <class S>
-  [[gnu::always_inline]] static void prefetch(S const& s, index_t i)
-  {
-    __builtin_prefetch(s.simplex + i * simplex_bytes<typename S::slot_t>(S::fixed > 0 ? S::fixed : s.dimension));
-  }
-
-  template <int lanes, class S>
-  [[gnu::always_inline]] static void read(S const& s, index_t i, int first, typename channel_lanes<lanes>::type& below)
-  {
-    using values = channel_lanes<lanes>;
-    using numbers = typename values::type;
-    using slot_t = typename S::slot_t;
-    int const D = S::fixed > 0 ? S::fixed : s.dimension;
-    float const times = s.factor != nullptr ? s.gain * s.factor[i] : s.gain;
-    numbers sum{};
-    for_each_corner<S::fixed, slot_t>(D, s.simplex + i * simplex_bytes<slot_t>(D),
-                                      [&](float weight, index_t slot) CAMBIUM_INLINE {
-                                        numbers held;
-                                        values::load(held, s.values + slot * Width + first);
-                                        held = weight * held;
-                                        no_contract(held);
-                                        sum += held;
-                                      });
-    sum = times * sum;
-    no_contract(sum);
-    below = below + sum;
-  }
-
-  template <int Bytes>
-  [[gnu::always_inline]] void run() const
-  {
-    constexpr int lanes = std::min(Width, Bytes / static_cast<int>(sizeof(float)));
-    using values = channel_lanes<lanes>;
-    auto const self = *this;
-    for (index_t i = 0; i < self.n; ++i)
-      for (int first = 0; first < Width; first += lanes) {
-        if (first == 0) {
-          prefetch(self.a, i + ahead);
-          if constexpr (!std::is_same_v<B, no_simplices>) prefetch(self.b, i + ahead);
-          if (self.on != nullptr) __builtin_prefetch(self.on + (i + ahead) * self.step);
-        }
-        typename values::type below{};
-        if (self.on != nullptr) values::load(below, self.on + i * self.step + first);
-        read<lanes>(self.a, i, first, below);
-        if constexpr (!std::is_same_v<B, no_simplices>) read<lanes>(self.b, i, first, below);
-        values::store(self.to + i * self.step + first, below);
-      }
-  }
-};
 
 /// Blurs along whole chains: every point takes half of either neighbour.
 template <int Width>
@@ -247,40 +85,65 @@ struct join_slots {
   }
 };
 
-/// Values of some channels on the slots of a lattice, piece after piece, slot 0 of each being 0.
-using lattice_values = cells_t<float>;
+/// Values of some channels on the slots of a lattice, piece after piece. What parts spread anew can lie `gap` slots
+/// behind or before what is read: then a part's old values are those of parts that were read before.
+struct lattice_values {
+  cells_t<float> cells;
+  index_t gap = 0;     ///< [slots]
+  index_t zero = 0;    ///< where slot 0 of what is read lies, 0 or gap; its values are 0
+  index_t latest = 0;  ///< the same of what is spread
 
-/// Make room for some channels. A part's slots are cleared by clear_part, before it spreads onto them.
-inline void make_room(permutohedral<cpu> const& lattice, index_t channels, lattice_values& values)
+  float* piece(permutohedral<cpu> const& lattice, index_t channel) { return cells.data() + start(lattice, channel); }
+  float const* piece(permutohedral<cpu> const& lattice, index_t channel) const
+  {
+    return cells.data() + start(lattice, channel);
+  }
+
+ private:
+  index_t start(permutohedral<cpu> const& lattice, index_t channel) const
+  {
+    return (lattice.slots() + 1 + gap) * channel;
+  }
+};
+
+/// Make room for some channels, and what is spread by parts together to lie apart from what they read. A part's slots
+/// are cleared by clear_part before it spreads onto them, and the other slots by clear_rest.
+inline void make_room(permutohedral<cpu> const& lattice, index_t channels, lattice_values& values, index_t together = 0)
 {
-  index_t const slots = lattice.slots() + 1, own = lattice.first_slot(lattice.parts().count()) + 1;
-  auto const n = static_cast<std::size_t>(slots * channels);
-  if (values.size() < n) values.resize(n);
-  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    float* const piece = values.data() + slots * c;
-    std::fill_n(piece, Width, 0.f);
-    std::fill(piece + own * Width, piece + slots * Width, 0.f);
-  });
+  values.gap = values.zero = values.latest = 0;
+  for (index_t p = 0; together > 0 && p < lattice.parts().count(); p += together)
+    values.gap = std::max(values.gap,
+                          lattice.first_slot(std::min(p + together, lattice.parts().count())) - lattice.first_slot(p));
+  auto const n = static_cast<std::size_t>((lattice.slots() + 1 + values.gap) * channels);
+  if (values.cells.size() < n) values.cells.resize(n);
 }
 inline void clear_part(permutohedral<cpu> const& lattice, index_t part, index_t channels, lattice_values& values)
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    float* const piece = values.data() + (lattice.slots() + 1) * c + Width;
+    float* const piece = values.piece(lattice, c) + (values.latest + 1) * Width;
     std::fill(piece + lattice.first_slot(part) * Width, piece + lattice.first_slot(part + 1) * Width, 0.f);
   });
 }
+/// Clear slot 0 and the slots of no part. What was spread is then read.
+inline void clear_rest(permutohedral<cpu> const& lattice, index_t channels, lattice_values& values)
+{
+  index_t const slots = lattice.slots() + 1, own = lattice.first_slot(lattice.parts().count()) + 1;
+  values.zero = values.latest;
+  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+    float* const piece = values.piece(lattice, c) + values.zero * Width;
+    std::fill_n(piece, Width, 0.f);
+    std::fill(piece + own * Width, piece + slots * Width, 0.f);
+  });
+}
 
-/// The simplices of a part from position `first` of all on, and a piece of values that starts with channel c.
-template <int Width, int Fixed, class Slot>
-simplices_and_values<Fixed, Slot> simplices_from(permutohedral<cpu> const& lattice, index_t part, index_t first,
-                                                 lattice_values const& values, index_t c, float const* factor,
-                                                 float scale)
+/// The simplices of a part from position `first` of all on, and a piece of values, whose slot 0 is at `zero`.
+template <int Width, int Fixed, class Slot, class Value>
+simplices_and_values<Fixed, Slot, Value> simplices_from(permutohedral<cpu> const& lattice, index_t part, index_t first,
+                                                        Value* piece, index_t zero, float const* factor, float scale)
 {
   index_t const before = first - lattice.parts().begin(part);
-  // what is spread onto is the caller's to write
-  auto* const piece = const_cast<float*>(values.data()) + (lattice.slots() + 1) * c;
   return {lattice.dimension(), lattice.simplices_of(part) + before * simplex_bytes<Slot>(lattice.dimension()),
-          piece + lattice.first_slot(part) * Width, factor, lattice.gain() * scale};
+          piece + (zero + lattice.first_slot(part)) * Width, factor, lattice.gain() * scale};
 }
 
 /// Call body(std::integral_constant<int, D>, Slot{}) for the dimension of a lattice, as with_dimension does, and the
@@ -303,7 +166,8 @@ inline void spread_some(isa set, permutohedral<cpu> const& lattice, index_t part
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
-      auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values, c, factor, 1);
+      auto a =
+          simplices_from<Width, Fixed, Slot>(lattice, part, first, values.piece(lattice, c), values.latest, factor, 1);
       run_widest(set, spread_positions<Width, decltype(a)>{a, {}, from + c, step, n});
     });
   });
@@ -317,7 +181,8 @@ inline void read_some(isa set, permutohedral<cpu> const& lattice, index_t part, 
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
-      auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values, c, factor, scale);
+      auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values.piece(lattice, c), values.zero, factor,
+                                                  scale);
       run_widest(set, read_positions<Width, decltype(a)>{a, {}, n, on == nullptr ? nullptr : on + c, to + c, step});
     });
   });
@@ -339,8 +204,9 @@ inline void spread_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu>
     using simplices_b = simplices_and_values<5, std::uint16_t>;
     run_widest(set,
                spread_positions<Width, simplices_a, simplices_b>{
-                   simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a, c, factor[0], 1),
-                   simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b, c, factor[1], 1), from + c, step, n});
+                   simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a.piece(a, c), of_a.latest, factor[0], 1),
+                   simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b.piece(b, c), of_b.latest, factor[1], 1),
+                   from + c, step, n});
   });
 }
 /// As read_some of one lattice and then of the other.
@@ -350,12 +216,14 @@ inline void read_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> c
                       index_t step)
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    using simplices_a = simplices_and_values<2, std::uint16_t>;
-    using simplices_b = simplices_and_values<5, std::uint16_t>;
-    run_widest(set, read_positions<Width, simplices_a, simplices_b>{
-                        simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a, c, factor[0], scale[0]),
-                        simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b, c, factor[1], scale[1]), n,
-                        on == nullptr ? nullptr : on + c, to + c, step});
+    using simplices_a = simplices_and_values<2, std::uint16_t, float const>;
+    using simplices_b = simplices_and_values<5, std::uint16_t, float const>;
+    run_widest(
+        set,
+        read_positions<Width, simplices_a, simplices_b>{
+            simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a.piece(a, c), of_a.zero, factor[0], scale[0]),
+            simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b.piece(b, c), of_b.zero, factor[1], scale[1]),
+            n, on == nullptr ? nullptr : on + c, to + c, step});
   });
 }
 
@@ -373,7 +241,7 @@ inline void sum_up(cpu const& where, permutohedral<cpu> const& lattice, float co
     return i;
   };
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    float* const piece = values.data() + (lattice.slots() + 1) * c;
+    float* const piece = values.piece(lattice, c) + values.zero * Width;
     for_each_share(where, n, 8192, [&](index_t begin, index_t end) {
       index_t const from = border(begin);
       run_widest(set, join_slots<Width, true>{shared.data() + from, border(end) - from, piece});

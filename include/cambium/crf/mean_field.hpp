@@ -64,7 +64,7 @@ struct mean_field_room {
 template <>
 struct mean_field_room<cpu> {
   std::vector<lattice_values> held;  ///< per kernel: what the filter holds of q
-  std::vector<lattice_values> next;  ///< and room for what it will hold
+  index_t together = 1;              ///< parts that read it and spread anew at a time
   cells_t<float> force;              ///< [N,stride], for the divergence
   enum { nothing, spread, summed } holds = nothing;
 };

@@ -65,12 +65,19 @@ struct normalise_marginals {
   }
 };
 
-/// Clear a part's room on every filter, and spread the marginals of n of its pixels.
-inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t stride, index_t part,
-                        std::vector<lattice_values>& rooms)
+/// Clear a part's room on every filter.
+inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t part, mean_field<cpu>& field)
 {
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { clear_part(filter, part, stride, rooms[k]); }, kernels[k].filter);
+    std::visit([&](auto const& filter) { clear_part(filter, part, field.stride, field.room.held[k]); },
+               kernels[k].filter);
+}
+/// All parts have spread.
+inline void end_spreading(std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
+{
+  for (std::size_t k = 0; k < kernels.size(); ++k)
+    std::visit([&](auto const& filter) { clear_rest(filter, field.stride, field.room.held[k]); }, kernels[k].filter);
+  field.room.holds = mean_field_room<cpu>::spread;
 }
 /// The two lattices of kernels that can work together in a part, or null.
 struct lattice_pair {
@@ -100,11 +107,15 @@ inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernel
         [&](auto const& filter) { spread_some(set, filter, part, first, n, q, stride, factor(k), stride, rooms[k]); },
         kernels[k].filter);
 }
-inline void make_rooms(std::vector<crf_kernel<cpu>> const& kernels, index_t stride, std::vector<lattice_values>& rooms)
+/// Room on every filter, for threads that take a part each.
+inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
-  rooms.resize(kernels.size());
+  auto& room = field.room;
+  room.held.resize(kernels.size());
+  room.together = team_size(where, lattice_parts{field.pixels()}.count(), 1);
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { make_room(filter, stride, rooms[k]); }, kernels[k].filter);
+    std::visit([&](auto const& filter) { make_room(filter, field.stride, room.held[k], room.together); },
+               kernels[k].filter);
 }
 
 /// Bring the kernels' sums of the marginals up to date.
@@ -112,12 +123,13 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
 {
   auto& room = field.room;
   if (room.holds == mean_field_room<cpu>::nothing) {
-    make_rooms(kernels, field.stride, room.held);
+    make_rooms(where, kernels, field);
     for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
-      clear_parts(kernels, field.stride, part, room.held);
+      clear_parts(kernels, part, field);
       spread_marginals(vectors_of(where), kernels, field.stride, field.q.data() + first * field.stride, part, first, n,
                        room.held);
     });
+    end_spreading(kernels, field);
   }
   if (room.holds != mean_field_room<cpu>::summed)
     for (std::size_t k = 0; k < kernels.size(); ++k)
@@ -168,12 +180,18 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
   index_t const stride = field.stride;
   isa const set = vectors_of(where);
   auto& room = field.room;
-  if (spread) make_rooms(kernels, stride, room.next);
+  lattice_parts const parts{field.pixels()};
+  bool const both = with_messages && spread;
+  index_t const together = both ? room.together : parts.count(), groups = (parts.count() + together - 1) / together;
+  bool up = true;  // what is spread lies before what is read
+  if (spread && !with_messages) make_rooms(where, kernels, field);
+  for (auto& values : room.held)
+    if (both) up = values.zero > 0, values.latest = up ? 0 : values.gap;
   room.holds = mean_field_room<cpu>::nothing;  // if this is stopped
-  for_each_part(where, {field.pixels()}, [&](index_t part, index_t begin, index_t count) {
+  auto const update_part = [&](index_t part, index_t begin, index_t count) {
     auto const size = static_cast<std::size_t>(stride * block);
     std::vector<float> force(size), message(size), columns(size), latest(keep ? 0 : size);
-    if (spread) clear_parts(kernels, stride, part, room.next);
+    if (spread) clear_parts(kernels, part, field);
     for (index_t first = begin; first < begin + count; first += block) {
       index_t const n = std::min<index_t>(block, begin + count - first);
       float const* const gain = field.gain.data() + first * stride;
@@ -182,11 +200,14 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
       if (from == gain && n < block) from = std::copy_n(gain, n * stride, force.data()) - n * stride;
       float* const q = keep ? field.q.data() + first * stride : latest.data();
       run_widest(set, normalise_marginals{from, q, columns.data(), n, field.labels, stride});
-      if (spread) spread_marginals(set, kernels, stride, q, part, first, n, room.next);
+      if (spread) spread_marginals(set, kernels, stride, q, part, first, n, room.held);
     }
-  });
-  if (spread) std::swap(room.held, room.next);
-  if (spread) room.holds = mean_field_room<cpu>::spread;
+  };
+  for (index_t g = 0; g < groups; ++g) {
+    index_t const from = (up ? g : groups - 1 - g) * together;
+    for_each_part(where, parts, from, std::min(from + together, parts.count()), update_part);
+  }
+  if (spread) end_spreading(kernels, field);
 }
 
 inline void make_room_on(cpu const&, std::vector<crf_kernel<cpu>> const&, mean_field<cpu>& field)
@@ -207,6 +228,7 @@ inline void step_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernel
     gather(where, kernels, field);
     update(where, kernels, field, true, t + 1 < count, t + 1 == count || pairs);
   }
+  if (count > 1) field.room.held = {};  // another step spreads anew
 }
 inline float* energies_taken(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {

@@ -21,10 +21,11 @@ struct problem {
   grid<float, 3> seeds, out;
   transition<float> t;
 
-  problem(index_t C, index_t H, index_t W)
+  problem(index_t C, index_t H, index_t W, weight_format format = weight_format::full)
       : seeds(blobs(C, H, W)),
         out(C, H, W),
-        t(make_transition(all_cores, stencil::disc(5), path_affinity(all_cores, boundary_map(H, W), stencil::disc(5))))
+        t(make_transition(all_cores, stencil::disc(5), path_affinity(all_cores, boundary_map(H, W), stencil::disc(5)),
+                          {.weights = format}))
   {
   }
   /// Multiply-adds of the operator itself: K edges from both ends, the self edge, and the normalisation.
@@ -39,11 +40,12 @@ double largest_gap(grid<float, 3> const& a, grid<float, 3> const& b)
   return gap;
 }
 
-void lanes(benchmark::State& state, index_t C, index_t H, index_t W, double tolerance)
+void lanes(benchmark::State& state, index_t C, index_t H, index_t W, double tolerance,
+           weight_format format = weight_format::full)
 {
-  problem p(C, H, W);
+  problem p(C, H, W, format);
   walk_options const options{.steps = steps, .tolerance = tolerance};
-  walk_scratch<float> scratch(all_cores, C, H, W, p.t.edges, tolerance);
+  walk_scratch<float> scratch(all_cores, C, H, W, p.t.edges, tolerance, format);
   measure(state, p.work(), [&] { random_walk_into(all_cores, p.seeds, p.t, options, p.out, scratch); });
   state.counters["ns_per_cell_channel_step"] =
       state.counters["median_ms"] * 1e6 / static_cast<double>(p.seeds.size()) / steps;
@@ -78,6 +80,8 @@ void add_walk()
       std::string const name = size_name(H, W) + "/" + std::to_string(C);
       add("walk/exact/" + name, [=, h = H, w = W](benchmark::State& s) { lanes(s, C, h, w, 0); });
       add("walk/accelerated/" + name, [=, h = H, w = W](benchmark::State& s) { lanes(s, C, h, w, 3e-5); });
+      add("walk/bfloat16/" + name,
+          [=, h = H, w = W](benchmark::State& s) { lanes(s, C, h, w, 0, weight_format::bfloat16); });
     }
   add("walk/exact/47x63/4", [](benchmark::State& s) { lanes(s, 4, 47, 63, 0); });
 

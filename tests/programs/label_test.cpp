@@ -140,6 +140,26 @@ TEST_CASE("label writes masks people can use", "[label][reference]")
   CHECK(contains(r.out, "mIoU"));
 }
 
+TEST_CASE("label walks with rounded weights where asked", "[label][property]")
+{
+  playground p;
+  p.add("a");
+  REQUIRE(label(p, usual(p, "full", {"--keep-scores"})).status == 0);
+  REQUIRE(label(p, usual(p, "rounded", {"--keep-scores", "--walk-weights", "bfloat16"})).status == 0);
+  CHECK(parse(p.root / "full/manifest.json").at("parameters").at("walk_weights") == "full");
+  CHECK(parse(p.root / "rounded/manifest.json").at("parameters").at("walk_weights") == "bfloat16");
+  CHECK(everything(p.root / "rounded/scores") != everything(p.root / "full/scores"));
+  auto const full = read_labels(p.root / "full/semantic/a.png"),
+             rounded = read_labels(p.root / "rounded/semantic/a.png");
+  int changed = 0;
+  for (std::size_t i = 0; i < full.cells().size(); ++i) changed += full.cells()[i] != rounded.cells()[i];
+  CHECK(changed <= full.size() / 100);
+  auto const wrong = label(p, usual(p, "out", {"--walk-weights", "half"}));
+  CHECK(wrong.status == 2);
+  CHECK(contains(wrong.err, "--walk-weights"));
+  CHECK(!fs::exists(p.root / "out"));
+}
+
 TEST_CASE("label finds ids, flat and nested, and takes them from a list", "[label][property]")
 {
   playground p;

@@ -35,6 +35,7 @@ index_t steps_of_visit(lane_map const& map, index_t channels, index_t border, in
   index_t const size = elements * static_cast<index_t>(sizeof(T));
   index_t most = own_cache_bytes() * 3 / 4 / size - 1;
   if (most < 4) most = shared_cache_bytes() / 4 / threads / size - 1;
+  if (most < 4) most = std::min<index_t>(4, shared_cache_bytes() / 2 / threads / size - 1);  // of wide maps
   // a thread begins its next visit while the last thread of the team is still on the map
   most = std::min(most, (map.bands / threads - 2) / border - 1);
   most = std::clamp<index_t>(most, 1, most_steps_of_visit);

@@ -110,11 +110,15 @@ struct count_pixel_pairs {
 template <class Q, class G, class Visit>
 void for_each_pair_run(image_view<Q> const& a, image_view<G> const& b, Visit const& visit)
 {
-  for (index_t y = 0; y < a.extent[0]; ++y)
-    for (index_t x = 0, end; x < a.extent[1]; x = end) {
-      for (end = x + 1; end < a.extent[1] && a(y, end) == a(y, x) && b(y, end) == b(y, x);) ++end;
+  index_t const W = a.extent[1];
+  for (index_t y = 0; W > 0 && y < a.extent[0]; ++y) {
+    Q const* const one = &a(y, 0);
+    G const* const other = &b(y, 0);
+    for (index_t x = 0, end; x < W; x = end) {
+      for (end = x + 1; end < W && one[end] == one[x] && other[end] == other[x];) ++end;
       visit(y, x, end - x);
     }
+  }
 }
 
 /// Add one image to a confusion matrix.

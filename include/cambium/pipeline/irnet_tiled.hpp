@@ -182,9 +182,9 @@ template <execution_policy P, class T, class S>
 /// @param tiling   tile = 2048, overlap = 512
 ///
 /// @throws       precondition_error before anything is written; gpu_error
-/// @complexity   time of irnet() times (1 + 2 overlap / tile)^2. Memory: a transition of one tile, K * 4 * 2.3 bytes a
-///               cell at float; 2 C + 2 values a cell of the image; the instance channels that score on each tile; 16
-///               bytes a pixel of the image
+/// @complexity   time of irnet() times (1 + 2 overlap / tile)^2. Memory: a transition of one tile, K * 4 * 2.2 bytes a
+///               cell at float, and then 8 bytes a pixel of the image; in both C values a cell of the image, and the
+///               instance channels that score on each tile
 /// @determinism  the same bits on every run and for every number of threads
 /// @asynchrony   gpu: waits for where.stream several times a tile
 /// @source       ours

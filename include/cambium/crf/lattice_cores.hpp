@@ -201,8 +201,8 @@ class permutohedral<cpu> {
         auto& ids = part[static_cast<std::size_t>(p)];
         auto& simplices = simplices_[static_cast<std::size_t>(p)];
         index_t const begin_of_part = parts_.begin(p), last = parts_.begin(p + 1);
-        index_t bytes = simplex_bytes<std::uint16_t>(D);
-        simplices.resize(static_cast<std::size_t>((last - begin_of_part) * bytes));
+        index_t record = simplex_bytes<std::uint16_t>(D);
+        simplices.resize(static_cast<std::size_t>((last - begin_of_part) * record));
         std::fill_n(b.before, D + 1, Key{-1});  // no key
         for (index_t first = begin_of_part; first < last; first += block) {
           index_t const n = std::min<index_t>(block, last - first);
@@ -230,13 +230,13 @@ class permutohedral<cpu> {
           }
           for (int k = 0; k < fresh; ++k) ids.prefetch_key(b.hash[k]);
           for (int k = 0; k < fresh; ++k) b.id[k + 1] = ids.insert(b.key[k], b.hash[k]);
-          bool const narrow = bytes == simplex_bytes<std::uint16_t>(D);
+          bool const narrow = record == simplex_bytes<std::uint16_t>(D);
           if (narrow && ids.size() > most_narrow) {
             simplices = widened(simplices, D, first - begin_of_part, last - begin_of_part);
-            bytes = simplex_bytes<std::int32_t>(D);
+            record = simplex_bytes<std::int32_t>(D);
           }
-          std::byte* const at = simplices.data() + (first - begin_of_part) * bytes;
-          if (bytes == simplex_bytes<std::uint16_t>(D))
+          std::byte* const at = simplices.data() + (first - begin_of_part) * record;
+          if (record == simplex_bytes<std::uint16_t>(D))
             write_simplices<Fixed, std::uint16_t>(b, D, n, at);
           else
             write_simplices<Fixed, std::int32_t>(b, D, n, at);

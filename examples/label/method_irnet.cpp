@@ -290,7 +290,7 @@ double irnet_method::memory(image_files& files) const
                : std::vector<map_tile>{{{0, 0, cells.height, cells.width}, {0, 0, cells.height, cells.width}}};
   bool const apart = maps.displacement.data != nullptr;
   instance_map<> clusters;
-  if (apart) clusters = irnet_clusters(cpu{}, maps.displacement, options);
+  if (apart) clusters = irnet_clusters(cpu{.threads = 1}, maps.displacement, options);
   double walk = 0, walked = bytes_of(C, cells), window = 0;
   for (auto const& t : tiles) {
     extent2 const seen{t.worked.bottom - t.worked.top, t.worked.right - t.worked.left};

@@ -55,13 +55,11 @@ void expects_objects_in_truth(std::vector<std::string> const& ids, std::string c
 
 image_result compare_instances(instances<> const& found, truth const& is, bool void_counts)
 {
-  auto const& ids = is.instances.cells();
-  auto const& categories = is.semantic.cells();
   std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
-  for (std::size_t i = 0, end; i < ids.size(); i = end) {  // runs of one object and one class
-    for (end = i + 1; end < ids.size() && ids[end] == ids[i] && categories[end] == categories[i];) ++end;
-    if (ids[i] > 0) votes[ids[i]][categories[i] == label::ignore ? 0 : categories[i]] += static_cast<index_t>(end - i);
-  }
+  for_each_pair_run(is.instances.view(), is.semantic.view(), [&](index_t y, index_t x, index_t cells) {
+    auto const id = is.instances(y, x), category = is.semantic(y, x);
+    if (id > 0) votes[id][category == label::ignore ? 0 : category] += cells;
+  });
   image_result out;
   std::map<std::int32_t, std::int32_t> number{{0, 0}, {-1, -1}};
   for (auto const& [id, of_class] : votes) {

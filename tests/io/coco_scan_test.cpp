@@ -130,6 +130,11 @@ TEST_CASE("entry by entry or as a tree: the same values and the same errors", "[
   for_each_slip(sound, [&](std::string const& file) { wrong += !set(file); });
   for_each_slip(results_text, [&](std::string const& file) { wrong += !results(file); });
   CHECK(wrong == 0);
+  // a mark of UTF-8 and a NUL in a field of no interest
+  CHECK(set(support::with(R"("licenses": [])",
+                          "\"licenses\": \xEF\xBB\xBF"
+                          "1")));
+  CHECK(set(support::with(R"("licenses": [])", std::string("\"licenses\": 1\0x", 15))));
   // doubled names: the last value counts
   CHECK(set(support::with(R"("area": 4,)", R"("area": 4, "area": 5,)")));
   CHECK(set(support::with(R"("licenses": [])", R"("images": [])")));
@@ -286,4 +291,19 @@ TEST_CASE("pairs reject what they document", "[io][errors]")
   CAMBIUM_THROWS_SAYING(coco_pairs(cpu{.threads = 1}, set, results), precondition_error, "the counts end 1 pixels");
   results[0].image_id = 8;
   CAMBIUM_THROWS_SAYING(coco_pairs(cpu{}, set, results), precondition_error, "result 0 is of image 8");
+
+  // of several errors the first group's is told
+  coco_dataset many;
+  many.categories.push_back({1, "c", ""});
+  std::vector<coco_result> wrong;
+  for (std::int64_t i = 0; i < 400; ++i) {
+    many.images.push_back({i, 2, 2, ""});
+    wrong.push_back({i, 1, {1, 1, {1}}, 1});
+  }
+  auto const file = text(format_coco_results(wrong));
+  for (int i = 0; i < 40; ++i) {
+    CAMBIUM_THROWS_SAYING(coco_pairs(cpu{.threads = 8}, many, wrong), precondition_error, "coco_pairs: results[0] is");
+    CAMBIUM_THROWS_SAYING(parse_coco_pairs(cpu{.threads = 8}, many, file, "f"), precondition_error,
+                          "coco_pairs: results[0] is");
+  }
 }

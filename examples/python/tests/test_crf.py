@@ -205,7 +205,7 @@ def test_marginals_without_a_copy(picture, rng):
     with pytest.raises(ValueError, match=r"restart\(\) begins it"):
         inference.marginals()
     again = inference.run(2)
-    for q in (again, np.ascontiguousarray(again), np.asfortranarray(again)):
+    for q in (again, np.array(again, order="C"), np.array(again, order="F")):
         inference.step_at(q)
         np.testing.assert_array_equal(q, expected)
         assert inference.divergence_at(q) == pytest.approx(

@@ -197,7 +197,9 @@ struct scanned_results {
       auto const which = static_cast<std::size_t>(std::find(lists.begin(), lists.end(), key) - lists.begin());
       if (which < 3) return !std::exchange(seen[which], true) && in.spans(entries[which]);
       std::string_view other;
-      return json_cursor::is_plain(key) && in.span(other) && nlohmann::json::accept(other);
+      // in a text of its own, a NUL would be its end and a mark of UTF-8 its beginning
+      return json_cursor::is_plain(key) && in.span(other) && other.find('\0') == std::string_view::npos &&
+             other[0] != '\xEF' && nlohmann::json::accept(other);
     });
     if (!all || !in.ends() || seen != std::array{true, true, true}) return std::nullopt;
     auto const as_tree = [&](std::size_t which, std::size_t i) {

@@ -1,6 +1,7 @@
 #pragma once
-// Which channel every pixel of an image takes, a window of the image after the other. Neither enlarged scores nor the
-// pixels' own are kept for a large image: they are computed again where they are needed again.
+// Which channel every pixel of an image takes, a window of the image after the other. On the cpu neither enlarged scores
+// nor the pixels' own are kept for a large image: they are computed again where they are needed again. A device has one
+// window.
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/exec/loops.hpp>
@@ -91,13 +92,18 @@ class pixel_choice {
         {window, local, scores, std::as_const(divisors_.back()).view(), std::as_const(tables_.back()).view()});
   }
 
+  pixel_choice(pixel_choice&&) = default;  // windows hold views of the lists
+
   index_t channels() const { return channels_; }
   extent2 image() const { return image_; }
 
   /// The channel of every pixel, 0 for the background.
+  /// @throws precondition_error: Channel does not hold channels()
   template <class Channel>
   [[nodiscard]] grid<Channel, 2, S> map(P const& where, double background) const
   {
+    expects(std::in_range<Channel>(channels_), "pixel_choice: ", channels_, " channels in ", sizeof(Channel),
+            " bytes a pixel");
     return looked_up<Channel>(where, background, [](auto const& at) { return at.channel; });
   }
 

@@ -244,7 +244,7 @@ namespace {
 double walk_memory(irnet_options const& options, extent2 cells, index_t scoring)
 {
   auto const edges = stencil::disc(options.radius);
-  lane_map const lanes(vectors_of(cpu{}), sizeof(float), cells.height, cells.width, edges);
+  lane_map const lanes(vectors_of(cpu{}), sizeof(float), cells.height, cells.width, edges, options.weights);
   index_t const n = cells.height * cells.width;
   index_t const weights = (edges.size + 2) * n + lanes.weight_size();
   index_t const scores = scoring * (2 * n + (options.tolerance > 0 ? 3 : 2) * lanes.score_plane);

@@ -74,6 +74,17 @@ std::string told(std::vector<coco_pair> const& pairs)
   return out;
 }
 
+/// Whether two readers of a file give the same values or the same error.
+bool agree(std::string const& file, auto const& fast, auto const& slow)
+{
+  auto const got = told([&] { return told(fast()); }), want = told([&] { return told(slow()); });
+  if (got != want) {
+    CAPTURE(file);
+    CHECK(got == want);
+  }
+  return got == want;
+}
+
 /// Calls one(text) for texts with a small change at every place.
 void for_each_slip(std::string const& file, auto const& one)
 {
@@ -109,22 +120,14 @@ TEST_CASE("files in plain form are read entry by entry", "[io][property]")
 TEST_CASE("entry by entry or as a tree: the same values and the same errors", "[io][same]")
 {
   auto const set = [](std::string const& file) {
-    auto const fast = told([&] { return told(parse_coco(cpu{.threads = 1}, text(file), "f")); });
-    auto const slow = told([&] { return told(parse_coco_tree(text(file), "f")); });
-    if (fast != slow) {
-      CAPTURE(file);
-      CHECK(fast == slow);
-    }
-    return fast == slow;
+    return agree(
+        file, [&] { return parse_coco(cpu{.threads = 1}, text(file), "f"); },
+        [&] { return parse_coco_tree(text(file), "f"); });
   };
   auto const results = [](std::string const& file) {
-    auto const fast = told([&] { return told(parse_coco_results(cpu{.threads = 1}, text(file), "f")); });
-    auto const slow = told([&] { return told(parse_coco_results_tree(text(file), "f")); });
-    if (fast != slow) {
-      CAPTURE(file);
-      CHECK(fast == slow);
-    }
-    return fast == slow;
+    return agree(
+        file, [&] { return parse_coco_results(cpu{.threads = 1}, text(file), "f"); },
+        [&] { return parse_coco_results_tree(text(file), "f"); });
   };
   std::size_t wrong = 0;
   for_each_slip(sound, [&](std::string const& file) { wrong += !set(file); });
@@ -259,13 +262,9 @@ TEST_CASE("pairs of a file are those of its results, errors and all", "[io][same
   auto set = parse_coco(text(sound), "f");
   set.annotations.pop_back();  // it has no mask
   auto const same = [&](std::string const& file) {
-    auto const fast = told([&] { return told(parse_coco_pairs(cpu{.threads = 2}, set, text(file), "f")); });
-    auto const slow = told([&] { return told(coco_pairs(cpu{}, set, parse_coco_results_tree(text(file), "f"))); });
-    if (fast != slow) {
-      CAPTURE(file);
-      CHECK(fast == slow);
-    }
-    return fast == slow;
+    return agree(
+        file, [&] { return parse_coco_pairs(cpu{.threads = 2}, set, text(file), "f"); },
+        [&] { return coco_pairs(cpu{}, set, parse_coco_results_tree(text(file), "f")); });
   };
   auto const sized = [](std::string file) {
     return file.replace(file.find("[2, 6], \"counts\": \"0<0\""), 23, "[2, 2], \"counts\": \"04\"");

@@ -118,7 +118,8 @@ template <class P, class T>
 auto carried(cambium::transition<T> const& t)
 {
   using to = carry<P>;
-  return cambium::transition<T, typename P::memory>{t.edges, to::there(t.weight), to::there(t.inverse_degree)};
+  return cambium::transition<T, typename P::memory>{t.edges, to::there(t.weight), to::there(t.inverse_degree),
+                                                    t.format};
 }
 
 }  // namespace support

@@ -149,8 +149,7 @@ nb::object random_walk_of(nb::handle seeds, any_transition const& t, index_t ste
     nb::ndarray<> hold;
     auto const to = cells_to_write<T, 3>(out, "random_walk: out", from.extent, hold);
     without_gil([&] {
-      walk_scratch<T, cpu> scratch(where, from.extent[0], from.extent[1], from.extent[2], weights.edges, tolerance,
-                                   weights.format);
+      walk_scratch<T, cpu> scratch(where, from.extent[0], from.extent[1], from.extent[2], weights.edges, tolerance);
       random_walk_into(where, from, weights, options, to, scratch);
     });
     return nb::borrow(out);

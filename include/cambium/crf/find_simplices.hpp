@@ -113,6 +113,19 @@ constexpr index_t simplex_bytes(int dimension)
   return (4 * dimension + (dimension + 1) * static_cast<int>(sizeof(Slot)) + 3) / 4 * 4;
 }
 
+/// Call each(weight, slot) for corners 0..D of a simplex in memory. Its lambda is inlined.
+template <int Fixed, class Slot, class Each>
+[[gnu::always_inline]] inline void for_each_corner(int dimension, std::byte const* simplex, Each const& each)
+{
+  int const D = Fixed > 0 ? Fixed : dimension;
+  auto const* const weight = reinterpret_cast<float const*>(simplex);
+  auto const* const slot = reinterpret_cast<Slot const*>(weight + D);
+  float rest = 1;
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight[c]; });
+  each(rest, index_t{slot[0]});
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight[c], index_t{slot[c + 1]}); });
+}
+
 /// The least and the largest of some finite values.
 struct find_range {
   float const* value;

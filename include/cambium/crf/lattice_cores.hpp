@@ -134,14 +134,12 @@ class permutohedral<cpu> {
   simplex read(index_t part, index_t i) const
   {
     simplex out{};
-    std::byte const* const at = simplices_of(part) + i * simplex_bytes<Slot>(dimension());
-    auto const* const weight = reinterpret_cast<float const*>(at);
-    auto const* const slot = reinterpret_cast<Slot const*>(weight + dimension());
-    out.weight[0] = 1;
-    for (int c = 0; c < corners(); ++c) {
-      out.slot[c] = slot[c];
-      if (c > 0) out.weight[c] = weight[c - 1], out.weight[0] -= weight[c - 1];
-    }
+    int c = 0;
+    for_each_corner<0, Slot>(dimension(), simplices_of(part) + i * simplex_bytes<Slot>(dimension()),
+                             [&](float weight, index_t slot) {
+                               out.weight[c] = weight;
+                               out.slot[c++] = static_cast<std::int32_t>(slot);
+                             });
     return out;
   }
 

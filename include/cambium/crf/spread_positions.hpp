@@ -57,19 +57,6 @@ struct simplices_and_values {
 };
 struct no_simplices {};
 
-/// Call each(c, weight, slot) for the corners of a simplex. Its lambda is inlined.
-template <int Fixed, class Slot, class Each>
-[[gnu::always_inline]] inline void for_each_corner(int dimension, std::byte const* simplex, Each const& each)
-{
-  int const D = Fixed > 0 ? Fixed : dimension;
-  auto const* const weight = reinterpret_cast<float const*>(simplex);
-  auto const* const slot = reinterpret_cast<Slot const*>(weight + D);
-  float rest = 1;
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight[c]; });
-  each(rest, index_t{slot[0]});
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight[c], index_t{slot[c + 1]}); });
-}
-
 /// Adds values at n positions onto the slots of their part, of one filter or of two at a time.
 template <int Width, class A, class B = no_simplices>
 struct spread_positions {

@@ -440,7 +440,7 @@ bool spread_half(T const* row, lane_map const& map, index_t first, index_t last,
   return (dropped & 0xFFFFu) == 0;
 }
 
-/// Convert a transition to the lane layout. Its weights are finite. Edges that leave the grid are not read.
+/// Convert a transition to the lane layout. Its weights are finite.
 /// @throws precondition_error if weights of 16 bits are not bfloat16 numbers
 template <class T>
 void spread_transition(cpu const& where, transition_view<T> const& t, walk_scratch<T>& s)

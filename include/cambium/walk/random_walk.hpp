@@ -202,8 +202,8 @@ void random_walk_on(P const& where, stack_view<T const, S> seeds, transition_vie
 ///
 /// @pre          extents agree; steps >= 0; 0 <= tolerance < 1; seeds and out do not overlap. In host memory
 ///               seeds are within that limit, weights finite and >= 0, inverse degrees in (0,1]. With a tolerance they
-///               are the inverse degrees of these weights. Weights are in the transition's format. On a gpu the weights are then at most 1, as affinities and
-///               their powers are
+///               are the inverse degrees of these weights. On a gpu the weights are then at most 1, as affinities and
+///               their powers are. Weights are in the transition's format
 /// @throws       precondition_error before anything is written; gpu_error if a launch fails
 /// @invariant    exact: min(seeds[c]) <= out[c] <= max(seeds[c]), and constants are fixed points, both up to rounding.
 ///               Rounding accumulates: after 256 steps a constant may be off by a relative 3e-5 in float and by 2e-12

@@ -323,6 +323,41 @@ TEST_CASE("parts that spread while others are read change nothing", "[crf][prope
   }
 }
 
+TEST_CASE("a divergence that was stopped changes no marginals and no later result", "[crf][property]")
+{
+  static int asked, allowed;
+  cpu const stops{.threads = 1, .stop = [] { return ++asked > allowed; }};
+  cpu const where{.threads = 1};
+  picture const p(3, 60, 50, 8);
+  std::vector<pairwise> const kernels{{.sxy = 3, .srgb = 0, .compat = 3.0}, {.sxy = 40, .srgb = 20, .compat = 5.0}};
+  dense_crf const crf(where, p.image, kernels);
+  auto const begin = [&] {
+    auto field = crf.start(where, p.unary);
+    crf.step(where, field, 2);
+    return field;
+  };
+  auto field = begin();
+  double const want = crf.divergence(where, field);
+  crf.step(where, field);
+  auto const next = marginals(where, field);
+  int stops_seen = 0;
+  for (allowed = 0;; ++allowed) {
+    CAPTURE(allowed);
+    field = begin();
+    asked = 0;
+    try {
+      static_cast<void>(crf.divergence(stops, field));
+      break;
+    } catch (stopped const&) {
+      ++stops_seen;
+    }
+    CHECK(crf.divergence(where, field) == want);
+    crf.step(where, field);
+    CHECK((marginals(where, field) == next));
+  }
+  CHECK(stops_seen > 10);
+}
+
 TEST_CASE("every pixel has one place in the order of a CRF, squares together", "[crf][property]")
 {
   auto const [H, W] = GENERATE(extent2{1, 1}, extent2{32, 32}, extent2{33, 65}, extent2{70, 31}, extent2{5, 100});
@@ -434,6 +469,14 @@ TEMPLATE_LIST_TEST_CASE("kernels of features, added later, are those of an image
   crf.restart_at(where, field, [&](auto const& q) { copy(where, two, q); });
   crf.step(where, field);
   CHECK(to::back(marginals(where, field)).cells() == want.cells());
+}
+
+TEST_CASE("a feature of an image that is too large is told by its pixel", "[crf][errors]")
+{
+  grid<float, 3> image(3, 70, 3);
+  image(2, 5, 1) = 3e38f;
+  std::vector<pairwise> const kernels{{.sxy = 3, .srgb = 1e-3, .compat = 1.0}};
+  CHECK_THROWS_WITH(dense_crf<>(cpu{}, image, kernels), Catch::Contains("dense_crf: feature(3,2,5) is inf"));
 }
 
 TEST_CASE("kernels of features: errors name the argument", "[crf][errors]")

@@ -84,8 +84,7 @@ class dense_crf {
       for_each_pixel(
           where, {size_}, D,
           rule::make_features<V, S>{in, static_cast<float>(k.sxy), static_cast<float>(k.srgb), features.view().data});
-      if constexpr (std::is_same_v<P, cpu>)
-        expects_finite(where, view<float const, 3>(features.data(), {D, H, W}), "dense_crf: feature");
+      if constexpr (std::is_same_v<P, cpu>) expects_finite_features(where, features, pixel_order{size_});
       build(where, std::as_const(features), k.compat, k.by);
     }
   }
@@ -216,7 +215,8 @@ class dense_crf {
   }
 
   /// One step of inference, or several. On a device it allocates nothing.
-  /// @throws precondition_error when another CRF began this inference, or a kernel was added since
+  /// @throws precondition_error when another CRF began this inference, or a kernel was added since; stopped: restart()
+  ///         the inference then
   /// @asynchrony gpu: enqueues and returns
   void step(P const& where, mean_field<P>& field, int count = 1) const
   {
@@ -273,6 +273,20 @@ class dense_crf {
                      "a finite number that a float holds");
     else
       expects_finite(where, v, what);
+  }
+  /// Throw unless features in this order are finite; the message has the pixel.
+  static void expects_finite_features(cpu const& where, grid<float, 2> const& features, pixel_order order)
+  {
+    index_t const D = features.shape()[0];
+    auto const [H, W] = order.size;
+    try {
+      expects_finite(where, features.view(), "");
+    } catch (precondition_error const&) {
+      auto rows = make_grid<float>({D, H, W});
+      for_each_pixel(where, order, D,
+                     [&](index_t d, index_t y, index_t x, index_t at) { rows(d, y, x) = features(d, at); });
+      expects_finite(where, rows.view(), "dense_crf: feature");
+    }
   }
   void expects_room(index_t labels) const
   {

@@ -131,7 +131,9 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
     });
     end_spreading(kernels, field);
   }
-  if (room.holds != mean_field_room<cpu>::summed)
+  bool const summed = room.holds == mean_field_room<cpu>::summed;
+  room.holds = mean_field_room<cpu>::nothing;  // if this is stopped: sums are made in place
+  if (!summed)
     for (std::size_t k = 0; k < kernels.size(); ++k)
       std::visit(
           [&](auto const& filter) {

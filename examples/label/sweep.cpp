@@ -2,6 +2,7 @@
 //
 //   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
 
+#include "criterion.hpp"
 #include "image_files.hpp"
 #include "kept_scores.hpp"
 #include "method_irnet.hpp"
@@ -18,7 +19,6 @@
 #include <limits>
 #include <map>
 #include <mutex>
-#include <numeric>
 
 using namespace cambium;
 using namespace labelling;
@@ -36,43 +36,12 @@ struct sweep_settings {
 
 /// What one threshold does to the labels of all images.
 struct tally {
-  explicit tally(std::size_t count) : instances(count), stable(count, 0) {}
+  explicit tally(std::size_t count) : instances(count), judged(count) {}
 
   confusion_matrix confusion{256};
   std::vector<image_result> instances;  ///< in the order of the images, which decides between equal scores
-  std::vector<double> stable;           ///< in the same order: sums of them do not depend on threads
-  index_t present = 0, survived = 0;    ///< pairs of an image and one of its classes
-  index_t images = 0, clean = 0;        ///< images, and those without a class that they do not show
+  std::vector<judged_labels> judged;    ///< in the same order; all zero of an image that failed
 };
-
-double ratio(index_t a, index_t b) { return b == 0 ? 0 : static_cast<double>(a) / static_cast<double>(b); }
-
-/// How far two label maps agree: intersection over union of what they call background, or of their classes where that
-/// is less. So a threshold so low that all is foreground is as bad as one so high that nothing is.
-double agreement(grid<std::int32_t, 2> const& a, grid<std::int32_t, 2> const& b)
-{
-  index_t same_object = 0, same_background = 0, object = 0, background = 0;
-  for (std::size_t i = 0; i < a.cells().size(); ++i) {
-    auto const p = a.cells()[i], q = b.cells()[i];
-    object += p != 0 || q != 0;
-    background += p == 0 || q == 0;
-    same_object += p != 0 && p == q;
-    same_background += p == 0 && q == 0;
-  }
-  return std::min(ratio(same_object, object), ratio(same_background, background));
-}
-
-/// The criterion that asks no truth: classes survive, none is invented, and the labels do not hang on the threshold.
-struct criterion {
-  double survive, clean, stable;
-  double product() const { return survive * clean * stable; }
-};
-criterion judge(tally const& t)
-{
-  double const stable = std::accumulate(t.stable.begin(), t.stable.end(), 0.0);
-  return {ratio(t.survived, t.present), ratio(t.clean, t.images),
-          t.images == 0 ? 0 : stable / static_cast<double>(t.images)};
-}
 
 std::vector<double> thresholds(sweep_settings const& s)
 {
@@ -117,9 +86,7 @@ class sweeper {
   struct answer {
     confusion_matrix confusion{256};
     image_result instances;
-    double stable = 0;
-    index_t survived = 0;
-    bool clean = true;
+    judged_labels judged;
   };
 
   void add(std::size_t place, std::string const& id, json const& record, cpu const& where)
@@ -157,51 +124,40 @@ class sweeper {
     std::vector<answer> answers, with_crf;
     for (double const thres : thresholds_) {
       auto const semantic = labels.semantic(thres);
-      answers.push_back(judge_labels(semantic, is, shown));
-      answers.back().stable = agreement(labels.semantic(thres / nearby), labels.semantic(thres * nearby));
+      double const stable = agreement(labels.semantic(thres / nearby), labels.semantic(thres * nearby));
+      answers.push_back(judge_one(semantic, is, shown, stable));
       if (is.instances.size() > 0)
         answers.back().instances = compare_instances(labels.objects(thres), is, s_.void_counts);
       if (!s_.crf) continue;
-      with_crf.push_back(judge_labels(refine(semantic), is, shown));
-      with_crf.back().stable = answers.back().stable;
+      with_crf.push_back(judge_one(refine(semantic), is, shown, stable));
     }
     std::lock_guard const lock(guard_);
     if (is_void_only(is.semantic)) odd.add_void_only(id);
     odd.looked_for.insert(shown.begin(), shown.end());
-    put(place, answers, shown.size(), plain);
-    put(place, with_crf, shown.size(), refined);
+    put(place, answers, plain);
+    put(place, with_crf, refined);
   }
 
-  answer judge_labels(grid<std::int32_t, 2> const& labels, truth const& is, std::vector<int> const& shown) const
+  answer judge_one(grid<std::int32_t, 2> const& labels, truth const& is, std::vector<int> const& shown,
+                   double stable) const
   {
     answer out;
     if (is.semantic.size() > 0) accumulate(out.confusion, labels, is.semantic);
-    std::vector<index_t> area(256, 0);
-    for (auto const v : labels.cells()) ++area[static_cast<std::size_t>(v)];
-    auto const least = std::max(1.0, s_.least_area * static_cast<double>(labels.size()));
-    for (int const c : shown) out.survived += static_cast<double>(area[static_cast<std::size_t>(c)]) >= least;
-    for (int c = 1; c < 256; ++c)
-      if (area[static_cast<std::size_t>(c)] > 0 && std::find(shown.begin(), shown.end(), c) == shown.end())
-        out.clean = false;
+    out.judged = judge_labels(labels, shown, s_.least_area, stable);
     return out;
   }
 
-  static void put(std::size_t place, std::vector<answer>& answers, std::size_t shown, std::vector<tally>& to)
+  static void put(std::size_t place, std::vector<answer>& answers, std::vector<tally>& to)
   {
     for (std::size_t i = 0; i < answers.size(); ++i) {
       tally& t = to[i];
       answer& a = answers[i];
       for (std::size_t k = 0; k < t.confusion.count.size(); ++k) t.confusion.count[k] += a.confusion.count[k];
       t.instances[place] = std::move(a.instances);
-      t.stable[place] = a.stable;
-      t.present += static_cast<index_t>(shown);
-      t.survived += a.survived;
-      ++t.images;
-      t.clean += a.clean;
+      t.judged[place] = a.judged;
     }
   }
 
-  static constexpr double nearby = 1.1;
   sweep_settings const& s_;
   irnet_options options_;
   std::map<std::string, std::vector<int>> shown_;
@@ -219,20 +175,15 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
     miou.push_back(!semantic ? 0 : has_class(t.confusion) ? mean_iou(t.confusion) : nan);
     ap50.push_back(instances ? instance_ap(t.instances, 0.5).mean : 0);
   }
-  auto const best = [&](auto const& value) {
-    std::size_t at = 0;
-    for (std::size_t i = 1; i < curve.size(); ++i)
-      if (value(i) > value(at)) at = i;
-    return at;
-  };
-  auto const chosen = best([&](std::size_t i) { return judge(curve[i]).product(); });
+  auto const best = [&](auto const& value) { return place_of_largest(curve.size(), value); };
+  auto const chosen = best([&](std::size_t i) { return judge(curve[i].judged).product(); });
   auto const by_miou = best([&](std::size_t i) { return miou[i]; });
   auto const by_ap = best([&](std::size_t i) { return ap50[i]; });
   std::printf("\n%s\n background   survive   clean  stable  product", title.c_str());
   std::printf("%s%s\n", semantic ? "      mIoU" : "", instances ? "     AP50" : "");
   json lines = json::array();
   for (std::size_t i = 0; i < curve.size(); ++i) {
-    auto const c = judge(curve[i]);
+    auto const c = judge(curve[i].judged);
     std::printf("      %5.3f    %6.2f  %6.2f  %6.2f  %6.2f %c", thres[i], 100 * c.survive, 100 * c.clean,
                 100 * c.stable, 100 * c.product(), i == chosen ? '<' : ' ');
     json line{{"background", thres[i]},
@@ -281,8 +232,7 @@ int run_sweep(sweep_settings const& s)
     options = how.options;
     for (auto const& image : manifest.at("images")) ids.push_back(image.at("name"));
     if (ids.empty()) throw usage_error(s.labels + ": holds no image");
-    if (!s.image_labels.empty())
-      shown = read_tags(s.image_labels, ids, s.labels_how).of;
+    if (!s.image_labels.empty()) shown = read_tags(s.image_labels, ids, s.labels_how).of;
     expects_objects_in_truth(ids, s.truth_semantic, true);
     expects_objects_in_truth(ids, s.truth_instances, false);
   } catch (std::exception const& e) {
@@ -331,24 +281,26 @@ int main(int count, char** arguments)
 {
   sweep_settings s;
   option_table const table{
-      {"", {{"--labels", &s.labels, {}, "folder that label --keep-scores wrote; sweep.json goes there",
-             option_is::required},
-            {"--truth-semantic", &s.truth_semantic, has_id(),
-             "true classes, PNG: 0 background, 1..C, 255 void"},
-            {"--truth-instances", &s.truth_instances, has_id(),
-             "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits"}}},
+      {"",
+       {{"--labels",
+         &s.labels,
+         {},
+         "folder that label --keep-scores wrote; sweep.json goes there",
+         option_is::required},
+        {"--truth-semantic", &s.truth_semantic, has_id(), "true classes, PNG: 0 background, 1..C, 255 void"},
+        {"--truth-instances", &s.truth_instances, has_id(),
+         "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits"}}},
       {"", tag_options("--image-labels", s.image_labels, s.labels_how,
                        "what images show; without it the classes of their CAMs")},
-      {"", {{"--from", &s.from, within(0.001, 1), "first threshold, above 0"},
-            {"--to", &s.to, within(0, 1), "last threshold"},
-            {"--step", &s.step, within(0.001, 1), "between thresholds"},
-            {"--least-area", &s.least_area, within(0, 1),
-             "fraction of the image below which a class has not survived"},
-            {"--crf", &s.crf, {}, "also with a dense CRF on the photographs"},
-            {"--images", &s.images, has_id(), "photographs, for --crf"},
-            {"--void-counts", &s.void_counts, {},
-             "void pixels of the truth count against instances that cover them"},
-            {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
+      {"",
+       {{"--from", &s.from, within(0.001, 1), "first threshold, above 0"},
+        {"--to", &s.to, within(0, 1), "last threshold"},
+        {"--step", &s.step, within(0.001, 1), "between thresholds"},
+        {"--least-area", &s.least_area, within(0, 1), "fraction of the image below which a class has not survived"},
+        {"--crf", &s.crf, {}, "also with a dense CRF on the photographs"},
+        {"--images", &s.images, has_id(), "photographs, for --crf"},
+        {"--void-counts", &s.void_counts, {}, "void pixels of the truth count against instances that cover them"},
+        {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
   program_words const about{
       "sweep", "Tries background thresholds on kept scores, without walking again: with the truth, and without it.",
       "Without the truth a threshold is judged by three fractions and their product: image-level classes that "

@@ -138,5 +138,6 @@ stage_table const& irnet_training_stages();
 stage_table const& evaluation_stages();
 stage_table const& bestie_loss_stages();
 stage_table const& bestie_stages();
+stage_table const& box_loss_stages();
 
 }  // namespace conformance

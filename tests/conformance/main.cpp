@@ -58,7 +58,8 @@ int main(int count, char** arguments)
                                                                    {"irnet", &conformance::irnet_training_stages()},
                                                                    {"bestie", &conformance::bestie_stages()},
                                                                    {"bestie", &conformance::bestie_loss_stages()},
-                                                                   {"bestie", &conformance::evaluation_stages()}};
+                                                                   {"bestie", &conformance::evaluation_stages()},
+                                                                   {"blocks", &conformance::box_loss_stages()}};
       for (auto const& [system, table] : tables) {
         auto const found = table->find(c.stage);
         if (c.system != system || found == table->end()) continue;

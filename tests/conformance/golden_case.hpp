@@ -139,5 +139,6 @@ stage_table const& evaluation_stages();
 stage_table const& bestie_loss_stages();
 stage_table const& bestie_stages();
 stage_table const& box_loss_stages();
+stage_table const& pixel_adaptive_stages();
 
 }  // namespace conformance

@@ -73,6 +73,7 @@ int main(int count, char** arguments)
   bench::add_activation();
   bench::add_displacement();
   bench::add_component();
+  bench::add_geodesic();
   bench::add_instance();
   bench::add_crf();
   bench::add_metric();

@@ -110,6 +110,7 @@ void add_affinity();
 void add_walk();
 void add_displacement();
 void add_component();
+void add_geodesic();
 void add_instance();
 void add_crf();
 void add_metric();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
 #include <cambium/grid/path.hpp>
 
@@ -26,6 +27,14 @@ inline constexpr neighbourhood c8{4, {
                                          {0, -1},  /*here*/
                                      }};
 // clang-format on
+
+/// The k-th neighbour after a cell: the order of `before`, backwards, as the cells' edges are listed in a cell_graph. For
+/// c4 right and below; for c8 right, below left, below, below right.
+CAMBIUM_HD constexpr offset after(neighbourhood const& near, int k)
+{
+  offset const mirrored = near.before[near.size - 1 - k];
+  return {-mirrored.dy, -mirrored.dx};
+}
 
 /// Throw unless all neighbours come before the cell in raster order. `who` begins the message.
 inline void expects_before(neighbourhood const& near, char const* who)

@@ -2,9 +2,9 @@
 // Rows as bits, 64 cells a word: where runs begin, and where runs of two rows touch. No branch depends on a cell, so a
 // noisy map costs little more than a plain one.
 
-#include <cambium/component/run_band.hpp>
 #include <cambium/exec/bits.hpp>
 #include <cambium/grid/grid.hpp>
+#include <cambium/grid/run_band.hpp>
 #include <cambium/grid/view.hpp>
 
 #include <algorithm>
@@ -18,6 +18,8 @@ namespace cambium {
 template <class T>
 struct mask_words {
   image_view<T const> map;
+
+  index_t width() const { return map.extent[1]; }
 
   /// Does a run of row y belong to one of row y - 1 that it touches? They begin at these cells.
   bool joins(index_t, index_t, index_t) const { return true; }
@@ -61,6 +63,8 @@ template <class T>
 struct label_words {
   image_view<T const> map;
   T background;
+
+  index_t width() const { return map.extent[1]; }
 
   bool joins(index_t y, index_t above, index_t here) const { return map(y - 1, above) == map(y, here); }
 
@@ -108,7 +112,7 @@ template <bool Corners, class Words, class Index, class Meet>
                                                   Meet const& meet)
 {
   std::uint64_t carry = 0;  // did the cell before this word equal the one over it?
-  auto const W = words.map.extent[1];
+  index_t const W = words.width();
   for (index_t k = 0; 64 * k < W; ++k) {
     auto const at = static_cast<std::size_t>(k);
     std::uint64_t over, before = 0, after = 0;
@@ -172,7 +176,7 @@ struct link_band {
   template <bool Corners>
   [[gnu::always_inline]] void link() const
   {
-    index_t const W = words.map.extent[1], first = band.first_row;
+    index_t const W = words.width(), first = band.first_row;
     for (row_words& row : band.rows) row.resize(W);
     index_t runs = 0;
     for (index_t y = first; y < last; ++y) {

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #include <Eigen/Sparse>
 
+#include <algorithm>
 #include <vector>
 
 namespace bench {
@@ -90,6 +91,44 @@ void dense_walk::run(grid<float, 3> const& seeds, int times, grid<float, 3>& out
     power.swap(next);
   }
   put(power * cells_by_channels(seeds), out);
+}
+
+struct dense_masks::matrix {
+  rows m;
+};
+
+dense_masks::dense_masks(cambium::grid<std::uint8_t, 3> const& masks) : matrix_(std::make_unique<matrix>())
+{
+  auto const& [N, H, W] = masks.shape();
+  Eigen::Map<Eigen::Matrix<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor> const> const bytes(
+      masks.data(), N, H * W);
+  matrix_->m = bytes.cast<float>();
+}
+dense_masks::~dense_masks() = default;
+
+std::vector<cambium::index_t> dense_masks::iou_and_nms(std::vector<double> const& scores, double threshold) const
+{
+  auto const& m = matrix_->m;
+  Eigen::MatrixXf const shared = m * m.transpose();
+  Eigen::VectorXf const area = shared.diagonal();
+  Eigen::MatrixXf iou = shared;
+  for (Eigen::Index j = 0; j < iou.cols(); ++j)
+    iou.col(j) = shared.col(j).array() / (area.array() + area(j) - shared.col(j).array());
+  std::vector<cambium::index_t> order(scores.size()), kept;
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<cambium::index_t>(i);
+  std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
+    return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
+  });
+  for (auto const i : order)
+    if (std::none_of(kept.begin(), kept.end(), [&](auto k) { return static_cast<double>(iou(k, i)) > threshold; }))
+      kept.push_back(i);
+  return kept;
+}
+
+std::vector<cambium::index_t> dense_iou_and_nms(cambium::grid<std::uint8_t, 3> const& masks,
+                                                std::vector<double> const& scores, double threshold)
+{
+  return dense_masks(masks).iou_and_nms(scores, threshold);
 }
 
 }  // namespace bench

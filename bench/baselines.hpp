@@ -1,10 +1,12 @@
 #pragma once
-// The walk as others compute it, with Eigen and every flag in its favour.
+// What others compute, as they compute it, with Eigen and every flag in its favour.
 
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/transition.hpp>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace bench {
 
@@ -32,5 +34,22 @@ class dense_walk {
   struct matrix;
   std::unique_ptr<matrix> matrix_;
 };
+
+/// Masks as rows of floats, [N, H W]: their overlaps are a matrix product.
+class dense_masks {
+ public:
+  explicit dense_masks(cambium::grid<std::uint8_t, 3> const& masks);
+  ~dense_masks();
+  /// The overlaps of all pairs, then greedy suppression on that matrix. @return places of the kept masks
+  std::vector<cambium::index_t> iou_and_nms(std::vector<double> const& scores, double threshold) const;
+
+ private:
+  struct matrix;
+  std::unique_ptr<matrix> matrix_;
+};
+
+/// The same from bytes, the conversion to floats included.
+std::vector<cambium::index_t> dense_iou_and_nms(cambium::grid<std::uint8_t, 3> const& masks,
+                                                std::vector<double> const& scores, double threshold);
 
 }  // namespace bench

@@ -77,6 +77,7 @@ int main(int count, char** arguments)
   bench::add_instance();
   bench::add_crf();
   bench::add_metric();
+  bench::add_proposal();
   bench::add_label_uncertainty();
   bench::add_bestie();
   bench::add_pipeline();

@@ -114,6 +114,7 @@ void add_geodesic();
 void add_instance();
 void add_crf();
 void add_metric();
+void add_proposal();
 void add_label_uncertainty();
 void add_bestie();
 void add_pipeline();

@@ -12,6 +12,23 @@
 
 namespace cambium {
 
+/// The number of bits that are set: one instruction on a device and in a body of run_widest.
+[[gnu::always_inline]] CAMBIUM_HD inline index_t count_bits(std::uint64_t word)
+{
+#if defined(__CUDA_ARCH__)
+  return __popcll(word);
+#else
+  return __builtin_popcountll(word);
+#endif
+}
+
+/// A word whose lowest n bits are set.
+/// @param n [count] 0..64
+[[gnu::always_inline]] CAMBIUM_HD inline std::uint64_t low_bits(index_t n)
+{
+  return n < 64 ? (std::uint64_t{1} << n) - 1 : ~std::uint64_t{0};
+}
+
 /// Say which of n cells are not 0, as bits: cell i in bit i. The bits from n on are 0.
 /// @param cells  n cells; 64 bytes are read 16 at a time
 /// @param n      [count] 0..64

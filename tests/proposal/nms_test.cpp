@@ -95,6 +95,11 @@ TEST_CASE("an overlap at the threshold suppresses nothing, thin and empty masks 
   CHECK(mask_nms(cpu{}, masks, scores, {0.5}) == std::vector<index_t>{0, 2, 3});
   CHECK(mask_nms(cpu{}, masks, scores, {0.49}) == std::vector<index_t>{0, 3});
   CHECK(box_nms(cpu{}, masks, scores, {0.1}) == std::vector<index_t>{0, 1, 2, 3});
+  grid<std::uint8_t, 3> two(2, 1, 4);  // two of four cells in both, where the boxes allow three
+  for (int x = 0; x < 4; ++x) two(0, 0, x) = x < 3, two(1, 0, x) = x != 2;
+  std::vector<double> const of_two{2, 1};
+  CHECK(mask_nms(cpu{}, pack_masks(cpu{}, two), of_two, {0.5}).size() == 2);
+  CHECK(mask_nms(cpu{}, pack_masks(cpu{}, two), of_two, {0.49}).size() == 1);
 }
 
 TEST_CASE("the overlap of boxes is a float against a double", "[proposal][picture]")

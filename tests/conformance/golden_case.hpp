@@ -141,5 +141,6 @@ stage_table const& bestie_stages();
 stage_table const& box_loss_stages();
 stage_table const& pixel_adaptive_stages();
 stage_table const& proposal_stages();
+stage_table const& tree_stages();
 
 }  // namespace conformance

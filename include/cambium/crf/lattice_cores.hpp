@@ -162,17 +162,20 @@ class permutohedral<cpu> {
   {
     int const D = Fixed > 0 ? Fixed : dimension;
     std::int32_t const* next = b.id;
+    std::int32_t latest[Block::room];
+    std::copy_n(b.latest, D + 1, latest);
     for (index_t i = 0; i < n; ++i, at += simplex_bytes<Slot>(D)) {
       auto* const weight = reinterpret_cast<float*>(at);
       auto* const slot = reinterpret_cast<Slot*>(weight + D);
       for (int c = 0; c < D; ++c) weight[c] = b.weight[c * Block::positions + i];
       for (int c = 0; c <= D; ++c) {
-        bool const is_fresh = b.is_fresh[i * (D + 1) + c];
-        next += is_fresh;
-        b.latest[c] = is_fresh ? *next : b.latest[c];
-        slot[c] = static_cast<Slot>(b.latest[c]);
+        std::int32_t const fresh = b.is_fresh[i * (D + 1) + c];  // 0 or 1; no branch, which would be mispredicted
+        next += fresh;
+        latest[c] += (*next - latest[c]) & -fresh;
+        slot[c] = static_cast<Slot>(latest[c]);
       }
     }
+    std::copy_n(latest, D + 1, b.latest);
   }
 
   template <int Fixed, class Key>
@@ -266,60 +269,87 @@ class permutohedral<cpu> {
     sort_by_key(points, plan.limit);
     ask_to_stop(where);
     auto const touched = static_cast<std::int32_t>(slots_);
-    std::size_t count = 0;
+    // The points in the order of their keys.
+    cells_t<Key> keys;
+    cells_t<std::int32_t> homes;
+    keys.reserve(points.size() + 1), homes.reserve(points.size());
     for (auto const& s : points) {
-      if (count > 0 && points[count - 1].key == s.key) {
-        if (s.slot <= touched) shared_.push_back({points[count - 1].slot, s.slot});
+      if (!keys.empty() && keys.back() == s.key) {
+        if (s.slot <= touched) shared_.push_back({homes.back(), s.slot});
         continue;
       }
-      points[count++] = s;
-      if (s.slot > touched) points[count - 1].slot = static_cast<std::int32_t>(++slots_);
+      keys.push_back(s.key);
+      homes.push_back(s.slot > touched ? static_cast<std::int32_t>(++slots_) : s.slot);
     }
-    points.resize(count);
-    points.push_back({(((Key{1} << (8 * sizeof(Key) - 2)) - 1) << 1) + 1, 0});  // no point, behind all
+    points = {};
+    keys.push_back((((Key{1} << (8 * sizeof(Key) - 2)) - 1) << 1) + 1);  // no point, behind all
     std::sort(shared_.begin(), shared_.end(),
               [](sharing a, sharing b) { return a.home != b.home ? a.home < b.home : a.slot < b.slot; });
 
     chains_.resize(static_cast<std::size_t>(corners()));
     for_each_share(where, corners(), 1, [&](index_t begin, index_t end) {
-      cells_t<std::int32_t> next(static_cast<std::size_t>(slots_ + 1));
+      chain_room room;
       for (index_t axis = begin; axis < end; ++axis)
-        chain_points(where, points, all - (D + 1) * stride[axis], next, chains_[static_cast<std::size_t>(axis)]);
+        chain_points(where, keys, homes, all - (D + 1) * stride[axis], room, chains_[static_cast<std::size_t>(axis)]);
     });
   }
 
-  /// Lists the points that lie `step` apart: keys and keys one step on are both in order.
+  /// What chain_points works in.
+  struct chain_room {
+    cells_t<std::int32_t> chain;   // [points] the chain of each point, from 1
+    cells_t<std::int32_t> place;   // [points] in its chain
+    cells_t<std::int32_t> length;  // [points + 1] of each chain
+    cells_t<std::int32_t> first;   // [points + 1] where the list has the first point that was seen of each chain
+    cells_t<std::int32_t> begun;   // [slots + 1] the chain that begins with this slot, or 0
+  };
+
+  /// Lists the points that lie `step` apart: keys and keys one step on are both in order, so a point is seen after the
+  /// one before it on a chain. No branch depends on how long chains are: most have two or three points.
   template <class Key>
-  void chain_points(cpu const& where, cells_t<keyed_slot<Key>> const& points, Key step, cells_t<std::int32_t>& next,
-                    cells_t<std::int32_t>& chain) const
+  void chain_points(cpu const& where, cells_t<Key> const& keys, cells_t<std::int32_t> const& homes, Key step,
+                    chain_room& room, cells_t<std::int32_t>& list) const
   {
-    constexpr std::int32_t preceded = std::numeric_limits<std::int32_t>::min();  // the sign bit
-    std::fill(next.begin(), next.end(), 0);
-    std::size_t links = 0, starts = 0;
+    std::size_t const n = homes.size();
     constexpr std::size_t often = 1 << 18;  // lattices of noise have millions of points
-    auto const* ahead = points.data();
-    for (std::size_t i = 0; i + 1 < points.size(); ++i) {
+    bool const backwards = step < 0;        // the last point of a chain is seen first
+    Key const apart = backwards ? -step : step;
+    room.chain.assign(n + 1, 0), room.place.resize(n), room.length.assign(n + 1, 0), room.first.resize(n + 1);
+    room.begun.assign(static_cast<std::size_t>(slots_ + 1), 0);
+    auto* const chain = room.chain.data();
+    auto* const length = room.length.data();
+    auto* const first = room.first.data();
+    std::int32_t chains = 0;
+    Key const* ahead = keys.data();
+    for (std::size_t i = 0; i < n; ++i) {
       if (i % often == 0) ask_to_stop(where);
-      Key const key = points[i].key + step;
-      while (ahead->key < key) ++ahead;
-      bool const linked = ahead->key == key;  // as likely as not: what is not is written like any other
-      std::int32_t const after = linked ? ahead->slot : 0;
-      next[static_cast<std::size_t>(points[i].slot)] |= after;
-      next[static_cast<std::size_t>(after)] |= preceded;
-      links += linked;
+      Key const key = keys[i] + apart;
+      while (*ahead < key) ++ahead;
+      std::int32_t const begins = chain[i] == 0;
+      chains += begins;
+      std::int32_t const own = chain[i] + (chains & -begins);
+      chain[i] = own;
+      room.place[i] = length[own]++;
+      std::int32_t const linked = *ahead == key;
+      auto& next = chain[ahead - keys.data()];
+      next |= own & -linked;
+      room.begun[static_cast<std::size_t>(homes[i] & -begins)] = own;
     }
-    for (std::size_t first = 1; first < next.size(); ++first) starts += next[first] > 0;
-    chain.resize(links + 2 * starts + 1);
-    std::int32_t* to = chain.data();
-    *to++ = 0;
-    for (std::size_t first = 1; first < next.size(); ++first) {
-      if (first % often == 0) ask_to_stop(where);
-      if (next[first] <= 0) continue;  // alone, or not the first
-      *to++ = static_cast<std::int32_t>(first);
-      for (std::size_t at = first; (next[at] & ~preceded) != 0;)
-        *to++ = static_cast<std::int32_t>(at = static_cast<std::size_t>(next[at] & ~preceded));
-      *to++ = 0;
+    room.begun[0] = 0;
+    // Chains in the order of the slots they begin with. A 0 stands before and behind each; a point alone goes to the end.
+    std::int32_t at = 1;
+    std::int32_t total = 1;
+    for (std::int32_t c = 1; c <= chains; ++c) total += length[c] > 1 ? length[c] + 1 : 0;
+    list.assign(static_cast<std::size_t>(total) + 1, 0);
+    for (std::int32_t const c : room.begun) {
+      std::int32_t const points = length[c], listed = -std::int32_t{points > 1};
+      std::int32_t const last = at + points - 1;
+      first[c] = ((backwards ? last : at) & listed) | (total & ~listed);
+      at += (points + 1) & listed;
     }
+    std::int32_t const way = backwards ? -1 : 1;
+    for (std::size_t i = 0; i < n; ++i)
+      list[static_cast<std::size_t>(first[chain[i]] + way * room.place[i])] = homes[i];
+    list.pop_back();
   }
 
   lattice_shape shape_;

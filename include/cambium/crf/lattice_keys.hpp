@@ -37,19 +37,22 @@ class key_index {
   void prefetch_key(hash_t hash) const { __builtin_prefetch(&key_at(hash >> (64 - bits_))); }
 
   /// The number of a key. A key that the table does not hold is inserted.
-  std::int32_t insert(Key key, hash_t hash)
+  [[gnu::always_inline]] std::int32_t insert(Key key, hash_t hash)
   {
     std::size_t at = hash >> (64 - bits_);
     while (int{slot_[at] != 0} & int{key_at(at) != key}) at = (at + 1) & (slot_.size() - 1);
-    if (slot_[at] != 0) return slot_[at];
+    return slot_[at] != 0 ? slot_[at] : insert_at(at, key);
+  }
+
+ private:
+  Key const& key_at(std::size_t at) const { return key_[static_cast<std::size_t>(slot_[at])]; }
+  [[gnu::noinline]] std::int32_t insert_at(std::size_t at, Key key)
+  {
     key_.push_back(key);
     slot_[at] = size();
     if (2 * key_.size() > slot_.size()) grow();
     return size();
   }
-
- private:
-  Key const& key_at(std::size_t at) const { return key_[static_cast<std::size_t>(slot_[at])]; }
   void grow()
   {
     bits_ += 2;

@@ -10,6 +10,7 @@
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
+#include <cambium/pipeline/adaptive_labels.hpp>
 #include <cambium/pipeline/irnet_choice.hpp>
 #include <cambium/pipeline/irnet_tiled.hpp>
 #include <cambium/walk/lanes.hpp>
@@ -93,7 +94,11 @@ irnet_method::irnet_method(settings& s)
         {both("cam-eval-thres"), &cam_eval_thres, {}, "background score of the CAM baseline printed beside the scores"},
         {"void_counts", [&s] { return s.void_counts; }},
         {"zero_based", [&s] { return s.tags_how.zero_based; }},
-        {"--crf", &crf, {}, "refine semantic labels with a dense CRF on the photograph"}}},
+        {"--crf", &crf, {}, "refine semantic labels with a dense CRF on the photograph"},
+        {"--refine",
+         choice(refine, {"none", "par", "pamr"}),
+         {},
+         "refine semantic labels by the colours of the photograph: 'par' or 'pamr', instead of --crf"}}},
       {"Work",
        {{"--tile", &tile, whole(0, 1000000000),
          "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images"},
@@ -108,6 +113,7 @@ irnet_method::irnet_method(settings& s)
 void irnet_method::get_ready(std::set<std::string> const&)
 {
   expects_irnet_options(options);
+  if (crf && refine != adaptive::none) throw usage_error("--crf and --refine: give one of the two");
   if (gpu) {
     if (auto const why = why_no_gpu(); !why.empty()) throw usage_error("--gpu: " + why);
     if (tile != 0 || keep_scores)
@@ -126,7 +132,7 @@ std::vector<input_file> irnet_method::inputs() const
 irnet_method::input irnet_method::read(image_files& files) const
 {
   input in;
-  if (crf) files.photograph();
+  if (crf || refine != adaptive::none) files.photograph();
   in.image = files.image_size({});
   index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
   std::string const size =
@@ -188,6 +194,11 @@ grid<std::int32_t, 2> among(cpu const& where, grid<std::int32_t, 2> const& seman
   return relabel(where, refine(relabel(where, semantic, number), static_cast<index_t>(label.size())), label);
 }
 
+colour_affinity_options contrasts(adaptive how)
+{
+  return how == adaptive::par ? colour_affinity_options::par() : colour_affinity_options::pamr();
+}
+
 /// Walks and labels; what is to be kept goes into `kept`.
 irnet_labels<> walk_and_label(cpu const& where, irnet_method const& how, irnet_input<float> const& maps,
                               kept_scores* kept)
@@ -227,6 +238,12 @@ answer irnet_method::label(cpu const& where, image_files& files) const
     });
   else if (crf)
     labels.semantic = crf_refiner(where, files.photograph(), in.classes)(labels.semantic);
+  else if (refine != adaptive::none && gpu)
+    labels.semantic = among(where, labels.semantic, in.classes, [&](auto const& given, index_t L) {
+      return adapt_on_gpu(files.photograph(), contrasts(refine), given, L);
+    });
+  else if (refine != adaptive::none)
+    labels.semantic = adaptive_refiner(where, files.photograph(), in.classes, refine)(labels.semantic);
   answer out{std::move(labels.semantic), std::move(labels.objects), in.classes, {}, {}, json::object()};
   if (files.of().scored()) out.baseline = cam_labels(where, maps, cam_eval_thres);
   if (keep_scores) {
@@ -306,8 +323,11 @@ double irnet_method::memory(image_files& files) const
   }
   double labels = walked + 8 * pixels + std::max(window, s.overlay ? 3 * pixels : 0) + (keep_scores ? 2 * walked : 0);
   if (files.has("truth_semantic")) labels = std::max(labels, (files.has("truth_instances") ? 24 : 17) * pixels);
-  double const field = crf ? 16 * pixels + dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), C + 1) : 0;
-  return bytes_of(C + 1 + (apart ? 2 : 0), cells) + (crf || s.overlay ? 3 * pixels : 0) +
+  double const field = crf ? 16 * pixels + dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), C + 1)
+                       : refine != adaptive::none
+                           ? 12 * pixels + photograph_weights<>::bytes_needed(in.image.height, in.image.width, C + 1)
+                           : 0;
+  return bytes_of(C + 1 + (apart ? 2 : 0), cells) + (crf || refine != adaptive::none || s.overlay ? 3 * pixels : 0) +
          std::max({walk, labels, field});
 }
 
@@ -317,6 +337,20 @@ refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, s
   return [where, field, classes](grid<std::int32_t, 2> const& semantic) {
     return among(where, semantic, classes,
                  [&](auto const& labels, index_t L) { return refine_labels(where, *field, labels, L); });
+  };
+}
+
+refiner adaptive_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes,
+                         adaptive how)
+{
+  index_t const H = photograph.shape()[0], W = photograph.shape()[1];
+  double const bytes = photograph_weights<>::bytes_needed(H, W, static_cast<index_t>(classes.size()) + 1);
+  expects(bytes <= 8e9, "an image of ", H, " x ", W, " needs ", bytes / 1e9, " GB for --refine; 8 GB at most");
+  auto const weights =
+      std::make_shared<photograph_weights<> const>(weigh_photograph(where, photograph, contrasts(how)));
+  return [where, weights, classes](grid<std::int32_t, 2> const& semantic) {
+    return among(where, semantic, classes,
+                 [&](auto const& labels, index_t L) { return adapt_labels(where, *weights, labels, L); });
   };
 }
 

@@ -14,6 +14,9 @@ namespace labelling {
 
 struct kept_scores;
 
+/// What averages labels over neighbours of similar colour.
+enum class adaptive { none, par, pamr };
+
 class irnet_method : public method {
  public:
   explicit irnet_method(settings& s);
@@ -24,6 +27,7 @@ class irnet_method : public method {
   double cam_eval_thres = 0.15;              ///< of the CAM baseline printed beside the scores
   cambium::index_t tile = 0, overlap = 512;  ///< [pixels] of walks tile by tile; 0: images are walked whole
   bool crf = false;                          ///< refine semantic labels with the photograph
+  adaptive refine = adaptive::none;          ///< the same, instead of the CRF
   bool keep_scores = false;
   bool gpu = false;  ///< the walk and the labels on a CUDA device
 
@@ -62,5 +66,10 @@ using refiner = std::function<cambium::grid<std::int32_t, 2>(cambium::grid<std::
 /// The dense CRF of a photograph: each pixel becomes background or one of the classes.
 refiner crf_refiner(cambium::cpu const& where, cambium::grid<std::uint8_t, 3> const& photograph,
                     std::vector<int> const& classes);
+
+/// PAR or PAMR of a photograph, not none: each pixel becomes background or one of the classes.
+/// @throws cambium::precondition_error if it needs more than 8 GB
+refiner adaptive_refiner(cambium::cpu const& where, cambium::grid<std::uint8_t, 3> const& photograph,
+                         std::vector<int> const& classes, adaptive how);
 
 }  // namespace labelling

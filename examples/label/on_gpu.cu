@@ -2,6 +2,7 @@
 #include "on_gpu.hpp"
 
 #include <cambium/crf/dense_crf.hpp>
+#include <cambium/pipeline/adaptive_labels.hpp>
 #include <cambium/pipeline/irnet.hpp>
 #include <cambium/walk/random_walk.cuh>
 
@@ -60,6 +61,15 @@ grid<std::int32_t, 2> refine_on_gpu(grid<std::uint8_t, 3> const& photograph, std
   auto const image = to_device(where, photograph);
   auto const given = to_device(where, labels);
   return to_host(where, refine_labels(where, dense_crf(where, image, kernels), given, L));
+}
+
+grid<std::int32_t, 2> adapt_on_gpu(grid<std::uint8_t, 3> const& photograph, colour_affinity_options const& colours,
+                                   grid<std::int32_t, 2> const& labels, index_t L)
+{
+  gpu const where = this_thread();
+  auto const image = to_device(where, photograph);
+  auto const given = to_device(where, labels);
+  return to_host(where, adapt_labels(where, weigh_photograph(where, image, colours), given, L));
 }
 
 }  // namespace labelling

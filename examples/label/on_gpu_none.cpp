@@ -18,4 +18,11 @@ cambium::grid<std::int32_t, 2> refine_on_gpu(cambium::grid<std::uint8_t, 3> cons
   throw cambium::gpu_error(why_no_gpu());
 }
 
+cambium::grid<std::int32_t, 2> adapt_on_gpu(cambium::grid<std::uint8_t, 3> const&,
+                                            cambium::colour_affinity_options const&,
+                                            cambium::grid<std::int32_t, 2> const&, cambium::index_t)
+{
+  throw cambium::gpu_error(why_no_gpu());
+}
+
 }  // namespace labelling

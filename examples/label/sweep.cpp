@@ -1,6 +1,6 @@
 // sweep: tries background thresholds on the scores of label --keep-scores, without walking again.
 //
-//   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf]
+//   sweep --labels labels [--truth-semantic 'true/{id}.png' [--truth-instances ...]] [--images 'photos/{id}.jpg' --crf --refine par]
 
 #include "criterion.hpp"
 #include "image_files.hpp"
@@ -30,6 +30,7 @@ struct sweep_settings {
   std::string labels, truth_semantic, truth_instances, images, image_labels;
   double from = 0.05, to = 0.95, step = 0.05, least_area = 0.001;
   bool crf = false, void_counts = false;
+  adaptive refine = adaptive::none;
   tag_numbers labels_how;
   int threads = 0;
 };
@@ -56,17 +57,38 @@ json parse_json(fs::path const& path)
   return json::parse(content.begin(), content.end());
 }
 
+/// A refinement to try at each threshold.
+struct refinement {
+  std::string key, title;
+  refiner (*made)(cpu const&, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes);
+};
+std::vector<refinement> refinements(sweep_settings const& s)
+{
+  std::vector<refinement> out;
+  if (s.crf) out.push_back({"crf", "labels after the CRF", crf_refiner});
+  if (s.refine == adaptive::par)
+    out.push_back({"par", "labels after PAR", [](cpu const& where, auto const& photograph, auto const& classes) {
+                     return adaptive_refiner(where, photograph, classes, adaptive::par);
+                   }});
+  if (s.refine == adaptive::pamr)
+    out.push_back({"pamr", "labels after PAMR", [](cpu const& where, auto const& photograph, auto const& classes) {
+                     return adaptive_refiner(where, photograph, classes, adaptive::pamr);
+                   }});
+  return out;
+}
+
 class sweeper {
  public:
   sweeper(sweep_settings const& s, irnet_options const& options, std::map<std::string, std::vector<int>> shown,
           std::size_t images)
-      : s_(s), options_(options), shown_(std::move(shown)), thresholds_(thresholds(s))
+      : s_(s), options_(options), shown_(std::move(shown)), thresholds_(thresholds(s)), by(refinements(s))
   {
     plain.resize(thresholds_.size(), tally(images));
-    refined.resize(s.crf ? thresholds_.size() : 0, tally(images));
+    refined.resize(by.size(), plain);
   }
 
-  std::vector<tally> plain, refined;
+  std::vector<tally> plain;
+  std::vector<std::vector<tally>> refined;  ///< one a refinement
   odd_truth odd;
 
   /// Adds one image, all of it or nothing.
@@ -111,31 +133,32 @@ class sweeper {
     };
     if (!s_.truth_semantic.empty()) is.semantic = read_truth(s_.truth_semantic, true);
     if (!s_.truth_instances.empty()) is.instances = read_truth(s_.truth_instances, false);
-    refiner refine;
-    if (s_.crf) {
+    std::vector<refiner> refiners;
+    if (!by.empty()) {
       std::string const path = fill(s_.images, id);
       auto const photograph = read_photograph(path);
       if (photograph.shape()[0] != image.height || photograph.shape()[1] != image.width)
         throw io_error(path + ": is not of the size that was labelled");
-      refine = crf_refiner(where, photograph, classes);
+      for (auto const& r : by) refiners.push_back(r.made(where, photograph, classes));
     }
 
     kept_labels const labels(where, scores, classes, image, options_);
-    std::vector<answer> answers, with_crf;
+    std::vector<answer> answers;
+    std::vector<std::vector<answer>> of_refined(by.size());
     for (double const thres : thresholds_) {
       auto const semantic = labels.semantic(thres);
       double const stable = agreement(labels.semantic(thres / nearby), labels.semantic(thres * nearby));
       answers.push_back(judge_one(semantic, is, shown, stable));
       if (is.instances.size() > 0)
         answers.back().instances = compare_instances(labels.objects(thres), is, s_.void_counts);
-      if (!s_.crf) continue;
-      with_crf.push_back(judge_one(refine(semantic), is, shown, stable));
+      for (std::size_t r = 0; r < by.size(); ++r)
+        of_refined[r].push_back(judge_one(refiners[r](semantic), is, shown, stable));
     }
     std::lock_guard const lock(guard_);
     if (is_void_only(is.semantic)) odd.add_void_only(id);
     odd.looked_for.insert(shown.begin(), shown.end());
     put(place, answers, plain);
-    put(place, with_crf, refined);
+    for (std::size_t r = 0; r < by.size(); ++r) put(place, of_refined[r], refined[r]);
   }
 
   answer judge_one(grid<std::int32_t, 2> const& labels, truth const& is, std::vector<int> const& shown,
@@ -163,6 +186,9 @@ class sweeper {
   std::map<std::string, std::vector<int>> shown_;
   std::vector<double> thresholds_;
   std::mutex guard_;
+
+ public:
+  std::vector<refinement> const by;
 };
 
 /// One line a threshold; what is best by truth is marked *, what the criterion chooses <.
@@ -262,7 +288,8 @@ int run_sweep(sweep_settings const& s)
   json out{
       {"images", ids.size() - failed},
       {"plain", print("labels as they are", thres, all.plain, !s.truth_semantic.empty(), !s.truth_instances.empty())}};
-  if (s.crf) out["crf"] = print("labels after the CRF", thres, all.refined, !s.truth_semantic.empty(), false);
+  for (std::size_t r = 0; r < all.by.size(); ++r)
+    out[all.by[r].key] = print(all.by[r].title, thres, all.refined[r], !s.truth_semantic.empty(), false);
   if (!s.truth_semantic.empty())
     for (auto const& note : all.odd.notes(all.plain.front().confusion, ids.size() - failed))
       std::fprintf(stderr, "note: %s\n", note.c_str());
@@ -298,7 +325,8 @@ int main(int count, char** arguments)
         {"--step", &s.step, within(0.001, 1), "between thresholds"},
         {"--least-area", &s.least_area, within(0, 1), "fraction of the image below which a class has not survived"},
         {"--crf", &s.crf, {}, "also with a dense CRF on the photographs"},
-        {"--images", &s.images, has_id(), "photographs, for --crf"},
+        {"--refine", choice(s.refine, {"none", "par", "pamr"}), {}, "also with 'par' or 'pamr' on the photographs"},
+        {"--images", &s.images, has_id(), "photographs, for --crf and --refine"},
         {"--void-counts", &s.void_counts, {}, "void pixels of the truth count against instances that cover them"},
         {"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"}}}};
   program_words const about{
@@ -311,6 +339,7 @@ int main(int count, char** arguments)
     if (auto const status = parse(about, table, count, arguments)) return *status;
     if (s.from > s.to) throw usage_error("--from is above --to");
     if (s.crf && s.images.empty()) throw usage_error("--crf needs --images");
+    if (s.refine != adaptive::none && s.images.empty()) throw usage_error("--refine needs --images");
     if (!s.truth_instances.empty() && s.truth_semantic.empty())
       throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
     return run_sweep(s);

@@ -804,6 +804,48 @@ TEST_CASE("the CRF follows the photograph", "[label][property]")
   CHECK(everything(p.root / "plain/instances") == everything(p.root / "refined/instances"));
 }
 
+TEST_CASE("PAR and PAMR follow the photograph, and exclude the CRF", "[label][property]")
+{
+  playground p;
+  p.add("a", 60, 80);
+  grid<std::uint8_t, 3> photograph(60, 80, 3);  // an edge at column 30, where labels have none
+  for (index_t y = 0; y < 60; ++y)
+    for (index_t x = 0; x < 80; ++x)
+      for (index_t c = 0; c < 3; ++c)
+        photograph(y, x, c) = static_cast<std::uint8_t>((x < 30 ? 40 : 160) + (x * x + 31 * y * y + 17 * x * y) % 53);
+  replace_file(p.root / "images/a.jpg", format_photograph_png(photograph));
+  REQUIRE(label(p, usual(p, "plain")).status == 0);
+  auto const plain = read_labels(p.root / "plain/semantic/a.png");
+  for (std::string const how : {"par", "pamr"}) {
+    CAPTURE(how);
+    REQUIRE(label(p, usual(p, how, {"--refine", how})).status == 0);
+    auto const refined = read_labels(p.root / how / "semantic/a.png");
+    // Pixels of another label than the one most of their side has: fewer than before.
+    auto const odd = [](grid<std::int32_t, 2> const& map) {
+      std::map<std::int32_t, index_t> side[2];
+      for (index_t y = 0; y < 60; ++y)
+        for (index_t x = 0; x < 80; ++x) ++side[x >= 30][map(y, x)];
+      index_t n = 60 * 80;
+      for (auto const& s : side) {
+        index_t most = 0;
+        for (auto const& [l, count] : s) most = std::max(most, count);
+        n -= most;
+      }
+      return n;
+    };
+    CHECK(odd(refined) < odd(plain));
+    CHECK(everything(p.root / "plain/instances") == everything(p.root / how / "instances"));
+    CHECK(parse(p.root / how / "manifest.json").at("parameters").at("refine") == how);
+  }
+  CHECK(!(read_labels(p.root / "par/semantic/a.png") == read_labels(p.root / "pamr/semantic/a.png")));
+  auto const both = label(p, usual(p, "both", {"--crf", "--refine", "par"}));
+  CHECK(both.status == 2);
+  CHECK(contains(both.err, "--crf and --refine: give one of the two"));
+  CHECK(label(p, usual(p, "odd", {"--refine", "crf"})).status == 2);
+  auto const asked = label(p, usual(p, "dry", {"--dry-run", "--refine", "par"}));
+  CHECK(asked.status == 0);
+}
+
 TEST_CASE("sweep tries thresholds and finds what label would have made", "[label][same]")
 {
   playground p;
@@ -835,6 +877,16 @@ TEST_CASE("sweep tries thresholds and finds what label would have made", "[label
   }
   CHECK(contains(sweep(p, {"--from", "0.2", "--to", "0.3", "--crf", "--images", p.at("images/{id}.jpg")}).out,
                  "labels after the CRF"));
+  auto const adapted = sweep(p, {"--from", "0.2", "--to", "0.3", "--crf", "--refine", "par", "--images",
+                                 p.at("images/{id}.jpg"), "--truth-semantic", p.at("semantic/{id}.png")});
+  CHECK((contains(adapted.out, "labels after the CRF") && contains(adapted.out, "labels after PAR")));
+  auto const line = parse(p.root / "out/sweep.json").at("par").at("curve")[1];
+  REQUIRE(label(p, usual(p, "adapted",
+                         {"--tags", p.at("tags"), "--displacements", p.at("fields/{id}.npy"), "--refine", "par",
+                          "--sem-seg-bg-thres", "0.25", "--truth-semantic", p.at("semantic/{id}.png")}))
+              .status == 0);
+  CHECK(parse(p.root / "adapted/scores.json").at("miou").get<double>() ==
+        Approx(line.at("miou").get<double>()).margin(1e-3));
 }
 
 TEST_CASE("sweep judges thresholds without the truth", "[label][property]")
@@ -912,6 +964,7 @@ TEST_CASE("sweep says what is wrong", "[label][errors]")
   for (auto const& [words, said] : std::vector<std::pair<std::vector<std::string>, std::string>>{
            {{"--from", "0.5", "--to", "0.2"}, "--from is above --to"},
            {{"--crf"}, "--crf needs --images"},
+           {{"--refine", "pamr"}, "--refine needs --images"},
            {{"--truth-instances", "{id}.png"}, "--truth-instances needs --truth-semantic"},
            {{"--truth-semantic", "none.png"}, "must contain {id}"},
            {{"--image-labels", p.at("missing")}, "missing"},

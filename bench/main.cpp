@@ -70,6 +70,7 @@ int main(int count, char** arguments)
   bench::add_machine();
   bench::add_walk();
   bench::add_affinity();
+  bench::add_attention();
   bench::add_activation();
   bench::add_displacement();
   bench::add_component();

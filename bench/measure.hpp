@@ -107,6 +107,7 @@ inline constexpr index_t sizes[][2] = {{94, 125}, {128, 128}, {256, 256}, {512, 
 void add_machine();
 void add_activation();
 void add_affinity();
+void add_attention();
 void add_walk();
 void add_displacement();
 void add_component();

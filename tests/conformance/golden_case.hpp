@@ -142,5 +142,6 @@ stage_table const& box_loss_stages();
 stage_table const& pixel_adaptive_stages();
 stage_table const& proposal_stages();
 stage_table const& tree_stages();
+stage_table const& attention_stages();
 
 }  // namespace conformance

@@ -62,7 +62,8 @@ int main(int count, char** arguments)
                                                                    {"blocks", &conformance::box_loss_stages()},
                                                                    {"blocks", &conformance::pixel_adaptive_stages()},
                                                                    {"blocks", &conformance::proposal_stages()},
-                                                                   {"blocks", &conformance::tree_stages()}};
+                                                                   {"blocks", &conformance::tree_stages()},
+                                                                   {"blocks", &conformance::attention_stages()}};
       for (auto const& [system, table] : tables) {
         auto const found = table->find(c.stage);
         if (c.system != system || found == table->end()) continue;

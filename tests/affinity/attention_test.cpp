@@ -147,8 +147,7 @@ TEMPLATE_LIST_TEST_CASE("layers of more attention than the learned affinity", "[
   for (index_t l = 2; l < L; ++l) {
     double d = 0;
     for (index_t i = 0; i < n; ++i)
-      for (index_t j = 0; j < n; ++j)
-        d += static_cast<double>(learned(i, j)) - static_cast<double>(a(l, i + 1, j + 1));
+      for (index_t j = 0; j < n; ++j) d += static_cast<double>(learned(i, j)) - static_cast<double>(a(l, i + 1, j + 1));
     difference.push_back(d), mean += d / 6;
   }
   auto const used = carry<TestType>::back(out.used);
@@ -176,9 +175,9 @@ TEMPLATE_LIST_TEST_CASE("scores in boxes are spread anywhere", "[affinity][refer
   grid<std::uint8_t, 3> mask(C, H, W);
   for (std::size_t i = 0; i < mask.cells().size(); ++i) mask.cells()[i] = i % 3 == 0 ? 5 : 0;
   for (bool const masked : {false, true}) {
-    auto const have = masked ? spread_by_attention(where, there<TestType>(by), there<TestType>(cams),
-                                                   there<TestType>(mask))
-                             : spread_by_attention(where, there<TestType>(by), there<TestType>(cams));
+    auto const have =
+        masked ? spread_by_attention(where, there<TestType>(by), there<TestType>(cams), there<TestType>(mask))
+               : spread_by_attention(where, there<TestType>(by), there<TestType>(cams));
     grid<float, 3> const back = carry<TestType>::back(have);
     for (index_t c = 0; c < C; ++c)
       for (index_t i = 0; i < N; ++i) {
@@ -309,6 +308,5 @@ TEST_CASE("what attention refuses", "[affinity][errors]")
   CHECK_THROWS_WITH(mean_attention(cpu{}, a), "mean_attention: attention(2,3,4) is nan; expected a finite number");
   grid<float, 2> w(4, 4);
   attention_scratch<cpu> scratch;
-  CHECK_THROWS_WITH(attention_affinity_into(cpu{}, w, {}, w, scratch),
-                    "attention_affinity: weight and out overlap");
+  CHECK_THROWS_WITH(attention_affinity_into(cpu{}, w, {}, w, scratch), "attention_affinity: weight and out overlap");
 }

@@ -301,7 +301,8 @@ void spread_by_attention_into(P const& where, A const& affinity, I const& scores
 
 /// As spread_by_attention_into, and allocates.
 /// @return grid<T, 3> [C,H,W] in the memory of the policy
-template <execution_policy P, image_like A, stack_like I, stack_like M = stack_view<std::uint8_t const, typename P::memory>>
+template <execution_policy P, image_like A, stack_like I,
+          stack_like M = stack_view<std::uint8_t const, typename P::memory>>
   requires reaches<P, space_of<A, 2>> && reaches<P, space_of<I, 3>> && reaches<P, space_of<M, 3>>
 [[nodiscard]] auto spread_by_attention(P const& where, A const& affinity, I const& scores, M const& mask = {})
 {

@@ -74,7 +74,8 @@ struct column_factor {
   CAMBIUM_HD void operator()(index_t j) const
   {
     double sum = 0;
-    for (index_t i = 0; i < weight.extent[0]; ++i) sum += static_cast<double>(row[i]) * static_cast<double>(weight(i, j));
+    for (index_t i = 0; i < weight.extent[0]; ++i)
+      sum += static_cast<double>(row[i]) * static_cast<double>(weight(i, j));
     column[j] = static_cast<T>(1 / sum);
   }
 };
@@ -87,7 +88,8 @@ struct row_factor {
   CAMBIUM_HD void operator()(index_t i) const
   {
     double sum = 0;
-    for (index_t j = 0; j < weight.extent[1]; ++j) sum += static_cast<double>(column[j]) * static_cast<double>(weight(i, j));
+    for (index_t j = 0; j < weight.extent[1]; ++j)
+      sum += static_cast<double>(column[j]) * static_cast<double>(weight(i, j));
     row[i] = static_cast<T>(1 / sum);
   }
 };
@@ -178,8 +180,7 @@ void attention_rows_on(P const& where, image_view<T const, S> weight, T const* c
   for_each_index(where, weight.extent[0], rule::row_factor<T, S>{weight, column, row});
 }
 template <class P, class T, class S>
-void symmetrise_on(P const& where, image_view<T const, S> weight, T const* row, T const* column,
-                   image_view<T, S> out)
+void symmetrise_on(P const& where, image_view<T const, S> weight, T const* row, T const* column, image_view<T, S> out)
 {
   index_t const extent[3] = {1, out.extent[0], out.extent[1]};
   for_each_cell(where, extent, rule::symmetrise_pair<T, S>{weight, row, column, out});

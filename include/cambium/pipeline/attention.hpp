@@ -15,7 +15,7 @@
 namespace cambium {
 
 struct attention_refine_options {
-  attention_layers layers;    ///< CLIP-ES: the last 8; WeCLIP: the last 6
+  attention_layers layers;  ///< CLIP-ES: the last 8; WeCLIP: the last 6
   attention_options affinity;
   double box_threshold = 0.4;  ///< [0,1] part of a CAM's maximum; CLIP-ES has 0.4 for VOC and 0.7 for COCO
   bool boxes = true;           ///< spread only what lies in boxes around strong components
@@ -25,8 +25,8 @@ struct attention_refine_options {
 template <class P>
 struct box_mask_scratch {
   using S = typename P::memory;
-  grid<std::uint8_t, 2, S> strong;
-  grid<std::int32_t, 2, S> label;
+  grid<std::uint8_t, 1, S> strong;
+  grid<std::int32_t, 1, S> label;
   grid<index_t, 1, S> count;
   grid<std::int32_t, 1, S> most;
   grid<component_statistics, 1, S> measured;
@@ -46,10 +46,7 @@ CAMBIUM_HD std::int32_t byte_of(T score)
 template <class T, class S>
 struct byte_of_cell {
   image_view<T const, S> map;
-  CAMBIUM_HD std::int32_t operator()(index_t i) const
-  {
-    return byte_of(map(i / map.extent[1], i % map.extent[1]));
-  }
+  CAMBIUM_HD std::int32_t operator()(index_t i) const { return byte_of(map(i / map.extent[1], i % map.extent[1])); }
 };
 template <class T, class S>
 struct above_threshold {
@@ -111,19 +108,17 @@ void box_mask_into(P const& where, I const& cams, double threshold, O&& out, box
   expects(threshold >= 0 && threshold <= 1, "box_mask: threshold is ", threshold, "; expected a value in [0,1]");
   if constexpr (std::is_same_v<P, cpu>) expects_inside(where, in, T(0), T(1), "box_mask: cams", "a value in [0,1]");
   if (in.size() == 0) return;
-  if (scratch.label.shape()[0] != H || scratch.label.shape()[1] != W) {
-    scratch.strong = make_grid<std::uint8_t>(where, {H, W});
-    scratch.label = make_grid<std::int32_t>(where, {H, W});
-    scratch.measured = make_grid<component_statistics>(where, {H * W + 1});
-    scratch.count = make_grid<index_t>(where, {1});
-  }
+  view<std::uint8_t, 2, S> const strong(reserve(where, scratch.strong, H * W), {H, W});
+  view<std::int32_t, 2, S> const label(reserve(where, scratch.label, H * W), {H, W});
+  view<component_statistics, 1, S> const measured(reserve(where, scratch.measured, H * W + 1), {H * W + 1});
+  view<index_t, 1, S> const count(reserve(where, scratch.count, 1), {1});
   std::int32_t* const most = reserve(where, scratch.most, 1);
   for (index_t c = 0; c < in.extent[0]; ++c) {
     reduce(where, H * W, rule::byte_of_cell<T, S>{in[c]}, std::int32_t{0}, max_of{}, most, scratch.sums);
-    for_each_cell(where, extent, rule::above_threshold<T, S>{in[c], most, threshold, scratch.strong.view()});
-    connected_into(where, scratch.strong, c8, scratch.label, scratch.count, scratch.connecting);
-    statistics_into(where, scratch.label, image_view<float const, S>{}, scratch.measured, scratch.measuring);
-    for_each_cell(where, extent, rule::inside_boxes<S>{scratch.measured.view(), to[c]});
+    for_each_cell(where, extent, rule::above_threshold<T, S>{in[c], most, threshold, strong});
+    connected_into(where, strong, c8, label, count, scratch.connecting);
+    statistics_into(where, label, image_view<float const, S>{}, measured, scratch.measuring);
+    for_each_cell(where, extent, rule::inside_boxes<S>{measured, to[c]});
   }
 }
 

@@ -116,8 +116,7 @@ def main() -> None:
     given = parser.parse_args()
     if not given.one:
         for threads in ("1", "2"):
-            environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "passive"}
-            environment.pop("GOMP_SPINCOUNT", None)
+            environment = {**os.environ, "OMP_NUM_THREADS": threads}
             subprocess.run([sys.executable, *sys.argv, "--one"], env=environment, check=True)
         return
     threads = int(os.environ["OMP_NUM_THREADS"])

@@ -15,7 +15,7 @@ get_filename_component(Torch_DIR "${libtorch_config}" DIRECTORY)
 set(Torch_DIR "${Torch_DIR}" CACHE PATH "The folder of TorchConfig.cmake" FORCE)
 get_filename_component(libtorch_root "${Torch_DIR}/../../.." ABSOLUTE)
 if(EXISTS "${libtorch_root}/lib/libtorch_cuda.so")
-  # The OpenMP that lies beside LibTorch serves the trainer, too. CMake would warn of it for every program, if it were to make
+  # The libraries that lie beside LibTorch serve the trainer, too. CMake would warn of it for every program, if it were to make
   # the run path.
   set(CMAKE_SKIP_BUILD_RPATH ON)
   add_link_options("LINKER:-rpath,${libtorch_root}/lib")

@@ -374,8 +374,9 @@ TEST_CASE("every pixel has one place in the order of a CRF, squares together", "
     }
   CHECK(met == std::vector<int>(met.size(), 1));
   std::vector<index_t> seen(static_cast<std::size_t>(H * W), -1);
-  for_each_pixel(cpu{}, order, 1,
-                 [&](index_t, index_t y, index_t x, index_t at) { seen[static_cast<std::size_t>(y * W + x)] = at; });
+  for_each_pixel(cpu{}, order, 1, [&, W = W](index_t, index_t y, index_t x, index_t at) {
+    seen[static_cast<std::size_t>(y * W + x)] = at;
+  });
   for (index_t i = 0; i < H * W; ++i) CHECK(seen[static_cast<std::size_t>(i)] == order(i));
 }
 

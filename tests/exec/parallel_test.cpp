@@ -9,6 +9,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -45,8 +46,9 @@ TEST_CASE("shares cover everything exactly once", "[exec][property]")
     next = share.second;
   }
   CHECK(next == count);
-  auto const most = static_cast<index_t>(thread_count(cpu{.threads = threads}));
-  CHECK(static_cast<index_t>(all.size()) <= std::min(most, (count + grain - 1) / grain));
+  // As many threads as there are grains; one has one piece, of several each has eight at most.
+  auto const size = std::min<index_t>(thread_count(cpu{.threads = threads}), (count + grain - 1) / grain);
+  CHECK(static_cast<index_t>(all.size()) <= (size > 1 ? 8 * size : 1));
 }
 
 TEST_CASE("nothing to share calls nothing", "[exec][errors]")
@@ -55,33 +57,23 @@ TEST_CASE("nothing to share calls nothing", "[exec][errors]")
   CHECK(shares(cpu{}, -5, 1).empty());
 }
 
-TEST_CASE("a team has ranks 0..size-1, once each", "[exec][property]")
-{
-  int const most = GENERATE(-1, 0, 1, 2, 5, 12);
-  std::vector<int> called(12, 0), sizes;
-  std::mutex one_at_a_time;
-  as_team(most, [&](int rank, int size) {
-    std::lock_guard<std::mutex> const lock(one_at_a_time);
-    ++called.at(static_cast<std::size_t>(rank));
-    sizes.push_back(size);
-  });
-  REQUIRE(!sizes.empty());
-  auto const size = static_cast<std::size_t>(sizes[0]);
-  CHECK(size <= static_cast<std::size_t>(std::max(1, most)));
-  CHECK(sizes == std::vector<int>(size, sizes[0]));  // everyone learns the same size
-  for (std::size_t rank = 0; rank < 12; ++rank) CHECK(called[rank] == (rank < size ? 1 : 0));
-}
-
 TEST_CASE("a policy has at least one thread, and as many as it asks for", "[exec][reference]")
 {
   CHECK(thread_count(cpu{}) >= 1);
   CHECK(thread_count(cpu{.threads = 1}) == 1);
   CHECK(thread_count(cpu{.threads = -3}) >= 1);
-#if defined(_OPENMP)
   CHECK(thread_count(cpu{.threads = 7}) == 7);
-#else
-  CHECK(thread_count(cpu{.threads = 7}) == 1);
-#endif
+}
+
+TEST_CASE("a policy that leaves it open has the threads of OMP_NUM_THREADS, or one for each core", "[exec][reference]")
+{
+  CHECK(usual_threads("3") == 3);
+  CHECK(usual_threads("4,2") == 4);  // of the outer level
+  CHECK(usual_threads("1000000") == 1024);
+  for (char const* const none : {"", "0", "-2", "many"}) CHECK(usual_threads(none) == cores_of_process());
+  CHECK(usual_threads(nullptr) == cores_of_process());
+  CHECK(cores_of_process() >= 1);
+  CHECK(cores_of_process() <= static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
 }
 
 TEST_CASE("an exception comes through to the caller", "[exec][errors]")
@@ -95,23 +87,6 @@ TEST_CASE("an exception comes through to the caller", "[exec][errors]")
       });
     };
     CAMBIUM_THROWS_SAYING(fail(), std::out_of_range, "share with 57");
-  }
-  SECTION("one of them when all throw, and only when all have come back")
-  {
-    std::vector<int> entered(4, 0);
-    auto const fail = [&] {
-      as_team(threads, [&](int rank, int) {
-        entered[static_cast<std::size_t>(rank)] = 1;
-        throw std::runtime_error("member " + std::to_string(rank));
-      });
-    };
-    CAMBIUM_THROWS_SAYING(fail(), std::runtime_error, "member ");
-    CHECK(std::count(entered.begin(), entered.end(), 1) >= 1);
-    CHECK(std::count(entered.begin(), entered.end(), 1) <= threads);
-  }
-  SECTION("whatever is thrown")
-  {
-    CHECK_THROWS_AS(as_team(threads, [](int, int) { throw 42; }), int);
   }
   // The next call works.
   CHECK(shares(cpu{.threads = threads}, 10, 1).back().second == 10);
@@ -153,6 +128,40 @@ TEST_CASE("a share whose call may be asked to stop is done in pieces", "[exec][e
                         "to stop");
 }
 
+TEST_CASE("one that asks to stop ends all threads", "[exec][errors]")
+{
+  int const threads = GENERATE(2, 4);
+  std::atomic<index_t> done{0};
+  static std::atomic<int> questions;
+  questions = 0;
+  auto const work = [&] {
+    for_each_share(cpu{.threads = threads, .stop = [] { return ++questions > 3; }}, 1 << 20, 1,
+                   [&](index_t first, index_t last) { done += last - first; });
+  };
+  CAMBIUM_THROWS_SAYING(work(), stopped, "the caller asked to stop");
+  CHECK(done < 1 << 20);
+}
+
+TEST_CASE("a team whose items must not throw stops when its caller's thread sees the request", "[exec][errors]")
+{
+  static std::atomic<int> questions;
+  static std::atomic<bool> by_others;
+  static std::thread::id caller;
+  questions = 0, by_others = false, caller = std::this_thread::get_id();
+  cpu const where{.threads = 3, .stop = [] {
+                    if (std::this_thread::get_id() != caller) by_others = true;
+                    return ++questions > 5;
+                  }};
+  std::atomic<int> done{0};
+  stop_of_team stop(where);
+  as_team(3, 100000, claims::in_order, [&](index_t) { done += stop.seen() ? 0 : 1; });
+  CHECK_FALSE(by_others);
+  CHECK(done < 100000);
+  CHECK_THROWS_AS(stop.throw_if_seen(), stopped);
+  stop_of_team const none{cpu{}};
+  none.throw_if_seen();
+}
+
 TEST_CASE("calls inside a team do their work", "[exec][property]")
 {
   std::vector<std::vector<int>> seen(3, std::vector<int>(50, 0));
@@ -163,37 +172,6 @@ TEST_CASE("calls inside a team do their work", "[exec][property]")
       });
   });
   for (auto const& row : seen) CHECK(row == std::vector<int>(50, 1));
-}
-
-#if defined(_OPENMP)
-TEST_CASE("a call leaves the process as it was", "[exec][property]")
-{
-  int const before = omp_get_max_threads();
-  for_each_share(cpu{.threads = before + 3}, 1000, 1, [](index_t, index_t) {});
-  CHECK(omp_get_max_threads() == before);
-}
-#endif
-
-TEST_CASE("members wait for the steps of others", "[exec][property]")
-{
-  // Member r writes place s only after member r-1 has: the order of a queue.
-  constexpr int steps = 200;
-  std::vector<std::vector<int>> line(4, std::vector<int>(steps, -1));
-  std::vector<progress> finished(4);
-  std::atomic<bool> ordered{true};
-  as_team(4, [&](int rank, int) {
-    auto const r = static_cast<std::size_t>(rank);
-    for (int s = 0; s < steps; ++s) {
-      if (r > 0) {
-        finished[r - 1].wait_for(s + 1);
-        if (line[r - 1][static_cast<std::size_t>(s)] != s) ordered = false;
-      }
-      line[r][static_cast<std::size_t>(s)] = s;
-      finished[r].publish(s + 1);
-    }
-  });
-  CHECK(ordered);
-  finished[0].wait_for(steps);  // long done: returns at once
 }
 
 TEST_CASE("for_each_cell visits every cell once", "[exec][property]")

@@ -4,8 +4,8 @@
 #   tests/house/silent.sh [-q] COMPILER [FLAG...]      # tests/house/silent.sh g++-14 -isystem /usr/include/eigen3
 #
 # One source holds every header, and every example, so that templates are instantiated. Headers come by -I: by -isystem
-# they would be silent whatever they do. C++20, 23 and 26, -O2 and -O3, with OpenMP and without; -q: the newest standard
-# alone, without OpenMP or optimisation.
+# they would be silent whatever they do. C++20, 23 and 26, -O2 and -O3; -q: the newest standard alone, without
+# optimisation.
 set -euo pipefail
 quick=no
 if [ "${1-}" = -q ]; then quick=yes; shift; fi
@@ -36,10 +36,8 @@ newest=c++26
 if [ $quick = yes ]; then
   modes=("-std=$newest")
 else
-  modes=("-std=c++20 -O2 -fopenmp" "-std=c++20 -O3" "-std=c++2b -O2" "-std=$newest -O2")
+  modes=("-std=c++20 -O2" "-std=c++20 -O3" "-std=c++2b -O2" "-std=$newest -O2")
 fi
-# A compiler without <omp.h> is one of those without OpenMP.
-echo '#include <omp.h>' | "$compiler" -fopenmp -fsyntax-only -x c++ - 2> /dev/null || modes=("${modes[@]/ -fopenmp/}")
 
 failed=0
 for mode in "${modes[@]}"; do

@@ -1,4 +1,4 @@
-# A header-only library gives its user a search path, a language level and OpenMP, and no say in anything else.
+# A header-only library gives its user a search path, a language level and the system's threads, and no say in anything else.
 foreach(target cambium::cambium cambium::io)
   if(NOT TARGET ${target})
     continue()

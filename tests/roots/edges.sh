@@ -11,15 +11,14 @@ headers='cmake -S . -B build -DCAMBIUM_TESTS=OFF -DCAMBIUM_EXAMPLES=OFF -DCAMBIU
 project='mkdir used && cp examples/03_random_walk.cpp used && printf "%s\n" "cmake_minimum_required(VERSION 3.22)" "project(used CXX)" \
   "find_package(cambium REQUIRED)" "add_executable(used 03_random_walk.cpp)" "target_link_libraries(used PRIVATE cambium::cambium)" \
   >used/CMakeLists.txt && cmake -S used -B used/build -DCMAKE_PREFIX_PATH="$PWD/there" && cmake --build used/build && used/build/used'
-one_thread='has no OpenMP, so the cpu policy uses one thread'
 
 for suite in ${SUITES:-bookworm trixie forky}; do
   # nothing but a compiler and a build program
   try --name 'headers, with make' --suite "$suite" --with 'g++ cmake make' --in '/home/someone/with blanks/cambium' --says 'without cambium::io, since these packages were not found: PNG, JPEG' \
     sh -c "$headers && $project"
   try --name 'headers, with ninja' --suite "$suite" --with 'g++ cmake ninja-build' sh -c "export CMAKE_GENERATOR=Ninja && $headers && $project"
-  # clang, and no OpenMP
-  try --name 'headers, clang without OpenMP' --suite "$suite" --with 'clang cmake make' --says "$one_thread" sh -c "export CXX=clang++ && $headers && $project"
+  # clang
+  try --name 'headers, clang' --suite "$suite" --with 'clang cmake make' sh -c "export CXX=clang++ && $headers && $project"
   # io is asked for, and not there
   try --name 'io is asked for, and its packages are missing' --suite "$suite" --with 'g++ cmake make' --fails --says 'CAMBIUM_IO is ON, and these packages were not found: PNG, JPEG, nlohmann_json, pugixml' \
     cmake -S . -B build -DCAMBIUM_IO=ON -DCAMBIUM_TESTS=OFF
@@ -31,6 +30,6 @@ for suite in ${SUITES:-bookworm trixie forky}; do
   try --name 'sudo, in a folder with blanks' --suite "$suite" --as sudo --in '/home/someone/my work/cambium' --says 'Usage: points' ./run points --help
 done
 # the second compiler, without the tool that looks for modules
-try --name 'clang++ without clang-scan-deps' --suite trixie --with 'clang libomp-dev cmake ninja-build nlohmann-json3-dev libpng-dev libjpeg-dev libpugixml-dev libcli11-dev libssl-dev' \
+try --name 'clang++ without clang-scan-deps' --suite trixie --with 'clang cmake ninja-build nlohmann-json3-dev libpng-dev libjpeg-dev libpugixml-dev libcli11-dev libssl-dev' \
   sh -c 'cmake -S . -B build -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCAMBIUM_TESTS=OFF -DCAMBIUM_BENCH=OFF && cmake --build build --target example_03_random_walk'
 exit $failed

@@ -8,6 +8,7 @@
 #include "support/random.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -464,7 +465,7 @@ TEST_CASE("seeds that a step's sum could not hold are refused, the largest other
 
 namespace {
 
-int steps_until_stop = 0;
+std::atomic<int> steps_until_stop = 0;
 bool counts_down() { return --steps_until_stop < 0; }
 
 }  // namespace

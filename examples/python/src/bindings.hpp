@@ -16,8 +16,7 @@ namespace bindings {
 
 namespace nb = nanobind;
 
-/// The policy of a call from Python: `threads` = 0 is OpenMP's own choice. Control-C ends the call. In a process that was
-/// forked after a call with several threads it has one.
+/// The policy of a call from Python. Control-C ends the call.
 cambium::cpu policy(int threads, char const* who);
 
 /// Run a body without the GIL. Inputs must be converted before.

@@ -4,14 +4,9 @@
 
 #include <nanobind/stl/string.h>
 
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
-
-#ifdef __linux__
-#include <pthread.h>
-#endif
 
 namespace bindings {
 
@@ -19,25 +14,11 @@ namespace {
 
 cambium::isa widest = cambium::isa::avx512;
 
-// libgomp's threads do not survive a fork, and the child's first parallel loop would wait for them forever. PyTorch's
-// data loaders fork. A child whose parent had started threads therefore uses one.
-std::atomic<bool> started = false;
-bool lost = false;
-
-void note_forks()
-{
-#ifdef __linux__
-  pthread_atfork(nullptr, nullptr, [] { lost = lost || started; });
-#endif
-}
-
 }  // namespace
 
 cambium::cpu policy(int threads, char const* who)
 {
   cambium::expects(0 <= threads && threads <= 1024, who, ": threads is ", threads, "; expected 0 (all cores) to 1024");
-  if (lost) threads = 1;
-  if (threads != 1) started = true;
   return {.threads = threads, .vectors = widest, .stop = cambium::python_interrupts};
 }
 
@@ -58,7 +39,6 @@ NB_MODULE(_cambium, m)
 {
   using namespace bindings;
   cambium::translate_errors();
-  note_forks();
   m.attr("__version__") = CAMBIUM_VERSION;
   m.def(
       "set_vectors",

@@ -3,11 +3,8 @@
 import os
 import signal
 
-# Threads that wait by spinning hold up small problems on a machine that does other work.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
 # What a shell starts in the background ignores Control-C, and its children do, too. A handler is
 # not inherited.

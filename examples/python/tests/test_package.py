@@ -142,7 +142,7 @@ def test_typed_user_runs():
 
 @pytest.mark.parametrize("first", ["torch", "pycambium"])
 def test_torch_and_pycambium_load_in_any_order(first):
-    """Two OpenMP runtimes in one process."""
+    """Two sets of threads in one process."""
     pytest.importorskip("torch")
     second = "pycambium" if first == "torch" else "torch"
     code = f"""

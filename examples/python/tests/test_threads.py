@@ -150,9 +150,10 @@ def test_two_threads_may_share_one_transition():
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_a_process_pool_works_after_a_call(start, tmp_path):
-    """A data loader forks. OpenMP's threads do not survive that."""
+    """A data loader forks. Threads do not survive that, so the child starts its own."""
     code = f"""
 import multiprocessing as mp
+import os
 import numpy as np
 import pycambium as pc
 
@@ -160,12 +161,16 @@ def work(seed):
     b = np.random.default_rng(seed).random((64, 64), np.float32)
     return float(pc.path_affinity(b, threads=2).sum())
 
+def threads(seed):
+    work(seed)
+    return len(os.listdir("/proc/self/task"))
+
 if __name__ == "__main__":
     alone = [work(i) for i in range(4)]
     with mp.get_context({start!r}).Pool(2) as pool:
-        print(pool.map(work, range(4)) == alone)
+        print(pool.map(work, range(4)) == alone, min(pool.map(threads, range(4))) > 1)
 """
     script = tmp_path / "pool.py"
     script.write_text(code)
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert ended.stdout.strip() == "True", ended.stderr
+    assert ended.stdout.strip() == "True True", ended.stderr

@@ -131,7 +131,7 @@ struct bestie_training_options {
   bestie_augmentation samples{};
   std::string beside;  ///< for the recipe: facts that are no option, such as the source of the initial weights
   std::uint64_t seed = 3407;
-  int threads = 0;  ///< of cambium's part; 0: as OpenMP picks
+  int threads = 0;  ///< of cambium's part; 0: as cpu::threads
 };
 
 /// Settings for two cores and square photographs of `side` pixels, about 100: only light and flip are changed; small

@@ -34,7 +34,7 @@ struct instance_training {
   std::string beside;  ///< for the recipe: facts that are no option: which labels, the source of the initial weights
   std::uint64_t seed = 1;
   int workers = 2;  ///< threads that prepare photographs; the result does not depend on their number
-  int threads = 0;  ///< of the losses; 0: as OpenMP picks
+  int threads = 0;  ///< of the losses; 0: as cpu::threads
 };
 
 /// The targets of a network for one augmented photograph.

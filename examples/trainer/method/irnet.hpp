@@ -41,7 +41,7 @@ struct backbone_options {
 struct irnet_training_options {
   std::uint64_t seed = 1;
   int workers = 2;  ///< threads that prepare photographs
-  int threads = 0;  ///< of cambium's stages; 0: as OpenMP picks
+  int threads = 0;  ///< of cambium's stages; 0: as cpu::threads
   backbone_options backbone{};
 
   // 1: the classifier

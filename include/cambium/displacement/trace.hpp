@@ -115,21 +115,20 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
   index_t const H = beside.extent[0], W = beside.extent[1];
   trace_step<T, Wide> const step{reinterpret_cast<T const*>(beside.data), H, W};
   stop_of_team stop(where);
-  as_team(team_size(where, H * W, 256), [&](int rank, int size) {
-    // rows in turn: how long one takes depends on the field
-    for (index_t y = rank; y < H && !stop.seen_by(rank); y += size) {
-      for (index_t x = 0; x < W; x += together) {
-        positions at;
-        index_t const n = std::min<index_t>(together, W - x);
-        for (int i = 0; i < together; ++i) {
-          at.y[i] = static_cast<T>(y);
-          at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
-        }
-        take_steps(iterations, at, [&](positions& p) {
-          for (int i = 0; i < together; ++i) step(p.y[i], p.x[i]);
-        });
-        for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
+  // rows in turn: how long one takes depends on the field
+  as_team(team_size(where, H * W, 256), H, claims::in_order, [&](index_t y) {
+    if (stop.seen()) return;
+    for (index_t x = 0; x < W; x += together) {
+      positions at;
+      index_t const n = std::min<index_t>(together, W - x);
+      for (int i = 0; i < together; ++i) {
+        at.y[i] = static_cast<T>(y);
+        at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
       }
+      take_steps(iterations, at, [&](positions& p) {
+        for (int i = 0; i < together; ++i) step(p.y[i], p.x[i]);
+      });
+      for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
     }
   });
   stop.throw_if_seen();

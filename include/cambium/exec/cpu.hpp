@@ -11,9 +11,9 @@ enum class isa { baseline, avx2, avx512 };
 /// Run on cores.
 struct cpu {
   using memory = host;
-  int threads = 0;            ///< [count] 0: OpenMP's own choice; ignored without OpenMP
+  int threads = 0;            ///< [count] 0: OMP_NUM_THREADS, or a thread for each core that the process may use
   isa vectors = isa::avx512;  ///< upper bound; a lower one gives an older machine's bits
-  bool (*stop)() = nullptr;   ///< asked between loops and between steps of the walk; true ends the call by `stopped`
+  bool (*stop)() = nullptr;   ///< asked by any thread of a call, between loops and steps; true ends it by `stopped`
 };
 
 /// Whether the policy's `stop` says so.

@@ -1,107 +1,78 @@
 #pragma once
-// Threads. Only this file uses OpenMP. Without OpenMP all work runs on the calling thread.
-
-#if defined(_OPENMP) && !__has_include(<omp.h>)
-#error \
-    "cambium: -fopenmp is on, but this compiler has no <omp.h>. Install it (libomp-dev for clang), or leave -fopenmp out: cambium then uses one thread"
-#endif
+// Loops of several threads. Only this room knows threads: exec/helpers.hpp has those that wait for work.
 
 #include <cambium/core/index.hpp>
 #include <cambium/exec/cpu.hpp>
+#include <cambium/exec/helpers.hpp>
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
+#include <cstdlib>
 #include <thread>
 #include <utility>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-
 namespace cambium {
+
+/// The number of threads of a policy that leaves it open: OMP_NUM_THREADS, as job systems set it, or a thread a core.
+/// @param variable  its text, or null
+inline int usual_threads(char const* variable)
+{
+  long const wanted = variable == nullptr ? 0 : std::strtol(variable, nullptr, 10);
+  return wanted > 0 ? static_cast<int>(std::min<long>(wanted, most_helpers + 1)) : cores_of_process();
+}
 
 /// The largest number of threads of a call with this policy, at least 1.
 inline int thread_count(cpu const& where)
 {
-#if defined(_OPENMP)
-  return where.threads > 0 ? where.threads : omp_get_max_threads();
-#else
-  static_cast<void>(where);
-  return 1;
-#endif
+  static int const usual = usual_threads(std::getenv("OMP_NUM_THREADS"));
+  return where.threads > 0 ? where.threads : usual;
 }
 
-/// Run body(rank, size) on a team of at most `most` threads, ranks 0..size-1, and wait for all.
-///
-/// The team may be smaller than requested (nested regions, limits of the system). `size` is its real size. The first
-/// exception, by time, is rethrown after all members have returned. A body whose members wait for each other must not
-/// throw.
-template <class Body>
-void as_team(int most, Body const& body)
-{
-  if (most <= 1) return body(0, 1);
-#if defined(_OPENMP)
-  std::exception_ptr failure;
-  std::atomic<bool> failed{false};
-#pragma omp parallel num_threads(most)
-  {
-    try {
-      body(omp_get_thread_num(), omp_get_num_threads());
-    } catch (...) {
-      if (!failed.exchange(true)) failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
-#else
-  body(0, 1);
-#endif
-}
-
-/// A request to stop for a team whose members must not throw. Member 0 asks, all see the answer, and the caller throws
-/// after the team has returned.
+/// A request to stop for a team whose items must not throw. The thread that called the team asks, all see the answer,
+/// and that thread throws after the team has ended.
 class stop_of_team {
  public:
   explicit stop_of_team(cpu const& where) : where_(where) {}
 
-  bool seen_by(int rank)
+  bool seen()
   {
-    if (rank == 0 && wants_to_stop(where_)) wanted_ = true;
+    if (std::this_thread::get_id() == caller_ && wants_to_stop(where_)) wanted_ = true;
     return wanted_;
   }
   void throw_if_seen() const { expects_no_stop(wanted_); }
 
  private:
   cpu const& where_;
+  std::thread::id caller_ = std::this_thread::get_id();
   std::atomic<bool> wanted_{false};
 };
 
-/// The number of threads for `count` items, if each gets at least `grain` of them; at least 1.
+/// The number of threads for `count` items, if each gets at least `grain` of them; at least 1, and 1 inside a team.
 inline int team_size(cpu const& where, index_t count, index_t grain)
 {
+  if (in_team) return 1;
   index_t const useful = (count + grain - 1) / grain;
   return static_cast<int>(std::max<index_t>(1, std::min<index_t>(thread_count(where), useful)));
 }
 
-/// Pieces of a share, if the call may be asked to stop.
-inline constexpr index_t pieces_of_share = 16;
+/// Pieces of a thread's share, which others may claim, and of one thread's whole, if the call may be asked to stop.
+inline constexpr index_t pieces_of_share = 8, pieces_before_stop = 16;
 
-/// Call body(first, last) on contiguous shares of 0..count-1, one share per thread. `grain` is the smallest share that
-/// pays for a thread. `where.stop` is asked first, and then between the pieces into which each share is cut for that.
+/// Call body(first, last) on contiguous pieces of 0..count-1. `grain` is the smallest share that pays for a thread.
+/// Threads begin in shares of their own, piece by piece. `where.stop` is asked first, and then before each piece.
 template <class Body>
 void for_each_share(cpu const& where, index_t count, index_t grain, Body const& body)
 {
   if (count <= 0) return;
   ask_to_stop(where);
-  as_team(team_size(where, count, grain), [&](int rank, int size) {
-    index_t const first = count * rank / size, last = count * (rank + 1) / size;
-    index_t const pieces = where.stop ? std::clamp<index_t>((last - first) / grain, 1, pieces_of_share) : 1;
-    for (index_t piece = 0; piece < pieces; ++piece) {
-      if (piece > 0) ask_to_stop(where);
-      index_t const begin = first + (last - first) * piece / pieces,
-                    end = first + (last - first) * (piece + 1) / pieces;
-      if (begin < end) body(begin, end);
-    }
+  index_t const size = team_size(where, count, grain);
+  index_t pieces = where.stop ? std::clamp<index_t>(count / size / grain, 1, pieces_before_stop) : 1;
+  if (size > 1) pieces = std::max(pieces, std::clamp<index_t>(count / size / (1 + grain / 4), 1, pieces_of_share));
+  pieces *= size;
+  as_team(static_cast<int>(size), pieces, claims::near, [&](index_t piece) {
+    if (piece > 0) ask_to_stop(where);
+    index_t const begin = count * piece / pieces, end = count * (piece + 1) / pieces;
+    if (begin < end) body(begin, end);
   });
 }
 
@@ -109,7 +80,7 @@ void for_each_share(cpu const& where, index_t count, index_t grain, Body const& 
 /// are at least as many items as threads, each item gets one core, and a free thread takes the next item, in order.
 /// Fewer items run one after the other, each with all threads, because teams do not nest.
 ///
-/// An exception ends only its own thread's work. The first one, by time, is rethrown after all threads have returned. A
+/// After an exception no further item begins. The first one, by time, is rethrown when those that had begun have ended. A
 /// body that must continue after an invalid item catches the exception itself.
 template <class Body>
 void for_each_item(cpu const& where, index_t count, Body const& body)
@@ -121,26 +92,7 @@ void for_each_item(cpu const& where, index_t count, Body const& body)
   }
   cpu one = where;
   one.threads = 1;
-  std::atomic<index_t> next{0};
-  as_team(threads, [&](int, int) {
-    for (index_t i; (i = next++) < count;) body(std::as_const(one), i);
-  });
+  as_team(threads, count, claims::in_order, [&](index_t i) { body(std::as_const(one), i); });
 }
-
-/// The number of steps that a member of a team has finished. Other members wait for it. Each has its own cache line.
-///
-/// A waiting thread spins first, because its partner is usually microseconds away. Then it yields. So more threads than
-/// cores slow the work down but do not stop it.
-struct alignas(64) progress {
-  std::atomic<index_t> done{0};
-
-  void publish(index_t step) { done.store(step, std::memory_order_release); }
-
-  void wait_for(index_t step) const
-  {
-    for (int spin = 0; done.load(std::memory_order_acquire) < step;)
-      if (++spin > 2000) std::this_thread::yield();
-  }
-};
 
 }  // namespace cambium

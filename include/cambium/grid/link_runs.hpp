@@ -81,12 +81,11 @@ linked_runs link_runs(cpu const& where, neighbourhood const& near, Find const& f
   if (H == 0 || W == 0) return {};
   index_t const most = std::max<index_t>(1, std::min({static_cast<index_t>(thread_count(where)), H, H * W / 65536}));
   if (bands.size() < static_cast<std::size_t>(most)) bands.resize(static_cast<std::size_t>(most));
-  std::size_t used = 1;
+  auto const used = static_cast<std::size_t>(most);
   [[maybe_unused]] isa const set = vectors_of(where);
-  as_team(static_cast<int>(most), [&](int rank, int members) {
-    if (rank == 0) used = static_cast<std::size_t>(members);
-    auto& band = bands[static_cast<std::size_t>(rank)];
-    index_t const first = H * rank / members, last = H * (rank + 1) / members;
+  as_team(static_cast<int>(most), most, claims::near, [&](index_t b) {
+    auto& band = bands[static_cast<std::size_t>(b)];
+    index_t const first = H * b / most, last = H * (b + 1) / most;
     band.first_row = first;
     band.ends.clear(), band.row_begin.clear(), band.sets.clear();
     band.row_begin.push_back(0);

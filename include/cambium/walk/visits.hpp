@@ -10,7 +10,7 @@
 //   step 1     3 5 8
 //   step 2       6 9
 //
-// The threads of a team take the visits in turn. A thread follows the thread of the visit before.
+// The threads of a team claim visits in order. A thread follows the thread of the visit before.
 
 #include <cambium/exec/caches.hpp>
 #include <cambium/exec/parallel.hpp>
@@ -55,40 +55,39 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
   index_t const border = std::max<index_t>(1, (map.reach_y + map.rows - 1) / map.rows);
   index_t const useful = std::max<index_t>(1, map.bands / (2 * border + 2));
   index_t const most = std::min<index_t>({thread_count(where), static_cast<index_t>(s.members.size()), useful});
-  for (auto& member : s.members) member.publish(0);
+  for (auto& member : s.members) member.done = 0;
   stop_of_team stop(where);
 
-  as_team(static_cast<int>(most), [&](int rank, int size) {
+  // Weights that no cache holds are prefetched four blocks ahead. The processor's own prefetcher restarts at every page,
+  // and a block is two pages.
+  bool const streams = map.weight_size() * static_cast<index_t>(sizeof(T)) > index_t{64} << 20;
+  index_t const ahead = streams ? (map.reach_x + 4) * map.weight_position : 0;
+  auto const step_band = [&](index_t step, index_t band, bool first) {
+    index_t const y = band * map.rows, row = map.score(y, 0);
+    step_form<T> const f = form(step);
+    for (index_t c = 0; c < s.channels; c += most_channels) {
+      index_t const cells = c * map.score_plane + row;
+      int const together = static_cast<int>(std::min<index_t>(most_channels, s.channels - c));
+      run_widest(s.set, band_step<T>{&map, &s.program, together, f, buffer[step % 2] + cells,
+                                     s.weights.data() + map.weight(band), s.inverse_degree.data() + map.degree(y),
+                                     s.seeds.empty() ? nullptr : s.seeds.data() + cells, buffer[(step + 1) % 2] + cells,
+                                     first && c == 0 ? ahead : 0});
+    }
+  };
+  // At most `most` visits are begun and not finished, so as many members are enough.
+  auto const member_of = [&](index_t v) -> progress& { return s.members[static_cast<std::size_t>(v % most)]; };
+  index_t const visit = steps_of_visit<T>(map, s.channels, border, steps, team_of_chain(most));
+  as_team(static_cast<int>(most), (steps + visit - 1) / visit, claims::chained, [&](index_t v) {
     flush_denormals const quick;
-    // Weights that no cache holds are prefetched four blocks ahead. The processor's own prefetcher restarts at every
-    // page, and a block is two pages.
-    bool const streams = map.weight_size() * static_cast<index_t>(sizeof(T)) > index_t{64} << 20;
-    index_t const ahead = streams ? (map.reach_x + 4) * map.weight_position : 0;
-    auto const step_band = [&](index_t step, index_t band, bool first) {
-      index_t const y = band * map.rows, row = map.score(y, 0);
-      step_form<T> const f = form(step);
-      for (index_t c = 0; c < s.channels; c += most_channels) {
-        index_t const cells = c * map.score_plane + row;
-        int const together = static_cast<int>(std::min<index_t>(most_channels, s.channels - c));
-        run_widest(s.set, band_step<T>{&map, &s.program, together, f, buffer[step % 2] + cells,
-                                       s.weights.data() + map.weight(band), s.inverse_degree.data() + map.degree(y),
-                                       s.seeds.empty() ? nullptr : s.seeds.data() + cells,
-                                       buffer[(step + 1) % 2] + cells, first && c == 0 ? ahead : 0});
-      }
-    };
-    index_t const visit = steps_of_visit<T>(map, s.channels, border, steps, size);
-    auto& own = s.members[static_cast<std::size_t>(rank)];
-    auto const& other = s.members[static_cast<std::size_t>((rank + size - 1) % size)];
-    for (index_t v = rank, begin = v * visit; begin < steps; v += size, begin = v * visit) {
-      index_t const deep = std::min(visit, steps - begin);
-      for (index_t at = 0; at < map.bands + (deep - 1) * border; ++at) {
-        if (stop.seen_by(rank))
-          return own.publish(std::numeric_limits<index_t>::max());  // nobody waits for this thread any more
-        if (v > 0 && at < map.bands) other.wait_for((v - 1) * map.bands + std::min(at + border + 1, map.bands));
-        for (index_t i = 0; i < deep; ++i)
-          if (index_t const band = at - i * border; 0 <= band && band < map.bands) step_band(begin + i, band, i == 0);
-        if (index_t const done = at - (deep - 1) * border; done >= 0) own.publish(v * map.bands + done + 1);
-      }
+    index_t const begin = v * visit, deep = std::min(visit, steps - begin);
+    for (index_t at = 0; at < map.bands + (deep - 1) * border; ++at) {
+      if (stop.seen())
+        return member_of(v).publish(std::numeric_limits<index_t>::max());  // nobody waits for this visit any more
+      if (v > 0 && at < map.bands)
+        member_of(v - 1).wait_for((v - 1) * map.bands + std::min(at + border + 1, map.bands));
+      for (index_t i = 0; i < deep; ++i)
+        if (index_t const band = at - i * border; 0 <= band && band < map.bands) step_band(begin + i, band, i == 0);
+      if (index_t const done = at - (deep - 1) * border; done >= 0) member_of(v).publish(v * map.bands + done + 1);
     }
   });
   stop.throw_if_seen();

@@ -18,13 +18,11 @@ void add_activation()
       double const cells = static_cast<double>(C * H * W);
       // One stage on C maps; `bytes` a cell must move at least once.
       auto const add = [&, h = H, w = W](char const* stage, double bytes, auto const& work) {
-        benchmark::RegisterBenchmark((std::string("activation/") + stage + "/" + name).c_str(),
-                                     [=](benchmark::State& state) {
-                                       auto const maps = blobs(C, h, w);
-                                       measure(state, {0, bytes * cells},
-                                               [&] { benchmark::DoNotOptimize(work(maps).data()); });
-                                     })
-            ->Unit(benchmark::kMillisecond);
+        benchmark::RegisterBenchmark((std::string("activation/") + stage + "/" + name).c_str(), [=](benchmark::State&
+                                                                                                        state) {
+          auto const maps = blobs(C, h, w);
+          measure(state, {0, bytes * cells}, [&] { benchmark::DoNotOptimize(work(maps).data()); });
+        })->Unit(benchmark::kMillisecond);
       };
       add("normalise", 8, [](auto const& maps) { return normalise(all_cores, maps); });
       add("smooth", 8, [](auto const& maps) { return smooth(all_cores, maps); });

@@ -80,10 +80,13 @@ int main(int count, char** arguments)
   bench::add_metric();
   bench::add_proposal();
   bench::add_label_uncertainty();
+  bench::add_box_losses();
+  bench::add_tree_filter();
   bench::add_bestie();
   bench::add_pipeline();
 #if defined(CAMBIUM_BENCH_TORCH)
   bench::add_affinity_loss_torch();
+  bench::add_pairwise_loss_torch();
 #endif
   // Long enough for a median, unless the caller says otherwise.
   std::string minimum = "--benchmark_min_time=0.5";

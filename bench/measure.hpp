@@ -117,10 +117,13 @@ void add_crf();
 void add_metric();
 void add_proposal();
 void add_label_uncertainty();
+void add_box_losses();
+void add_tree_filter();
 void add_bestie();
 void add_pipeline();
 #if defined(CAMBIUM_BENCH_TORCH)
 void add_affinity_loss_torch();
+void add_pairwise_loss_torch();
 #endif
 
 }  // namespace bench

@@ -1,5 +1,5 @@
 #pragma once
-// Sums along a tree on cores, for a block of channels at once: a node's channels are one cache line, and nodes lie in the
+// Sums along a tree on cores, for a block of channels at once: a node's channels lie side by side, and nodes lie in the
 // order of the tree, so that memory is read and written in order.
 
 #include <cambium/core/config.hpp>
@@ -14,11 +14,15 @@ namespace cambium {
 
 /// Channels of a block.
 template <class T>
-inline constexpr int tree_lanes = 64 / static_cast<int>(sizeof(T));
+inline constexpr int tree_lanes = 32 / static_cast<int>(sizeof(T));
+
+/// Pixels of a row that are taken together. Four channels at a time: more would evict each other from the first cache
+/// where a channel is a power of two long.
+inline constexpr int tree_run = 16;
 
 namespace rule {
 
-/// Four cells of four rows become four cells of four columns, each times its factor.
+/// Four cells of four rows become four cells of four columns.
 template <class T>
 [[gnu::always_inline]] inline void transpose_four(pack<T, 4> (&v)[4])
 {
@@ -30,67 +34,101 @@ template <class T>
   v[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5), v[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
 }
 
-/// A block of channels of a map, by node.
+/// Take channels first..first+count-1 of a map, times a factor per node unless it is null. The other lanes are 0.
 template <class T>
-struct tree_block {
-  static constexpr int lanes = tree_lanes<T>;
+struct take_block {
   grid_tree const* tree;
+  stack_view<T const> map;
+  index_t first;
+  int count;
+  T const* factor;
   T* cells;  ///< [nodes,lanes]
 
-  /// Take channels first..first+count-1 of a map, times a factor per node unless it is null. The other lanes are 0.
-  void take(stack_view<T const> map, index_t first, int count, T const* factor) const
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
   {
+    constexpr int lanes = tree_lanes<T>;
     index_t const W = tree->width;
-    std::int32_t const* const place = tree->place.data();
-    T const zeros[4] = {};
-    for (index_t y = 0; y < tree->height; ++y)
-      for (index_t x = 0; x < W; x += 4) {
-        int const here = static_cast<int>(W - x < 4 ? W - x : 4);
-        for (int c = 0; c < lanes; c += 4) {
-          pack<T, 4> v[4];
-          for (int i = 0; i < 4; ++i) {
-            T const* const row = c + i < count ? &map(first + c + i, y, x) : zeros;
-            if (here == 4) {
-              v[i] = lanes_at<4>(row).v;
+    for (index_t y = 0; y < tree->height; ++y) {
+      std::int32_t const* const place = tree->place.data() + y * W;
+      T const* rows[std::size_t{lanes}];
+      for (int c = 0; c < lanes; ++c) rows[c] = &map(first + (c < count ? c : 0), y, 0);
+      index_t x = 0;
+      for (; x + tree_run <= W; x += tree_run) {
+        T* node[std::size_t{tree_run}];
+        T times[std::size_t{tree_run}];
+        for (int j = 0; j < tree_run; ++j) node[j] = cells + index_t{place[x + j]} * lanes, times[j] = 1;
+        if (factor != nullptr)
+          for (int j = 0; j < tree_run; ++j) times[j] = factor[place[x + j]];
+        for (int c = 0; c < lanes; c += 4)
+          for (int at = 0; at < tree_run; at += 4) {
+            pack<T, 4> v[4] = {};
+            if (c + 4 <= count) {
+              CAMBIUM_UNROLL
+              for (int i = 0; i < 4; ++i) v[i] = lanes_at<4>(rows[c + i] + x + at).v;
             } else {
-              v[i] = pack<T, 4>{};
-              for (int j = 0; j < here; ++j) v[i][j] = row[c + i < count ? j : 0];
+              for (int i = 0; c + i < count; ++i) v[i] = lanes_at<4>(rows[c + i] + x + at).v;
+            }
+            transpose_four<T>(v);
+            CAMBIUM_UNROLL
+            for (int j = 0; j < 4; ++j) lanes_at<4>(node[at + j] + c).v = v[j] * times[at + j];
+          }
+      }
+      for (; x < W; ++x) {
+        T* const node = cells + index_t{place[x]} * lanes;
+        T const times = factor != nullptr ? factor[place[x]] : T(1);
+        for (int c = 0; c < lanes; ++c) node[c] = c < count ? rows[c][x] * times : T(0);
+      }
+    }
+  }
+};
+
+/// Write the channels of a block to a map, times a factor per node unless it is null.
+template <class T>
+struct give_block {
+  grid_tree const* tree;
+  stack_view<T> map;
+  index_t first;
+  int count;
+  T const* factor;
+  T const* cells;
+
+  template <int Bytes>
+  [[gnu::always_inline]] void run() const
+  {
+    constexpr int lanes = tree_lanes<T>;
+    index_t const W = tree->width;
+    for (index_t y = 0; y < tree->height; ++y) {
+      std::int32_t const* const place = tree->place.data() + y * W;
+      T* rows[std::size_t{lanes}];
+      for (int c = 0; c < count; ++c) rows[c] = &map(first + c, y, 0);
+      index_t x = 0;
+      for (; x + tree_run <= W; x += tree_run) {
+        T const* node[std::size_t{tree_run}];
+        T times[std::size_t{tree_run}];
+        for (int j = 0; j < tree_run; ++j) node[j] = cells + index_t{place[x + j]} * lanes, times[j] = 1;
+        if (factor != nullptr)
+          for (int j = 0; j < tree_run; ++j) times[j] = factor[place[x + j]];
+        for (int c = 0; c < count; c += 4)
+          for (int at = 0; at < tree_run; at += 4) {
+            pack<T, 4> v[4];
+            CAMBIUM_UNROLL
+            for (int j = 0; j < 4; ++j) v[j] = lanes_at<4>(node[at + j] + c).v * times[at + j];
+            transpose_four<T>(v);
+            if (c + 4 <= count) {
+              CAMBIUM_UNROLL
+              for (int i = 0; i < 4; ++i) lanes_at<4>(rows[c + i] + x + at).v = v[i];
+            } else {
+              for (int i = 0; c + i < count; ++i) lanes_at<4>(rows[c + i] + x + at).v = v[i];
             }
           }
-          transpose_four<T>(v);
-          for (int j = 0; j < here; ++j) {
-            index_t const node = place[y * W + x + j];
-            lanes_at<4>(cells + node * lanes + c).v = factor != nullptr ? v[j] * factor[node] : v[j];
-          }
-        }
       }
-  }
-
-  /// Write the channels to a map, times a factor per node unless it is null.
-  void give(stack_view<T> map, index_t first, int count, T const* factor) const
-  {
-    index_t const W = tree->width;
-    std::int32_t const* const place = tree->place.data();
-    for (index_t y = 0; y < tree->height; ++y)
-      for (index_t x = 0; x < W; x += 4) {
-        int const here = static_cast<int>(W - x < 4 ? W - x : 4);
-        for (int c = 0; c < count; c += 4) {
-          pack<T, 4> v[4] = {};
-          for (int j = 0; j < here; ++j) {
-            index_t const node = place[y * W + x + j];
-            v[j] = lanes_at<4>(cells + node * lanes + c).v;
-            if (factor != nullptr) v[j] *= factor[node];
-          }
-          transpose_four<T>(v);
-          for (int i = 0; i < 4 && c + i < count; ++i) {
-            T* const row = &map(first + c + i, y, x);
-            if (here == 4)
-              lanes_at<4>(row).v = v[i];
-            else
-              for (int j = 0; j < here; ++j) row[j] = v[i][j];
-          }
-        }
+      for (; x < W; ++x) {
+        T const* const node = cells + index_t{place[x]} * lanes;
+        T const times = factor != nullptr ? factor[place[x]] : T(1);
+        for (int c = 0; c < count; ++c) rows[c][x] = node[c] * times;
       }
+    }
   }
 };
 

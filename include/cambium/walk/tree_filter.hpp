@@ -156,11 +156,13 @@ void filter_blocks(cpu const& where, stack_view<T const> from, grid_tree const& 
     for (index_t b = begin; b < end; ++b) {
       T const *const affinity = &weights.affinity(blocks.group(b), 0), *const inverse =
                                                                            &weights.inverse_divisor(blocks.group(b), 0);
-      rule::tree_block<T> const block{&tree, cells + b * V * lanes};
-      block.take(from, blocks.first(b), blocks.channels(b), back ? inverse : nullptr);
-      run_widest(vectors, rule::sum_upwards<T, tree_lanes<T>>{&tree, affinity, block.cells});
-      run_widest(vectors, rule::sum_downwards<T, tree_lanes<T>>{&tree, affinity, block.cells});
-      block.give(to, blocks.first(b), blocks.channels(b), back ? nullptr : inverse);
+      T* const block = cells + begin * V * lanes;  // one room for all blocks of a thread, so that it stays in cache
+      index_t const first = blocks.first(b);
+      int const count = blocks.channels(b);
+      run_widest(vectors, rule::take_block<T>{&tree, from, first, count, back ? inverse : nullptr, block});
+      run_widest(vectors, rule::sum_upwards<T, tree_lanes<T>>{&tree, affinity, block});
+      run_widest(vectors, rule::sum_downwards<T, tree_lanes<T>>{&tree, affinity, block});
+      run_widest(vectors, rule::give_block<T>{&tree, to, first, count, back ? nullptr : inverse, block});
     }
   });
 }
@@ -173,7 +175,7 @@ void filter_blocks(cpu const& where, stack_view<T const> from, grid_tree const& 
 /// Two passes compute it: from the leaves to the root a node collects its subtree, from the root to the leaves it gets
 /// the rest of the tree.
 ///
-/// @param where    cpu: blocks of 16 channels (8 of double) run in parallel. The passes follow the tree node by node, so
+/// @param where    cpu: blocks of 8 channels (4 of double) run in parallel. The passes follow the tree node by node, so
 ///                 a device has no form of it
 /// @param feature  [C,H,W] finite
 /// @param tree     minimum_tree of the guide

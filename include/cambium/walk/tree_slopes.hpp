@@ -77,12 +77,13 @@ void tree_filter_slopes_into(cpu const& where, A const& feature, F const& filter
         run_widest(vectors, rule::slope_downwards<T, 1>{&tree, affinity, a, b, slopes + item * V});
         continue;
       }
-      rule::tree_block<T> const back{&tree, a}, forth{&tree, b};
-      back.take(by, blocks.first(item), blocks.channels(item), inverse);
-      forth.take(from, blocks.first(item), blocks.channels(item), nullptr);
+      index_t const first = blocks.first(item);
+      int const count = blocks.channels(item);
+      run_widest(vectors, rule::take_block<T>{&tree, by, first, count, inverse, a});
+      run_widest(vectors, rule::take_block<T>{&tree, from, first, count, nullptr, b});
       for (T* const map : {a, b}) run_widest(vectors, rule::sum_upwards<T, lanes>{&tree, affinity, map});
       run_widest(vectors, rule::slope_downwards<T, lanes>{&tree, affinity, a, b, slopes + item * V});
-      back.give(to, blocks.first(item), blocks.channels(item), nullptr);
+      run_widest(vectors, rule::give_block<T>{&tree, to, first, count, nullptr, a});
     }
   });
   for_each_share(where, G * V, 8192, [&](index_t begin, index_t end) {

@@ -15,7 +15,8 @@ TEMPLATE_LIST_TEST_CASE("stability equals a look at every cell", "[proposal][ref
   int const N = std::get<0>(extents), H = std::get<1>(extents), W = std::get<2>(extents);
   auto const check = [&]<class T>(T) {
     auto maps = support::uniform<T, 3>({N, H, W}, -3, 3, 5);
-    for (std::size_t i = 0; i < maps.cells().size(); i += 5) maps.cells()[i] = T(1.5);  // on a limit
+    for (std::size_t i = 0; i < maps.cells().size(); i += 5)
+      maps.cells()[i] = i % 2 == 0 ? T(1.5) : T(-0.5);  // on a limit
     for (std::size_t i = 3; i < maps.cells().size(); i += 17) maps.cells()[i] = std::numeric_limits<T>::quiet_NaN();
     auto const have =
         to::back(stability(support::with_threads<TestType>(3), to::there(maps), {.threshold = 0.5, .offset = 1}));

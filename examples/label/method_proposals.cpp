@@ -1,0 +1,457 @@
+// Mask proposals of a model that knows no classes, and weak labels that do: a semantic map, CAMs, points or boxes.
+
+#include "axes.hpp"
+#include "image_files.hpp"
+#include "options.hpp"
+#include "record.hpp"
+
+#include <cambium/activation/fuse.hpp>
+#include <cambium/core/label.hpp>
+#include <cambium/io/label_map.hpp>
+#include <cambium/io/mask_runs.hpp>
+#include <cambium/io/photograph.hpp>
+#include <cambium/io/points.hpp>
+#include <cambium/io/proposals.hpp>
+#include <cambium/io/voc.hpp>
+#include <cambium/proposal/merge.hpp>
+#include <cambium/proposal/nms.hpp>
+#include <cambium/proposal/paint.hpp>
+#include <cambium/proposal/small_regions.hpp>
+#include <cambium/proposal/vote.hpp>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <numeric>
+
+namespace labelling {
+
+using namespace cambium;
+
+namespace {
+
+enum proposals_mode : unsigned { by_semantic = 1, by_cams = 2, by_points = 4, by_boxes = 8 };
+
+/// What semantic/ holds in the mode of a semantic map.
+enum class semantic_from { max_iou, max_iou_imp, max_iou_imp2, instances };
+
+/// The proposals of one image.
+struct image_proposals {
+  mask_set<> masks;
+  std::vector<double> scores;
+  std::size_t read = 0;
+};
+
+/// Masks with a class and a score each.
+struct chosen_masks {
+  std::vector<std::int32_t> categories;  ///< from 0; -1: none
+  std::vector<double> scores;
+};
+
+class proposals_method : public method {
+ public:
+  explicit proposals_method(settings& s) : s_(s)
+  {
+    table_ = {
+        {"",
+         {{"method",
+           [this] {
+             return std::string("proposals, ") + (mode() == by_semantic ? "semantic"
+                                                  : mode() == by_cams   ? "cams"
+                                                  : mode() == by_points ? "points"
+                                                                        : "boxes");
+           }},
+          {"--proposals",
+           &proposals_,
+           {},
+           "masks, JSON: a template of the mask generator's lists, or one file of COCO's results",
+           option_is::required}}},
+        {"Classes (one of these)",
+         {{"--semantic", &semantic_, has_id(), "semantic maps, PNG: 0 background, 1..C, 255 unknown"},
+          {"--cams", &cams_, has_id(), "class activation maps, npy float [C,h,w]"},
+          {"--points", &points_, has_id(), "points, text: lines 'x y class confidence', classes from 0"},
+          {"--boxes", &boxes_, has_id(), "boxes, VOC's XML"}}},
+        {"Classes (one of these)",
+         {{"--class-count", &class_count_, whole(1, 254), "C: how many classes there are"}},
+         by_semantic | by_points},
+        {"Masks",
+         {{both("min-score"), &min_score_, {}, "masks with a smaller score (predicted_iou, or score) are left out"},
+          {both("min-stability"), &min_stability_, {}, "masks with a smaller stability_score are left out"},
+          {both("min-region"), &min_region_, within(0, 1e12),
+           "holes of fewer pixels are filled, then islands of fewer are cleared; 0: neither"},
+          {both("nms-threshold"), &nms_.threshold, within(0, 1),
+           "a mask that overlaps a better one of its class by more is left out; 1: none is"},
+          {"--order",
+           choice(paint_.order, {"by_score", "largest_first", "smallest_first"}),
+           {},
+           "which masks of instances are painted first; later ones cover earlier ones"},
+          {"--visible", &paint_.visible, within(0, 1), "an instance of which a smaller share is seen is left out"}}},
+        {"Masks",
+         {{"--background",
+           &vote_.background,
+           {},
+           "what the mean of a CAM over a mask, or a class's share of it, must exceed"}},
+         by_semantic | by_cams},
+        {"Masks",
+         {{"--merge",
+           choice(merge_, {"max_iou", "max_iou_imp", "max_iou_imp2", "instances"}),
+           {},
+           "what semantic/ holds: the semantic map whose classes took masks, or the classes of the instances"},
+          {"--inside", &inside_, within(0, 1), "a class takes a mask of which a larger share lies in it"},
+          {"--holds", &holds_, within(1e-9, 1), "max_iou_imp2: or one that holds at least this share of it"}},
+         by_semantic},
+        {"Masks",
+         {{"--choice",
+           choice(choice_.choice, {"best", "smallest", "largest"}),
+           {},
+           "which of the masks that hold a point it takes"},
+          {"--alone", &choice_.alone, {}, "only masks that hold no other point"},
+          {both("pseudo-thresh"), &pseudo_thresh_, {}, "points count when their confidence is larger"}},
+         by_points},
+        {"Masks",
+         {{both("min-box-iou"), &box_choice_.min_iou, within(0, 1),
+           "overlap with a mask's own box that a box needs to take it"},
+          {"--names", &names_file_, {}, "the classes 1..C of XML files, one name a line; without it VOC's twenty"},
+          {"names_sha256", [this] { return names_hash_.empty() ? json() : json(names_hash_); }}},
+         by_boxes},
+        {"Classes (one of these)",
+         tag_options("--tags", s.tags, s.tags_how, "the class of each CAM's channel, or what an image shows")},
+        {"",
+         {{"proposals_sha256", [this] { return shared_hash_.empty() ? json() : json(shared_hash_); }},
+          {"void_counts", [&s] { return s.void_counts; }},
+          {"zero_based", [&s] { return s.tags_how.zero_based; }},
+          {"tagged", [&s] { return !s.tags.empty(); }},
+          {"overlay", [&s] { return s.overlay; }},
+          {"scored", [&s] { return s.scored(); }}}}};
+  }
+
+  unsigned mode() const override
+  {
+    return !semantic_.empty() ? by_semantic : !cams_.empty() ? by_cams : !points_.empty() ? by_points : by_boxes;
+  }
+
+  void get_ready(std::set<std::string> const& given) override
+  {
+    std::pair<char const*, std::string const*> const sources[] = {
+        {"--semantic", &semantic_}, {"--cams", &cams_}, {"--points", &points_}, {"--boxes", &boxes_}};
+    std::string first;
+    for (auto const& [flag, value] : sources) {
+      if (value->empty()) continue;
+      if (!first.empty()) throw usage_error(first + " and " + flag + " both name classes; one of them is needed");
+      first = flag;
+    }
+    if (first.empty())
+      throw usage_error("masks have no classes: proposals need --semantic, --cams, --points or --boxes");
+    for (auto const& group : table_)
+      for (auto const& row : group.rows)
+        if ((group.modes & mode()) == 0 && given.contains(row.name()))
+          throw usage_error(row.name() + " means nothing with " + first);
+    if (mode() == by_boxes && !s_.tags.empty()) throw usage_error("--tags means nothing with --boxes");
+    if (proposals_.empty()) throw usage_error("--proposals is empty");
+    expects_inputs_kept({shared() ? proposals_ : "", names_file_}, s_.out, summary_files);
+    if (mode() == by_boxes && !names_file_.empty()) {
+      for (auto const& name : read_names(names_file_))
+        classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
+      names_hash_ = hash(read_file(names_file_));
+    } else if (mode() == by_boxes) {
+      for (auto const name : voc_class_names) classes_.emplace(name, voc_class(name) - 1);
+    }
+    if (!shared()) return;
+    auto const content = read_file(proposals_);
+    shared_hash_ = hash(content);
+    for (auto& p : parse_proposals(content, proposals_)) {
+      demand(p.image_id.has_value(), proposals_,
+             "has a mask without image_id; masks of one image need a file each: --proposals 'DIR/{id}.json'");
+      of_image_[*p.image_id].push_back(std::move(p));
+    }
+  }
+
+  std::vector<input_file> inputs() const override
+  {
+    return {{"proposals", shared() ? "" : proposals_},
+            {"semantic", semantic_},
+            {"cams", cams_},
+            {"points", points_},
+            {"boxes", boxes_}};
+  }
+
+  answer label(cpu const& where, image_files& files) const override
+  {
+    auto const size = files.image_size({});
+    auto found = masks_of(where, files, size);
+    answer out;
+    chosen_masks chosen;
+    switch (mode()) {
+      case by_semantic:
+        chosen = choose_by_map(where, files, found, out);
+        break;
+      case by_cams:
+        chosen = choose_by_cams(where, files, found, out);
+        break;
+      case by_points:
+        chosen = choose_at_points(files, found, out);
+        break;
+      default:
+        chosen = choose_in_boxes(files, found, out);
+    }
+    keep_the_best(where, found, chosen);
+    out.objects = paint_instances(where, found.masks, chosen.categories, chosen.scores, paint_);
+    if (out.semantic.size() == 0) {
+      out.semantic = out.objects.label;
+      for (auto& cell : out.semantic.cells())
+        if (cell > 0) cell = out.objects.found[static_cast<std::size_t>(cell - 1)].category + 1;
+    }
+    auto const kept = std::count_if(chosen.categories.begin(), chosen.categories.end(), [](auto c) { return c >= 0; });
+    out.about["masks"] = {{"read", found.read}, {"used", found.masks.size()}, {"of_a_class", kept}};
+    return out;
+  }
+
+  double memory(image_files& files) const override
+  {
+    auto const found = proposals_of(files);
+    auto const H = found.empty() ? 0 : found[0].segmentation.height,
+               W = found.empty() ? 0 : found[0].segmentation.width;
+    double runs = 0;
+    for (auto const& p : found) runs += static_cast<double>(p.segmentation.counts.size());
+    double const cells = static_cast<double>(H) * static_cast<double>(W);
+    double channels = 0;
+    if (mode() == by_cams) channels = static_cast<double>(files.any_maps<3>("cams").shape()[0]);
+    return 16 * runs + cells * (static_cast<double>(found.size()) / 8 + 16 + 4 * channels);
+  }
+
+ private:
+  bool shared() const { return proposals_.find("{id}") == std::string::npos; }
+  std::string proposals_path(image_files const& files) const { return shared() ? proposals_ : files.path("proposals"); }
+
+  /// The masks that the file has for an image. One file for all knows images by the number in their names.
+  std::vector<mask_proposal> proposals_of(image_files& files) const
+  {
+    if (!shared()) return parse_proposals(files.file("proposals"), files.path("proposals"));
+    std::string const stem = files.id().substr(files.id().find_last_of('/') + 1);
+    bool const number = !stem.empty() && stem.size() <= 15 && stem.find_first_not_of("0123456789") == std::string::npos;
+    demand(
+        number, proposals_,
+        "knows images by number, and '" + files.id() + "' is none; --proposals 'DIR/{id}.json' names a file for each");
+    auto const at = of_image_.find(std::stoll(stem));
+    return at == of_image_.end() ? std::vector<mask_proposal>{} : at->second;
+  }
+
+  /// Masks above the limits of score and stability, without their small holes and islands.
+  image_proposals masks_of(cpu const& where, image_files& files, extent2 image) const
+  {
+    auto all = proposals_of(files);
+    auto const path = proposals_path(files);
+    image_proposals out;
+    out.read = all.size();
+    if (image == extent2{} && !all.empty()) image = {all[0].segmentation.height, all[0].segmentation.width};
+    std::vector<rle> runs;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      auto& mask = all[i].segmentation;
+      demand(extent2{mask.height, mask.width} == image, path,
+             "mask " + std::to_string(i) + " of '" + files.id() + "' is " + std::to_string(mask.height) + " x " +
+                 std::to_string(mask.width) + ", but the image " + std::to_string(image.height) + " x " +
+                 std::to_string(image.width) + turned_hint({mask.height, mask.width}, image));
+      if (all[i].score < min_score_ || all[i].stability < min_stability_) continue;
+      runs.push_back(std::move(mask));
+      out.scores.push_back(all[i].score);
+    }
+    if (image == extent2{}) image = size_of_classes(files);
+    out.masks = pack_masks(where, runs, image);
+    if (min_region_ > 0) {
+      out.masks = remove_small_regions(where, out.masks, {min_region_, small_regions::holes}).masks;
+      out.masks = remove_small_regions(where, out.masks, {min_region_, small_regions::islands}).masks;
+    }
+    return out;
+  }
+
+  /// The size of an image without photograph and without masks.
+  extent2 size_of_classes(image_files& files) const
+  {
+    if (mode() == by_semantic) {
+      auto const map = files.labels("semantic");
+      return {map.shape()[0], map.shape()[1]};
+    }
+    if (mode() == by_boxes) {
+      auto const read = parse_voc_annotation(files.file("boxes"), files.path("boxes"));
+      return {read.height, read.width};
+    }
+    throw io_error(proposals_path(files) + ": has no mask of '" + files.id() +
+                   "', and without --images nothing tells how large the image is");
+  }
+
+  chosen_masks choose_by_map(cpu const& where, image_files& files, image_proposals const& found, answer& out) const
+  {
+    auto map = files.labels("semantic");
+    auto const [H, W] = found.masks.image;
+    index_t const C = class_count_;
+    demand(map.shape()[0] == H && map.shape()[1] == W, files.path("semantic"),
+           "is " + std::to_string(map.shape()[0]) + " x " + std::to_string(map.shape()[1]) + ", but the masks are " +
+               std::to_string(H) + " x " + std::to_string(W) + turned_hint({map.shape()[0], map.shape()[1]}, {H, W}));
+    auto const strange =
+        std::find_if(map.cells().begin(), map.cells().end(), [C](auto v) { return v > C && v != label::ignore; });
+    if (strange != map.cells().end())
+      throw io_error(files.path("semantic") + ": holds " + std::to_string(*strange) + ", outside 0.." +
+                     std::to_string(C) + " and not 255; --class-count says how many classes there are" +
+                     label_map_hint(map, C));
+    out.classes = files.tags(C).value_or(all_classes(C));
+    out.baseline = map;
+    for (auto& cell : map.cells())
+      if (cell != label::ignore && std::find(out.classes.begin(), out.classes.end(), cell) == out.classes.end())
+        cell = label::background;
+    if (merge_ != semantic_from::instances)
+      out.semantic =
+          merge_masks(where, found.masks, map,
+                      {.classes = C, .form = static_cast<merge_form>(merge_), .inside = inside_, .holds = holds_});
+    return by_votes(vote_by_labels(where, found.masks, map, C, vote_), found);
+  }
+
+  chosen_masks choose_by_cams(cpu const& where, image_files& files, image_proposals const& found, answer& out) const
+  {
+    auto cams = files.maps<3>("cams");
+    auto const [H, W] = found.masks.image;
+    index_t const C = cams.shape()[0], h = cams.shape()[1], w = cams.shape()[2];
+    extent2 const image{H, W};
+    auto const is_map = [&](extent2 e) { return e.height <= image.height && e.width <= image.width && fits(e, image); };
+    demand(C >= 1 && C <= 254 && h >= 1 && w >= 1, files.path("cams"),
+           "holds " + shape_text(cams.shape()) + "; [C,h,w] is needed, with 254 classes at most" +
+               axes_hint({C, h, w}, is_map));
+    demand(is_map({h, w}), files.path("cams"),
+           "holds " + shape_text(cams.shape()) + ", no map of an image of " + std::to_string(H) + " x " +
+               std::to_string(W) + axes_hint({C, h, w}, is_map));
+    if (extent2{h, w} != image) cams = fuse<float>(where, {{cams.view()}}, image);
+    out.classes = files.channel_classes(C);
+    auto votes = vote_by_maps(where, found.masks, cams, vote_);
+    for (auto& v : votes)
+      if (v.category >= 0) v.category = out.classes[static_cast<std::size_t>(v.category)] - 1;
+    return by_votes(votes, found);
+  }
+
+  chosen_masks choose_at_points(image_files& files, image_proposals const& found, answer& out) const
+  {
+    auto const path = files.path("points");
+    auto at = parse_points(files.file("points"), path, {.threshold = pseudo_thresh_});
+    index_t const C = class_count_;
+    for (point const& p : at)
+      demand(p.category < C, path,
+             "a point at x " + message_part(p.x) + ", y " + message_part(p.y) + " is of class " +
+                 std::to_string(p.category) + ", outside 0.." + std::to_string(C - 1));
+    auto const tags = files.tags(C);
+    if (tags) std::erase_if(at, [&](point const& p) { return !contains(*tags, p.category + 1); });
+    std::vector<std::int32_t> classes;
+    for (point const& p : at) classes.push_back(p.category + 1);
+    out.classes = tags.value_or(distinct(classes));
+    std::vector<index_t> which;
+    try {
+      which = choose_by_points(found.masks, found.scores, at, choice_);
+    } catch (precondition_error const& e) {
+      throw io_error(path + ": " + e.what());
+    }
+    chosen_masks chosen = none_of(found);
+    for (std::size_t k = 0; k < at.size(); ++k) take(chosen, found, which[k], at[k].category, at[k].score);
+    return chosen;
+  }
+
+  chosen_masks choose_in_boxes(image_files& files, image_proposals const& found, answer& out) const
+  {
+    auto const path = files.path("boxes");
+    auto const image = found.masks.image;
+    auto const read = parse_voc_annotation(files.file("boxes"), path, {.image = image});
+    for (auto const& note : read.notes) std::fprintf(stderr, "note: %s: %s\n", path.c_str(), note.c_str());
+    demand(extent2{read.height, read.width} == image, path,
+           "is of an image of " + std::to_string(read.height) + " x " + std::to_string(read.width) +
+               ", but the masks are " + std::to_string(image.height) + " x " + std::to_string(image.width));
+    std::vector<box> bounds;
+    std::vector<std::int32_t> classes;
+    for (auto const& object : read.objects) {
+      auto const at = classes_.find(object.name);
+      demand(at != classes_.end(), path, "'" + object.name + "' is no class; --names lists one's own");
+      bounds.push_back(object.bounds);
+      classes.push_back(at->second + 1);
+    }
+    out.classes = distinct(classes);
+    auto const which = choose_by_boxes(found.masks, found.scores, bounds, box_choice_);
+    chosen_masks chosen = none_of(found);
+    for (std::size_t k = 0; k < bounds.size(); ++k) take(chosen, found, which[k], classes[k] - 1, 1);
+    return chosen;
+  }
+
+  static bool contains(std::vector<int> const& all, int one)
+  {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  }
+  static std::vector<int> all_classes(index_t C)
+  {
+    std::vector<int> out(static_cast<std::size_t>(C));
+    std::iota(out.begin(), out.end(), 1);
+    return out;
+  }
+  static std::vector<int> distinct(std::vector<std::int32_t> classes)
+  {
+    std::sort(classes.begin(), classes.end());
+    classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
+    return {classes.begin(), classes.end()};
+  }
+  static chosen_masks none_of(image_proposals const& found)
+  {
+    return {std::vector<std::int32_t>(found.scores.size(), -1), std::vector<double>(found.scores.size(), 0)};
+  }
+
+  /// Give a mask a class; where two want it, it goes to the one of the higher score, then to the first.
+  static void take(chosen_masks& chosen, image_proposals const& found, index_t which, std::int32_t category,
+                   double score)
+  {
+    if (which < 0) return;
+    auto const i = static_cast<std::size_t>(which);
+    score *= found.scores[i];
+    if (chosen.categories[i] >= 0 && chosen.scores[i] >= score) return;
+    chosen.categories[i] = category, chosen.scores[i] = score;
+  }
+
+  static chosen_masks by_votes(std::vector<mask_vote> const& votes, image_proposals const& found)
+  {
+    auto chosen = none_of(found);
+    for (std::size_t i = 0; i < votes.size(); ++i)
+      if (votes[i].category >= 0)
+        chosen.categories[i] = votes[i].category, chosen.scores[i] = votes[i].score * found.scores[i];
+    return chosen;
+  }
+
+  /// Of masks of one class that overlap much the best one keeps its class. Masks without a class suppress nothing.
+  void keep_the_best(cpu const& where, image_proposals const& found, chosen_masks& chosen) const
+  {
+    std::vector<index_t> places;
+    for (std::size_t i = 0; i < chosen.categories.size(); ++i)
+      if (chosen.categories[i] >= 0) places.push_back(static_cast<index_t>(i));
+    std::vector<double> scores;
+    std::vector<std::int32_t> categories;
+    for (index_t const i : places) {
+      scores.push_back(chosen.scores[static_cast<std::size_t>(i)]);
+      categories.push_back(chosen.categories[static_cast<std::size_t>(i)]);
+      chosen.categories[static_cast<std::size_t>(i)] = -1;
+    }
+    for (index_t const k : mask_nms(where, select_masks(found.masks, places), scores, nms_, categories))
+      chosen.categories[static_cast<std::size_t>(places[static_cast<std::size_t>(k)])] =
+          categories[static_cast<std::size_t>(k)];
+  }
+
+  settings const& s_;
+  std::string proposals_, semantic_, cams_, points_, boxes_, names_file_;
+  std::int64_t class_count_ = 20;
+  double min_score_ = 0, min_stability_ = 0, min_region_ = 0, inside_ = 0.5, holds_ = 0.85;
+  double pseudo_thresh_ = 0;
+  nms_options nms_;
+  paint_options paint_;
+  vote_options vote_;
+  semantic_from merge_ = semantic_from::max_iou_imp2;
+  point_choice_options choice_;
+  box_choice_options box_choice_;
+  std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
+  std::map<std::int64_t, std::vector<mask_proposal>> of_image_;
+  std::string shared_hash_, names_hash_;
+};
+
+}  // namespace
+
+std::shared_ptr<method> make_proposals(settings& s) { return std::make_shared<proposals_method>(s); }
+
+}  // namespace labelling

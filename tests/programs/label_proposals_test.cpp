@@ -1,0 +1,363 @@
+// label --method proposals, run as people run it.
+
+#include "programs/process.hpp"
+#include "support/random.hpp"
+
+#include <cambium/io/coco.hpp>
+#include <cambium/io/label_map.hpp>
+#include <cambium/io/npy.hpp>
+#include <cambium/io/png.hpp>
+#include <cambium/io/rle_masks.hpp>
+#include <cambium/io/voc.hpp>
+
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace cambium;
+using namespace programs;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr index_t H = 60, W = 90;
+
+/// Two objects of class 3 side by side, one of class 1 below.
+std::int32_t object_at(index_t y, index_t x)
+{
+  if (y >= 5 && y < 25 && x >= 5 && x < 35) return 1;
+  if (y >= 5 && y < 25 && x >= 50 && x < 85) return 2;
+  return y >= 35 && y < 55 && x >= 20 && x < 60 ? 3 : 0;
+}
+std::int32_t class_at(index_t y, index_t x)
+{
+  auto const o = object_at(y, x);
+  return o == 0 ? 0 : o == 3 ? 1 : 3;
+}
+
+/// Classes that are right in the middle of each object only.
+std::int32_t weak_class_at(index_t y, index_t x)
+{
+  for (index_t dy : {-4, 4})
+    for (index_t dx : {-6, 6})
+      if (y + dy < 0 || y + dy >= H || x + dx < 0 || x + dx >= W || object_at(y + dy, x + dx) != object_at(y, x))
+        return 0;
+  return class_at(y, x);
+}
+
+struct playground : scratch {
+  std::vector<nlohmann::json> masks;
+
+  template <class Inside>
+  void propose(double score, double stability, bool text, Inside const& inside)
+  {
+    auto const mask = encode_rle({H, W}, {0, 0, H, W}, inside);
+    nlohmann::json runs{{"size", {H, W}}};
+    if (text)
+      runs["counts"] = compressed_counts(mask);
+    else
+      runs["counts"] = mask.counts;
+    masks.push_back({{"segmentation", runs},
+                     {"area", mask.area()},
+                     {"bbox", coco_box(bounds_of(mask))},
+                     {"predicted_iou", score},
+                     {"stability_score", stability},
+                     {"crop_box", {0, 0, W, H}}});
+  }
+
+  playground()
+  {
+    for (std::int32_t const o : {1, 2, 3}) {
+      propose(.9, .98, o != 2, [o](index_t y, index_t x) { return object_at(y, x) == o; });
+      // nearly the same, worse: a row less
+      propose(.8, .97, true, [o](index_t y, index_t x) { return object_at(y, x) == o && object_at(y - 1, x) == o; });
+    }
+    propose(.95, .5, true, [](index_t, index_t) { return true; });                       // unstable: the whole image
+    propose(.3, .99, true, [](index_t y, index_t) { return y < 30; });                   // a bad one
+    propose(.99, .99, true, [](index_t y, index_t x) { return object_at(y, x) == 0; });  // background
+    add("a");
+  }
+
+  void add(std::string const& id) const
+  {
+    replace_file(root / "masks" / (id + ".json"), nlohmann::json(masks).dump());
+    grid<std::int32_t, 2> semantic(H, W), objects(H, W), weak(H, W);
+    grid<float, 3> cams(3, H / 2, W / 2);
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        semantic(y, x) = class_at(y, x), objects(y, x) = object_at(y, x), weak(y, x) = weak_class_at(y, x);
+        if (weak(y, x) > 0) cams(weak(y, x) - 1, y / 2, x / 2) = .9f;
+      }
+    write_npy<3>(root / "cams" / (id + ".npy"), cams);
+    replace_file(root / "semantic" / (id + ".png"), format_labels(semantic, voc_palette()));
+    replace_file(root / "weak" / (id + ".png"), format_labels(weak, voc_palette()));
+    replace_file(root / "instances" / (id + ".png"), format_ids(objects));
+    replace_file(root / "images" / (id + ".png"), format_photograph_png(grid<std::uint8_t, 3>(H, W, 3)));
+    replace_file(root / "points" / (id + ".txt"), std::string_view("20 15 2\n67 15 2 0.9\n40 45 0\n"));
+    std::string xml = "<annotation><size><width>90</width><height>60</height></size>";
+    auto const object = [&](std::string const& name, int left, int top, int right, int bottom) {
+      xml += "<object><name>" + name + "</name><bndbox><xmin>" + std::to_string(left) + "</xmin><ymin>" +
+             std::to_string(top) + "</ymin><xmax>" + std::to_string(right) + "</xmax><ymax>" + std::to_string(bottom) +
+             "</ymax></bndbox></object>";
+    };
+    object("bird", 5, 5, 36, 26), object("bird", 50, 5, 86, 24), object("aeroplane", 20, 36, 61, 54);
+    replace_file(root / "xml" / (id + ".xml"), xml + "</annotation>");
+  }
+
+  outcome run(std::vector<std::string> const& words, std::string const& out = "out") const
+  {
+    std::vector<std::string> all{"--method", "proposals", "--proposals", at("masks/{id}.json")};
+    all.insert(all.end(), words.begin(), words.end());
+    all.insert(all.end(), {"--out", at(out)});
+    return run_program(root, CAMBIUM_LABEL, all);
+  }
+
+  void check_truth(std::string const& id = "a", std::string const& out = "out") const
+  {
+    CHECK(read_labels(root / out / "semantic" / (id + ".png")) == read_labels(root / "semantic" / (id + ".png")));
+    // the same objects; their numbers follow the order of the masks
+    auto const have = read_labels(root / out / "instances" / (id + ".png"));
+    CHECK(have == read_labels(root / "instances" / (id + ".png")));
+  }
+};
+
+std::string one_line(outcome const& r) { return r.out + r.err; }
+
+}  // namespace
+
+TEST_CASE("masks take the classes of weak labels of four kinds", "[label][proposals][reference]")
+{
+  playground p;
+  std::vector<std::string> const limits{"--min-score", "0.5", "--min-stability", "0.6"};
+  auto const run = [&](std::vector<std::string> words) {
+    words.insert(words.end(), limits.begin(), limits.end());
+    auto const r = p.run(words);
+    INFO(r.out << r.err);
+    REQUIRE(r.status == 0);
+    return parse(p.root / "out/detections.json");
+  };
+  SECTION("a semantic map")
+  {
+    auto const found = run({"--semantic", p.at("weak/{id}.png"), "--class-count", "3", "--truth-semantic",
+                            p.at("semantic/{id}.png"), "--truth-instances", p.at("instances/{id}.png"), "--images",
+                            p.at("images/{id}.png"), "--overlay", "--inside", "0.1", "--background", "0.1"});
+    p.check_truth();
+    REQUIRE(found.size() == 3);
+    double inside = 0, all = 0;
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x)
+        if (object_at(y, x) == 1) ++all, inside += weak_class_at(y, x) == 3;
+    CHECK(found[0].at("score").get<double>() == Approx(.9 * inside / all));
+    CHECK(found[0].at("category_id") == 3);
+    CHECK(found[2].at("category_id") == 1);
+    auto const scores = parse(p.root / "out/scores.json");
+    CHECK(scores.at("miou") == 1);
+    CHECK(scores.at("ap50") == 1);
+    CHECK(fs::exists(p.root / "out/overlay/a.jpg"));
+    auto const parameters = parse(p.root / "out/manifest.json").at("parameters");
+    CHECK(parameters.at("method") == "proposals, semantic");
+    CHECK(parameters.at("min_stability") == .6);
+    auto const masks = parse(p.root / "out/records/a.json").dump();
+    CHECK(contains(masks, R"("read":9)"));
+    CHECK(contains(masks, R"("used":7)"));
+  }
+  SECTION("CAMs, smaller than the image")
+  {
+    auto const found = run({"--cams", p.at("cams/{id}.npy"), "--background", "0.1"});
+    p.check_truth();
+    REQUIRE(found.size() == 3);
+    CHECK(found[1].at("category_id") == 3);
+  }
+  SECTION("CAMs with tags")
+  {
+    replace_file(p.root / "tags", std::string_view("a 1 7 3\n"));
+    auto const found = run({"--cams", p.at("cams/{id}.npy"), "--background", "0.1", "--tags", p.at("tags")});
+    REQUIRE(found.size() == 3);
+    CHECK(found[2].at("category_id") == 1);
+    CHECK(parse(p.root / "out/records/a.json").dump().find("7") != std::string::npos);
+  }
+  SECTION("points")
+  {
+    auto const found = run({"--points", p.at("points/{id}.txt"), "--class-count", "3"});
+    p.check_truth();
+    REQUIRE(found.size() == 3);
+    CHECK(found[0].at("score").get<double>() == Approx(.9));
+    CHECK(found[1].at("score").get<double>() == Approx(.81));
+  }
+  SECTION("boxes")
+  {
+    auto const found = run({"--boxes", p.at("xml/{id}.xml")});
+    CHECK(found.size() == 3);
+    replace_file(p.root / "names", std::string_view("aeroplane\nbicycle\nbird\n"));
+    run({"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")});
+    p.check_truth();
+  }
+}
+
+TEST_CASE("without limits the worst masks decide, and options turn what is painted", "[label][proposals][picture]")
+{
+  playground p;
+  auto const semantic = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--points", p.at("points/{id}.txt"), "--class-count", "3"});
+    REQUIRE(p.run(more).status == 0);
+    return read_labels(p.root / "out/semantic/a.png");
+  };
+  CHECK(semantic({})(0, 0) == 3);  // the whole image has the highest score; of two points' classes that of the first
+  CHECK(semantic({"--choice", "smallest"})(0, 0) == 0);
+  CHECK(semantic({"--alone"})(0, 0) == 0);
+  CHECK(semantic({"--choice", "smallest"})(5, 10) == 0);  // the mask with a row less
+  CHECK(semantic({"--alone"})(5, 10) == 3);
+}
+
+TEST_CASE("holes and islands of masks are removed", "[label][proposals][picture]")
+{
+  playground p;
+  p.masks.clear();
+  p.propose(1, 1, true, [](index_t y, index_t x) {
+    return (object_at(y, x) == 1 && !(y == 10 && x == 10)) || (y == 50 && x == 80);
+  });
+  p.add("a");
+  auto const label = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--points", p.at("points/{id}.txt"), "--class-count", "3"});
+    REQUIRE(p.run(more).status == 0);
+    return read_labels(p.root / "out/instances/a.png");
+  };
+  auto const raw = label({}), clean = label({"--min-region", "2"});
+  CHECK((raw(10, 10) == 0 && raw(50, 80) == 1));
+  CHECK((clean(10, 10) == 1 && clean(50, 80) == 0));
+}
+
+TEST_CASE("one file of COCO's results knows images by number", "[label][proposals][reference]")
+{
+  playground p;
+  std::vector<nlohmann::json> results;
+  for (auto m : p.masks) {
+    m["image_id"] = 12, m["category_id"] = 1, m["score"] = m["predicted_iou"];
+    m.erase("predicted_iou");
+    results.push_back(m);
+  }
+  p.add("000000000012"), p.add("13");
+  auto const text = nlohmann::json(results).dump();
+  replace_file(p.root / "results.json", std::string_view(text));
+  replace_file(p.root / "ids", std::string_view("000000000012\n13\n"));
+  std::vector<std::string> const words{"--method",        "proposals",
+                                       "--proposals",     p.at("results.json"),
+                                       "--points",        p.at("points/{id}.txt"),
+                                       "--class-count",   "3",
+                                       "--ids",           p.at("ids"),
+                                       "--min-score",     "0.5",
+                                       "--min-stability", "0.6",
+                                       "--images",        p.at("images/{id}.png"),
+                                       "--out",           p.at("out")};
+  auto const r = run_program(p.root, CAMBIUM_LABEL, words);
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  p.check_truth("000000000012");
+  CHECK(read_labels(p.root / "out/semantic/13.png") == grid<std::int32_t, 2>(H, W));  // no mask is known
+  CHECK(parse(p.root / "out/detections.json").size() == 3);
+  CHECK(parse(p.root / "out/manifest.json").at("parameters").contains("proposals_sha256"));
+  // A changed file of results is told by its hash: nothing is kept.
+  auto again = words;
+  again.push_back("--resume");
+  CHECK(contains(run_program(p.root, CAMBIUM_LABEL, again).out, "0 labelled"));
+  replace_file(p.root / "results.json", std::string_view(text + "\n"));
+  CHECK(contains(run_program(p.root, CAMBIUM_LABEL, again).out, "2 labelled"));
+  // An id that is no number is unknown to the file.
+  replace_file(p.root / "ids", std::string_view("a\n"));
+  CHECK(contains(one_line(run_program(p.root, CAMBIUM_LABEL, words)), "knows images by number, and 'a' is none"));
+}
+
+TEST_CASE("a run of proposals is resumed, and counted before", "[label][proposals][property]")
+{
+  playground p;
+  p.add("b");
+  std::vector<std::string> words{"--points", p.at("points/{id}.txt"), "--class-count", "3"};
+  auto dry = words;
+  dry.push_back("--dry-run");
+  REQUIRE(p.run(dry).status == 0);
+  CHECK(!fs::exists(p.root / "out"));
+  REQUIRE(p.run(words).status == 0);
+  auto const before = everything(p.root / "out");
+  words.push_back("--resume");
+  CHECK(contains(p.run(words).out, "0 labelled"));
+  replace_file(p.root / "masks/b.json", std::string_view("[]"));
+  auto with = words;
+  with.insert(with.end(), {"--images", p.at("images/{id}.png")});
+  auto const r = p.run(words);  // without a photograph nothing tells how large b is
+  CHECK(r.status == 1);
+  CHECK(contains(one_line(r), "has no mask of 'b'"));
+  CHECK(contains(p.run(with).out, "labelled"));
+  CHECK(read_labels(p.root / "out/instances/b.png") == grid<std::int32_t, 2>(H, W));
+  CHECK(everything(p.root / "out").at("semantic/a.png") == before.at("semantic/a.png"));
+}
+
+TEST_CASE("mistakes with proposals name the file and the place", "[label][proposals][errors]")
+{
+  playground p;
+  auto const said = [&](std::vector<std::string> const& words, int status) {
+    auto const r = p.run(words);
+    CHECK(r.status == status);
+    return one_line(r);
+  };
+  std::vector<std::string> const by_points{"--points", p.at("points/{id}.txt"), "--class-count", "3"};
+  CHECK(contains(said({}, 2), "masks have no classes"));
+  CHECK(contains(said({"--points", p.at("points/{id}.txt"), "--cams", p.at("cams/{id}.npy")}, 2),
+                 "--cams and --points both name classes"));
+  CHECK(contains(said({"--points", p.at("points/{id}.txt"), "--background", "0.3"}, 2),
+                 "--background means nothing with --points"));
+  CHECK(contains(said({"--boxes", p.at("xml/{id}.xml"), "--class-count", "3"}, 2),
+                 "--class-count means nothing with --boxes"));
+  CHECK(contains(said({"--mu", "x{id}"}, 2), "--mu is a flag of --method boxes"));
+  auto const nms = said({"--points", p.at("points/{id}.txt"), "--nms-threshold", "2"}, 2);
+  CHECK(contains(nms, "--nms-threshold"));
+
+  SECTION("a mask of another size")
+  {
+    p.masks[1]["segmentation"] = {{"size", {W, H}}, {"counts", {W * H}}};
+    p.add("a");
+    CHECK(contains(said(by_points, 1), p.at("masks/a.json") + ": mask 1 of 'a' is 90 x 60, but the image 60 x 90"));
+  }
+  SECTION("damaged runs")
+  {
+    p.masks[2]["segmentation"]["counts"] = {5};
+    p.add("a");
+    CHECK(contains(said(by_points, 1), p.at("masks/a.json") + ": [2].segmentation.counts: the counts end"));
+  }
+  SECTION("a mask without runs")
+  {
+    p.masks[0]["segmentation"] = {{1, 0}, {0, 1}};
+    p.add("a");
+    CHECK(contains(said(by_points, 1), "output_mode='coco_rle'"));
+  }
+  SECTION("a semantic map of another size, and one with too many classes")
+  {
+    replace_file(p.root / "weak/a.png", format_labels(grid<std::int32_t, 2>(W, H), voc_palette()));
+    CHECK(contains(said({"--semantic", p.at("weak/{id}.png")}, 1), "is 90 x 60, but the masks are 60 x 90"));
+    CHECK(contains(said({"--semantic", p.at("semantic/{id}.png"), "--class-count", "2"}, 1), "holds 3, outside 0..2"));
+  }
+  SECTION("CAMs that are no map of the image")
+  {
+    write_npy<3>(p.root / "cams/a.npy", grid<float, 3>(3, 30, 30));
+    CHECK(contains(said({"--cams", p.at("cams/{id}.npy")}, 1), "no map of an image of 60 x 90"));
+  }
+  SECTION("a point off the image, and one of a class that is none")
+  {
+    replace_file(p.root / "points/a.txt", std::string_view("95 10 0\n"));
+    CHECK(contains(said(by_points, 1), p.at("points/a.txt") + ": choose_by_points: point 0 is at y 10, x 95, off"));
+    replace_file(p.root / "points/a.txt", std::string_view("5 10 3\n"));
+    CHECK(contains(said(by_points, 1), "is of class 3, outside 0..2"));
+  }
+  SECTION("a box of a class that is none")
+  {
+    replace_file(p.root / "names", std::string_view("bird\n"));
+    CHECK(contains(said({"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")}, 1), "'aeroplane' is no class"));
+  }
+  SECTION("one file for all without image ids")
+  {
+    auto const r = run_program(p.root, CAMBIUM_LABEL,
+                               {"--method", "proposals", "--proposals", p.at("masks/a.json"), "--points",
+                                p.at("points/{id}.txt"), "--out", p.at("out")});
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, "has a mask without image_id"));
+  }
+}

@@ -97,6 +97,7 @@ void bind_metric(nb::module_& m);
 void bind_metric_ap(nb::module_& m);
 void bind_pipeline_irnet(nb::module_& m);
 void bind_point_files(nb::module_& m);
+void bind_proposal(nb::module_& m);
 void bind_results(nb::module_& m);
 void bind_rle(nb::module_& m);
 void bind_walk(nb::module_& m);

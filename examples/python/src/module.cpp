@@ -69,6 +69,7 @@ NB_MODULE(_cambium, m)
   bind_metric_ap(m);
   bind_pipeline_irnet(m);
   bind_point_files(m);
+  bind_proposal(m);
   bind_results(m);
   bind_rle(m);
   bind_walk(m);

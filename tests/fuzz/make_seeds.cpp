@@ -61,6 +61,8 @@ int main(int count, char** arguments)
        std::string(
            R"({"images":[{"id":1,"height":2,"width":2}],"categories":[{"id":3,"name":"x"}],"annotations":[)"
            R"({"id":1,"image_id":1,"category_id":3,"iscrowd":1,"segmentation":{"size":[2,2],"counts":[1,2,1]}}]})"));
+  seed("coco", R"([{"segmentation": {"size": [5, 6], "counts": [3, 4, 23]}, "area": 4, "bbox": [0, 3, 1, 1],
+    "predicted_iou": 0.9, "point_coords": [[1.5, 2]], "stability_score": 0.97, "crop_box": [0, 0, 6, 5]}])");
   seed("coco", format_coco_results({{1, 1, mask, 0.5}, {2, 90, rle_of_box({9, 9}, 1, 1, 4, 4), 1}}));
 
   seed("voc",

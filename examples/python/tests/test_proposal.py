@@ -132,6 +132,7 @@ def test_painting_and_classes(cells, rng):
     for i, mask in enumerate(cells):
         inside = (mask & (labels == 2)).sum() / max(mask.sum(), 1)
         assert category[i] == (1 if inside > 0.5 else -1)
+        assert share[i] == (inside if inside > 0.5 else 0)
     none = pc.pack_masks(np.zeros((0, 23, 70), bool))
     np.testing.assert_array_equal(pc.merge_masks(none, labels), labels)
     one = np.zeros((1, 23, 70), bool)

@@ -1,11 +1,13 @@
 #include "measure.hpp"
 
 #include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/kept_lattices.hpp>
 #include <cambium/crf/unary.hpp>
 #include <cambium/loss/affinity_displacement.hpp>
 #include <cambium/pipeline/label_mining.hpp>
 
 #include <cmath>
+#include <numeric>
 
 namespace bench {
 
@@ -39,12 +41,12 @@ grid<std::int32_t, 2> noisy_labels(index_t H, index_t W, std::vector<std::int32_
 }
 
 void crf(benchmark::State& state, cpu const& where, index_t L, std::vector<std::int32_t> const& of,
-         std::vector<index_t> const& present)
+         std::vector<index_t> const& present, kept_lattices<>* kept = nullptr)
 {
   auto const image = photograph(375, 500);
   auto const labels = noisy_labels(375, 500, of);
   measure(state, {}, [&] {
-    dense_crf const field(where, image, crf_preset::irn());
+    dense_crf const field(where, image, crf_preset::irn(), {}, kept);
     benchmark::DoNotOptimize(
         argmax_labels(infer(where, field, unary_from_labels(where, labels, L), {.iterations = 10, .present = present}))
             .data());
@@ -69,6 +71,15 @@ void add_crf()
   };
   add("crf/irn/375x500/3", [](benchmark::State& s) { crf(s, all_cores, 3, {0, 1, 2}, {}); });
   add("crf/irn_1thread/375x500/3", [](benchmark::State& s) { crf(s, one_core, 3, {0, 1, 2}, {}); });
+  add("crf/irn_1thread/375x500/21", [](benchmark::State& s) {
+    std::vector<std::int32_t> of(21);
+    std::iota(of.begin(), of.end(), 0);
+    crf(s, one_core, 21, of, {});
+  });
+  add("crf/irn_1thread_kept/375x500/3", [](benchmark::State& s) {  // images of one size, one after the other
+    kept_lattices<> kept;
+    crf(s, one_core, 3, {0, 1, 2}, {}, &kept);
+  });
   add("crf/subset/375x500/21", [](benchmark::State& s) { crf(s, all_cores, 21, {0, 8, 15}, {0, 8, 15}); });
   add("activation/confident/375x500/3", [](benchmark::State& state) {
     auto const image = photograph(375, 500);

@@ -3,6 +3,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/crf/dense_crf_rules.hpp>
 #include <cambium/crf/filter.hpp>
+#include <cambium/crf/kept_lattices.hpp>
 #include <cambium/crf/kernels.hpp>
 #include <cambium/crf/mean_field.hpp>
 #include <cambium/crf/mean_field_cores.hpp>
@@ -19,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <type_traits>
 #include <utility>
@@ -54,6 +56,7 @@ class dense_crf {
   /// @param image    [H,W,B] colours of any arithmetic type, B <= 6: features are x/sxy, y/sxy, colour/srgb
   /// @param kernels  usually crf_preset::irn(); may be empty
   /// @param options  most_bytes = 8e9, pad = false, exact = false
+  /// @param kept     if given, keeps the lattices of positions alone for other images of this size. Only on the cpu
   ///
   /// @throws       precondition_error: sxy not positive, srgb negative, either beyond a float, compat not finite, NaN
   ///               or infinite colours, features too far apart for a lattice (its own message), or an image whose
@@ -67,25 +70,24 @@ class dense_crf {
   /// @source       Kraehenbuehl & Koltun, NIPS 2011; DenseCRF2D of pydensecrf, features in its order and type
   template <stack_like I>
     requires reaches<P, space_of<I, 3>>
-  dense_crf(P const& where, I const& image, std::vector<pairwise> const& kernels, crf_build options = {})
+  dense_crf(P const& where, I const& image, std::vector<pairwise> const& kernels, crf_build options = {},
+            kept_lattices<P>* kept = nullptr)
       : options_(options)
   {
     using V = value_of<I, 3>;
     view<V const, 3, S> const in = as_view<3>(image, "dense_crf: image");
-    index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2], N = H * W;
+    index_t const H = in.extent[0], W = in.extent[1], bands = in.extent[2];
     size_ = {H, W};
     if constexpr (std::is_same_v<P, cpu> && std::is_floating_point_v<V>) expects_float(where, in, "dense_crf: image");
     expects_kernels(kernels, bands);
     ties_ = crf_ties(kernels, bands);
     expects_room(2);
     for (auto const& k : kernels) {
-      index_t const D = k.features(bands);
-      auto features = make_grid<float>(where, {D, N});
-      for_each_pixel(
-          where, {size_}, D,
-          rule::make_features<V, S>{in, static_cast<float>(k.sxy), static_cast<float>(k.srgb), features.view().data});
-      if constexpr (std::is_same_v<P, cpu>) expects_finite_features(where, features, pixel_order{size_});
-      build(where, std::as_const(features), k.compat, k.by);
+      auto const sxy = static_cast<float>(k.sxy), srgb = static_cast<float>(k.srgb);
+      tie(where,
+          k.srgb == 0 ? sums_of_positions(where, sxy, sxy, k.by, kept)
+                      : sums_of(where, in, k.features(bands), sxy, sxy, srgb, k.by),
+          k.compat, k.by);
     }
   }
 
@@ -120,16 +122,28 @@ class dense_crf {
     expects_finite_weights(compat);
     if constexpr (std::is_same_v<P, cpu>)
       expects_finite(where, view<float const, 3>(in.data, {1, in.extent[0], in.extent[1]}), "dense_crf: features");
-    ties_.push_back({in.extent[0], compat});
-    try {
-      expects_room(2);
+    add_tie({in.extent[0], compat}, [&] {
       auto ordered = make_grid<float>(where, {in.extent[0], in.extent[1]});
       for_each_pixel(where, {size_}, in.extent[0], rule::order_features<S>{in, size_.width, ordered.view().data});
-      build(where, std::as_const(ordered), compat, by);
-    } catch (...) {
-      ties_.pop_back();
-      throw;
-    }
+      tie(where, sums_of(where, std::as_const(ordered), by), compat, by);
+    });
+  }
+
+  /// Add a kernel over positions, as add with features x/sx and y/sy.
+  ///
+  /// @param sx, sy  [pixels] standard deviations, finite and not 0
+  /// @param kept    if given, keeps the lattice for other images of this size. Only on the cpu
+  ///
+  /// @throws       precondition_error: sx or sy, compat not finite, more memory than crf_build::most_bytes, and what a
+  ///               lattice refuses
+  /// @determinism  the same bits as add, whether the lattice was kept or not
+  void add_positions(P const& where, float sx, float sy, compatibility compat, kernel_norm by = kernel_norm::symmetric,
+                     kept_lattices<P>* kept = nullptr)
+  {
+    for (float const s : {sx, sy})
+      expects(std::isfinite(s) && s != 0, "dense_crf: sx or sy is ", s, "; it must be finite and not 0");
+    expects_finite_weights(compat);
+    add_tie({2, compat}, [&] { tie(where, sums_of_positions(where, sx, sy, by, kept), compat, by); });
   }
 
   /// About how many bytes an inference takes at its peak, lattices included. On a device, or the building of a lattice,
@@ -189,8 +203,7 @@ class dense_crf {
     field.id = to_memory(where, id);
     field.place = to_memory(where, place);
     field.gain = make_grid<float>(where, {N * field.stride});
-    for_each_pixel(where, {size_}, field.stride,
-                   rule::begin_gain<V, S>{in, field.id.view().data, L, field.stride, field.gain.view().data});
+    planes_to_rows(where, {size_}, in, field.id.view().data, L, field.stride, field.gain.view().data);
     return field;
   }
 
@@ -247,7 +260,7 @@ class dense_crf {
     float const* const q = field.q.view().data;
     for (auto const& k : built_) {
       if (options.package) break;
-      auto own = std::visit([&](auto const& filter) { return own_shares(where, filter); }, k.filter);
+      auto own = std::visit([&](auto const& filter) { return own_shares(where, filter); }, k.filter());
       float* const share = own.view().data;
       for_each_index(where, N, rule::scale_share{k.before(), k.after(), share});
       for_each_index(where, N * field.labels, rule::take_own_share{share, q, field.compat(k), field.stride, force});
@@ -262,8 +275,6 @@ class dense_crf {
   }
 
  private:
-  using filter_t = std::variant<permutohedral<P>, all_pairs<P>>;
-
   /// Finite, and not beyond a float's range.
   template <class T>
   static void expects_float(cpu const& where, stack_view<T const> v, char const* what)
@@ -318,31 +329,73 @@ class dense_crf {
     make_room_on(where, built_, field);
   }
 
+  using sums_t = std::shared_ptr<crf_sums<P> const>;
+
   /// The filter of some features, [D,N], and the factors of its sums.
-  void build(P const& where, view<float const, 2, S> features, compatibility const& compat, kernel_norm by)
+  sums_t sums_of(P const& where, view<float const, 2, S> features, kernel_norm by) const
   {
     index_t const N = features.extent[1];
-    auto const filter = [&]() -> filter_t {
+    auto const filter = [&]() -> decltype(crf_sums<P>::filter) {
       if (!options_.exact) return permutohedral<P>(where, features, {options_.pad});
       all_pairs<P> pairs{make_grid<float>(where, {features.extent[0], N})};
       if (features.size() > 0) copy(where, features, pairs.features.view());
       return pairs;
     };
-    std::vector<float> const weight(compat.weight.begin(), compat.weight.end());
-    crf_kernel<P> made{filter(), by, compat.potts(), compat.matrix, compat.potts() ? weight[0] : 1.f};
-    made.compat = to_memory(where, weight);
+    auto made = std::make_shared<crf_sums<P>>(crf_sums<P>{filter()});
     if (by != kernel_norm::none) {
-      made.factor = make_grid<float>(where, {N});
-      float* const sums = made.factor.view().data;
+      made->factor = make_grid<float>(where, {N});
+      float* const sums = made->factor.view().data;
       std::visit(
           [&](auto const& built) {
             lattice_scratch<P> scratch(where, built, 1);
             filter_on(where, built, nullptr, 0, 1, false, sums, 1, scratch);
           },
-          made.filter);
+          made->filter);
       for_each_index(where, N, rule::invert_sums{by == kernel_norm::symmetric, sums});
     }
+    return made;
+  }
+  /// The same for features of pixels: x/sx, y/sy, colours/srgb.
+  template <class V>
+  sums_t sums_of(P const& where, view<V const, 3, S> image, index_t D, float sx, float sy, float srgb,
+                 kernel_norm by) const
+  {
+    auto features = make_grid<float>(where, {D, size_.height * size_.width});
+    for_each_pixel(where, {size_}, D, rule::make_features<V, S>{image, sx, sy, srgb, features.view().data});
+    if constexpr (std::is_same_v<P, cpu>) expects_finite_features(where, features, pixel_order{size_});
+    return sums_of(where, std::as_const(features), by);
+  }
+  /// The same for positions alone, which may be kept.
+  sums_t sums_of_positions(P const& where, float sx, float sy, kernel_norm by, kept_lattices<P>* kept) const
+  {
+    auto const make = [&] {
+      view<float const, 3, S> const none(nullptr, {size_.height, size_.width, 0});
+      return sums_of(where, none, 2, sx, sy, 0, by);
+    };
+    if constexpr (std::is_same_v<P, cpu>)
+      if (kept != nullptr) return kept->get({size_, sx, sy, by, options_.pad, options_.exact}, make);
+    return make();
+  }
+  /// Tie the pixels with a kernel.
+  void tie(P const& where, sums_t sums, compatibility const& compat, kernel_norm by)
+  {
+    std::vector<float> const weight(compat.weight.begin(), compat.weight.end());
+    crf_kernel<P> made{std::move(sums), by, compat.potts(), compat.matrix, compat.potts() ? weight[0] : 1.f};
+    made.compat = to_memory(where, weight);
     built_.push_back(std::move(made));
+  }
+  /// Call build() for a kernel to be added; whatever it throws, the CRF is as before.
+  template <class Build>
+  void add_tie(crf_tie tie, Build const& build)
+  {
+    ties_.push_back(std::move(tie));
+    try {
+      expects_room(2);
+      build();
+    } catch (...) {
+      ties_.pop_back();
+      throw;
+    }
   }
 
   std::uint64_t id_ = new_crf_id();

@@ -14,17 +14,17 @@ namespace cambium {
 
 namespace rule {
 
-/// Features of a pixel: x/sxy, y/sxy, colour/srgb.
+/// Features of a pixel: x/sx, y/sy, colour/srgb.
 template <class V, class S>
 struct make_features {
   view<V const, 3, S> image;
-  float sxy, srgb;
+  float sx, sy, srgb;
   float* out;  ///< [D,H * W]
 
   CAMBIUM_HD void operator()(index_t d, index_t y, index_t x, index_t at) const
   {
-    float const v = d == 0   ? static_cast<float>(x) / sxy
-                    : d == 1 ? static_cast<float>(y) / sxy
+    float const v = d == 0   ? static_cast<float>(x) / sx
+                    : d == 1 ? static_cast<float>(y) / sy
                              : static_cast<float>(image(y, x, d - 2)) / srgb;
     out[d * image.extent[0] * image.extent[1] + at] = v;
   }

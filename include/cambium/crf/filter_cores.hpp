@@ -40,6 +40,8 @@ struct blur_chains {
       for (index_t i = 1; i <= self.n; ++i) {
         float* const next = self.slots + index_t{self.slot[i]} * Width + first;
         numbers after;
+        if constexpr (Width >= 16)
+          __builtin_prefetch(self.slots + index_t{self.slot[std::min(i + 24, self.n)]} * Width + first, 1);
         values::load(after, next);
         values::store(at != self.slots + first ? at : nowhere, here + 0.5f * (before + after));  // slot 0 stays 0
         before = here;
@@ -139,11 +141,16 @@ inline void clear_rest(permutohedral<cpu> const& lattice, index_t channels, latt
 /// The simplices of a part from position `first` of all on, and a piece of values, whose slot 0 is at `zero`.
 template <int Width, int Fixed, class Slot, class Value>
 simplices_and_values<Fixed, Slot, Value> simplices_from(permutohedral<cpu> const& lattice, index_t part, index_t first,
-                                                        Value* piece, index_t zero, float const* factor, float scale)
+                                                        Value* piece, index_t zero, float const* factor, float scale,
+                                                        Value* other = nullptr, index_t more = 0)
 {
   index_t const before = first - lattice.parts().begin(part);
-  return {lattice.dimension(), lattice.simplices_of(part) + before * simplex_bytes<Slot>(lattice.dimension()),
-          piece + (zero + lattice.first_slot(part)) * Width, factor, lattice.gain() * scale};
+  return {lattice.dimension(),
+          lattice.simplices_of(part) + before * simplex_bytes<Slot>(lattice.dimension()),
+          piece + (zero + lattice.first_slot(part)) * Width,
+          other == nullptr ? nullptr : other + (zero + lattice.first_slot(part)) * more,
+          factor,
+          lattice.gain() * scale};
 }
 
 /// Call body(std::integral_constant<int, D>, Slot{}) for the dimension of a lattice, as with_dimension does, and the
@@ -168,7 +175,7 @@ inline void spread_some(isa set, permutohedral<cpu> const& lattice, index_t part
     with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
       auto a =
           simplices_from<Width, Fixed, Slot>(lattice, part, first, values.piece(lattice, c), values.latest, factor, 1);
-      run_widest(set, spread_positions<Width, decltype(a)>{a, {}, from + c, step, n});
+      run_widest(set, spread_positions<Width, 0, decltype(a)>{a, {}, from + c, step, n});
     });
   });
 }
@@ -183,7 +190,7 @@ inline void read_some(isa set, permutohedral<cpu> const& lattice, index_t part, 
     with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
       auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values.piece(lattice, c), values.zero, factor,
                                                   scale);
-      run_widest(set, read_positions<Width, decltype(a)>{a, {}, n, on == nullptr ? nullptr : on + c, to + c, step});
+      run_widest(set, read_positions<Width, 0, decltype(a)>{a, {}, n, on == nullptr ? nullptr : on + c, to + c, step});
     });
   });
 }
@@ -199,14 +206,17 @@ inline void spread_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu>
                         index_t n, float const* from, index_t step, float const* const (&factor)[2], index_t channels,
                         lattice_values& of_a, lattice_values& of_b)
 {
-  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    using simplices_a = simplices_and_values<2, std::uint16_t>;
-    using simplices_b = simplices_and_values<5, std::uint16_t>;
+  for_each_two_pieces(channels, [&]<int Width, int More>(std::integral_constant<int, Width>,
+                                                         std::integral_constant<int, More>, index_t c) {
+    auto const simplices = [&]<int D>(std::integral_constant<int, D>, auto const& lattice, lattice_values& of, int k) {
+      return simplices_from<Width, D, std::uint16_t>(lattice, part, first, of.piece(lattice, c), of.latest, factor[k],
+                                                     1, More > 0 ? of.piece(lattice, c + Width) : nullptr, More);
+    };
+    auto const of_2 = simplices(std::integral_constant<int, 2>{}, a, of_a, 0);
+    auto const of_5 = simplices(std::integral_constant<int, 5>{}, b, of_b, 1);
     run_widest(set,
-               spread_positions<Width, simplices_a, simplices_b>{
-                   simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a.piece(a, c), of_a.latest, factor[0], 1),
-                   simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b.piece(b, c), of_b.latest, factor[1], 1),
-                   from + c, step, n});
+               spread_positions<Width, More, std::remove_const_t<decltype(of_2)>, std::remove_const_t<decltype(of_5)>>{
+                   of_2, of_5, from + c, step, n});
   });
 }
 /// As read_some of one lattice and then of the other.
@@ -215,15 +225,18 @@ inline void read_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> c
                       float const (&scale)[2], float const* const (&factor)[2], float const* on, float* to,
                       index_t step)
 {
-  for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
-    using simplices_a = simplices_and_values<2, std::uint16_t, float const>;
-    using simplices_b = simplices_and_values<5, std::uint16_t, float const>;
-    run_widest(
-        set,
-        read_positions<Width, simplices_a, simplices_b>{
-            simplices_from<Width, 2, std::uint16_t>(a, part, first, of_a.piece(a, c), of_a.zero, factor[0], scale[0]),
-            simplices_from<Width, 5, std::uint16_t>(b, part, first, of_b.piece(b, c), of_b.zero, factor[1], scale[1]),
-            n, on == nullptr ? nullptr : on + c, to + c, step});
+  for_each_two_pieces(channels, [&]<int Width, int More>(std::integral_constant<int, Width>,
+                                                         std::integral_constant<int, More>, index_t c) {
+    auto const simplices = [&]<int D>(std::integral_constant<int, D>, auto const& lattice, lattice_values const& of,
+                                      int k) {
+      return simplices_from<Width, D, std::uint16_t>(lattice, part, first, of.piece(lattice, c), of.zero, factor[k],
+                                                     scale[k], More > 0 ? of.piece(lattice, c + Width) : nullptr, More);
+    };
+    auto const of_2 = simplices(std::integral_constant<int, 2>{}, a, of_a, 0);
+    auto const of_5 = simplices(std::integral_constant<int, 5>{}, b, of_b, 1);
+    run_widest(set,
+               read_positions<Width, More, std::remove_const_t<decltype(of_2)>, std::remove_const_t<decltype(of_5)>>{
+                   of_2, of_5, n, on == nullptr ? nullptr : on + c, to + c, step});
   });
 }
 

@@ -7,6 +7,7 @@
 #include <cambium/core/index.hpp>
 #include <cambium/crf/filter.hpp>
 #include <cambium/crf/kernels.hpp>
+#include <cambium/crf/label_planes.hpp>
 #include <cambium/crf/pixel_order.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/rounded.hpp>
@@ -18,6 +19,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -33,24 +35,31 @@ inline std::uint64_t new_crf_id()
   return ++last;
 }
 
-/// One kernel of a CRF, ready to filter.
+/// What a kernel filters with, and the factors of its sums.
+template <execution_policy P>
+struct crf_sums {
+  std::variant<permutohedral<P>, all_pairs<P>> filter;
+  grid<float, 1, typename P::memory> factor{};  ///< [N] 1/d or 1/sqrt(d); nothing if sums are not normalised
+};
+
+/// One kernel of a CRF, ready to filter. CRFs of images of one size may share its sums.
 template <execution_policy P>
 struct crf_kernel {
-  std::variant<permutohedral<P>, all_pairs<P>> filter;
+  std::shared_ptr<crf_sums<P> const> sums;
   kernel_norm by = kernel_norm::none;
   bool potts = true;
   bool matrix = false;
   float gain = 1;                               ///< of messages: the weight, if there is only one
-  grid<float, 1, typename P::memory> factor{};  ///< [N] 1/d or 1/sqrt(d); nothing if sums are not normalised
   grid<float, 1, typename P::memory> compat{};  ///< the weights
 
+  auto const& filter() const { return sums->filter; }
   float const* before() const
   {
-    return by == kernel_norm::before || by == kernel_norm::symmetric ? factor.view().data : nullptr;
+    return by == kernel_norm::before || by == kernel_norm::symmetric ? sums->factor.view().data : nullptr;
   }
   float const* after() const
   {
-    return by == kernel_norm::after || by == kernel_norm::symmetric ? factor.view().data : nullptr;
+    return by == kernel_norm::after || by == kernel_norm::symmetric ? sums->factor.view().data : nullptr;
   }
 };
 
@@ -134,20 +143,6 @@ struct invert_sums {
   }
 };
 
-/// Minus the unary energy of label l of those that take part, at a pixel; 0 behind the last label.
-template <class U, class S>
-struct begin_gain {
-  view<U const, 3, S> unary;
-  std::int32_t const* id;
-  index_t labels, stride;
-  float* gain;  ///< [N,stride]
-
-  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
-  {
-    gain[at * stride + l] = l < labels ? -static_cast<float>(unary(id[l], y, x)) : 0;
-  }
-};
-
 /// What messages do to energies where labels weigh differently.
 struct mix_labels {
   float const* message;  ///< [N,stride]
@@ -182,18 +177,6 @@ struct normalise_pixel {
 };
 
 template <class S>
-struct place_marginals {
-  float const* q;
-  std::int32_t const* place;
-  index_t stride;
-  view<float, 3, S> out;
-
-  CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
-  {
-    out(l, y, x) = place[l] < 0 ? 0.f : q[at * stride + place[l]];
-  }
-};
-template <class S>
 struct argmax_of_marginals {
   float const* q;
   std::int32_t const* id;
@@ -227,7 +210,7 @@ float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, 
           read_back(where, filter, blurred, k.gain, k.after(), L, k.potts ? below : nullptr, k.potts ? force : message,
                     L);
         },
-        k.filter);
+        k.filter());
     if (!k.potts)
       for_each_index(where, field.pixels() * L, rule::mix_labels{message, field.compat(k), L, below, force});
     below = force;
@@ -244,7 +227,7 @@ void make_room_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mea
   index_t most = 0;  // points of the largest lattice
   for (auto const& k : kernels) {
     mixes = mixes || !k.potts;
-    most = std::max(most, std::visit([](auto const& filter) { return filter.points(); }, k.filter));
+    most = std::max(most, std::visit([](auto const& filter) { return filter.points(); }, k.filter()));
   }
   field.room.force = make_grid<float>(where, {cells});
   field.room.message = make_grid<float>(where, {mixes ? cells : 0});
@@ -287,9 +270,8 @@ void marginals_into(P const& where, mean_field<P> const& field, view<float, 3, t
   expects(out.extent[0] == field.all && out.extent[1] == field.size.height && out.extent[2] == field.size.width,
           "marginals: out is ", out, " but the field has ", field.all, " labels of ", field.size.height, " x ",
           field.size.width);
-  for_each_pixel(
-      where, {field.size}, field.all,
-      rule::place_marginals<typename P::memory>{field.q.view().data, field.place.view().data, field.stride, out});
+  rows_to_planes(where, {field.size}, field.q.view().data, field.id.view().data, field.labels, field.stride,
+                 field.place.view().data, out);
 }
 
 /// As marginals_into, and allocates the result.

@@ -2,6 +2,7 @@
 // The cpu's own schedule of mean-field inference: new marginals are spread while they are in the cache.
 
 #include <cambium/core/index.hpp>
+#include <cambium/crf/label_planes.hpp>
 #include <cambium/crf/mean_field.hpp>
 #include <cambium/exec/cpu.hpp>
 #include <cambium/exec/simd.hpp>
@@ -15,19 +16,6 @@
 #include <vector>
 
 namespace cambium {
-
-/// Turns 4 rows of 4 values into 4 columns.
-[[gnu::always_inline]] inline void transpose_4x4(float const* from, index_t step, float* to, index_t to_step)
-{
-  pack<float, 4> const a = lanes_at<4>(from).v, b = lanes_at<4>(from + step).v, c = lanes_at<4>(from + 2 * step).v,
-                       d = lanes_at<4>(from + 3 * step).v;
-  pack<float, 4> const ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
-                       ef = __builtin_shufflevector(a, b, 2, 6, 3, 7), gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  lanes_at<4>(to).v = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-  lanes_at<4>(to + to_step).v = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-  lanes_at<4>(to + 2 * to_step).v = __builtin_shufflevector(ef, gh, 0, 1, 4, 5);
-  lanes_at<4>(to + 3 * to_step).v = __builtin_shufflevector(ef, gh, 2, 3, 6, 7);
-}
 
 /// Softmax over the labels of some pixels.
 struct normalise_marginals {
@@ -70,13 +58,13 @@ inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t par
 {
   for (std::size_t k = 0; k < kernels.size(); ++k)
     std::visit([&](auto const& filter) { clear_part(filter, part, field.stride, field.room.held[k]); },
-               kernels[k].filter);
+               kernels[k].filter());
 }
 /// All parts have spread.
 inline void end_spreading(std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { clear_rest(filter, field.stride, field.room.held[k]); }, kernels[k].filter);
+    std::visit([&](auto const& filter) { clear_rest(filter, field.stride, field.room.held[k]); }, kernels[k].filter());
   field.room.holds = mean_field_room<cpu>::spread;
 }
 /// The two lattices of kernels that can work together in a part, or null.
@@ -87,8 +75,9 @@ struct lattice_pair {
 inline lattice_pair pair_of(std::vector<crf_kernel<cpu>> const& kernels, index_t part)
 {
   if (kernels.size() != 2 || !kernels[0].potts || !kernels[1].potts) return {};
-  auto const *const a = std::get_if<permutohedral<cpu>>(&kernels[0].filter), *const b = std::get_if<permutohedral<cpu>>(
-                                                                                 &kernels[1].filter);
+  auto const *const a = std::get_if<permutohedral<cpu>>(&kernels[0].filter()), *const b =
+                                                                                   std::get_if<permutohedral<cpu>>(
+                                                                                       &kernels[1].filter());
   return a != nullptr && b != nullptr && together(*a, *b, part) ? lattice_pair{a, b} : lattice_pair{};
 }
 
@@ -105,7 +94,7 @@ inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernel
   for (std::size_t k = 0; k < kernels.size(); ++k)
     std::visit(
         [&](auto const& filter) { spread_some(set, filter, part, first, n, q, stride, factor(k), stride, rooms[k]); },
-        kernels[k].filter);
+        kernels[k].filter());
 }
 /// Room on every filter, for threads that take a part each.
 inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
@@ -115,7 +104,7 @@ inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& ker
   room.together = team_size(where, lattice_parts{field.pixels()}.count(), 1);
   for (std::size_t k = 0; k < kernels.size(); ++k)
     std::visit([&](auto const& filter) { make_room(filter, field.stride, room.held[k], room.together); },
-               kernels[k].filter);
+               kernels[k].filter());
 }
 
 /// Bring the kernels' sums of the marginals up to date.
@@ -139,7 +128,7 @@ inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
           [&](auto const& filter) {
             sum_up(where, filter, field.q.data(), field.stride, kernels[k].before(), field.stride, false, room.held[k]);
           },
-          kernels[k].filter);
+          kernels[k].filter());
   room.holds = mean_field_room<cpu>::summed;
 }
 
@@ -163,7 +152,7 @@ inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels
           read_some(set, filter, part, first, n, field.stride, field.room.held[k], kernel.gain, factor(k),
                     kernel.potts ? below : nullptr, kernel.potts ? force : message, field.stride);
         },
-        kernel.filter);
+        kernel.filter());
     if (!kernel.potts) {
       rule::mix_labels const mix{message, field.compat(kernel), field.stride, below, force};
       for (index_t i = 0; i < n; ++i)
@@ -224,7 +213,7 @@ inline void step_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernel
 {
   // sums over all pairs need all marginals again
   bool const pairs = std::any_of(kernels.begin(), kernels.end(), [](crf_kernel<cpu> const& k) {
-    return std::holds_alternative<all_pairs<cpu>>(k.filter);
+    return std::holds_alternative<all_pairs<cpu>>(k.filter());
   });
   for (int t = 0; t < count; ++t) {
     gather(where, kernels, field);

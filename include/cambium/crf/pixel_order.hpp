@@ -46,9 +46,9 @@ void for_each_pixel(P const& where, pixel_order order, index_t layers, Rule cons
 {
   for_each_cell(where, {layers, order.size.height, order.size.width}, rule::order_cells<Rule>{order, rule});
 }
-/// The cpu's goes square by square.
-template <class Rule>
-void for_each_pixel(cpu const& where, pixel_order order, index_t layers, Rule const& rule)
+/// Call body(top, left, bottom, right, the place of its first pixel) for every square, on the cpu.
+template <class Body>
+void for_each_square(cpu const& where, pixel_order order, index_t layers, Body const& body)
 {
   constexpr index_t side = pixel_order::side;
   auto const [height, width] = order.size;
@@ -56,15 +56,24 @@ void for_each_pixel(cpu const& where, pixel_order order, index_t layers, Rule co
   for_each_share(where, squares,
                  std::max<index_t>(1, cells_worth_a_thread / (side * side * std::max<index_t>(layers, 1))),
                  [&, height = height, width = width](index_t begin, index_t end) {
-                   Rule const own = rule;
+                   Body const own = body;
                    for (index_t s = begin; s < end; ++s) {
                      index_t const top = s / columns * side, left = s % columns * side;
-                     index_t const bottom = std::min(height, top + side), right = std::min(width, left + side);
-                     for (index_t c = 0; c < layers; ++c)
-                       for (index_t y = top, at = order(top, left); y < bottom; ++y)
-                         for (index_t x = left; x < right; ++x, ++at) own(c, y, x, at);
+                     own(top, left, std::min(height, top + side), std::min(width, left + side), order(top, left));
                    }
                  });
+}
+
+/// The cpu's goes square by square.
+template <class Rule>
+void for_each_pixel(cpu const& where, pixel_order order, index_t layers, Rule const& rule)
+{
+  for_each_square(where, order, layers,
+                  [rule, layers](index_t top, index_t left, index_t bottom, index_t right, index_t first) {
+                    for (index_t c = 0; c < layers; ++c)
+                      for (index_t y = top, at = first; y < bottom; ++y)
+                        for (index_t x = left; x < right; ++x, ++at) rule(c, y, x, at);
+                  });
 }
 
 }  // namespace cambium

@@ -1,0 +1,88 @@
+#include <cambium/crf/label_planes.hpp>
+#include <cambium/crf/spread_positions.hpp>
+#include <cambium/grid/grid.hpp>
+
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+#include <vector>
+
+using namespace cambium;
+
+namespace {
+
+/// Pixels in squares of 32x32, by walking through them.
+template <class Body>
+void walk_squares(index_t H, index_t W, Body const& body)
+{
+  index_t at = 0;
+  for (index_t top = 0; top < H; top += 32)
+    for (index_t left = 0; left < W; left += 32)
+      for (index_t y = top; y < std::min(H, top + 32); ++y)
+        for (index_t x = left; x < std::min(W, left + 32); ++x) body(y, x, at++);
+}
+
+}  // namespace
+
+TEST_CASE("planes of labels become rows and come back", "[crf][reference]")
+{
+  struct shape {
+    index_t H, W, all;
+    std::vector<std::int32_t> id;
+    index_t stride;
+  };
+  for (auto const& [H, W, all, id, stride] : std::vector<shape>{{35, 38, 7, {4, 0, 2, 6, 5}, 8},
+                                                                {1, 1, 3, {2, 0, 1}, 4},
+                                                                {40, 67, 4, {0, 1, 2, 3}, 4},
+                                                                {33, 2, 30, {29, 3, 17, 8, 9, 11, 12, 1, 0}, 12},
+                                                                {31, 33, 2, {1}, 1},
+                                                                {31, 33, 3, {2, 0}, 2}})
+    for (int threads : {1, 3}) {
+      cpu const where{.threads = threads};
+      auto const L = static_cast<index_t>(id.size());
+      auto planes = support::uniform<float, 3>({all, H, W}, -3, 3, 5);
+      planes(0, 0, 0) = 0.f;
+      std::vector<float> rows(static_cast<std::size_t>(H * W * stride), 7.f);
+      planes_to_rows(where, {{H, W}}, planes.view(), id.data(), L, stride, rows.data());
+      index_t wrong = 0;
+      walk_squares(H, W, [&](index_t y, index_t x, index_t at) {
+        for (index_t l = 0; l < stride; ++l) {
+          float const got = rows[static_cast<std::size_t>(at * stride + l)];
+          float const want = l < L ? -planes(id[static_cast<std::size_t>(l)], y, x) : 0.f;
+          wrong += got != want || std::signbit(got) != std::signbit(want);
+        }
+      });
+      CHECK(wrong == 0);
+
+      std::vector<std::int32_t> place(static_cast<std::size_t>(all), -1);
+      for (std::size_t l = 0; l < id.size(); ++l) place[static_cast<std::size_t>(id[l])] = static_cast<std::int32_t>(l);
+      grid<float, 3> back(all, H, W);
+      fill(where, back.size(), back.data(), 9.f);
+      rows_to_planes(where, {{H, W}}, rows.data(), id.data(), L, stride, place.data(), back.view());
+      for (index_t l = 0; l < all; ++l)
+        for (index_t y = 0; y < H; ++y)
+          for (index_t x = 0; x < W; ++x)
+            wrong += back(l, y, x) != (std::count(id.begin(), id.end(), l) > 0 ? -planes(l, y, x) : 0.f);
+      CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("pieces of channels that are taken together are those taken alone", "[crf][property]")
+{
+  for (index_t channels = 0; channels <= 130; ++channels) {
+    std::vector<index_t> alone, together;  // where pieces begin
+    for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
+      alone.push_back(c);
+      alone.push_back(Width);
+    });
+    for_each_two_pieces(channels, [&]<int Width, int More>(std::integral_constant<int, Width>,
+                                                           std::integral_constant<int, More>, index_t c) {
+      together.insert(together.end(), {c, Width});
+      if (More > 0) together.insert(together.end(), {c + Width, More});
+    });
+    CHECK(alone == together);
+  }
+}

@@ -8,6 +8,7 @@
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/kept_lattices.hpp>
 #include <cambium/grid/copy.hpp>
 #include <cambium/grid/stencil.hpp>
 #include <cambium/pipeline/adaptive_labels.hpp>
@@ -333,7 +334,10 @@ double irnet_method::memory(image_files& files) const
 
 refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes)
 {
-  auto const field = std::make_shared<dense_crf<>>(where, photograph, crf_preset::irn());
+  static kept_lattices<> kept(2);  // of photographs of one size; a large one's would take the memory of the next
+  bool const keeps = photograph.shape()[0] * photograph.shape()[1] <= 1 << 20;
+  auto const field =
+      std::make_shared<dense_crf<>>(where, photograph, crf_preset::irn(), crf_build{}, keeps ? &kept : nullptr);
   return [where, field, classes](grid<std::int32_t, 2> const& semantic) {
     return among(where, semantic, classes,
                  [&](auto const& labels, index_t L) { return refine_labels(where, *field, labels, L); });

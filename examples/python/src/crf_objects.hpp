@@ -6,6 +6,7 @@
 
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/crf/filter.hpp>
+#include <cambium/crf/kept_lattices.hpp>
 #include <cambium/crf/own_shares.hpp>
 #include <cambium/crf/unary.hpp>
 
@@ -15,6 +16,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -124,6 +126,14 @@ struct shared_crf {
   explicit shared_crf(dense_crf<>&& made) : crf(std::move(made)) {}
 };
 
+/// The lattices of positions alone that calls on images of one size share; none for large images, whose memory a caller
+/// would miss.
+inline kept_lattices<>* kept_for(extent2 size)
+{
+  static kept_lattices<> kept(2);
+  return size.height <= (1 << 20) / std::max<index_t>(1, size.width) ? &kept : nullptr;
+}
+
 /// Features of pixels whose axes and bands each have a deviation: x/sx, y/sy, colours.
 template <class V>
 struct scaled_features {
@@ -179,7 +189,10 @@ class crf_object {
                                           cpu const& where)
   {
     return with_image(image, [&](auto const& cells) {
-      return without_gil([&] { return std::make_shared<shared_crf>(dense_crf<>(where, cells, kernels, build)); });
+      return without_gil([&] {
+        auto* const kept = kept_for({cells.extent[0], cells.extent[1]});
+        return std::make_shared<shared_crf>(dense_crf<>(where, cells, kernels, build, kept));
+      });
     });
   }
 
@@ -210,7 +223,13 @@ class crf_object {
       });
       add(where, features.view(), std::move(weights), norm);
     };
-    if (image.is_none()) return with(view<std::uint8_t const, 3>(nullptr, {size.height, size.width, 0}));
+    if (image.is_none()) {
+      without_gil([&] {
+        std::unique_lock const held(of_->guard);
+        of_->crf.add_positions(where, deviation[0], deviation[1], std::move(weights), norm, kept_for(size));
+      });
+      return;
+    }
     array_argument given(image, "DenseCRF.add_image: image", copy);
     with_image(given, [&](auto const& cells) {
       expects(cells.extent[0] == size.height && cells.extent[1] == size.width, given.what(), " is ", given.described(),

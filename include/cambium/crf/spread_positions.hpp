@@ -77,7 +77,7 @@ struct channel_registers {
   static constexpr int lanes = std::min(Width, most), other_lanes = std::min(std::max(More, 1), most);
   static constexpr int count = Width / lanes, others = More / other_lanes;
   typename piece::type v[std::size_t{count}];
-  typename other_piece::type w[std::size_t{std::max(others, 1)}];
+  typename other_piece::type w[static_cast<std::size_t>(others > 0 ? others : 1)];
 
   /// Call body(piece, register, its first channel) for every register of the first piece, then of the other.
   template <class Body, class Other>

@@ -170,11 +170,11 @@ TEST_CASE("masks take the classes of weak labels of four kinds", "[label][propos
   }
   SECTION("CAMs with tags")
   {
-    replace_file(p.root / "tags", std::string_view("a 1 7 3\n"));
+    replace_file(p.root / "tags", std::string_view("a 5 7 9\n"));
     auto const found = run({"--cams", p.at("cams/{id}.npy"), "--background", "0.1", "--tags", p.at("tags")});
     REQUIRE(found.size() == 3);
-    CHECK(found[2].at("category_id") == 1);
-    CHECK(parse(p.root / "out/records/a.json").dump().find("7") != std::string::npos);
+    CHECK(found[0].at("category_id") == 9);
+    CHECK(found[2].at("category_id") == 5);
   }
   SECTION("points")
   {
@@ -207,6 +207,28 @@ TEST_CASE("without limits the worst masks decide, and options turn what is paint
   CHECK(semantic({"--alone"})(0, 0) == 0);
   CHECK(semantic({"--choice", "smallest"})(5, 10) == 0);  // the mask with a row less
   CHECK(semantic({"--alone"})(5, 10) == 3);
+}
+
+TEST_CASE("of two masks of an object the better one stays, and hidden ones go", "[label][proposals][picture]")
+{
+  playground p;
+  p.propose(.85, 1, true, [](index_t y, index_t x) { return object_at(y + 1, x) == 1; });             // a row too high
+  p.propose(.7, 1, true, [](index_t y, index_t x) { return y >= 3 && y < 27 && x >= 3 && x < 88; });  // both birds
+  p.add("a");
+  auto const found = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"--cams", p.at("cams/{id}.npy"), "--background", "0.1", "--min-score", "0.5",
+                               "--min-stability", "0.6"});
+    auto const r = p.run(more);
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    return parse(p.root / "out/detections.json").size();
+  };
+  CHECK(found({}) == 4);  // the large mask is seen around the birds
+  CHECK(read_labels(p.root / "out/semantic/a.png")(4, 10) == 3);
+  CHECK(found({"--nms-threshold", "1"}) == 5);  // the row above the first bird too
+  CHECK(found({"--visible", "0.6"}) == 3);
+  p.check_truth();
+  CHECK(found({"--order", "smallest_first"}) == 2);  // the large mask covers the birds
 }
 
 TEST_CASE("holes and islands of masks are removed", "[label][proposals][picture]")

@@ -1,18 +1,14 @@
 // IRNet's loss in LibTorch on the same cores, as its authors formulated it. Beside it, in the same run, ours.
-//
-// Memory is what the resident set grows by at its highest (VmHWM, reset through /proc/self/clear_refs) over what was
-// resident before: freed memory is handed back first, inputs are not counted, nor is the code, which has run before.
 
 #include "affinity_loss_torch.hpp"  // first: LibTorch defines macros with common names
 
 #include "measure.hpp"
+#include "peak_memory.hpp"
 
 #include <cambium/exec/parallel.hpp>
 #include <cambium/loss/affinity_displacement.hpp>
 
-#include <malloc.h>
 #include <cmath>
-#include <fstream>
 
 namespace bench {
 
@@ -31,25 +27,6 @@ double apart(Tensor const& a, float const* b)
 {
   auto const other = tensor_of(b, a.sizes(), torch::kFloat).to(torch::kDouble);
   return ((a.to(torch::kDouble) - other).norm() / other.norm()).item<double>();
-}
-
-/// [bytes], or 0 where the system does not tell.
-double resident(std::string const& which)
-{
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;)
-    if (double kilobytes = 0; word == which && status >> kilobytes) return 1024 * kilobytes;
-  return 0;
-}
-
-template <class Work>
-double peak_of(Work const& work)
-{
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";
-  double const before = resident("VmRSS:");
-  work();
-  return resident("VmHWM:") - before;
 }
 
 void affinity_loss(benchmark::State& state)

@@ -84,9 +84,11 @@ int main(int count, char** arguments)
   bench::add_tree_filter();
   bench::add_bestie();
   bench::add_pipeline();
+  bench::add_pixel_adaptive();
 #if defined(CAMBIUM_BENCH_TORCH)
   bench::add_affinity_loss_torch();
   bench::add_pairwise_loss_torch();
+  bench::add_pixel_adaptive_torch();
 #endif
   // Long enough for a median, unless the caller says otherwise.
   std::string minimum = "--benchmark_min_time=0.5";

@@ -121,9 +121,11 @@ void add_box_losses();
 void add_tree_filter();
 void add_bestie();
 void add_pipeline();
+void add_pixel_adaptive();
 #if defined(CAMBIUM_BENCH_TORCH)
 void add_affinity_loss_torch();
 void add_pairwise_loss_torch();
+void add_pixel_adaptive_torch();
 #endif
 
 }  // namespace bench

@@ -10,17 +10,22 @@ using namespace cambium;
 namespace {
 
 struct adaptive_work {
-  grid<float, 3> image, masks, out;
+  grid<float, 3> image, masks, out, weight;
   dilated_neighbours near;
-  pixel_adaptive_scratch<float, cpu> scratch;
+  pixel_adaptive_scratch<float, cpu> scratch;  ///< of weights that are made row by row
+  colour_affinity_scratch<float, cpu> colours;
+  neighbour_walk_scratch<float> walk;  ///< of stored weights
 
   adaptive_work(index_t C, index_t H, index_t W, cpu const& where)
       : image(uniform<float, 3>({3, H, W}, 0, 255, 3)),
         masks(blobs(C, H, W)),
         out(C, H, W),
-        scratch(where, image.view().extent, masks.view().extent, {})
+        weight(near.size(), H, W),
+        scratch(where, image.view().extent, masks.view().extent, {}),
+        colours(where, image.view().extent, near),
+        walk(where, C, H, W, near)
   {
-    colour_affinity_into(where, image, near, {}, scratch.weight, scratch.colours);
+    colour_affinity_into(where, image, near, {}, weight, colours);
   }
   double flop() const { return 2.0 * near.size() * static_cast<double>(out.size()); }
 };
@@ -47,28 +52,30 @@ void add_rows(index_t C, cpu const& where, std::string const& name)
       },
       10);
   add(
+      "pixel_adaptive/par_stored_weights",
+      [=](adaptive_work& w) {
+        colour_affinity_into(where, w.image, w.near, {}, w.weight, w.colours);
+        neighbour_walk_into(where, w.masks, w.weight, w.near, {10}, w.out, w.walk);
+      },
+      10);
+  add(
       "affinity/colour",
-      [=](adaptive_work& w) { colour_affinity_into(where, w.image, w.near, {}, w.scratch.weight, w.scratch.colours); },
-      0);
+      [=](adaptive_work& w) { colour_affinity_into(where, w.image, w.near, {}, w.weight, w.colours); }, 0);
   add(
       "affinity/colour_by_rule",
       [=](adaptive_work& w) {
         for_each_cell(where, {1, N, N},
                       rule::colour_affinity_pixel<float, host>{w.near, w.image, true, 0.3f, 1.f,
-                                                               w.scratch.colours.position.data(), w.scratch.weight});
+                                                               w.colours.position.data(), w.weight});
       },
       0);
   add(
       "walk/neighbours",
-      [=](adaptive_work& w) {
-        neighbour_walk_into(where, w.masks, w.scratch.weight, w.near, {1}, w.out, w.scratch.walk);
-      },
-      1);
+      [=](adaptive_work& w) { neighbour_walk_into(where, w.masks, w.weight, w.near, {1}, w.out, w.walk); }, 1);
   add(
       "walk/neighbours_by_rule",
       [=](adaptive_work& w) {
-        for_each_cell(where, w.out.view().extent,
-                      rule::neighbour_step<float, host>{w.near, w.scratch.weight, w.masks, w.out});
+        for_each_cell(where, w.out.view().extent, rule::neighbour_step<float, host>{w.near, w.weight, w.masks, w.out});
       },
       1);
 }

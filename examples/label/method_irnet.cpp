@@ -326,7 +326,7 @@ double irnet_method::memory(image_files& files) const
   if (files.has("truth_semantic")) labels = std::max(labels, (files.has("truth_instances") ? 24 : 17) * pixels);
   double const field = crf ? 16 * pixels + dense_crf<>::bytes_needed(in.image, 3, crf_preset::irn(), C + 1)
                        : refine != adaptive::none
-                           ? 12 * pixels + photograph_weights<>::bytes_needed(in.image.height, in.image.width, C + 1)
+                           ? 12 * pixels + adapt_labels_bytes(cpu{.threads = 1}, in.image.height, in.image.width, C + 1)
                            : 0;
   return bytes_of(C + 1 + (apart ? 2 : 0), cells) + (crf || refine != adaptive::none || s.overlay ? 3 * pixels : 0) +
          std::max({walk, labels, field});
@@ -348,13 +348,13 @@ refiner adaptive_refiner(cpu const& where, grid<std::uint8_t, 3> const& photogra
                          adaptive how)
 {
   index_t const H = photograph.shape()[0], W = photograph.shape()[1];
-  double const bytes = photograph_weights<>::bytes_needed(H, W, static_cast<index_t>(classes.size()) + 1);
+  double const bytes = adapt_labels_bytes(where, H, W, static_cast<index_t>(classes.size()) + 1);
   expects(bytes <= 8e9, "an image of ", H, " x ", W, " needs ", bytes / 1e9, " GB for --refine; 8 GB at most");
-  auto const weights =
-      std::make_shared<photograph_weights<> const>(weigh_photograph(where, photograph, contrasts(how)));
-  return [where, weights, classes](grid<std::int32_t, 2> const& semantic) {
-    return among(where, semantic, classes,
-                 [&](auto const& labels, index_t L) { return adapt_labels(where, *weights, labels, L); });
+  auto const pixels = std::make_shared<grid<std::uint8_t, 3> const>(photograph);
+  return [where, pixels, classes, how](grid<std::int32_t, 2> const& semantic) {
+    return among(where, semantic, classes, [&](auto const& labels, index_t L) {
+      return adapt_labels(where, *pixels, labels, L, contrasts(how));
+    });
   };
 }
 

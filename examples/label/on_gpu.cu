@@ -69,7 +69,7 @@ grid<std::int32_t, 2> adapt_on_gpu(grid<std::uint8_t, 3> const& photograph, colo
   gpu const where = this_thread();
   auto const image = to_device(where, photograph);
   auto const given = to_device(where, labels);
-  return to_host(where, adapt_labels(where, weigh_photograph(where, image, colours), given, L));
+  return to_host(where, adapt_labels(where, image, given, L, colours));
 }
 
 }  // namespace labelling

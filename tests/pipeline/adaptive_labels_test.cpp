@@ -17,8 +17,8 @@ grid<std::uint8_t, 3> photograph(int H, int W)
     for (int x = 0; x < W; ++x)
       for (int c = 0; c < 3; ++c) {
         bool const inside = y > H / 4 && y < 3 * H / 4 && x % (W / 2) > W / 8;
-        out(y, x, c) =
-            static_cast<std::uint8_t>(static_cast<float>(inside ? x < W / 2 ? 90 + 40 * c : 220 - 50 * c : 30) + noise(y, x, c));
+        out(y, x, c) = static_cast<std::uint8_t>(
+            static_cast<float>(inside ? x < W / 2 ? 90 + 40 * c : 220 - 50 * c : 30) + noise(y, x, c));
       }
   return out;
 }
@@ -44,13 +44,14 @@ TEMPLATE_LIST_TEST_CASE("adapt_labels equals masks averaged one by one", "[pixel
   auto const there = to::there(labels);
   for (bool const squared : {true, false}) {
     std::vector<int> const dilations{1, 2, 6};
-    auto const weights =
-        weigh_photograph(TestType{}, to::there(picture),
-                         squared ? colour_affinity_options::par() : colour_affinity_options::pamr(), {1, 2, 6});
+    auto const colours = squared ? colour_affinity_options::par() : colour_affinity_options::pamr();
+    auto const pixels = to::there(picture);
+    pixel_adaptive_options options;
+    options.dilations = {1, 2, 6}, options.steps = 4;
     auto const want = oracle::adaptive_average(
         masks, oracle::adaptive_weights(image, dilations, {squared, squared ? 0.3 : 0.1, squared ? 0.01 : 0}),
         dilations, 4);
-    auto const have = to::back(adapt_labels(TestType{}, weights, there, L, {4}));
+    auto const have = to::back(adapt_labels(TestType{}, pixels, there, L, colours, options));
     int changed = 0, close = 0;
     for (int y = 0; y < H; ++y)
       for (int x = 0; x < W; ++x) {
@@ -69,7 +70,8 @@ TEMPLATE_LIST_TEST_CASE("adapt_labels equals masks averaged one by one", "[pixel
       }
     CHECK(changed > 100);
     CHECK(close < 10);
-    CHECK(to::back(adapt_labels(TestType{}, weights, there, L, {0})) == labels);
+    options.steps = 0;
+    CHECK(to::back(adapt_labels(TestType{}, pixels, there, L, colours, options)) == labels);
   }
 }
 
@@ -91,31 +93,29 @@ TEST_CASE("a ragged label follows its square, a map of one label stays", "[pixel
     return n;
   };
   for (auto const& colours : {colour_affinity_options::par(), colour_affinity_options::pamr()}) {
-    auto const weights = weigh_photograph(cpu{}, picture, colours);
     CHECK(wrong(ragged) > 200);
-    CHECK(wrong(adapt_labels(cpu{}, weights, ragged, 3)) < 40);
+    CHECK(wrong(adapt_labels(cpu{}, picture, ragged, 3, colours)) < 40);
     grid<std::int32_t, 2> ones(H, W);
     for (auto& v : ones.cells()) v = 1;
-    CHECK(adapt_labels(cpu{}, weights, ones, 3) == ones);
+    CHECK(adapt_labels(cpu{}, picture, ones, 3, colours) == ones);
   }
 }
 
 TEST_CASE("adapt_labels rejects what it documents", "[pixel_adaptive][errors]")
 {
   grid<std::uint8_t, 3> const picture(5, 6, 3);
-  auto const weights = weigh_photograph(cpu{}, picture, {});
   grid<std::int32_t, 2> labels(5, 6);
   labels(4, 2) = 3;
-  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, weights, labels, 3), precondition_error, "labels(4,2) is 3, outside 0..2");
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, picture, labels, 3), precondition_error, "labels(4,2) is 3, outside 0..2");
   labels(4, 2) = -1;
-  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, weights, labels, 3), precondition_error, "labels(4,2) is -1");
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, picture, labels, 3), precondition_error, "labels(4,2) is -1");
   labels(4, 2) = 0;
-  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, weights, labels, 0), precondition_error, "L is 0");
-  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, weights, labels, 1, {-1}), precondition_error, "adapt_labels: steps is -1");
-  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, weights, grid<std::int32_t, 2>(6, 5), 1), precondition_error,
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, picture, labels, 0), precondition_error, "L is 0");
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, picture, labels, 1, {}, {.steps = -1}), precondition_error,
+                        "adapt_labels: steps is -1");
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, picture, grid<std::int32_t, 2>(6, 5), 1), precondition_error,
                         "labels are [6,5]");
-  CAMBIUM_THROWS_SAYING(weigh_photograph(cpu{}, grid<std::uint8_t, 3>(5, 6, 0), {}), precondition_error,
+  CAMBIUM_THROWS_SAYING(adapt_labels(cpu{}, grid<std::uint8_t, 3>(5, 6, 0), labels, 1), precondition_error,
                         "it needs a channel");
-  CHECK(adapt_labels(cpu{}, weigh_photograph(cpu{}, grid<std::uint8_t, 3>(0, 6, 3), {}), grid<std::int32_t, 2>(0, 6), 2)
-            .size() == 0);
+  CHECK(adapt_labels(cpu{}, grid<std::uint8_t, 3>(0, 6, 3), grid<std::int32_t, 2>(0, 6), 2).size() == 0);
 }

@@ -51,6 +51,26 @@ TEMPLATE_LIST_TEST_CASE("par and pamr equal the definition", "[pixel_adaptive][r
       }
 }
 
+TEST_CASE("weights made row by row are the stored ones", "[pixel_adaptive][same]")
+{
+  dilated_neighbours const near;
+  for (auto const& [H, W] : {std::pair<index_t, index_t>{41, 77}, {1, 1}, {3, 200}})
+    for (index_t const C : {1, 35})
+      for (auto const& colours : {colour_affinity_options::par(), colour_affinity_options::pamr()})
+        for (isa const set : {isa::baseline, isa::avx2, isa::avx512}) {
+          cpu const where{.threads = 2, .vectors = set};
+          auto const image = support::uniform<float, 3>({3, H, W}, 0, 255, 1),
+                     masks = support::uniform<float, 3>({C, H, W}, 0, 1, 2);
+          auto const want = neighbour_walk(where, masks, colour_affinity(where, image, near, colours), near, {3});
+          colour_affinity_scratch<float, cpu> room(where, {3, H, W}, near);
+          neighbour_walk_scratch<float> scratch(where, C, H, W, near, neighbour_rows_shape::most_by_rows);
+          grid<float, 3> out(C, H, W);
+          neighbour_walk_by_rows(where, masks, colour_affinity_by_rows(where, image, near, colours, room), near, {3},
+                                 out, scratch);
+          CHECK(support::largest_gap(out.cells(), want.cells()) < 1e-6);
+        }
+}
+
 TEST_CASE("PAR's masks grow by a hundredth a step", "[pixel_adaptive][property]")
 {
   auto const image = support::uniform<float, 3>({3, 21, 33}, 0, 255, 1);

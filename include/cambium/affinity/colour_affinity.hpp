@@ -113,79 +113,110 @@ struct colour_affinity_pixel {
 
 /// The same for rows of pixels on the cpu, a register at a time, from an image with borders.
 struct colour_affinity_rows {
-  dilated_neighbours const& near;
+  colour_affinity_pixel<float, host> pixel;
   float const* padded;  ///< [K,H,pitch], and a register beyond
-  index_t pad, pitch, first, last;
-  colour_affinity_pixel<float, host> const& pixel;
+  index_t pad, pitch;
+
+  static constexpr int most = 8 * dilated_neighbours::capacity;
+
+  /// The weights of row y in the order of their use, see neighbour_rows.hpp: [registers of a row][P][lanes].
+  template <int Bytes>
+  [[gnu::always_inline]] void ordered_row(index_t y, float* to) const
+  {
+    constexpr int lanes = Bytes / 4;
+    index_t start[most];
+    find(y, start);
+    for (index_t x = 0; x < pixel.image.extent[2]; x += lanes) weigh<lanes>(y, x, start, to + x * pixel.near.size());
+  }
+
+  /// Where the neighbours of a row's first pixel are in a padded plane.
+  void find(index_t y, index_t* start) const
+  {
+    for (int k = 0; k < pixel.near.size(); ++k) {
+      offset const to = pixel.near.at(k);
+      start[k] = nearest_inside(y + to.dy, pixel.image.extent[1]) * pitch + pad + std::clamp<index_t>(to.dx, -pad, pad);
+    }
+  }
+
+  /// The weights of Lanes pixels from (y,x) on, [P][Lanes]. Beyond the end of a row they mean nothing.
+  template <int Lanes>
+  [[gnu::always_inline]] void weigh(index_t y, index_t x, index_t const* start, float* to) const
+  {
+    using numbers = pack<float, Lanes>;
+    int const P = pixel.near.size();
+    index_t const K = pixel.image.extent[0], H = pixel.image.extent[1];
+    numbers const zero{};
+    float const centres = pixel.squared ? 0.f : static_cast<float>(pixel.near.count),
+                n = static_cast<float>(P) + centres;
+    float const eps = static_cast<float>(colour_eps), to_mean = 1 / n, to_variance = 1 / (n - 1);
+    alignas(64) float d[static_cast<std::size_t>(most * Lanes)];
+    for (int k = 0; k < P; ++k) lanes_at<Lanes>(to + k * Lanes).v = zero;
+    for (index_t c = 0; c < K; ++c) {
+      float const* const plane = padded + c * H * pitch + x;
+      numbers const here = lanes_at<Lanes>(plane + y * pitch + pad).v;
+      numbers mean = zero;
+      for (int k = 0; k < P; ++k) {
+        numbers const v = lanes_at<Lanes>(plane + start[k]).v - here;
+        lanes_at<Lanes>(d + k * Lanes).v = v;
+        mean += v;
+      }
+      mean *= to_mean;
+      numbers squares = centres * mean * mean;
+      for (int k = 0; k < P; ++k) {
+        numbers const off = lanes_at<Lanes>(d + k * Lanes).v - mean;
+        squares += off * off;
+      }
+      squares *= to_variance;
+      numbers s = squares;
+      reciprocal_root<Lanes>(s);
+      s *= squares;  // 0 of 0
+      numbers const unit = pixel.squared ? (s + eps) * pixel.w1 : eps + pixel.w1 * s, per = 1 / unit;
+      for (int k = 0; k < P; ++k) {
+        numbers const v = lanes_at<Lanes>(d + k * Lanes).v * per;
+        lanes_at<Lanes>(to + k * Lanes).v += pixel.squared ? v * v : v < zero ? -v : v;
+      }
+    }
+    numbers least = lanes_at<Lanes>(to).v, sum = zero;
+    for (int k = 1; k < P; ++k) {
+      numbers const v = lanes_at<Lanes>(to + k * Lanes).v;
+      least = v < least ? v : least;
+    }
+    float const to_energy = 1 / static_cast<float>(K);
+    for (int k = 0; k < P; ++k) {
+      numbers v = (least - lanes_at<Lanes>(to + k * Lanes).v) * to_energy;
+      exponential<Lanes>(v);
+      lanes_at<Lanes>(to + k * Lanes).v = v;
+      sum += v;
+    }
+    numbers const share = pixel.share / sum;
+    for (int k = 0; k < P; ++k)
+      lanes_at<Lanes>(to + k * Lanes).v = lanes_at<Lanes>(to + k * Lanes).v * share + pixel.position[k];
+  }
+};
+
+/// Rows first..last-1 into the output.
+struct colour_affinity_band {
+  colour_affinity_rows const& rows;
+  index_t first, last;
 
   template <int Bytes>
   [[gnu::always_inline]] void run() const
   {
     constexpr int lanes = Bytes / 4;
-    using numbers = pack<float, lanes>;
-    int const P = near.size();
-    index_t const K = pixel.image.extent[0], H = pixel.image.extent[1], W = pixel.image.extent[2];
-    numbers const zero{};
-    float const centres = pixel.squared ? 0.f : static_cast<float>(near.count), n = static_cast<float>(P) + centres;
-    float const eps = static_cast<float>(colour_eps), to_mean = 1 / n, to_variance = 1 / (n - 1);
-    index_t start[8 * dilated_neighbours::capacity];
-    constexpr auto most = static_cast<std::size_t>(8 * dilated_neighbours::capacity * lanes);
-    alignas(64) float d[most], energy[most];
+    index_t const W = rows.pixel.image.extent[2], P = rows.pixel.near.size();
+    index_t start[colour_affinity_rows::most];
+    alignas(64) float weight[static_cast<std::size_t>(colour_affinity_rows::most * lanes)];
     for (index_t y = first; y < last; ++y) {
-      for (int k = 0; k < P; ++k) {
-        offset const to = near.at(k);
-        start[k] = nearest_inside(y + to.dy, H) * pitch + pad + std::clamp<index_t>(to.dx, -pad, pad);
-      }
+      rows.find(y, start);
       for (index_t x = 0; x < W; x += lanes) {
-        for (int k = 0; k < P; ++k) lanes_at<lanes>(energy + k * lanes).v = zero;
-        for (index_t c = 0; c < K; ++c) {
-          float const* const plane = padded + c * H * pitch + x;
-          numbers const here = lanes_at<lanes>(plane + y * pitch + pad).v;
-          numbers mean = zero;
-          for (int k = 0; k < P; ++k) {
-            numbers const v = lanes_at<lanes>(plane + start[k]).v - here;
-            lanes_at<lanes>(d + k * lanes).v = v;
-            mean += v;
-          }
-          mean *= to_mean;
-          numbers squares = centres * mean * mean;
-          for (int k = 0; k < P; ++k) {
-            numbers const off = lanes_at<lanes>(d + k * lanes).v - mean;
-            squares += off * off;
-          }
-          squares *= to_variance;
-          numbers s = squares;
-          reciprocal_root<lanes>(s);
-          s *= squares;  // 0 of 0
-          numbers const unit = pixel.squared ? (s + eps) * pixel.w1 : eps + pixel.w1 * s, per = 1 / unit;
-          for (int k = 0; k < P; ++k) {
-            numbers const v = lanes_at<lanes>(d + k * lanes).v * per;
-            lanes_at<lanes>(energy + k * lanes).v += pixel.squared ? v * v : v < zero ? -v : v;
-          }
-        }
-        numbers least = lanes_at<lanes>(energy).v, sum = zero;
-        for (int k = 1; k < P; ++k) {
-          numbers const v = lanes_at<lanes>(energy + k * lanes).v;
-          least = v < least ? v : least;
-        }
-        float const to_energy = 1 / static_cast<float>(K);
-        for (int k = 0; k < P; ++k) {
-          numbers v = (least - lanes_at<lanes>(energy + k * lanes).v) * to_energy;
-          exponential<lanes>(v);
-          lanes_at<lanes>(energy + k * lanes).v = v;
-          sum += v;
-        }
-        numbers const share = pixel.share / sum;
+        rows.template weigh<lanes>(y, x, start, weight);
         index_t const count = std::min<index_t>(lanes, W - x);
-        for (int k = 0; k < P; ++k) {
-          numbers const w = lanes_at<lanes>(energy + k * lanes).v * share + pixel.position[k];
-          float* const to = &pixel.out(k, y, x);
-          if (count == lanes) {
-            lanes_at<lanes>(to).v = w;
-          } else {
-            lanes_at<lanes>(d).v = w;
-            std::copy_n(d, count, to);
-          }
+        for (index_t k = 0; k < P; ++k) {
+          float* const to = &rows.pixel.out(k, y, x);
+          if (count == lanes)
+            lanes_at<lanes>(to).v = lanes_at<lanes>(weight + k * lanes).v;
+          else
+            std::copy_n(weight + k * lanes, count, to);
         }
       }
     }
@@ -219,9 +250,9 @@ struct colour_affinity_scratch {
   grid<T, 1, typename P::memory> padded;
 };
 
-/// The CPU schedule for float: rows with borders, a register of pixels at a time.
-inline void colour_affinity_on(cpu const& where, rule::colour_affinity_pixel<float, host> const& pixel,
-                               colour_affinity_scratch<float, cpu>& scratch)
+/// Lay borders around a float image of the cpu.
+inline rule::colour_affinity_rows padded_rows(cpu const& where, rule::colour_affinity_pixel<float, host> const& pixel,
+                                              colour_affinity_scratch<float, cpu>& scratch)
 {
   auto const& image = pixel.image;
   index_t const K = image.extent[0], H = image.extent[1], W = image.extent[2];
@@ -232,8 +263,16 @@ inline void colour_affinity_on(cpu const& where, rule::colour_affinity_pixel<flo
       copy_between_borders(&image(at / H, at % H, 0), W, pad, padded + at * pitch);
   });
   std::fill_n(padded + K * H * pitch, 16, 0.f);
-  for_each_share(where, H, 1 + 1023 / W, [&](index_t begin, index_t end) {
-    run_widest(vectors_of(where), rule::colour_affinity_rows{pixel.near, padded, pad, pitch, begin, end, pixel});
+  return {pixel, padded, pad, pitch};
+}
+
+/// The CPU schedule for float: rows with borders, a register of pixels at a time.
+inline void colour_affinity_on(cpu const& where, rule::colour_affinity_pixel<float, host> const& pixel,
+                               colour_affinity_scratch<float, cpu>& scratch)
+{
+  auto const rows = padded_rows(where, pixel, scratch);
+  for_each_share(where, pixel.image.extent[1], 1 + 1023 / pixel.image.extent[2], [&](index_t begin, index_t end) {
+    run_widest(vectors_of(where), rule::colour_affinity_band{rows, begin, end});
   });
 }
 
@@ -242,6 +281,32 @@ template <execution_policy P, class T, class S>
 void colour_affinity_on(P const& where, rule::colour_affinity_pixel<T, S> const& pixel, colour_affinity_scratch<T, P>&)
 {
   for_each_cell(where, {1, pixel.out.extent[1], pixel.out.extent[2]}, pixel);
+}
+
+/// The checks of colour_affinity_into but those of the output, and the first rule.
+/// @return the second rule, without an output
+template <execution_policy P, class T, class S>
+rule::colour_affinity_pixel<T, S> start_colour_affinity(P const& where, stack_view<T const, S> const& in,
+                                                        dilated_neighbours const& near,
+                                                        colour_affinity_options const& options,
+                                                        colour_affinity_scratch<T, P>& scratch)
+{
+  expects_dilations(near, "colour_affinity");
+  expects(in.extent[0] >= 1, "colour_affinity: image is ", in, "; it needs a channel");
+  expects(options.w1 >= 0.001 && options.w1 <= 1000, "colour_affinity: w1 is ", options.w1, ", outside [0.001,1000]");
+  expects(options.w2 >= 0 && options.w2 <= 1e6, "colour_affinity: w2 is ", options.w2, ", outside [0,1e6]");
+  if constexpr (std::is_same_v<P, cpu>)
+    expects_inside(where, in, static_cast<T>(-largest_colour), static_cast<T>(largest_colour), "colour_affinity: image",
+                   "a colour of at most 1e6 in size");
+  expects(scratch.position.size() >= near.size() && (!std::is_same_v<P, cpu> || !std::is_same_v<T, float> ||
+                                                     scratch.padded.size() >= scratch.padded_cells(in.extent, near)),
+          "colour_affinity: the scratch was made for another shape or other neighbours");
+  T* const position = scratch.position.view().data;
+  double const sum = options.normalise ? 1 + options.w2 : 1;
+  for_each_index(where, 1, rule::position_shares<T>{near, options.w1, options.w2, sum, position});
+  return {
+      near,     in, options.contrast == colour_contrast::squared, static_cast<T>(options.w1), static_cast<T>(1 / sum),
+      position, {}};
 }
 
 /// Weigh the neighbours of every pixel by the similarity of colours: similar neighbours weigh much.
@@ -280,27 +345,32 @@ void colour_affinity_into(P const& where, I const& image, dilated_neighbours con
   stack_view<T const, S> const in = as_view<3>(image, "colour_affinity: image");
   stack_view<T, S> const to = as_view<3>(out, "colour_affinity: out");
   expects_dilations(near, "colour_affinity");
-  expects(in.extent[0] >= 1, "colour_affinity: image is ", in, "; it needs a channel");
   expects(to.extent[0] == near.size() && to.extent[1] == in.extent[1] && to.extent[2] == in.extent[2],
           "colour_affinity: out is ", to, " but the image is ", in, " and there are ", near.size(), " neighbours");
-  expects(options.w1 >= 0.001 && options.w1 <= 1000, "colour_affinity: w1 is ", options.w1, ", outside [0.001,1000]");
-  expects(options.w2 >= 0 && options.w2 <= 1e6, "colour_affinity: w2 is ", options.w2, ", outside [0,1e6]");
   expects(!overlap(in, to), "colour_affinity: image and out overlap");
-  if constexpr (std::is_same_v<P, cpu>)
-    expects_inside(where, in, static_cast<T>(-largest_colour), static_cast<T>(largest_colour), "colour_affinity: image",
-                   "a colour of at most 1e6 in size");
-  expects(scratch.position.size() >= near.size() && (!std::is_same_v<P, cpu> || !std::is_same_v<T, float> ||
-                                                     scratch.padded.size() >= scratch.padded_cells(in.extent, near)),
-          "colour_affinity: the scratch was made for another shape or other neighbours");
+  auto pixel = start_colour_affinity(where, in, near, options, scratch);
   if (to.size() == 0) return;
-  T* const position = scratch.position.view().data;
-  double const sum = options.normalise ? 1 + options.w2 : 1;
-  for_each_index(where, 1, rule::position_shares<T>{near, options.w1, options.w2, sum, position});
-  colour_affinity_on(
-      where,
-      rule::colour_affinity_pixel<T, S>{near, in, options.contrast == colour_contrast::squared,
-                                        static_cast<T>(options.w1), static_cast<T>(1 / sum), position, to},
-      scratch);
+  pixel.out = to;
+  colour_affinity_on(where, pixel, scratch);
+}
+
+/// The rows of colour_affinity's weights, each made when it is asked for, for neighbour_walk_by_rows. Memory: the
+/// image with borders, in the scratch, instead of [P,H,W] weights.
+///
+/// @param where, image, near, options, scratch  as colour_affinity_into; the scratch and the image live as long as the
+///                                              rows
+/// @throws precondition_error as colour_affinity_into
+template <stack_like I>
+  requires std::is_same_v<value_of<I, 3>, float> && reaches<cpu, space_of<I, 3>>
+[[nodiscard]] rule::colour_affinity_rows colour_affinity_by_rows(cpu const& where, I const& image,
+                                                                 dilated_neighbours const& near,
+                                                                 colour_affinity_options const& options,
+                                                                 colour_affinity_scratch<float, cpu>& scratch)
+{
+  stack_view<float const> const in = as_view<3>(image, "colour_affinity: image");
+  auto const pixel = start_colour_affinity(where, in, near, options, scratch);
+  if (in.size() == 0) return {pixel, nullptr, 0, 0};
+  return padded_rows(where, pixel, scratch);
 }
 
 /// As colour_affinity_into, and allocates the result and the scratch.

@@ -22,7 +22,12 @@ struct pixel_adaptive_options {
   bool normalise = false;                     ///< par: weights sum to 1 instead of 1.01. pamr's always do
 };
 
-/// Room of pixel_adaptive_into for one shape: the weights, 32 bytes a pixel and dilation, are most of it.
+/// Whether weights are made again in every step instead of being stored: on the cpu, in float.
+template <class T, class P>
+inline constexpr bool weighs_by_rows = std::is_same_v<P, cpu> && std::is_same_v<T, float>;
+
+/// Room of pixel_adaptive_into for one shape. Stored weights are most of it: 32 bytes a pixel and dilation. The cpu
+/// stores none in float.
 template <class T, execution_policy P>
 class pixel_adaptive_scratch {
  public:
@@ -30,14 +35,12 @@ class pixel_adaptive_scratch {
   /// @param masks  extents [C,h,w]
   pixel_adaptive_scratch(P const& where, index_t const (&image)[3], index_t const (&masks)[3],
                          pixel_adaptive_options const& options)
-      : K_(image[0]),
-        H_(of(image, masks, options, 1)),
-        W_(of(image, masks, options, 2)),
-        C_(masks[0]),
-        resized(make_grid<T>(where, {options.size == adaptive_size::masks ? K_ : 0, H_, W_})),
-        weight(make_grid<T>(where, {index_t{options.dilations.size()}, H_, W_})),
-        colours(where, {K_, H_, W_}, options.dilations),
-        walk(where, C_, H_, W_, options.dilations)
+      : near(options.dilations),
+        shape{masks[0], of(image, masks, options, 1), of(image, masks, options, 2)},
+        resized(make_grid<T>(where, {options.size == adaptive_size::masks ? image[0] : 0, shape[1], shape[2]})),
+        weight(make_grid<T>(where, {weighs_by_rows<T, P> ? 0 : index_t{near.size()}, shape[1], shape[2]})),
+        colours(where, {image[0], shape[1], shape[2]}, near),
+        walk(walk_of(where, shape, near))
   {
   }
 
@@ -47,26 +50,49 @@ class pixel_adaptive_scratch {
     return options.size == adaptive_size::image ? image[r] : masks[r];
   }
 
-  /// About the bytes of the cpu's scratch and of the result.
+  /// About the bytes of the cpu's scratch in float, for images of three channels, and of the result.
   static double bytes_needed(cpu const& where, index_t const (&result)[3], dilated_neighbours const& near)
   {
-    double const cells = static_cast<double>(result[1]) * static_cast<double>(result[2]);
-    neighbour_rows_shape const rows(result[0], result[1], result[2], near);
-    double const bands = static_cast<double>(neighbour_walk_scratch<T, cpu>::bands_of(where, result[1]));
+    neighbour_rows_shape const rows(result[0], result[1], result[2], near, neighbour_rows_shape::most_by_rows);
+    double const bands = static_cast<double>(neighbour_walk_scratch<float>::bands_of(where, result[1]));
     double const image = 3 * static_cast<double>(result[1]) * static_cast<double>(rows.pitch);
-    return sizeof(T) *
-           ((near.size() + static_cast<double>(result[0])) * cells + image + bands * static_cast<double>(rows.cells()));
+    double const masks =
+        static_cast<double>(result[0]) * static_cast<double>(result[1]) * static_cast<double>(result[2]);
+    return 4 * (masks + image + bands * static_cast<double>(rows.cells()));
   }
 
  private:
-  index_t K_, H_, W_, C_;
+  static auto walk_of(P const& where, index_t const (&shape)[3], dilated_neighbours const& near)
+  {
+    if constexpr (weighs_by_rows<T, P>)
+      return neighbour_walk_scratch<T, P>(where, shape[0], shape[1], shape[2], near,
+                                          neighbour_rows_shape::most_by_rows);
+    else
+      return neighbour_walk_scratch<T, P>(where, shape[0], shape[1], shape[2], near);
+  }
 
  public:
+  dilated_neighbours near;
+  index_t shape[3];  ///< of the result
   grid<T, 3, typename P::memory> resized;
   grid<T, 3, typename P::memory> weight;
   colour_affinity_scratch<T, P> colours;
   neighbour_walk_scratch<T, P> walk;
 };
+
+/// Average masks by the colours of an image of their size, in place.
+template <execution_policy P, class T, class S>
+void average_by_colours(P const& where, stack_view<T const, S> const& image, colour_affinity_options const& colours,
+                        index_t steps, stack_view<T, S> const& masks, pixel_adaptive_scratch<T, P>& scratch)
+{
+  if constexpr (weighs_by_rows<T, P>) {
+    auto const rows = colour_affinity_by_rows(where, image, scratch.near, colours, scratch.colours);
+    neighbour_walk_by_rows(where, masks, rows, scratch.near, {steps}, masks, scratch.walk);
+  } else {
+    colour_affinity_into(where, image, scratch.near, colours, scratch.weight, scratch.colours);
+    neighbour_walk_into(where, masks, scratch.weight, scratch.near, {steps}, masks, scratch.walk);
+  }
+}
 
 /// Refine masks by the colours of an image: resize, weigh the neighbours of every pixel, average. par and pamr call it.
 ///
@@ -111,20 +137,16 @@ void pixel_adaptive_into(P const& where, I const& image, X const& masks, colour_
                    (name + ": image").c_str(), "a colour of at most 1e6 in size");
     expects_finite(where, from, (name + ": masks").c_str());
   }
-  expects(same_shape(scratch.weight.view(), stack_view<T, S>(nullptr, {options.dilations.size(), H, W})), name,
-          ": the scratch was made for another shape or other dilations");
+  expects(scratch.shape[0] == C && scratch.shape[1] == H && scratch.shape[2] == W && scratch.near == options.dilations,
+          name, ": the scratch was made for another shape or other dilations");
   if (to.size() == 0) return;
 
   resize_with_corners(where, from, to);
   if (options.steps == 0) return;
   colours.normalise = options.normalise;
-  if (to_masks) {
-    resize_with_corners(where, in, scratch.resized.view());
-    colour_affinity_into(where, scratch.resized, options.dilations, colours, scratch.weight, scratch.colours);
-  } else {
-    colour_affinity_into(where, in, options.dilations, colours, scratch.weight, scratch.colours);
-  }
-  neighbour_walk_into(where, to, scratch.weight, options.dilations, {options.steps}, to, scratch.walk);
+  if (to_masks) resize_with_corners(where, in, scratch.resized.view());
+  average_by_colours(where, to_masks ? stack_view<T const, S>(scratch.resized) : in, colours, options.steps, to,
+                     scratch);
 }
 
 /// As pixel_adaptive_into, and allocates the result and the scratch.
@@ -184,7 +206,8 @@ template <execution_policy P, gridded<4> I, gridded<4> X>
 ///
 /// @throws       precondition_error: see pixel_adaptive_into
 /// @invariant    scaling and shifting the image changes nothing, up to the 1e-8 beside its deviations
-/// @complexity   Theta(steps * 8 dilations * C * H * W) time; memory: the weights, [8 dilations,H,W], and little else
+/// @complexity   Theta(steps * 8 dilations * C * H * W) time; memory: on the cpu in float the image with borders, and
+///               3 reach + 1 rows of up to 32 channels a thread; else the weights, [8 dilations,H,W]
 /// @determinism  as neighbour_walk
 /// @asynchrony   gpu: enqueues and returns, and cannot check values
 /// @source       Ru, Zhan, Yu, Du, "Learning Affinity from Attention", CVPR 2022, section 3.3; PAR.forward, model/PAR.py of

@@ -18,12 +18,15 @@ namespace cambium {
 
 /// The shape of a band's memory.
 struct neighbour_rows_shape {
-  static constexpr index_t most_channels = 11;  ///< that go together: a ring of six dilations fits a second-level cache
-  static constexpr index_t slack = 64;          ///< [cells] beyond a row: a register, and twice
+  static constexpr index_t most_stored = 11;   ///< channels that go together: a ring of six dilations fits a cache
+  static constexpr index_t most_by_rows = 32;  ///< the same, if each group of channels makes the weights again
+  static constexpr index_t slack = 64;         ///< [cells] beyond a row: a register, and twice
 
   neighbour_rows_shape() = default;
-  neighbour_rows_shape(index_t C, index_t H, index_t W, dilated_neighbours const& near)
-      : channels(C == 0 ? 0 : (C + blocks(C) - 1) / blocks(C)),
+  neighbour_rows_shape(index_t C, index_t H, index_t W, dilated_neighbours const& near, index_t most = most_stored)
+      : most_channels(most),
+        blocks((C + most - 1) / most),
+        channels(C == 0 ? 0 : (C + blocks - 1) / blocks),
         height(H),
         width(W),
         reach(std::max<index_t>(0, std::min<index_t>(near.reach(), H - 1))),
@@ -34,9 +37,6 @@ struct neighbour_rows_shape {
   {
   }
 
-  /// Channels are divided evenly.
-  static index_t blocks(index_t C) { return (C + most_channels - 1) / most_channels; }
-
   index_t slots() const { return 2 * reach + 1; }
   index_t ring_cells() const { return slots() * row + slack; }
   index_t below_cells() const { return reach * row + slack; }
@@ -45,6 +45,7 @@ struct neighbour_rows_shape {
 
   friend bool operator==(neighbour_rows_shape const&, neighbour_rows_shape const&) = default;
 
+  index_t most_channels = most_stored, blocks = 0;  ///< channels are divided evenly
   index_t channels = 0, height = 0, width = 0, reach = 0, pad = 0, pitch = 0, row = 0;
   index_t neighbours = 0;
 };
@@ -56,14 +57,15 @@ class neighbour_walk_scratch;
 template <class T>
 class neighbour_walk_scratch<T, cpu> {
  public:
-  neighbour_walk_scratch(cpu const& where, index_t C, index_t H, index_t W, dilated_neighbours const& near)
-      : shape(C, H, W, near), bands(bands_of(where, H)), memory(make_grid<T>({bands * shape.cells()}))
+  neighbour_walk_scratch(cpu const& where, index_t C, index_t H, index_t W, dilated_neighbours const& near,
+                         index_t together = neighbour_rows_shape::most_stored)
+      : shape(C, H, W, near, together), bands(bands_of(where, H)), memory(make_grid<T>({bands * shape.cells()}))
   {
     std::fill(memory.cells().begin(), memory.cells().end(), T(0));  // cells between rows are read and never used
   }
   bool fits(cpu const&, stack_view<T> const& out, dilated_neighbours const& near) const
   {
-    return shape == neighbour_rows_shape(out.extent[0], out.extent[1], out.extent[2], near);
+    return shape == neighbour_rows_shape(out.extent[0], out.extent[1], out.extent[2], near, shape.most_channels);
   }
   /// A thread per band of at least 8 rows.
   static index_t bands_of(cpu const& where, index_t H) { return team_size(where, H, 8); }
@@ -75,12 +77,33 @@ class neighbour_walk_scratch<T, cpu> {
 
 namespace rule {
 
-/// A step of some channels in one band.
+/// Rows of stored weights, put in the order of their use.
 template <class T>
+struct stored_rows {
+  stack_view<T const> weight;  ///< [P,H,W]
+
+  /// [registers of a row][P][lanes]
+  template <int Bytes>
+  [[gnu::always_inline]] void ordered_row(index_t y, T* ordered) const
+  {
+    constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
+    index_t const P = weight.extent[0], W = weight.extent[2];
+    for (index_t k = 0; k < P; ++k) {
+      T const* const from = &weight(k, y, 0);
+      T* const to = ordered + k * lanes;
+      index_t x = 0;
+      for (; x + lanes <= W; x += lanes) lanes_at<lanes>(to + x * P).v = lanes_at<lanes>(from + x).v;
+      for (index_t i = 0; x + i < W; ++i) to[x * P + i] = from[x + i];
+    }
+  }
+};
+
+/// A step of some channels in one band. Rows is stored_rows, or makes the same from something else.
+template <class T, class Rows>
 struct neighbour_band {
   neighbour_rows_shape const& shape;
   dilated_neighbours const& near;
-  stack_view<T const> weight;
+  Rows const& rows;
   stack_view<T> cells;  ///< [channels,H,W] of this block
   index_t first, last;  ///< rows
   T* memory;
@@ -108,7 +131,7 @@ struct neighbour_band {
   {
     for (index_t y = first; y < last; ++y) {
       if (y + shape.reach < last) keep(y + shape.reach);
-      order_weights<Bytes>(y);
+      rows.template ordered_row<Bytes>(y, ordered_weights());
       index_t const C = cells.extent[0], groups = (C + 7) / 8;
       for (index_t g = 0; g < groups; ++g) {
         index_t const c = C * g / groups;
@@ -138,21 +161,6 @@ struct neighbour_band {
             sum_row<Bytes, 8, 1>(y, c);
         }
       }
-    }
-  }
-
-  /// [registers of a row][neighbours][lanes]
-  template <int Bytes>
-  [[gnu::always_inline]] void order_weights(index_t y) const
-  {
-    constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
-    index_t const W = shape.width, P = shape.neighbours;
-    for (index_t k = 0; k < P; ++k) {
-      T const* const from = &weight(k, y, 0);
-      T* const to = ordered_weights() + k * lanes;
-      index_t x = 0;
-      for (; x + lanes <= W; x += lanes) lanes_at<lanes>(to + x * P).v = lanes_at<lanes>(from + x).v;
-      for (index_t i = 0; x + i < W; ++i) to[x * P + i] = from[x + i];
     }
   }
 
@@ -207,27 +215,26 @@ struct neighbour_band {
 }  // namespace rule
 
 /// The CPU schedule.
-template <class T>
-void neighbour_walk_on(cpu const& where, stack_view<T const> masks, stack_view<T const> weight,
-                       dilated_neighbours const& near, index_t steps, stack_view<T> out,
-                       neighbour_walk_scratch<T, cpu>& scratch)
+template <class T, class Rows>
+void neighbour_walk_on(cpu const& where, stack_view<T const> masks, Rows const& rows, dilated_neighbours const& near,
+                       index_t steps, stack_view<T> out, neighbour_walk_scratch<T, cpu>& scratch)
 {
   if (!same_window(masks, stack_view<T const>(out))) copy(where, masks, out);
   auto const& shape = scratch.shape;
-  index_t const C = out.extent[0], blocks = shape.blocks(C), bands = scratch.bands;
+  index_t const C = out.extent[0], blocks = shape.blocks, bands = scratch.bands;
   isa const set = vectors_of(where);
   for (index_t block = 0; block < blocks; ++block) {
     stack_view<T> cells = out;
     cells.data += C * block / blocks * out.stride[0];
     cells.extent[0] = C * (block + 1) / blocks - C * block / blocks;
     auto const band = [&](index_t b) {
-      return rule::neighbour_band<T>{shape,
-                                     near,
-                                     weight,
-                                     cells,
-                                     shape.height * b / bands,
-                                     shape.height * (b + 1) / bands,
-                                     scratch.memory.data() + b * shape.cells()};
+      return rule::neighbour_band<T, Rows>{shape,
+                                           near,
+                                           rows,
+                                           cells,
+                                           shape.height * b / bands,
+                                           shape.height * (b + 1) / bands,
+                                           scratch.memory.data() + b * shape.cells()};
     };
     for (index_t step = 0; step < steps; ++step) {
       for_each_share(where, bands, 1, [&](index_t begin, index_t end) {

@@ -78,6 +78,19 @@ void neighbour_walk_on(P const& where, stack_view<T const, S> masks, stack_view<
   }
 }
 
+/// The checks of a walk but those of its weights and scratch.
+template <execution_policy P, class T, class S>
+void expects_walked_masks(P const& where, stack_view<T const, S> const& from, stack_view<T, S> const& to,
+                          dilated_neighbours const& near, index_t steps)
+{
+  expects_dilations(near, "neighbour_walk");
+  expects(steps >= 0, "neighbour_walk: steps is ", steps);
+  expects(same_shape(from, to), "neighbour_walk: masks are ", from, " but out is ", to);
+  expects(same_window(from, stack_view<T const, S>(to)) || !overlap(from, to),
+          "neighbour_walk: masks and out overlap in part");
+  if constexpr (std::is_same_v<P, cpu>) expects_finite(where, from, "neighbour_walk: masks");
+}
+
 /// Average masks over fixed neighbours, again and again, with weights that all channels share.
 ///
 ///   steps times: out(c,p) = sum over q of weight(q,p) out(c, neighbour q of p)
@@ -115,22 +128,43 @@ void neighbour_walk_into(P const& where, X const& masks, A const& weight, dilate
   stack_view<T const, S> const from = as_view<3>(masks, "neighbour_walk: masks");
   stack_view<T const, S> const w = as_view<3>(weight, "neighbour_walk: weight");
   stack_view<T, S> const to = as_view<3>(out, "neighbour_walk: out");
-  expects_dilations(near, "neighbour_walk");
-  expects(options.steps >= 0, "neighbour_walk: steps is ", options.steps);
-  expects(same_shape(from, to), "neighbour_walk: masks are ", from, " but out is ", to);
+  expects_walked_masks(where, from, to, near, options.steps);
   expects(w.extent[0] == near.size() && w.extent[1] == from.extent[1] && w.extent[2] == from.extent[2],
           "neighbour_walk: masks are ", from, " and there are ", near.size(), " neighbours, but weights are ", w);
-  expects(same_window(from, stack_view<T const, S>(to)) || !overlap(from, to),
-          "neighbour_walk: masks and out overlap in part");
   expects(!overlap(w, to), "neighbour_walk: weight and out overlap");
   if constexpr (std::is_same_v<P, cpu>) {
-    expects_finite(where, from, "neighbour_walk: masks");
     expects_inside(where, w, T(0), std::numeric_limits<T>::max(), "neighbour_walk: weight", "a finite weight >= 0");
   }
   expects(scratch.fits(where, to, near),
           "neighbour_walk: the scratch was made for another shape, policy or neighbours");
   if (to.size() == 0) return;
-  neighbour_walk_on(where, from, w, near, options.steps, to, scratch);
+  if constexpr (std::is_same_v<P, cpu>)
+    neighbour_walk_on(where, from, rule::stored_rows<T>{w}, near, options.steps, to, scratch);
+  else
+    neighbour_walk_on(where, from, w, near, options.steps, to, scratch);
+}
+
+/// As neighbour_walk_into, with weights that are made row by row in every step, on the cpu.
+///
+/// @param rows     rows.template ordered_row<Bytes>(y, to) writes the weights of row y for registers of that many bytes,
+///                 [registers of a row][P][lanes], where it may write a whole register at the end; finite and >= 0
+/// @param scratch  made with neighbour_rows_shape::most_by_rows: each group of channels makes the weights again
+///
+/// @throws       precondition_error before anything is written
+/// @determinism  the bits of neighbour_walk_into with the same weights
+template <stack_like X, class Rows, stack_like O>
+  requires reaches<cpu, space_of<X, 3>> && reaches<cpu, space_of<O, 3>>
+void neighbour_walk_by_rows(cpu const& where, X const& masks, Rows const& rows, dilated_neighbours const& near,
+                            neighbour_walk_options options, O&& out, neighbour_walk_scratch<value_of<X, 3>>& scratch)
+{
+  using T = value_of<X, 3>;
+  stack_view<T const> const from = as_view<3>(masks, "neighbour_walk: masks");
+  stack_view<T> const to = as_view<3>(out, "neighbour_walk: out");
+  expects_walked_masks(where, from, to, near, options.steps);
+  expects(scratch.fits(where, to, near),
+          "neighbour_walk: the scratch was made for another shape, policy or neighbours");
+  if (to.size() == 0) return;
+  neighbour_walk_on(where, from, rows, near, options.steps, to, scratch);
 }
 
 /// As neighbour_walk_into, and allocates the result and the scratch.

@@ -116,6 +116,19 @@ TEST_CASE("the tree energy loss refuses what it cannot do", "[pipeline][errors]"
                     "tree_energy_loss: probabilities are [1,2,3,4] but the low guide is [1,3,4,3]");
   CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, d.low, &other),
                     "tree_energy_loss: probabilities are [1,2,3,4] but the high guide is another batch or size");
+  grid<double, 4> const none(1, 2, 0, 4), no_roi(1, 1, 0, 4);
+  CHECK_THROWS_WITH(tree_energy_loss(cpu{}, none, no_roi, none),
+                    "tree_energy_loss: probabilities are [1,2,0,4], without a pixel");
+  CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, d.low, nullptr, {.sigma = 0}),
+                    "tree_energy_loss: sigma is 0; expected a number above 0");
+  CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, d.low, nullptr, {.groups = 2}),
+                    "tree_energy_loss: groups is 2; it must divide the channels of probabilities and guides");
+  auto dark = d.low;
+  dark(0, 0, 2, 3) = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, dark),
+                    "tree_energy_loss: low(0,0,2,3) is inf; expected a finite number");
+  CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, d.low, &dark),
+                    "tree_energy_loss: high(0,0,2,3) is inf; expected a finite number");
   d.roi(0, 0, 1, 1) = -1;
   CHECK_THROWS_WITH(tree_energy_loss(cpu{}, d.probabilities, d.roi, d.low),
                     "tree_energy_loss: roi(0,0,1,1) is -1; expected a finite number >= 0");

@@ -131,6 +131,10 @@ TEST_CASE("a tree refuses what it cannot do", "[walk][errors]")
   guide(1, 2, 0) = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_WITH(minimum_tree(cpu{}, guide), "minimum_tree: guide(1,2,0) is nan; expected a finite number");
   CHECK_THROWS_WITH(minimum_tree(cpu{}, grid<float, 3>(2, 0, 4)), "minimum_tree: the guide is [2,0,4], without a cell");
+  grid<double, 3> wide(1, 2, 2);
+  wide(0, 1, 1) = -1e300;
+  CHECK_THROWS_WITH(minimum_tree(cpu{}, wide),
+                    "minimum_tree: guide(0,1,1) is -1e+300; expected a number in the range of float");
   CHECK(edges_of(minimum_tree(cpu{}, grid<float, 3>(0, 2, 2))).size() == 3);
   cpu where{};
   where.stop = [] { return true; };

@@ -161,6 +161,10 @@ TEST_CASE("the filter refuses what it cannot do", "[walk][errors]")
                     "make_tree_weights: the tree is of an image [4,5], the map of one [5,4]");
   CHECK_THROWS_WITH(make_tree_weights(cpu{}, guide, tree, {.sigma = 0}),
                     "make_tree_weights: sigma is 0; expected a number above 0");
+  CAMBIUM_THROWS_SAYING(make_tree_weights(cpu{}, guide, tree, {.sigma = 1e-42}), precondition_error,
+                        "its inverse is beyond the largest number");
+  CHECK_THROWS_WITH(make_tree_weights(cpu{}, grid<float, 3>(3, 0, 0), grid_tree{}),
+                    "make_tree_weights: the tree has no node");
   CHECK_THROWS_WITH(make_tree_weights(cpu{}, guide, tree, {.groups = 2}),
                     "make_tree_weights: 3 channels of the guide cannot be divided into 2 groups");
   CHECK_THROWS_WITH(tree_filter(cpu{}, other, tree, weights),

@@ -67,7 +67,14 @@ template <gridded<4> A, gridded<4> R, gridded<4> L>
   expects(fits(guide), "tree_energy_loss: probabilities are ", p, " but the low guide is ", guide);
   expects(high == nullptr || fits(high->view()), "tree_energy_loss: probabilities are ", p,
           " but the high guide is another batch or size");
+  index_t const C = p.extent[1], G = options.groups;
+  expects(H * W >= 1, "tree_energy_loss: probabilities are ", p, ", without a pixel");
+  expects_sigma<T>(options.sigma, "tree_energy_loss");
+  expects(G >= 1 && C % G == 0 && guide.extent[1] % G == 0 && (high == nullptr || high->shape()[1] % G == 0),
+          "tree_energy_loss: groups is ", G, "; it must divide the channels of probabilities and guides");
   expects_finite(where, p, "tree_energy_loss: probabilities");
+  expects_finite(where, guide, "tree_energy_loss: low");
+  if (high != nullptr) expects_finite(where, high->view(), "tree_energy_loss: high");
   expects_inside(where, counts, T(0), std::numeric_limits<T>::max(), "tree_energy_loss: roi", "a finite number >= 0");
   tree_filter_options const of_high{.sigma = 1, .groups = options.groups};
 

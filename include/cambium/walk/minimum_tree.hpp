@@ -98,8 +98,8 @@ inline std::int32_t set_of(std::int32_t* set, std::int32_t v)
 /// @param out      its grids grow to H*W
 /// @param scratch  one call at a time
 ///
-/// @throws       precondition_error before anything is written: a guide that is not finite, without a cell, or with 2^30
-///               cells and more
+/// @throws       precondition_error before anything is written: a guide that is not finite, or beyond the range of float,
+///               without a cell, or with 2^30 cells and more
 /// @invariant    every node but the root has one parent, which is its neighbour on the image; no path between two cells
 ///               has a smaller largest weight than the tree's
 /// @complexity   Theta(C * H * W) for the weights, Theta(H * W) for the sort, about Theta(H * W) for the tree; 45 bytes a
@@ -117,6 +117,10 @@ void minimum_tree_into(cpu const& where, A const& guide, grid_tree& out, tree_sc
   expects(H < (index_t{1} << 30) && W < (index_t{1} << 30) && H * W < (index_t{1} << 30), "minimum_tree: the guide is ",
           g, "; at most 2^30 - 1 cells have numbers");
   expects_finite(where, g, "minimum_tree: guide");
+  if constexpr (!std::is_same_v<T, float>) {
+    T const most = static_cast<T>(std::numeric_limits<float>::max());
+    expects_inside(where, g, -most, most, "minimum_tree: guide", "a number in the range of float");
+  }
   stack_view<float const> of;
   if constexpr (std::is_same_v<T, float>) {
     of = g;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <type_traits>
 
@@ -39,8 +40,19 @@ inline void expects_tree(grid_tree const& tree, index_t H, index_t W, std::strin
 {
   expects(tree.height == H && tree.width == W, name, ": the tree is of an image [", tree.height, ",", tree.width,
           "], the map of one [", H, ",", W, "]");
+  expects(H * W >= 1, name, ": the tree has no node");
   expects(tree.order.size() == H * W && tree.place.size() == H * W && tree.parent.size() == H * W, name,
           ": the tree's lists do not have one entry per pixel");
+}
+
+/// Throw unless sigma is above 0 and 2 / sigma a number of type T: 0 times an infinite factor would be NaN. `name` begins
+/// the message.
+template <class T>
+void expects_sigma(double sigma, std::string const& name)
+{
+  expects(sigma > 0 && std::isfinite(sigma), name, ": sigma is ", sigma, "; expected a number above 0");
+  expects(2 / sigma <= static_cast<double>(std::numeric_limits<T>::max()), name, ": sigma is ", sigma,
+          "; its inverse is beyond the largest number");
 }
 
 /// Throw unless the weights belong to a tree of so many nodes. `name` begins the message.
@@ -79,8 +91,7 @@ void make_tree_weights_into(cpu const& where, A const& guide, grid_tree const& t
   auto const g = as_view<3>(guide, "make_tree_weights: guide");
   index_t const C = g.extent[0], W = g.extent[2], G = options.groups, V = g.extent[1] * W;
   expects_tree(tree, g.extent[1], W, "make_tree_weights");
-  expects(options.sigma > 0 && std::isfinite(options.sigma), "make_tree_weights: sigma is ", options.sigma,
-          "; expected a number above 0");
+  expects_sigma<T>(options.sigma, "make_tree_weights");
   expects(G >= 1 && C % G == 0, "make_tree_weights: ", C, " channels of the guide cannot be divided into ", G,
           " groups");
   expects_finite(where, g, "make_tree_weights: guide");

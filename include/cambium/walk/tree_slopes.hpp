@@ -146,8 +146,7 @@ void tree_guide_slopes_into(cpu const& where, A const& guide, grid_tree const& t
   expects_tree(tree, g.extent[1], W, "tree_guide_slopes");
   expects_weights(weights, tree, C, "tree_guide_slopes");
   expects(options.groups == G, "tree_guide_slopes: groups is ", options.groups, " but the weights have ", G);
-  expects(options.sigma > 0 && std::isfinite(options.sigma), "tree_guide_slopes: sigma is ", options.sigma,
-          "; expected a number above 0");
+  expects_sigma<T>(options.sigma, "tree_guide_slopes");
   expects(same_shape(edges, weights.affinity.view()), "tree_guide_slopes: by_affinity is ", edges,
           " but the affinities are ", weights.affinity.view());
   expects(same_shape(g, to), "tree_guide_slopes: out is ", to, " but the guide is ", g);

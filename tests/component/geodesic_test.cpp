@@ -372,6 +372,14 @@ TEST_CASE("what geodesic refuses", "[component][errors]")
   CHECK_THROWS_WITH(geodesic(cpu{}, cost, seeds), "geodesic: cost(2,3,4) is -0.5; expected a number >= 0");
   cost(2, 3, 4) = std::nanf("");
   CHECK_THROWS_WITH(geodesic(cpu{}, cost, seeds), "geodesic: cost(2,3,4) is nan; expected a number >= 0");
+  for (float const bad : {-1.F, -1e-45F, -std::numeric_limits<float>::infinity(), std::nanf("")}) {  // in a register
+    grid<float, 3> wide(4, 1, 40);
+    grid<std::int32_t, 2> const all(support::uniform<std::int32_t, 2>({1, 40}, 1, 2, 1));
+    wide(0, 0, 5) = bad;
+    CAMBIUM_THROWS_SAYING(geodesic(cpu{}, wide, all), precondition_error, "geodesic: cost(0,0,5) is ");
+    wide(0, 0, 5) = 0;
+    CHECK(geodesic(cpu{}, wide, all).distance(0, 5) == 0);
+  }
   cost(2, 3, 4) = -0.0F;
   CHECK(geodesic(cpu{}, cost, seeds).label(4, 5) == 1);
   CHECK_THROWS_WITH(geodesic(cpu{}, cost, grid<std::int32_t, 2>(5, 6)),

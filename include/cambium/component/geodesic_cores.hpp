@@ -120,7 +120,7 @@ struct row_of_costs {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
     using keys = bits<T, lanes>;
     key const infinity = order_key(std::numeric_limits<T>::infinity());
-    key low = infinity, odd = 0;
+    key low = infinity, odd = 0;  // odd: negative if a key is, or beyond infinity
     index_t x = 0;
     if (length >= lanes) {
       keys some = keys{} + infinity, alarm{};
@@ -128,13 +128,13 @@ struct row_of_costs {
         pack<T, lanes> const v = lanes_at<lanes>(row + x).v + T(0);  // -0 becomes 0
         keys const here = (keys)v;                                   // in the order of numbers >= 0
         some = here < some ? here : some;
-        alarm |= here | (infinity - here);
+        alarm |= here | (here > infinity);
       }
       for (int l = 0; l < lanes; ++l) low = std::min<key>(low, some[l]), odd |= alarm[l];
     }
     for (; x < length; ++x) {
       key const here = std::bit_cast<key>(row[x] + T(0));
-      low = std::min(low, here), odd |= here | (infinity - here);
+      low = std::min(low, here), odd |= here > infinity ? key{-1} : here;
     }
     *least = low, *fault = odd < 0;
   }

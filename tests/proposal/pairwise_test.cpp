@@ -92,6 +92,12 @@ TEMPLATE_LIST_TEST_CASE("pairs reject what they document", "[proposal][errors]",
   auto out = make_grid<float>(where, {2, 3});
   CAMBIUM_THROWS_SAYING(pairwise_containment_into(where, a, a, out), precondition_error,
                         "pairwise_containment: out is [2,3] but there are 2 and 2 masks");
+  auto const wide = masks_to(where, pack_masks(cpu{}, random_masks(2, 8, 16, 1)));
+  auto const full = masks_to(where, pack_masks(cpu{}, random_masks(2, 1, 127, 1)));
+  auto bytes = make_grid<std::int8_t>(where, {2, 2});
+  CAMBIUM_THROWS_SAYING(pairwise_intersection_into(where, wide, wide, bytes), precondition_error,
+                        "an image of 8 x 16 has more cells than out can count, 127");
+  pairwise_intersection_into(where, full, full, bytes);
 }
 
 TEST_CASE("5,000 masks", "[proposal][property]")

@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace cambium {
 
@@ -151,7 +153,8 @@ void pairwise_into(P const& where, mask_set<typename P::memory> const& a, mask_s
 /// @param b      M masks of the same image; the same set counts half of the pairs
 /// @param out    [N,M] integers, or floating-point numbers that hold them
 ///
-/// @throws       precondition_error before anything is written: masks of images of different sizes, another shape of out
+/// @throws       precondition_error before anything is written: masks of images of different sizes, another shape of out,
+///               an image with more cells than the integers of out can count
 /// @invariant    out(i, i) of one set is the area of mask i; out of (a, b) is the transpose of that of (b, a)
 /// @complexity   O(N * M * words of a box); pairs whose boxes are disjoint cost a comparison. No allocation
 /// @determinism  exact
@@ -161,6 +164,12 @@ template <execution_policy P, gridded<2> O>
 void pairwise_intersection_into(P const& where, mask_set<typename P::memory> const& a,
                                 mask_set<typename P::memory> const& b, O&& out)
 {
+  using T = value_of<O, 2>;
+  auto const& [H, W] = a.image;
+  index_t const cells = a.size() > 0 && b.size() > 0 ? H * W : 0;
+  if constexpr (std::is_integral_v<T>)
+    expects(std::cmp_less_equal(cells, std::numeric_limits<T>::max()), "pairwise_intersection: an image of ", H, " x ",
+            W, " has more cells than out can count, ", std::numeric_limits<T>::max());
   pairwise_into(where, a, b, out, rule::count_of_pair{}, "pairwise_intersection");
 }
 

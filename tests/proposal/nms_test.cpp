@@ -259,6 +259,8 @@ TEST_CASE("suppression rejects what it documents", "[proposal][errors]")
   CAMBIUM_THROWS_SAYING(soft_nms(cpu{}, masks, three, {.sigma = 0}), precondition_error, "sigma is 0");
   CAMBIUM_THROWS_SAYING(soft_nms(cpu{}, masks, three, {.min_score = nan}), precondition_error, "a threshold is nan");
   CAMBIUM_THROWS_SAYING(matrix_nms(cpu{}, masks, three, {.sigma = -1}), precondition_error, "sigma is -1");
+  CAMBIUM_THROWS_SAYING(matrix_nms(cpu{}, masks, three, {.sigma = std::numeric_limits<double>::infinity()}),
+                        precondition_error, "sigma is inf");
   CAMBIUM_THROWS_SAYING(matrix_nms(cpu{}, masks, three, {.nms_pre = -2}), precondition_error, "nms_pre is -2");
   CAMBIUM_THROWS_SAYING(matrix_nms(cpu{}, masks, three, {.max_num = -2}), precondition_error, "max_num is -2");
 }

@@ -31,8 +31,8 @@ struct matrix_nms_options {
 ///
 /// @return kept masks by falling new score; equal ones by falling old score, then by place
 ///
-/// @throws       precondition_error: as mask_nms; sigma < 0, nms_pre or max_num below -1
-/// @invariant    no score rises; the best mask of a category keeps its score
+/// @throws       precondition_error: as mask_nms; sigma < 0 or infinite, nms_pre or max_num below -1
+/// @invariant    no score >= 0 rises; the best mask of a category keeps its score
 /// @complexity   O(N^2) pairs; memory of 64 N numbers
 /// @determinism  the same for any number of threads
 /// @source       Wang et al., SOLOv2, NeurIPS 2020; matrix_nms of WXinlong/SOLO and mask_matrix_nms of mmdet. Equal
@@ -45,7 +45,7 @@ struct matrix_nms_options {
 {
   expects_masks(masks, "matrix_nms");
   expects_mask_scores(masks.size(), scores, categories, "matrix_nms");
-  expects(options.sigma >= 0, "matrix_nms: sigma is ", options.sigma);
+  expects(options.sigma >= 0 && std::isfinite(options.sigma), "matrix_nms: sigma is ", options.sigma);
   expects(options.nms_pre >= -1, "matrix_nms: nms_pre is ", options.nms_pre);
   expects(options.max_num >= -1, "matrix_nms: max_num is ", options.max_num);
   expects(!std::isnan(options.filter_thr), "matrix_nms: filter_thr is nan");

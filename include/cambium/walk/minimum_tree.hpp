@@ -6,6 +6,7 @@
 #include <cambium/exec/simd.hpp>
 #include <cambium/grid/grid.hpp>
 #include <cambium/grid/range.hpp>
+#include <cambium/grid/run_band.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -33,7 +34,7 @@ struct tree_scratch {
   grid<float, 1> guide;           ///< [C*H*W] of a guide that is not of float
   grid<std::uint32_t, 1> weight;  ///< [E] the bits of the edges' weights
   grid<std::uint64_t, 1> edges, sorted;
-  grid<std::int32_t, 1> set;
+  disjoint_sets<std::int32_t> sets;
   grid<std::uint8_t, 1> links;
 };
 
@@ -75,13 +76,6 @@ struct edge_weights {
     }
   }
 };
-
-/// The set of a pixel, while the way to it is halved.
-inline std::int32_t set_of(std::int32_t* set, std::int32_t v)
-{
-  while (set[v] != v) v = set[v] = set[set[v]];
-  return v;
-}
 
 }  // namespace rule
 
@@ -178,17 +172,18 @@ void minimum_tree_into(cpu const& where, A const& guide, grid_tree& out, tree_sc
 
   // Join. A pixel's links are bits: up, left, right, down.
   ask_to_stop(where);
-  std::int32_t* const set = reserve(where, scratch.set, V);
+  auto& sets = scratch.sets;
+  std::int32_t* const first = sets.extend(V);
   std::uint8_t* const links = reserve(where, scratch.links, V);
-  for (index_t v = 0; v < V; ++v) set[v] = static_cast<std::int32_t>(v), links[v] = 0;
+  for (index_t v = 0; v < V; ++v) first[v] = static_cast<std::int32_t>(v), links[v] = 0;
   for (index_t i = 0, joined = 1; joined < V; ++i) {
     auto const entry = static_cast<std::uint32_t>(edges[i]);
     auto const u = static_cast<std::int32_t>(entry >> 1);
     bool const right = (entry & 1u) != 0;
     std::int32_t const v = u + (right ? 1 : static_cast<std::int32_t>(W));
-    std::int32_t const a = rule::set_of(set, u), b = rule::set_of(set, v);
+    std::int32_t const a = sets.find(u), b = sets.find(v);
     if (a == b) continue;
-    (a < b ? set[b] : set[a]) = a < b ? a : b;
+    first[std::max(a, b)] = std::min(a, b);
     links[u] |= right ? 4 : 8, links[v] |= right ? 2 : 1;
     ++joined;
   }

@@ -239,6 +239,15 @@ TEMPLATE_LIST_TEST_CASE("attention_refine joins the stages", "[affinity][referen
         want += t[i][j] * mask(c, j / 6, j % 6) * static_cast<double>(cams(c, j / 6, j % 6));
       CHECK(std::abs(static_cast<double>(have(c, i / 6, i % 6)) - want) <= 1e-6);
     }
+  attention_refine_options options;
+  options.boxes = false;
+  auto const all = carry<TestType>::back(attention_refine(where, there<TestType>(a), there<TestType>(cams), options));
+  for (index_t c = 0; c < 2; ++c)
+    for (index_t i = 0; i < 30; ++i) {
+      double want = 0;
+      for (index_t j = 0; j < 30; ++j) want += t[i][j] * static_cast<double>(cams(c, j / 6, j % 6));
+      CHECK(std::abs(static_cast<double>(all(c, i / 6, i % 6)) - want) <= 1e-6);
+    }
 }
 
 #if !defined(__CUDACC__)

@@ -168,7 +168,8 @@ template <execution_policy P, stack_like A, stack_like I>
 ///
 /// @param learned  [N,N] affinities of tokens
 /// @source Zhang et al., "Frozen CLIP: a strong backbone for weakly supervised semantic segmentation", CVPR 2024
-template <execution_policy P, stack_like A, image_like B, stack_like I>
+template <execution_policy P, stack_like A, stack_like I,
+          image_like B>  // I first: options in its place are no B's error
   requires reaches<P, space_of<A, 3>> && reaches<P, space_of<B, 2>> && reaches<P, space_of<I, 3>>
 [[nodiscard]] auto attention_refine(P const& where, A const& attention, B const& learned, I const& cams,
                                     attention_refine_options const& options = {.layers = {.layers = 6}})

@@ -2,6 +2,7 @@
 
 #include <cambium/core/config.hpp>
 #include <cambium/core/error.hpp>
+#include <cambium/exec/bits.hpp>
 #include <cambium/exec/loops.hpp>
 #include <cambium/exec/reduce.hpp>
 #include <cambium/exec/rounded.hpp>
@@ -82,15 +83,6 @@ struct store_similarity {
   }
 };
 
-/// The number of bits that are set.
-CAMBIUM_HD inline index_t ones_of(std::uint32_t v)
-{
-  v -= v >> 1 & 0x55555555u;
-  v = (v & 0x33333333u) + (v >> 2 & 0x33333333u);
-  v = (v + (v >> 4)) & 0x0f0f0f0fu;
-  return static_cast<index_t>(v * 0x01010101u >> 24);
-}
-
 /// The loss of a pair of logits and its slopes.
 struct pair_term {
   double loss, slope;  ///< the slope by the first logit
@@ -115,7 +107,7 @@ struct pairs_of_cell {
   CAMBIUM_HD index_t operator()(index_t i) const
   {
     index_t const H = pairs.extent[1], W = pairs.extent[2], n = i / W / H, y = i / W % H, x = i % W;
-    return holds_cell(instances(n).cells, y, x) ? ones_of(pairs(instances(n).image, y, x)) : 0;
+    return holds_cell(instances(n).cells, y, x) ? count_bits(pairs(instances(n).image, y, x)) : 0;
   }
 };
 
@@ -308,7 +300,7 @@ inline void count_pairs_on(cpu const& where, rule::pairs_of_cell<host> const& of
       index_t row = 0;
       above(b, y + 1, 0) = 0;
       for (index_t x = 0; x < W; ++x)
-        above(b, y + 1, x + 1) = above(b, y, x + 1) + (row += rule::ones_of(of.pairs(b, y, x)));
+        above(b, y + 1, x + 1) = above(b, y, x + 1) + (row += count_bits(of.pairs(b, y, x)));
     }
   }
   index_t all = 0;

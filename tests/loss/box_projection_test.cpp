@@ -21,6 +21,7 @@ grid<boxed_instance, 1> boxes_of(index_t N, index_t H, index_t W)
     box& b = out(n).cells;
     if (n % 4 == 0) b = {H / 4, W / 3, H - H / 4, W};
     if (n % 4 == 1) b = {0, 0, H, W};
+    if (n % 4 == 3) b = n % 8 == 3 ? box{1, W / 2, H, W / 2} : box{H / 2, 0, H / 2, W};  // a side, but no cell
     if (n % 4 == 2) b = {H / 2, W / 2, H / 2 + 1, W / 2 + 1};
   }
   return out;
@@ -107,7 +108,10 @@ TEMPLATE_LIST_TEST_CASE("a box without a cell costs two, certainty nothing", "[l
   if (!to::usable()) return;
   grid<boxed_instance, 1> instances(1);
   auto logits = support::uniform<float, 3>({1, 7, 9}, -2, 2, 1);
-  CHECK(box_projection_loss(TestType{}, to::there(logits), to::there(instances)).value == 2);
+  for (box const b : {box{}, box{2, 3, 5, 3}, box{4, 0, 4, 9}}) {
+    instances(0).cells = b;
+    CHECK(box_projection_loss(TestType{}, to::there(logits), to::there(instances)).value == 2);
+  }
   instances(0).cells = {2, 3, 5, 9};
   for (index_t y = 0; y < 7; ++y)
     for (index_t x = 0; x < 9; ++x) logits(0, y, x) = y >= 2 && y < 5 && x >= 3 ? 1e4f : -1e4f;

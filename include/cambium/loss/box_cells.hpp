@@ -28,6 +28,9 @@ CAMBIUM_HD constexpr bool holds_cell(box const& b, index_t y, index_t x)
   return y >= b.top && y < b.bottom && x >= b.left && x < b.right;
 }
 
+/// The box, or one without sides if it has no cell: rows without columns project to nothing.
+CAMBIUM_HD constexpr box box_or_none(box const& b) { return b.top < b.bottom && b.left < b.right ? b : box{}; }
+
 /// Find the cells of a map whose samples lie in a box of the photograph.
 ///
 ///   cell (i,j) samples pixel (stride/2 + stride*i, stride/2 + stride*j), with stride/2 a whole number;
@@ -55,7 +58,7 @@ CAMBIUM_HD constexpr bool holds_cell(box const& b, index_t y, index_t x)
   box out;
   range(corners[1], corners[3], H, out.top, out.bottom);
   range(corners[0], corners[2], W, out.left, out.right);
-  return out.top < out.bottom && out.left < out.right ? out : box{};
+  return box_or_none(out);
 }
 
 namespace rule {

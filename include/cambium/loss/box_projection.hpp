@@ -101,7 +101,7 @@ struct project_instance {
 
   CAMBIUM_HD void operator()(index_t n) const
   {
-    box const b = instances(n).cells;
+    box const b = box_or_none(instances(n).cells);
     dice_axis const down = axis(rows + n * H, H, b.top, b.bottom, smooth),
                     across = axis(columns + n * W, W, b.left, b.right, smooth);
     axes[2 * n] = down, axes[2 * n + 1] = across;
@@ -135,11 +135,11 @@ struct projection_cell {
     first_largest<T> const row = rows[n * H + y], column = columns[n * W + x];
     double sum = 0;
     if (row.at == x) {
-      box const b = instances(n).cells;
+      box const b = box_or_none(instances(n).cells);
       sum += slope(row.value, y >= b.top && y < b.bottom, axes[2 * n]);
     }
     if (column.at == y) {
-      box const b = instances(n).cells;
+      box const b = box_or_none(instances(n).cells);
       sum += slope(column.value, x >= b.left && x < b.right, axes[2 * n + 1]);
     }
     gradient(n, y, x) = static_cast<T>(sum / static_cast<double>(N));

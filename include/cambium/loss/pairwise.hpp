@@ -363,7 +363,7 @@ inline void sum_pairs_on(cpu const& where, rule::pairwise_cell<float, host> cons
 ///               but O(B * H * W)
 /// @determinism  the same bits on every run and for every number of threads. Cores compute floats in float, with sums
 ///               over rows in double; devices compute in double. Values are within 1e-5, slopes within 1e-6 of the
-///               largest possible one
+///               largest possible one. On cores a row whose losses sum beyond the largest float is infinite
 /// @asynchrony   gpu: enqueues and returns, and does not look at values: a NaN spreads to its neighbours and the value
 /// @source       Tian, Shen, Wang, Chen, "BoxInst", CVPR 2021, eq. (6) and (8); compute_pairwise_term and
 ///               CondInstMaskHead.loss, condinst_head.py of LiWentomng/BoxInstSeg, without its tensors of all pairs

@@ -68,6 +68,7 @@ struct alignas(64) helper {
   std::atomic<bool> dismissed{false};
   int rank = 0;
   std::int64_t kept = 0;    ///< [ns] from running, in the last call
+  std::int64_t spent = 0;   ///< [ns] on the last call, without that
   helper* next = nullptr;   ///< in the list of the free, or of a team
   helper* older = nullptr;  ///< in the list of all
   waiting_place morning, evening;
@@ -104,9 +105,11 @@ inline void helper::live()
       continue;  // the call was withdrawn
     }
     if (!mail.compare_exchange_strong(to, &taken)) continue;
+    std::int64_t const begin = nanoseconds_now();
     kept_time here;
     to->work(*to, rank);
     kept = here.ask();
+    spent = nanoseconds_now() - begin - kept;
     mail.store(nullptr);
     evening.wake();
   }
@@ -246,7 +249,6 @@ class team_items : public helper_call {
   /// Run all items, with these helpers.
   void run(helper* helpers)
   {
-    std::int64_t const begin = nanoseconds_now();
     resting_ = how_ != claims::in_order && demand_.high() ? helpers : nullptr;
     if (resting_ == nullptr) call(helpers);
     if (how_ == claims::chained) resting_ = helpers;  // they go when they are kept from running
@@ -254,14 +256,14 @@ class team_items : public helper_call {
     claim(0);
     in_team = false;
     std::int64_t const end = nanoseconds_now();
-    std::int64_t kept = 0;
+    std::int64_t kept = 0, spared = core_demand::least_kept;
     for (helper* h = helpers; h != nullptr; h = h->next) {
       h->release(*this);
       kept = std::max(kept, std::exchange(h->kept, 0));
+      spared += std::exchange(h->spent, 0);
     }
-    // Where the caller did not wait long for it, a helper that is kept from running does no harm.
-    std::int64_t const harmless = std::max(core_demand::least_kept, (end - begin) / 2);
-    if (how_ == claims::near) demand_.note(nanoseconds_now() - end > harmless ? kept : 0);
+    // A helper that is kept from running does harm where the caller waits for longer than it would have worked alone.
+    if (how_ == claims::near) demand_.note(nanoseconds_now() - end > spared ? kept : 0);
   }
   void rethrow() const
   {

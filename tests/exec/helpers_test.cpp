@@ -166,20 +166,26 @@ TEST_CASE("after an exception no further item begins", "[exec][errors]")
 {
   auto const how = GENERATE(claims::near, claims::in_order);
   int const most = GENERATE(1, 2, 5);
-  std::atomic<bool> thrown{false};
-  std::atomic<int> begun{0};
-  auto const fail = [&] {
-    as_team(most, 100000, how, [&](index_t item) {
-      ++begun;
-      if (item == 5) {
-        thrown = true;
-        throw std::runtime_error("item 5");
-      }
-      if (thrown) std::this_thread::sleep_for(1ms);
-    });
-  };
-  CAMBIUM_THROWS_SAYING(fail(), std::runtime_error, "item 5");
-  CHECK(begun < 100000);
+  auto const caller = std::this_thread::get_id();
+  REQUIRE(comes_true([&] {
+    std::atomic<bool> thrown{false}, helped{false};
+    std::atomic<int> begun{0};
+    auto const fail = [&] {
+      as_team(most, 1000, how, [&](index_t item) {
+        ++begun;
+        if (std::this_thread::get_id() != caller) helped = true;
+        if (item == 5) {
+          for (int i = 0; i < 50 && !helped && most > 1; ++i) std::this_thread::sleep_for(1ms);
+          thrown = true;
+          throw std::runtime_error("item 5");
+        }
+        if (item > 5) std::this_thread::sleep_for(thrown ? 3ms : 200us);
+      });
+    };
+    CAMBIUM_THROWS_SAYING(fail(), std::runtime_error, "item 5");
+    CHECK(begun < 1000);
+    return most == 1 || helped;
+  }));
   CHECK_THROWS_AS(as_team(most, 10, how, [](index_t) { throw 42; }), int);
   int once = 0;
   as_team(most, 1, how, [&](index_t) { ++once; });  // the next call works

@@ -158,6 +158,29 @@ TEST_CASE("par and pamr reject what they document", "[pixel_adaptive][errors]")
   into(out, scratch);
   CAMBIUM_THROWS_SAYING(into(out, wrong), precondition_error, "par: the scratch");
   CAMBIUM_THROWS_SAYING(into(grid<float, 3>(2, 4, 4), scratch), precondition_error, "out is [2,4,4]");
+  // A scratch for another number of channels or other dilations is refused before anything is written, as are bad weights.
+  for (float& cell : out.cells()) cell = -7;
+  auto const rejects = [&](index_t channels, index_t maps, dilated_neighbours const& near, double w1,
+                           char const* what) {
+    pixel_adaptive_options const made_for{.dilations = near};
+    index_t const of_image[3] = {channels, 4, 5}, of_masks[3] = {maps, 2, 3};
+    pixel_adaptive_scratch<float, cpu> with(cpu{}, of_image, of_masks, made_for);
+    CAMBIUM_THROWS_SAYING(pixel_adaptive_into(cpu{}, image, masks, {.w1 = w1}, options, out, with, "par"),
+                          precondition_error, what);
+  };
+  rejects(2, 2, {}, 0.3, "par: the scratch");
+  rejects(3, 3, {}, 0.3, "par: the scratch");
+  rejects(3, 2, {1, 1, 1, 1, 1, 1}, 0.3, "par: the scratch");
+  rejects(3, 2, {}, 0, "par: w1 is 0");
+  for (float const cell : out.cells()) CHECK(cell == -7);
+  grid<float, 3> small(2, 2, 3);
+  small(0, 0, 0) = -7;
+  index_t const of_image[3] = {3, 2, 3}, of_masks[3] = {2, 2, 3};
+  pixel_adaptive_scratch<float, cpu> of_image_size(cpu{}, of_image, of_masks, {});  // has no room for a resized image
+  CAMBIUM_THROWS_SAYING(pixel_adaptive_into(cpu{}, image, masks, colour_affinity_options::par(),
+                                            {.size = adaptive_size::masks}, small, of_image_size, "par"),
+                        precondition_error, "par: the scratch");
+  CHECK(small(0, 0, 0) == -7);
   auto window = image.view();
   window.extent[0] = 2;
   CAMBIUM_THROWS_SAYING(into(window, scratch), precondition_error, "the output overlaps an input");

@@ -246,9 +246,23 @@ struct colour_affinity_scratch {
     return image[0] * image[1] * (image[2] + 2 * border(image[2], near)) + 16;
   }
 
+  /// Is there room for images of these extents and for these neighbours?
+  bool fits(index_t const (&image)[3], dilated_neighbours const& near) const
+  {
+    constexpr bool borders = std::is_same_v<P, cpu> && std::is_same_v<T, float>;
+    return position.size() >= near.size() && (!borders || padded.size() >= padded_cells(image, near));
+  }
+
   grid<T, 1, typename P::memory> position;  ///< [8 dilations]
   grid<T, 1, typename P::memory> padded;
 };
+
+/// Throw unless the options are in their ranges. `who` begins the message.
+inline void expects_colour_options(colour_affinity_options const& options, char const* who)
+{
+  expects(options.w1 >= 0.001 && options.w1 <= 1000, who, ": w1 is ", options.w1, ", outside [0.001,1000]");
+  expects(options.w2 >= 0 && options.w2 <= 1e6, who, ": w2 is ", options.w2, ", outside [0,1e6]");
+}
 
 /// Lay borders around a float image of the cpu.
 inline rule::colour_affinity_rows padded_rows(cpu const& where, rule::colour_affinity_pixel<float, host> const& pixel,
@@ -293,14 +307,11 @@ rule::colour_affinity_pixel<T, S> start_colour_affinity(P const& where, stack_vi
 {
   expects_dilations(near, "colour_affinity");
   expects(in.extent[0] >= 1, "colour_affinity: image is ", in, "; it needs a channel");
-  expects(options.w1 >= 0.001 && options.w1 <= 1000, "colour_affinity: w1 is ", options.w1, ", outside [0.001,1000]");
-  expects(options.w2 >= 0 && options.w2 <= 1e6, "colour_affinity: w2 is ", options.w2, ", outside [0,1e6]");
+  expects_colour_options(options, "colour_affinity");
   if constexpr (std::is_same_v<P, cpu>)
     expects_inside(where, in, static_cast<T>(-largest_colour), static_cast<T>(largest_colour), "colour_affinity: image",
                    "a colour of at most 1e6 in size");
-  expects(scratch.position.size() >= near.size() && (!std::is_same_v<P, cpu> || !std::is_same_v<T, float> ||
-                                                     scratch.padded.size() >= scratch.padded_cells(in.extent, near)),
-          "colour_affinity: the scratch was made for another shape or other neighbours");
+  expects(scratch.fits(in.extent, near), "colour_affinity: the scratch was made for another shape or other neighbours");
   T* const position = scratch.position.view().data;
   double const sum = options.normalise ? 1 + options.w2 : 1;
   for_each_index(where, 1, rule::position_shares<T>{near, options.w1, options.w2, sum, position});

@@ -137,7 +137,11 @@ void pixel_adaptive_into(P const& where, I const& image, X const& masks, colour_
                    (name + ": image").c_str(), "a colour of at most 1e6 in size");
     expects_finite(where, from, (name + ": masks").c_str());
   }
-  expects(scratch.shape[0] == C && scratch.shape[1] == H && scratch.shape[2] == W && scratch.near == options.dilations,
+  expects_colour_options(colours, name.c_str());
+  index_t const K = in.extent[0], coloured[3] = {K, H, W};
+  expects(scratch.shape[0] == C && scratch.shape[1] == H && scratch.shape[2] == W &&
+              scratch.near == options.dilations && scratch.colours.fits(coloured, options.dilations) &&
+              (!to_masks || same_shape(scratch.resized.view(), stack_view<T, S>(nullptr, coloured))),
           name, ": the scratch was made for another shape or other dilations");
   if (to.size() == 0) return;
 

@@ -262,7 +262,7 @@ void bind_proposal(nb::module_& m)
         return to_python(select_masks(masks.set, of));
       },
       nb::arg("masks"), nb::arg("which"),
-      nb::sig("def select_masks(masks: MaskSet, which: Sequence[int] | Array) -> MaskSet"),
+      nb::sig("def select_masks(masks: MaskSet, which: Sequence[int] | NDArray[Any]) -> MaskSet"),
       "Choose masks, in any order.\n\n"
       "masks  N masks\n"
       "which  [M] int64 places, 0..N-1");
@@ -323,8 +323,8 @@ void bind_proposal(nb::module_& m)
       },
       nb::arg("masks"), nb::arg("scores"), nb::kw_only(), nb::arg("threshold") = 0.7,
       nb::arg("categories") = nb::none(), nb::arg("boxes") = false, nb::arg("threads") = 0,
-      nb::sig("def mask_nms(masks: MaskSet, scores: Sequence[float] | Array, *, threshold: float = 0.7, "
-              "categories: Sequence[int] | Array | None = None, boxes: bool = False, threads: int = 0) -> "
+      nb::sig("def mask_nms(masks: MaskSet, scores: Sequence[float] | NDArray[Any], *, threshold: float = 0.7, "
+              "categories: Sequence[int] | NDArray[Any] | None = None, boxes: bool = False, threads: int = 0) -> "
               "NDArray[np.int64]"),
       ("Keep the best masks: by falling score, each suppresses those that overlap it more.\n\n" +
        std::string(nms_text) + "threshold   overlap above it suppresses, strictly\n" + categories_text +
@@ -344,11 +344,11 @@ void bind_proposal(nb::module_& m)
       nb::arg("masks"), nb::arg("scores"), nb::kw_only(), nb::arg("kernel") = "gaussian", nb::arg("sigma") = 0.5,
       nb::arg("threshold") = 0.3, nb::arg("min_score") = 0.001, nb::arg("categories") = nb::none(),
       nb::arg("threads") = 0,
-      nb::sig(
-          "def soft_nms(masks: MaskSet, scores: Sequence[float] | Array, *, kernel: Literal['gaussian', 'linear'] = "
-          "'gaussian', sigma: float = 0.5, threshold: float = 0.3, min_score: float = 0.001, "
-          "categories: Sequence[int] | Array | None = None, threads: int = 0) -> "
-          "tuple[NDArray[np.int64], NDArray[np.float64]]"),
+      nb::sig("def soft_nms(masks: MaskSet, scores: Sequence[float] | NDArray[Any], *, kernel: Literal['gaussian', "
+              "'linear'] = "
+              "'gaussian', sigma: float = 0.5, threshold: float = 0.3, min_score: float = 0.001, "
+              "categories: Sequence[int] | NDArray[Any] | None = None, threads: int = 0) -> "
+              "tuple[NDArray[np.int64], NDArray[np.float64]]"),
       ("Lower the scores of masks that overlap better ones, one after the other.\n\n" + std::string(nms_text) +
        "kernel      'gaussian': exp(-u^2 / sigma); 'linear': 1 - u above the threshold\n"
        "sigma       > 0; larger is weaker\n"
@@ -369,11 +369,11 @@ void bind_proposal(nb::module_& m)
       nb::arg("masks"), nb::arg("scores"), nb::kw_only(), nb::arg("kernel") = "gaussian", nb::arg("sigma") = 2.0,
       nb::arg("nms_pre") = -1, nb::arg("max_num") = -1, nb::arg("filter_thr") = -1.0,
       nb::arg("categories") = nb::none(), nb::arg("threads") = 0,
-      nb::sig(
-          "def matrix_nms(masks: MaskSet, scores: Sequence[float] | Array, *, kernel: Literal['gaussian', 'linear'] "
-          "= 'gaussian', sigma: float = 2.0, nms_pre: int = -1, max_num: int = -1, filter_thr: float = -1.0, "
-          "categories: Sequence[int] | Array | None = None, threads: int = 0) -> "
-          "tuple[NDArray[np.int64], NDArray[np.float64]]"),
+      nb::sig("def matrix_nms(masks: MaskSet, scores: Sequence[float] | NDArray[Any], *, kernel: Literal['gaussian', "
+              "'linear'] "
+              "= 'gaussian', sigma: float = 2.0, nms_pre: int = -1, max_num: int = -1, filter_thr: float = -1.0, "
+              "categories: Sequence[int] | NDArray[Any] | None = None, threads: int = 0) -> "
+              "tuple[NDArray[np.int64], NDArray[np.float64]]"),
       ("Lower the scores of masks by their overlap with better ones, all at once (SOLO).\n\n" + std::string(nms_text) +
        "kernel      'gaussian': exp(-sigma u^2); 'linear': 1 - u\n"
        "sigma       >= 0; larger is stronger\n"
@@ -437,7 +437,8 @@ void bind_proposal(nb::module_& m)
       nb::arg("masks"), nb::kw_only(), nb::arg("order") = "largest_first", nb::arg("scores") = nb::none(),
       nb::arg("threads") = 0,
       nb::sig("def paint_masks(masks: MaskSet, *, order: Literal['largest_first', 'smallest_first', 'by_score'] = "
-              "'largest_first', scores: Sequence[float] | Array | None = None, threads: int = 0) -> NDArray[np.int32]"),
+              "'largest_first', scores: Sequence[float] | NDArray[Any] | None = None, threads: int = 0) -> "
+              "NDArray[np.int32]"),
       "Paint masks into one map, later ones over earlier ones.\n\n"
       "masks   N masks\n"
       "order   'by_score' paints the best last and needs scores\n"
@@ -520,7 +521,8 @@ void bind_proposal(nb::module_& m)
       },
       nb::arg("masks"), nb::arg("scores"), nb::arg("points"), nb::kw_only(), nb::arg("choice") = "best",
       nb::arg("alone") = false,
-      nb::sig("def choose_by_points(masks: MaskSet, scores: Sequence[float] | Array, points: Points | Array, *, "
+      nb::sig("def choose_by_points(masks: MaskSet, scores: Sequence[float] | NDArray[Any], points: Points | "
+              "NDArray[Any], *, "
               "choice: Literal['best', 'smallest', 'largest'] = 'best', alone: bool = False) -> NDArray[np.int64]"),
       "Choose a mask for each point among those that hold it.\n\n"
       "masks   N masks\n"

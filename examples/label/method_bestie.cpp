@@ -1,6 +1,8 @@
 // BESTIE: instances from a network's classes, centres and offsets; or, before there is a network, pseudo labels from a
 // semantic map and points.
 
+#include "method_bestie.hpp"
+
 #include "axes.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
@@ -10,7 +12,6 @@
 #include <cambium/io/label_map.hpp>
 #include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
-#include <cambium/pipeline/bestie.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -20,11 +21,6 @@ namespace labelling {
 
 using namespace cambium;
 
-namespace {
-
-enum bestie_mode : unsigned { from_weak = 1, from_network = 2, from_points = 4 };  ///< the last: network and points
-
-/// The components of a semantic map that exactly one cue, or with `split` at least one, says to be objects.
 instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& present, points const& cues,
                                 transfer_options const& rules)
 {
@@ -57,6 +53,10 @@ instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& p
   for (std::size_t i = 0; i < out.found.size(); ++i) out.found[i].score = scores[i];
   return out;
 }
+
+namespace {
+
+enum bestie_mode : unsigned { from_weak = 1, from_network = 2, from_points = 4 };  ///< the last: network and points
 
 class bestie_method : public method {
  public:

@@ -24,25 +24,16 @@ namespace labelling {
 
 using namespace cambium;
 
-/// Everything read for one image, checked: shapes agree, numbers are finite and in range.
-struct irnet_method::input {
-  grid<float, 3> cams;          ///< [C,h,w]
-  grid<float, 2> boundary;      ///< [h,w], scaled
-  grid<float, 3> displacement;  ///< [2,h,w] or empty
-  std::vector<int> classes;     ///< C labels, 1..254
-  extent2 image;
-
-  irnet_input<float> maps() const
-  {
-    irnet_input<float> in;
-    in.cams = cams.view();
-    for (int const label : classes) in.keys.push_back(label - 1);
-    in.boundary = boundary.view();
-    if (displacement.size() > 0) in.displacement = displacement.view();
-    in.image = image;
-    return in;
-  }
-};
+irnet_input<float> irnet_maps::input() const
+{
+  irnet_input<float> in;
+  in.cams = cams.view();
+  for (int const label : classes) in.keys.push_back(label - 1);
+  in.boundary = boundary.view();
+  if (displacement.size() > 0) in.displacement = displacement.view();
+  in.image = image;
+  return in;
+}
 
 irnet_method::irnet_method(settings& s)
 {
@@ -130,9 +121,9 @@ std::vector<input_file> irnet_method::inputs() const
   return {{"cam", cams}, {"boundary", boundaries}, {"displacement", displacements}};
 }
 
-irnet_method::input irnet_method::read(image_files& files) const
+irnet_maps irnet_method::read(image_files& files) const
 {
-  input in;
+  irnet_maps in;
   if (crf || refine != adaptive::none) files.photograph();
   in.image = files.image_size({});
   index_t const h = (in.image.height - 1) / 4 + 1, w = (in.image.width - 1) / 4 + 1;
@@ -230,7 +221,7 @@ irnet_labels<> walk_and_label(cpu const& where, irnet_method const& how, irnet_i
 answer irnet_method::label(cpu const& where, image_files& files) const
 {
   auto const in = read(files);
-  auto const maps = in.maps();
+  auto const maps = in.input();
   kept_scores kept;
   auto labels = walk_and_label(where, *this, maps, keep_scores ? &kept : nullptr);
   if (crf && gpu)
@@ -295,7 +286,7 @@ struct instance_channels {
 double irnet_method::memory(image_files& files) const
 {
   auto const in = read(files);
-  auto const maps = in.maps();
+  auto const maps = in.input();
   auto const& s = files.of();
   auto const bytes_of = [](index_t channels, extent2 cells) {
     return 4.0 * static_cast<double>(channels) * static_cast<double>(cells.height) * static_cast<double>(cells.width);

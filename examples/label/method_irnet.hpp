@@ -17,6 +17,18 @@ struct kept_scores;
 /// What averages labels over neighbours of similar colour.
 enum class adaptive { none, par, pamr };
 
+/// Everything read for one image, checked: shapes agree, numbers are finite and in range.
+struct irnet_maps {
+  cambium::grid<float, 3> cams;          ///< [C,h,w]
+  cambium::grid<float, 2> boundary;      ///< [h,w], scaled
+  cambium::grid<float, 3> displacement;  ///< [2,h,w] or empty
+  std::vector<int> classes;              ///< C labels, 1..254
+  cambium::extent2 image;
+
+  /// Views of them.
+  cambium::irnet_input<float> input() const;
+};
+
 class irnet_method : public method {
  public:
   explicit irnet_method(settings& s);
@@ -37,9 +49,8 @@ class irnet_method : public method {
   answer label(cambium::cpu const& where, image_files& files) const override;
   double memory(image_files& files) const override;
 
- private:
-  struct input;
-  input read(image_files& files) const;
+  /// @throws io_error "file: reason"
+  irnet_maps read(image_files& files) const;
 };
 
 /// The labels of kept scores, at any background threshold.

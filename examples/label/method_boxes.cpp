@@ -1,5 +1,7 @@
 // Boxes and a network that knows how sure it is: what the boxes have become.
 
+#include "method_boxes.hpp"
+
 #include "axes.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
@@ -9,7 +11,6 @@
 #include <cambium/io/coco.hpp>
 #include <cambium/io/label_map.hpp>
 #include <cambium/io/voc.hpp>
-#include <cambium/pipeline/label_uncertainty.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +23,27 @@ namespace labelling {
 
 using namespace cambium;
 namespace fs = std::filesystem;
+
+grid<std::int32_t, 2> owners_of_boxes(std::vector<class_box> const& boxes, extent2 image,
+                                      grid<std::int32_t, 2> const* semantic)
+{
+  auto const [H, W] = image;
+  std::vector<box> parts;
+  for (auto const& b : boxes) parts.push_back(clipped(b.bounds, H, W));
+  auto const area = [&](std::size_t i) { return (parts[i].bottom - parts[i].top) * (parts[i].right - parts[i].left); };
+  std::vector<std::size_t> order(boxes.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return std::pair{area(a), a} > std::pair{area(b), b}; });
+  grid<std::int32_t, 2> owner(H, W);  // whoever is drawn last
+  for (auto const at : order) {
+    auto const& b = parts[at];
+    for (index_t y = b.top; y < b.bottom; ++y)
+      for (index_t x = b.left; x < b.right; ++x)
+        if (semantic == nullptr || (*semantic)(y, x) == boxes[at].category + 1)
+          owner(y, x) = static_cast<std::int32_t>(at + 1);
+  }
+  return owner;
+}
 
 namespace {
 
@@ -219,20 +241,24 @@ class boxes_method : public method {
     auto const iterations = whole(0, std::int64_t{1} << 62);
     auto& b = o_.bootstrap;
     table_ = {
-        {"", {{"method", [this] { return xml() ? "boxes, xml" : "boxes, coco"; }},
-              {"--boxes", &boxes_, {}, "boxes: a template of VOC's XML files, or a COCO file", required},
-              {"--names", &names_file_, {},
-               "the classes 1..C of XML files, one name a line; without it VOC's twenty"},
-              {"--mu", &mu_, has_id(), "logits' means, npy float [N,H,W]", required},
-              {both("log-variance"), &log_variance_, has_id(),
-               "their log variances, npy float [N,H,W] or [1,H,W]", required},
-              {"--masks", &masks_, has_id(),
-               "exact masks of those images that have one, PNG: 0 background, 1..C, 255 unknown"}}},
+        {"",
+         {{"method", [this] { return xml() ? "boxes, xml" : "boxes, coco"; }},
+          {"--boxes", &boxes_, {}, "boxes: a template of VOC's XML files, or a COCO file", required},
+          {"--names", &names_file_, {}, "the classes 1..C of XML files, one name a line; without it VOC's twenty"},
+          {"--mu", &mu_, has_id(), "logits' means, npy float [N,H,W]", required},
+          {both("log-variance"), &log_variance_, has_id(), "their log variances, npy float [N,H,W] or [1,H,W]",
+           required},
+          {"--masks", &masks_, has_id(),
+           "exact masks of those images that have one, PNG: 0 background, 1..C, 255 unknown"}}},
         {"Labels",
-         {{"--classes", choice(o_.loss.classes, {"one_vs_rest", "mean_field", "sampled"}), {},
+         {{"--classes",
+           choice(o_.loss.classes, {"one_vs_rest", "mean_field", "sampled"}),
+           {},
            "N channels are N questions (one_vs_rest), or a softmax with the background first (mean_field, sampled)"},
           {both("largest-sigma"), &o_.loss.largest_sigma, within(1e-300, 1e15), "larger ones count as this"},
-          {"--mode", choice(b.mode, {"off", "hard", "soft"}), {},
+          {"--mode",
+           choice(b.mode, {"off", "hard", "soft"}),
+           {},
            "boxes stay boxes ('off'), become masks where the network is sure ('hard'), or are mixed with it ('soft')"},
           {both("iteration"), &iteration_, iterations, "of the training, from 0"},
           {both("warm-up"), &b.warm_up, iterations, "before this iteration boxes stay boxes"},
@@ -240,21 +266,31 @@ class boxes_method : public method {
           {both("tau-hi"), &b.tau_hi, positive(), "sigma above which a cell is background"},
           {"--confidence", &b.confidence, within(0.5, 1),
            "a cell is background where its probability is at most 1 less this; [0.5,1)"},
-          {"--unsure", choice(b.unsure, {"keep_box", "ignore"}), {},
+          {"--unsure",
+           choice(b.unsure, {"keep_box", "ignore"}),
+           {},
            "what is not decided stays the box's ('keep_box') or is 255 ('ignore')"},
           {both("min-fill"), &b.min_fill, within(0, 1), "share of its cells that a box keeps at least"},
           {"--tight", &b.tight, true_or_false(),
            "a box keeps foreground in each of its rows and columns: true, or false for loose boxes"},
           {"--keep", &b.keep, within(0, 1), "of the soft mode: the weight of the box's label"}}},
         {"Work", {{"--targets", &targets_, {}, "also what a network is to learn: targets and trust, npy"}}},
-        {"", {{"void_counts", [&s] { return s.void_counts; }},
-              {"overlay", [&s] { return s.overlay; }},
-              {"scored", [&s] { return s.scored(); }},
-              {"--zero-based-boxes", &zero_based_, {}, "pixels in XML files count from 0, as VoTT's do",
-               option_is::usual, [this] { return zero_based_ ? json(true) : json(); }}}},
-        {"", {{"--crowds", choice(crowds_, {"ignore", "objects"}), {},
-               "regions of several objects in a COCO file: their pixels count for nothing, or each is an object"},
-              {"boxes_sha256", [this] { return json(shared_hash_); }}},
+        {"",
+         {{"void_counts", [&s] { return s.void_counts; }},
+          {"overlay", [&s] { return s.overlay; }},
+          {"scored", [&s] { return s.scored(); }},
+          {"--zero-based-boxes",
+           &zero_based_,
+           {},
+           "pixels in XML files count from 0, as VoTT's do",
+           option_is::usual,
+           [this] { return zero_based_ ? json(true) : json(); }}}},
+        {"",
+         {{"--crowds",
+           choice(crowds_, {"ignore", "objects"}),
+           {},
+           "regions of several objects in a COCO file: their pixels count for nothing, or each is an object"},
+          {"boxes_sha256", [this] { return json(shared_hash_); }}},
          from_coco},
         {"", {{"names_sha256", [this] { return shared_hash_.empty() ? json() : json(shared_hash_); }}}, from_xml}};
   }
@@ -420,29 +456,13 @@ class boxes_method : public method {
     return out;
   }
 
-  /// The pixels of each box with a label of its class; where boxes of a class overlap, of the smallest, then of the
-  /// first. The score is the mean probability that the network expects. Boxes without a pixel give none.
+  /// The pixels of each box with a label of its class. The score is the mean probability that the network expects. Boxes
+  /// without a pixel give none.
   instances<> masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,
                              grid<std::int32_t, 2> const& semantic) const
   {
     index_t const H = semantic.shape()[0], W = semantic.shape()[1];
-    std::vector<box> parts;
-    for (auto const& b : boxes) parts.push_back(clipped(b.bounds, H, W));
-    auto const area = [&](std::size_t i) {
-      return (parts[i].bottom - parts[i].top) * (parts[i].right - parts[i].left);
-    };
-    std::vector<std::size_t> order(boxes.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [&](auto a, auto b) {
-      return std::pair{area(a), a} > std::pair{area(b), b};
-    });
-    grid<std::int32_t, 2> owner(H, W);  // box + 1: whoever is drawn last
-    for (auto const at : order) {
-      auto const& b = parts[at];
-      for (index_t y = b.top; y < b.bottom; ++y)
-        for (index_t x = b.left; x < b.right; ++x)
-          if (semantic(y, x) == boxes[at].category + 1) owner(y, x) = static_cast<std::int32_t>(at + 1);
-    }
+    auto const owner = owners_of_boxes(boxes, {H, W}, &semantic);
     std::vector<instance> found(boxes.size());
     for (std::size_t i = 0; i < boxes.size(); ++i) found[i] = {.category = boxes[i].category, .bounds = {H, W, 0, 0}};
     std::map<std::int32_t, std::pair<grid<double, 2>, grid<double, 2>>> logits;

@@ -18,7 +18,8 @@ std::shared_ptr<method> make_method(std::string const& name, settings& s)
   if (name == "bestie") return make_bestie(s);
   if (name == "boxes") return make_boxes(s);
   if (name == "proposals") return make_proposals(s);
-  throw usage_error("--method: " + name + " not in {irnet,bestie,boxes,proposals}");
+  if (name == "scribbles") return make_scribbles(s);
+  throw usage_error("--method: " + name + " not in {irnet,bestie,boxes,proposals,scribbles}");
 }
 
 namespace {
@@ -28,7 +29,7 @@ option_table table_of(settings& s, method const& how, std::string& method_name, 
 {
   auto const photographs = how.needs_photographs() ? option_is::required : option_is::usual;
   option_table table{
-      {"", {{"--method", &method_name, one_of(method_names), "whose labels: irnet, bestie, boxes or proposals"},
+      {"", {{"--method", &method_name, one_of(method_names), "whose labels: irnet, bestie, boxes, proposals or scribbles"},
             {"--images", &s.images, has_id(), "photographs, JPEG or PNG", photographs}}}};
   table.insert(table.end(), how.table().begin(), how.table().end());
   option_table const common{
@@ -94,7 +95,8 @@ int label(int count, char const* const* arguments)
     program_words const about{
         "label",
         "Turns weak labels into semantic and instance labels: class activation maps and boundary maps (irnet),\n"
-        "semantic maps, points and centres (bestie), boxes (boxes), or masks of a model that knows no classes (proposals).",
+        "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes (proposals),\n"
+        "or scribbles and points (scribbles).",
         "Files are named by templates: --images 'DIR/{id}.jpg' or 'DIR/{id}/image.jpg'; {id} stands for the image's "
         "id.\nThese are the flags of --method " + name + "; each method has a --help of its own.\n"
         "Status: 0 all images labelled, 1 some failed, 2 usage."};

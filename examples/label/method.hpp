@@ -93,12 +93,13 @@ class method {
 };
 
 /// The words after --method.
-inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes", "proposals"};
+inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes", "proposals", "scribbles"};
 
 /// @param s  the common settings, for as long as the method lives
 std::shared_ptr<method> make_method(std::string const& name, settings& s);
 std::shared_ptr<method> make_bestie(settings& s);
 std::shared_ptr<method> make_boxes(settings& s);
 std::shared_ptr<method> make_proposals(settings& s);
+std::shared_ptr<method> make_scribbles(settings& s);
 
 }  // namespace labelling

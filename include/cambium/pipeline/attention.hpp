@@ -16,7 +16,7 @@ namespace cambium {
 
 struct attention_refine_options {
   attention_layers layers;  ///< CLIP-ES: the last 8; WeCLIP: the last 6
-  attention_options affinity;
+  attention_options affinity{};
   double box_threshold = 0.4;  ///< [0,1] part of a CAM's maximum; CLIP-ES has 0.4 for VOC and 0.7 for COCO
   bool boxes = true;           ///< spread only what lies in boxes around strong components
 };

@@ -29,7 +29,7 @@ std::int32_t object_at(index_t y, index_t x)
 struct playground : scratch {
   void add(std::string const& id, std::uint64_t seed = 1) const
   {
-    auto const noise = support::uniform<float, 3>({H, W, 3}, 0, 12, seed);
+    auto const noise = support::uniform<float, 3>({H, W, 3}, 0, 4, seed);
     grid<std::uint8_t, 3> image(H, W, 3);
     grid<std::int32_t, 2> drawing(H, W), semantic(H, W), objects(H, W);
     grid<float, 2> boundary(H, W);
@@ -37,7 +37,7 @@ struct playground : scratch {
       for (index_t x = 0; x < W; ++x) {
         auto const o = object_at(y, x);
         for (index_t c = 0; c < 3; ++c)
-          image(y, x, c) = static_cast<std::uint8_t>((o == 0 ? 30 : 120) + noise(y, x, c));
+          image(y, x, c) = static_cast<std::uint8_t>((o == 0 ? 30 : 220) + noise(y, x, c));
         drawing(y, x) = 255, objects(y, x) = o, semantic(y, x) = o == 0 ? 0 : o == 3 ? 1 : 3;
         boundary(y, x) = x + 1 < W && object_at(y, x) != object_at(y, x + 1) ? 0.9f : 0;
       }

@@ -101,6 +101,22 @@ TEST_CASE("a ragged label follows its square, a map of one label stays", "[pixel
   }
 }
 
+TEMPLATE_LIST_TEST_CASE("of equal masks the smallest label wins", "[pixel_adaptive][picture]", support::backends)
+{
+  using to = support::carry<TestType>;
+  if (!to::usable()) return;
+  grid<std::uint8_t, 3> const plain(1, 3, 3);
+  grid<std::int32_t, 2> labels(1, 3);
+  labels(0, 0) = 2, labels(0, 2) = 1;  // three of eight neighbours of the middle are 2, three are 1, two are itself
+  pixel_adaptive_options options;
+  options.dilations = {1}, options.steps = 1;
+  auto const out = to::back(
+      adapt_labels(TestType{}, to::there(plain), to::there(labels), 3, colour_affinity_options::pamr(), options));
+  CHECK(out(0, 0) == 2);
+  CHECK(out(0, 1) == 1);
+  CHECK(out(0, 2) == 1);
+}
+
 TEST_CASE("adapt_labels rejects what it documents", "[pixel_adaptive][errors]")
 {
   grid<std::uint8_t, 3> const picture(5, 6, 3);

@@ -361,7 +361,7 @@ class dense_crf {
                  kernel_norm by) const
   {
     auto features = make_grid<float>(where, {D, size_.height * size_.width});
-    for_each_pixel(where, {size_}, D, rule::make_features<V, S>{image, sx, sy, srgb, features.view().data});
+    write_features(where, {size_}, rule::make_features<V, S>{image, sx, sy, srgb, features.view().data}, D);
     if constexpr (std::is_same_v<P, cpu>) expects_finite_features(where, features, pixel_order{size_});
     return sums_of(where, std::as_const(features), by);
   }

@@ -5,10 +5,15 @@
 #include <cambium/core/index.hpp>
 #include <cambium/crf/kernels.hpp>
 #include <cambium/crf/pixel_order.hpp>
+#include <cambium/exec/cpu.hpp>
 #include <cambium/exec/rounded.hpp>
 #include <cambium/grid/view.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace cambium {
 
@@ -88,5 +93,34 @@ struct divergence_of_pixel {
 };
 
 }  // namespace rule
+
+/// Write D features of every pixel.
+template <class P, class V, class S>
+void write_features(P const& where, pixel_order order, rule::make_features<V, S> const& make, index_t D)
+{
+  for_each_pixel(where, order, D, make);
+}
+/// The cpu's for bytes: a quotient stands for all pixels of a column, a row or a level.
+inline void write_features(cpu const& where, pixel_order order, rule::make_features<std::uint8_t, host> const& make,
+                           index_t D)
+{
+  auto const [H, W] = order.size;
+  auto const quotients = [](index_t n, float by) {
+    std::vector<float> out(static_cast<std::size_t>(n));
+    for (index_t i = 0; i < n; ++i) out[static_cast<std::size_t>(i)] = static_cast<float>(i) / by;
+    return out;
+  };
+  auto const xs = quotients(W, make.sx), ys = quotients(H, make.sy), levels = quotients(256, make.srgb);
+  for_each_square(where, order, D,
+                  [&, make, N = H * W](index_t top, index_t left, index_t bottom, index_t right, index_t at) {
+                    for (index_t y = top; y < bottom; ++y, at += right - left) {
+                      std::copy(xs.data() + left, xs.data() + right, make.out + at);
+                      std::fill_n(make.out + N + at, right - left, ys[static_cast<std::size_t>(y)]);
+                      for (index_t d = 2; d < D; ++d)
+                        for (index_t x = left; x < right; ++x)
+                          make.out[d * N + at + x - left] = levels[make.image(y, x, d - 2)];
+                    }
+                  });
+}
 
 }  // namespace cambium

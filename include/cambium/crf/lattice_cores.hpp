@@ -50,12 +50,18 @@ struct corner_block {
   static constexpr std::size_t room = find_simplices<Fixed>::room, cells = room * std::size_t{positions};
   float feature[cells]{}, weight[cells];
   std::int32_t base[cells], rank[cells];
-  Key before[room];    // keys of the position before
-  Key key[cells + 1];  // those that are not
-  std::uint64_t hash[cells];
+  Key before[room];           // keys of the position before
+  Key key[cells + 1];         // those that are not
+  std::uint64_t hash[cells];  // of those whose number must be looked up
+  std::int32_t place[cells];  // of these among the keys
   std::int32_t id[cells + 1]{};
   std::int32_t latest[room]{};
   bool is_fresh[cells];
+  static constexpr int seen_bits = 10;
+  struct {
+    Key key;
+    std::int32_t id;
+  } seen[1 << seen_bits];  // numbers of the part that were looked up last, by hash, in the first-level cache
 };
 
 /// The cpu's lattice. Each part of the positions has slots of its own, 1 to slots() over all parts, for the lattice
@@ -205,6 +211,7 @@ class permutohedral<cpu> {
         index_t record = simplex_bytes<std::uint16_t>(D);
         simplices.resize(static_cast<std::size_t>((last - begin_of_part) * record));
         std::fill_n(b.before, D + 1, Key{-1});  // no key
+        for (auto& seen : b.seen) seen = {Key{-1}, 0};
         for (index_t first = begin_of_part; first < last; first += block) {
           index_t const n = std::min<index_t>(block, last - first);
           for (int k = 0; k < D; ++k) std::copy_n(&in(k, first), n, b.feature + k * block);
@@ -225,12 +232,23 @@ class permutohedral<cpu> {
               at += all - step[D - c];
             }
           }
+          // Nor does one ask which of the others were numbered shortly before.
+          int rest = 0;
           for (int k = 0; k < fresh; ++k) {
-            b.hash[k] = ids.hash(b.key[k]);
-            ids.prefetch_slot(b.hash[k]);
+            auto const hash = ids.hash(b.key[k]);
+            auto const& seen = b.seen[hash >> (64 - block_t::seen_bits)];
+            b.id[k + 1] = seen.id;
+            b.hash[rest] = hash;
+            b.place[rest] = k;
+            rest += seen.key != b.key[k];
+            ids.prefetch_slot(hash);
           }
-          for (int k = 0; k < fresh; ++k) ids.prefetch_key(b.hash[k]);
-          for (int k = 0; k < fresh; ++k) b.id[k + 1] = ids.insert(b.key[k], b.hash[k]);
+          for (int r = 0; r < rest; ++r) ids.prefetch_key(b.hash[r]);
+          for (int r = 0; r < rest; ++r) {
+            int const k = b.place[r];
+            std::int32_t const id = b.id[k + 1] = ids.insert(b.key[k], b.hash[r]);
+            b.seen[b.hash[r] >> (64 - block_t::seen_bits)] = {b.key[k], id};
+          }
           bool const narrow = record == simplex_bytes<std::uint16_t>(D);
           if (narrow && ids.size() > most_narrow) {
             simplices = widened(simplices, D, first - begin_of_part, last - begin_of_part);

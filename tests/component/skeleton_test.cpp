@@ -62,9 +62,10 @@ TEMPLATE_LIST_TEST_CASE("a skeleton is Guo and Hall's, label by label", "[compon
   if (!carry<TestType>::usable()) return;
   std::mt19937 bits(3);
   index_t const sizes[][2] = {{1, 1}, {1, 9}, {8, 1}, {2, 2}, {23, 31}, {40, 25}};
-  for (auto const& [H, W] : sizes)
+  for (auto const& size : sizes)
     for (int const coarse : {1, 4, 7})
       for (unsigned const percent : {40u, 75u, 100u}) {
+        index_t const H = size[0], W = size[1];  // clang 14 captures no structured bindings
         CAPTURE(H, W, coarse, percent);
         grid<std::uint8_t, 2> labels(H, W);  // squares of three labels, touching each other
         std::vector<std::vector<std::uint8_t>> square(64, std::vector<std::uint8_t>(64));

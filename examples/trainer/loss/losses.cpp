@@ -162,6 +162,35 @@ at::Tensor label_uncertainty(cambium::cpu const& where, at::Tensor const& mean, 
   });
 }
 
+at::Tensor box_projection(cambium::cpu const& where, at::Tensor const& logits,
+                          view<cambium::boxed_instance const, 1> const& instances,
+                          cambium::projection_options const& options)
+{
+  std::string const name = "box_projection";
+  return for_type_of(logits, name + ": logits", [&](auto number) {
+    using T = decltype(number);
+    return differentiable({row_major(logits, name + ": logits")}, [&](at::Tensor const& z) {
+      auto got = cambium::box_projection_loss(where, tensor_view<T const, 3>(z, name + ": logits"), instances, options);
+      return with_gradients(got.value, std::move(got.gradient));
+    });
+  });
+}
+
+at::Tensor pairwise(cambium::cpu const& where, at::Tensor const& logits,
+                    view<cambium::boxed_instance const, 1> const& instances,
+                    cambium::stack_view<std::uint32_t const> const& pairs, cambium::pairwise_options const& options)
+{
+  std::string const name = "pairwise";
+  return for_type_of(logits, name + ": logits", [&](auto number) {
+    using T = decltype(number);
+    return differentiable({row_major(logits, name + ": logits")}, [&](at::Tensor const& z) {
+      auto got =
+          cambium::pairwise_loss(where, tensor_view<T const, 3>(z, name + ": logits"), instances, pairs, options);
+      return with_gradients(got.value, std::move(got.gradient));
+    });
+  });
+}
+
 at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags, at::Tensor const& counts)
 {
   std::string const name = "multilabel_soft_margin";

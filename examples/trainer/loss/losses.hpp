@@ -8,11 +8,15 @@
 
 #include <cambium/exec/cpu.hpp>
 #include <cambium/loss/affinity_displacement.hpp>
+#include <cambium/loss/box_projection.hpp>
 #include <cambium/loss/guided.hpp>
 #include <cambium/loss/hard_pixels.hpp>
 #include <cambium/loss/label_uncertainty.hpp>
+#include <cambium/loss/pairwise.hpp>
 
 #include <ATen/core/Tensor.h>
+
+#include <cstdint>
 
 namespace trainer {
 
@@ -65,6 +69,24 @@ namespace trainer {
                                            at::Tensor const& trusted,
                                            cambium::label_uncertainty_options const& options = {},
                                            cambium::label_uncertainty_value* counted = nullptr);
+
+/// Projections of masks against those of their boxes: cambium::box_projection_loss.
+///
+/// @param logits     [N,H,W]
+/// @param instances  [N] boxes on the map
+[[nodiscard]] at::Tensor box_projection(cambium::cpu const& where, at::Tensor const& logits,
+                                        cambium::view<cambium::boxed_instance const, 1> const& instances,
+                                        cambium::projection_options const& options = {});
+
+/// Equal labels of neighbours with similar colours: cambium::pairwise_loss.
+///
+/// @param logits     [N,H,W]
+/// @param instances  [N] boxes on the map, and images in 0..B-1
+/// @param pairs      [B,H,W] cambium::similar_pairs of each image
+[[nodiscard]] at::Tensor pairwise(cambium::cpu const& where, at::Tensor const& logits,
+                                  cambium::view<cambium::boxed_instance const, 1> const& instances,
+                                  cambium::stack_view<std::uint32_t const> const& pairs,
+                                  cambium::pairwise_options const& options = {});
 
 /// Is each class somewhere in the image? Binary cross entropy, the mean over classes, then over images.
 ///

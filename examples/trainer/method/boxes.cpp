@@ -14,6 +14,7 @@
 
 #include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
+#include <cambium/loss/lab.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -35,6 +36,10 @@ void check(boxes_options const& options)
   expects(std::isfinite(options.rate) && options.rate > 0, "boxes: rate is ", options.rate, ", not above 0");
   expects(options.width >= 1, "boxes: width is ", options.width);
   expects(options.warm_up >= 0 && options.warm_up <= 1, "boxes: warm_up is ", options.warm_up, ", outside [0,1]");
+  expects(options.boxinst.warm_up >= 0 && options.boxinst.warm_up <= 1, "boxes: boxinst.warm_up is ",
+          options.boxinst.warm_up, ", outside [0,1]");
+  expects(options.boxinst.weight >= 0 && std::isfinite(options.boxinst.weight), "boxes: boxinst.weight is ",
+          options.boxinst.weight, "; expected a finite number >= 0");
   expects(options.exact_seen >= 0 && options.exact_seen < 1, "boxes: exact_seen is ", options.exact_seen,
           ", outside [0,1)");
 }
@@ -76,6 +81,62 @@ struct seen {
     for (index_t y = 0; ignored.size() > 0 && y < H; ++y) std::reverse(&ignored(y, 0), &ignored(y, 0) + W);
     for (auto& b : boxes) b.bounds = {b.bounds.top, W - b.bounds.right, b.bounds.bottom, W - b.bounds.left};
     for (index_t y = 0; mask.size() > 0 && y < H; ++y) std::reverse(&mask(y, 0), &mask(y, 0) + W);
+  }
+};
+
+/// The photographs of a step, mirrored or not.
+grid<std::uint8_t, 3> seen_photograph(grid<std::uint8_t, 3> const& photograph, bool mirrored)
+{
+  if (!mirrored) return photograph;
+  auto out = photograph;
+  index_t const W = out.shape()[1];
+  for (index_t y = 0; y < out.shape()[0]; ++y)
+    for (index_t x = 0; x < W; ++x)
+      for (index_t c = 0; c < 3; ++c) out(y, x, c) = photograph(y, W - 1 - x, c);
+  return out;
+}
+
+/// BoxInst's two losses of a step. They are undefined where the step has no box.
+struct boxinst_terms {
+  at::Tensor projection, pairwise;
+
+  /// @param maps         [B,C,H,W] logits
+  /// @param photographs  of the images with boxes; the others' are not read
+  boxinst_terms(at::Tensor const& maps, std::vector<seen> const& known,
+                std::vector<grid<std::uint8_t, 3>> const& photographs, double warm, boxes_options const& options)
+  {
+    index_t const C = maps.size(1), H = maps.size(2), W = maps.size(3);
+    std::vector<cambium::boxed_instance> list;
+    std::vector<std::int64_t> planes;
+    grid<std::uint32_t, 3> pairs(maps.size(0), H, W);
+    for (std::size_t b = 0; b < known.size(); ++b) {
+      if (known[b].boxes.empty()) continue;
+      auto const image = static_cast<index_t>(b);
+      grid<std::uint8_t, 2> counts(H, W);
+      for (index_t n = 0; n < counts.size(); ++n)
+        counts.data()[n] = known[b].ignored.size() == 0 || known[b].ignored.data()[n] == 0;
+      cambium::similar_pairs_into(options.where, cambium::lab_colours(options.where, photographs[b]), counts,
+                                  options.boxinst.pairs, pairs.view()[image]);
+      for (auto const& box : known[b].boxes) {
+        list.push_back({cambium::clipped(box.bounds, H, W), image});
+        planes.push_back(image * C + box.category);
+      }
+    }
+    if (list.empty()) return;
+    auto const N = static_cast<index_t>(list.size());
+    cambium::view<cambium::boxed_instance const, 1> const instances(list.data(), {N});
+    auto const of_box = maps.flatten(0, 1).index_select(0, at::tensor(planes));
+    auto outside = at::ones({N, H, W}, at::kBool);
+    for (index_t n = 0; n < N; ++n) {
+      auto const& in = list[static_cast<std::size_t>(n)].cells;
+      outside[n].slice(0, in.top, in.bottom).slice(1, in.left, in.right).fill_(false);
+    }
+    double constexpr background = -20;  // a logit: outside its box an object is certainly not
+    projection =
+        box_projection(options.where, of_box.masked_fill(outside, background), instances, options.boxinst.projection);
+    auto how = options.boxinst.pairs;
+    how.warm = warm;
+    pairwise = trainer::pairwise(options.where, of_box, instances, pairs.view(), how);
   }
 };
 
@@ -132,6 +193,8 @@ std::string name_of(box_supervision_kind kind)
       return "boxes_as_masks";
     case box_supervision_kind::exact_part:
       return "exact_part";
+    case box_supervision_kind::boxinst:
+      return "boxinst";
   }
   throw cambium::precondition_error("boxes: no such supervision");
 }
@@ -268,6 +331,10 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   if (kind == box_supervision_kind::exact)
     for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
 
+  bool const boxinst = kind == box_supervision_kind::boxinst;
+  expects(!boxinst || options.supervision.loss.classes == cambium::class_model::one_vs_rest,
+          "boxes: boxinst: its losses are of single classes; expected class_model::one_vs_rest");
+
   seed_everything(options.seed);
   boxes_training out{make_network(classes, options), {}, {}};
   auto& network = *out.network;
@@ -277,6 +344,12 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                                  {.weight_decay = options.weight_decay});
   auto rules = options.supervision;
   rules.bootstrap.warm_up = std::llround(options.warm_up * static_cast<double>(options.steps));
+  if (boxinst) {  // pixels in boxes have no label
+    rules.bootstrap.warm_up = options.steps + 1;
+    rules.loss.box_weight = 1e-30;
+  }
+  auto const rise =
+      std::max<std::int64_t>(1, std::llround(options.boxinst.warm_up * static_cast<double>(options.steps)));
   double const all = static_cast<double>(exact.size() + others.size());
   double const share = others.empty() || exact.empty() || options.exact_seen == 0
                            ? static_cast<double>(exact.size()) / all
@@ -287,6 +360,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   run_training(network, descent, {.steps = options.steps}, record, [&](std::int64_t step) -> step_result {
     std::vector<at::Tensor> photographs;
     std::vector<seen> known;
+    std::vector<grid<std::uint8_t, 3>> coloured(static_cast<std::size_t>(boxinst ? options.batch : 0));
     for (std::int64_t b = 0; b < options.batch; ++b) {
       box_sample const& sample = samples[order.next()];
       bool const mirrored = dice(item_seed(options.seed, chance::augmentation, static_cast<std::uint64_t>(step),
@@ -294,6 +368,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                                 .chance(0.5);
       photographs.push_back(mirrored ? picture_of(sample.photograph).flip({3}) : picture_of(sample.photograph));
       known.emplace_back(sample, as_masks, mirrored);
+      if (boxinst && !known.back().boxes.empty())
+        coloured[static_cast<std::size_t>(b)] = seen_photograph(sample.photograph, mirrored);
     }
     std::vector<cambium::weak_annotation<>> annotations;
     for (seen const& k : known)
@@ -303,7 +379,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     auto const logits = network.forward(at::cat(photographs).contiguous(c10::MemoryFormat::ChannelsLast));
     auto const mean = logits.mean.contiguous(), spread = logits.log_variance.contiguous();
     double replaced = 0, boxed = 0;
-    at::Tensor const loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {
+    at::Tensor loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {
       rules.loss.seed = static_cast<std::uint64_t>(step);
       auto got = cambium::box_supervision(options.where, cambium::tensor_view<float const, 4>(m, "boxes: mean"),
                                           cambium::tensor_view<float const, 4>(s, "boxes: log_variance"), annotations,
@@ -312,11 +388,18 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       boxed = static_cast<double>(got.loss.boxed);
       return cambium::with_gradients(got.loss.value, std::move(got.loss.by_mean), std::move(got.loss.by_log_variance));
     });
+    step_result result{static_cast<double>((step + 1) * options.batch) / all, {}};
+    if (boxinst) {
+      boxinst_terms const terms(mean, known, coloured, cambium::pairwise_warm_up(step + 1, rise), options);
+      if (terms.projection.defined()) loss = loss + options.boxinst.weight * (terms.projection + terms.pairwise);
+      auto const value = [](at::Tensor const& t) { return t.defined() ? t.item<double>() : 0; };
+      result.losses = {{"projection", value(terms.projection)}, {"pairwise", value(terms.pairwise)}};
+    }
     loss.backward();
     out.loss.push_back(loss.item<double>());
     out.replaced.push_back(replaced + boxed > 0 ? replaced / (replaced + boxed) : 0);
-    return {static_cast<double>((step + 1) * options.batch) / all,
-            {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}}};
+    result.losses.insert(result.losses.begin(), {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}});
+    return result;
   });
   return out;
 }
@@ -381,6 +464,7 @@ boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_op
   out.uncertainty_iou = run(box_supervision_kind::uncertainty, weak);
   out.boxes_as_masks_iou = run(box_supervision_kind::boxes_as_masks, weak);
   out.exact_part_iou = run(box_supervision_kind::exact_part, weak);
+  out.boxinst_iou = run(box_supervision_kind::boxinst, weak);
   return out;
 }
 

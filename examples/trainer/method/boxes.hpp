@@ -5,6 +5,8 @@
 #include "run/training.hpp"
 
 #include <cambium/exec/cpu.hpp>
+#include <cambium/loss/box_projection.hpp>
+#include <cambium/loss/pairwise.hpp>
 #include <cambium/metric/confusion.hpp>
 #include <cambium/pipeline/label_uncertainty.hpp>
 
@@ -25,11 +27,21 @@ enum class box_supervision_kind {
   exact,           ///< their masks: the baseline
   uncertainty,     ///< their boxes, which may be wrong: the method
   boxes_as_masks,  ///< their boxes, filled, as masks
-  exact_part       ///< nothing: these images are left out, and the exact ones are used more often
+  exact_part,      ///< nothing: these images are left out, and the exact ones are used more often
+  boxinst          ///< their boxes' projections, and the colours of neighbours inside them
 };
 
-/// The word for it in logs and in the study's tables: "exact", "uncertainty", "boxes_as_masks", "exact_part".
+/// The word for it in logs and in the study's tables: "exact", "uncertainty", "boxes_as_masks", "exact_part",
+/// "boxinst".
 [[nodiscard]] std::string name_of(box_supervision_kind kind);
+
+/// BoxInst's losses, as `boxinst` takes them.
+struct boxinst_options {
+  cambium::projection_options projection{};
+  cambium::pairwise_options pairs{};  ///< pairs.warm is not read: warm_up is
+  double warm_up = 0.1;               ///< [share of the steps] in which the pairwise loss rises to its weight; 0..1
+  double weight = 1;                  ///< of both losses beside that of certain pixels; >= 0
+};
 
 struct boxes_options {
   bool several = false;       ///< one label for each class of the set; otherwise all classes are one foreground
@@ -51,6 +63,7 @@ struct boxes_options {
 
   double warm_up = 0.6;  ///< [share of the steps] during which boxes do not change; 0..1
   cambium::box_supervision_options supervision = careful();  ///< its bootstrap.warm_up is not read: warm_up is
+  boxinst_options boxinst{};
   cambium::cpu where{};  ///< for cambium's part; the caller sets LibTorch's threads
 
   /// Settings under which box pixels become background late: a low bound of sigma, a quarter of the weight, and
@@ -94,9 +107,15 @@ struct boxes_training {
 };
 
 /// Trains a new network on the samples.
+///
+/// `boxinst`: pixels of exact images and outside all boxes are certain, as in the other trainings. For each box of the
+/// others it adds cambium::box_projection_loss of the class's map inside the box, and cambium::pairwise_loss of that map.
+/// BoxInst's network has a map for each object; here the objects of a class share one, so that the projection cannot ask
+/// for background outside its box. The pixels outside all boxes do.
 /// @param classes  of the set; used only with options.several
 /// @param record   without a checkpoint: these trainings do not resume. Losses: "loss", "replaced"
-/// @throws cambium::precondition_error: options outside their ranges, no sample, and for exact_part none that is exact
+/// @throws cambium::precondition_error: options outside their ranges, no sample, for exact_part none that is
+///         exact, for boxinst classes that are not one_vs_rest
 /// @determinism the same bits for the same seed, build and number of threads
 [[nodiscard]] boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples,
                                         std::size_t classes, boxes_options const& options,
@@ -118,14 +137,14 @@ struct boxes_training {
 
 struct boxes_result {
   std::size_t exact_images = 0, box_images = 0;
-  double exact_iou = 0, uncertainty_iou = 0, boxes_as_masks_iou = 0, exact_part_iou = 0;
+  double exact_iou = 0, uncertainty_iou = 0, boxes_as_masks_iou = 0, exact_part_iou = 0, boxinst_iou = 0;
   std::vector<boxes_training> trainings;  ///< in the order of box_supervision_kind
 
   /// The method's share of the baseline's IoU.
   [[nodiscard]] double kept() const { return uncertainty_iou / exact_iou; }
 };
 
-/// Trains and measures four networks that differ only in the labels of 82 % of the images.
+/// Trains and measures five networks that differ only in the labels of 82 % of the images.
 ///
 /// @param train     photographs with boxes and truths; the truths of box images are read for the `exact` baseline alone
 /// @param held_out  photographs with truths

@@ -34,12 +34,13 @@ struct boxes_flags {
 int run_boxes(boxes_flags const& f)
 {
   std::map<std::string, box_supervision_kind> known;
-  for (auto const kind : {box_supervision_kind::exact, box_supervision_kind::uncertainty,
-                          box_supervision_kind::boxes_as_masks, box_supervision_kind::exact_part})
+  for (auto const kind :
+       {box_supervision_kind::exact, box_supervision_kind::uncertainty, box_supervision_kind::boxes_as_masks,
+        box_supervision_kind::exact_part, box_supervision_kind::boxinst})
     known[name_of(kind)] = kind;
   for (auto const& kind : f.kinds)
     cambium::expects(known.count(kind) == 1, "boxes: there is no '", kind,
-                     "'; trainings are uncertainty, exact, boxes_as_masks, exact_part");
+                     "'; trainings are uncertainty, boxinst, exact, boxes_as_masks, exact_part");
   auto const sets = open_data(f.data);
   auto const classes = sets.train->class_names().size();
   auto const exact = choose_exact(sets.train->size(), f.how.exact_share, f.how.seed);
@@ -76,11 +77,13 @@ int run_boxes(boxes_flags const& f)
 void add_boxes_command(CLI::App& app, int& status)
 {
   auto const f = std::make_shared<boxes_flags>();
-  auto* const command =
-      app.add_subcommand("boxes", "Label uncertainty: a few exact masks and many boxes to semantic masks");
+  auto* const command = app.add_subcommand(
+      "boxes", "A few exact masks and many boxes to semantic masks: label uncertainty, BoxInst's losses");
   f->data.side = 96;
   add_data_flags(*command, f->data);
-  command->add_option("--train", f->kinds, "uncertainty, and what it is compared with: exact boxes_as_masks exact_part")
+  command
+      ->add_option("--train,--loss", f->kinds,
+                   "uncertainty or boxinst, and what they are compared with: exact boxes_as_masks exact_part")
       ->delimiter(',');
   command->add_flag("--several", f->how.several, "every class by itself; otherwise all are one foreground");
   command->add_option("--exact", f->how.exact_share, "share of the images that have exact masks")

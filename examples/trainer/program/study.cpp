@@ -30,7 +30,8 @@ std::string recipe_of(std::string const& part, study_size const& size)
   };
   if (part == "bestie") return words(size.images, size.measured_on()) + " steps " + std::to_string(size.bestie_steps);
   if (part == "boxes")
-    return words(size.boxes_images(), size.measured_on()) + " steps " + std::to_string(size.boxes_steps);
+    return words(size.boxes_images(), size.measured_on()) + " steps " + std::to_string(size.boxes_steps) +
+           " with boxinst";
   return words(size.images, size.held_out);
 }
 

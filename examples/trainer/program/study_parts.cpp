@@ -158,7 +158,8 @@ figures study_boxes(std::uint64_t seed, study_size const& size, fs::path const& 
   return {{"exact_iou", found.exact_iou},
           {"uncertainty_iou", found.uncertainty_iou},
           {"boxes_as_masks_iou", found.boxes_as_masks_iou},
-          {"exact_part_iou", found.exact_part_iou}};
+          {"exact_part_iou", found.exact_part_iou},
+          {"boxinst_iou", found.boxinst_iou}};
 }
 
 }  // namespace trainer

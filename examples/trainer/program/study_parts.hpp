@@ -31,7 +31,7 @@ struct study_size {
 /// semantic maps are those of IRNet's walk, made first where they are not there.
 [[nodiscard]] figures study_bestie(std::uint64_t seed, study_size const& size, std::filesystem::path const& irnet);
 
-/// exact_iou, uncertainty_iou, boxes_as_masks_iou, exact_part_iou, of `boxes_images` scenes and measured on
+/// exact_iou, uncertainty_iou, boxes_as_masks_iou, exact_part_iou, boxinst_iou, of `boxes_images` scenes and measured on
 /// `measured_on`. Networks begin with the backbone of IRNet's classifier.
 [[nodiscard]] figures study_boxes(std::uint64_t seed, study_size const& size, std::filesystem::path const& irnet);
 

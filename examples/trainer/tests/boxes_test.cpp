@@ -254,13 +254,60 @@ TEST_CASE("losses fall and networks learn, one foreground or several classes", "
   auto const got = train_boxes(set, held_out, options, [&](kind k, journal_entry const& e) {
     if (e.step == 100 && std::isfinite(e.losses.at(0).second) && e.rate >= 0 && e.epoch > 1) told.insert(name_of(k));
   });
-  REQUIRE((got.exact_images == 4 && got.box_images == 20 && got.trainings.size() == 4));
-  REQUIRE(told == std::set<std::string>{"boxes_as_masks", "exact", "exact_part", "uncertainty"});
+  REQUIRE((got.exact_images == 4 && got.box_images == 20 && got.trainings.size() == 5));
+  REQUIRE(told == std::set<std::string>{"boxes_as_masks", "boxinst", "exact", "exact_part", "uncertainty"});
   for (auto const& t : got.trainings) REQUIRE(mean_of(t.loss, 90, 100) < 0.5 * mean_of(t.loss, 0, 5));
-  INFO(got.exact_iou << " " << got.uncertainty_iou << " " << got.boxes_as_masks_iou << " " << got.exact_part_iou);
+  INFO(got.exact_iou << " " << got.uncertainty_iou << " " << got.boxes_as_masks_iou << " " << got.exact_part_iou << " "
+                     << got.boxinst_iou);
   REQUIRE(got.exact_iou > 0.8);  // a class that nothing learned makes it 0.63
   REQUIRE(got.uncertainty_iou > 0.5);
+  REQUIRE(got.boxinst_iou > 0.5);
   REQUIRE(got.kept() == got.uncertainty_iou / got.exact_iou);
+}
+
+TEST_CASE("BoxInst's losses see boxes, and nothing of images without", "[property]")
+{
+  discs const set(12);
+  auto options = quick();
+  std::vector<bool> const all(12, true), none(12, false);
+  auto const exact = read_samples(set, all, false), boxes = read_samples(set, none, false);
+  // without boxes it is the plain training, bit by bit
+  REQUIRE(same_bits(train_with(kind::boxinst, exact, 2, options), train_with(kind::exact, exact, 2, options)));
+  // the same bits again, and others with another weight, colour, or warm-up
+  auto const first = train_with(kind::boxinst, boxes, 2, options);
+  REQUIRE(same_bits(first, train_with(kind::boxinst, boxes, 2, options)));
+  REQUIRE(mean_of(first.replaced, 0, 12) == 0);
+  for (int const which : {0, 1, 2, 3}) {
+    auto other = options;
+    if (which == 0) other.boxinst.weight = 0.5;
+    if (which == 1) other.boxinst.pairs.threshold = 0.9f;
+    if (which == 2) other.boxinst.warm_up = 1;
+    if (which == 3) other.boxinst.projection.smooth = 10;
+    REQUIRE(!same_bits(first, train_with(kind::boxinst, boxes, 2, other)));
+  }
+  // its losses are in the log, and the projection's falls
+  options.steps = 60, options.rate = 5e-3;
+  std::vector<double> projection, pairwise;
+  (void)train_with(kind::boxinst, boxes, 2, options, {.each = [&](journal_entry const& e) {
+                     for (auto const& [name, value] : e.losses) {
+                       if (name == "projection") projection.push_back(value);
+                       if (name == "pairwise") pairwise.push_back(value);
+                     }
+                   }});
+  REQUIRE((projection.size() == 60 && pairwise.size() == 60));
+  REQUIRE(mean_of(projection, 50, 60) < 0.7 * mean_of(projection, 0, 5));
+  REQUIRE(*std::min_element(pairwise.begin(), pairwise.end()) > 0);
+
+  auto wrong_model = options;
+  wrong_model.supervision.loss.classes = cambium::class_model::sampled;
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)train_with(kind::boxinst, boxes, 2, wrong_model); }),
+               "boxinst: its losses are of single classes"));
+  options.boxinst.warm_up = 2;
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)train_with(kind::boxinst, boxes, 2, options); }),
+               "boxinst.warm_up is 2, outside [0,1]"));
+  options.boxinst.warm_up = 0, options.boxinst.weight = -1;
+  REQUIRE(says(support::refusal<precondition_error>([&] { (void)train_with(kind::boxinst, boxes, 2, options); }),
+               "boxinst.weight is -1; expected a finite number >= 0"));
 }
 
 TEST_CASE("a figure is the foreground's, or the mean of all", "[reference]")

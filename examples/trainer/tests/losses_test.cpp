@@ -167,6 +167,36 @@ TEST_CASE("autograd's gradients are the slopes of the losses", "[reference]")
                          {random({4, 5})}) < 1e-7);
 }
 
+TEMPLATE_TEST_CASE("losses of boxes are those of their cells", "[reference]", float, double)
+{
+  using T = TestType;
+  auto const type = sizeof(T) == 4 ? at::kFloat : at::kDouble;
+  std::vector<boxed_instance> const list{{{1, 2, 5, 7}, 0}, {{0, 0, 6, 8}, 1}, {{}, 1}};
+  view<boxed_instance const, 1> const instances(list.data(), {3});
+  grid<std::uint32_t, 3> pairs(2, 6, 8);
+  for (index_t i = 0; i < pairs.size(); ++i) pairs.data()[i] = static_cast<std::uint32_t>(i * 37 % 256);
+  auto const z = random({3, 6, 8}, type).requires_grad_();
+  auto const alone = cells<T, 3>(z);
+  auto const projection = box_projection_loss(here, alone, instances);
+  auto const pair = pairwise_loss(here, alone, instances, pairs, {.warm = 0.5});
+  auto const p = trainer::box_projection(here, z, instances),
+             q = trainer::pairwise(here, z, instances, pairs, {.warm = 0.5});
+  REQUIRE(p.item<double>() == Approx(projection.value));
+  REQUIRE(q.item<double>() == Approx(pair.value));
+  (p + 2 * q).backward();
+  double largest = 0;
+  for (index_t i = 0; i < alone.size(); ++i) {
+    double const want =
+        static_cast<double>(projection.gradient.data()[i]) + 2 * static_cast<double>(pair.gradient.data()[i]);
+    REQUIRE(z.grad().view(-1)[i].template item<double>() == Approx(want).margin(1e-7));
+    largest = std::max(largest, std::abs(want));
+  }
+  REQUIRE(largest > 1e-3);
+  REQUIRE(support::refusal<precondition_error>([&] {
+            (void)trainer::pairwise(here, at::zeros({3, 6, 8}, at::kInt), instances, pairs);
+          }) == "pairwise: logits is Int [3,6,8] on cpu; expected Float or Double");
+}
+
 TEST_CASE("losses take what networks give: parts of a channels-last output", "[property]")
 {
   at::manual_seed(3);

@@ -96,6 +96,7 @@ void bind_loss(nb::module_& m);
 void bind_metric(nb::module_& m);
 void bind_metric_ap(nb::module_& m);
 void bind_pipeline_irnet(nb::module_& m);
+void bind_pixel_adaptive(nb::module_& m);
 void bind_point_files(nb::module_& m);
 void bind_proposal(nb::module_& m);
 void bind_results(nb::module_& m);

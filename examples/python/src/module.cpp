@@ -68,6 +68,7 @@ NB_MODULE(_cambium, m)
   bind_metric(m);
   bind_metric_ap(m);
   bind_pipeline_irnet(m);
+  bind_pixel_adaptive(m);
   bind_point_files(m);
   bind_proposal(m);
   bind_results(m);

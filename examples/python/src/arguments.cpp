@@ -65,6 +65,19 @@ template std::vector<std::uint8_t> numbers_of(nanobind::handle, char const*);
 template std::vector<float> numbers_of(nanobind::handle, char const*);
 template std::vector<double> numbers_of(nanobind::handle, char const*);
 
+std::string utf8_of(nb::handle given, std::string const& what)
+{
+  Py_ssize_t size = 0;
+  char const* const text = PyUnicode_AsUTF8AndSize(given.ptr(), &size);
+  if (text == nullptr) {
+    bool const no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+    if (no_memory) throw nb::python_error();
+    PyErr_Clear();
+  }
+  expects(text != nullptr, what, " is a text with a lone surrogate, which has no UTF-8");
+  return {text, static_cast<std::size_t>(size)};
+}
+
 extent2 size_argument(nb::handle given, char const* what)
 {
   auto const sides = integers(given, what);

@@ -25,6 +25,9 @@ extern template std::vector<std::uint8_t> numbers_of(nanobind::handle, char cons
 extern template std::vector<float> numbers_of(nanobind::handle, char const*);
 extern template std::vector<double> numbers_of(nanobind::handle, char const*);
 
+/// The UTF-8 of a str. One that has none, as "\ud800", is a ValueError that names the argument.
+std::string utf8_of(nb::handle given, std::string const& what);
+
 /// A size (height, width).
 cambium::extent2 size_argument(nb::handle given, char const* what);
 

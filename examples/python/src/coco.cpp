@@ -69,7 +69,7 @@ struct entry {
     auto const value = find(key);
     if (value.is_none()) return "";
     if (!nb::isinstance<nb::str>(value)) wrong(key, value, "a text");
-    return nb::cast<std::string>(value);
+    return utf8_of(value, what + "." + key);
   }
   [[noreturn]] void wrong(char const* key, nb::handle value, char const* expected) const
   {

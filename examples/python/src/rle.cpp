@@ -43,7 +43,7 @@ rle rle_of(nb::handle given, std::string const& what)
       throw precondition_error(e.what());  // no file
     }
   };
-  if (nb::isinstance<nb::str>(counts)) return parsed(nb::cast<std::string>(counts));
+  if (nb::isinstance<nb::str>(counts)) return parsed(utf8_of(counts, what + "['counts']"));
   if (nb::isinstance<nb::bytes>(counts)) {
     auto const bytes = nb::borrow<nb::bytes>(counts);
     return parsed({static_cast<char const*>(bytes.data()), bytes.size()});

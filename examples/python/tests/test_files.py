@@ -137,6 +137,12 @@ def test_rle_errors(masks):
         pc.decode_rle({**rle, "size": [-1, 23]})
     with pytest.raises(ValueError, match=r"rle\['counts'\]: ends inside a count"):
         pc.decode_rle({**rle, "counts": "o"})
+    with pytest.raises(ValueError, match=r"decode_rle: rle\['counts'\] is a text with a lone surr"):
+        pc.decode_rle({**rle, "counts": "\ud800"})
+    with pytest.raises(
+        ValueError, match=r"pack_rle: masks\[1\]\['counts'\] is a text with a lone surrogate"
+    ):
+        pc.pack_rle([rle, {**rle, "counts": "04\udfff"}])
     with pytest.raises(ValueError, match=r"rle\['counts'\]: count 1 runs past the end"):
         pc.decode_rle({"size": [2, 2], "counts": [1, 4]})
     with pytest.raises(ValueError, match="rle has .* cells; expected at most"):
@@ -232,6 +238,10 @@ def test_coco_errors_say_where(tmp_path, dataset):
         TypeError, match=r"dataset.annotations\[1\].image_id is str; expected an integer"
     ):
         pc.write_coco(path, dataset)
+    dataset["annotations"][1]["image_id"] = 7
+    named = {**dataset["images"][0], "file_name": "\ud800.jpg"}
+    with pytest.raises(ValueError, match=r"dataset.images\[0\].file_name is a text with a lone"):
+        pc.write_coco(path, {**dataset, "images": [named]})
     with pytest.raises(ValueError, match="write_coco: dataset.images is missing"):
         pc.write_coco(path, {})
     with pytest.raises(TypeError, match="write_coco: dataset is list; expected a dict"):

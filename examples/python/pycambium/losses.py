@@ -21,6 +21,7 @@ from . import _cambium
 
 __all__ = [
     "affinity_displacement_loss",
+    "box_projection_loss",
     "cross_entropy",
     "differentiable",
     "focal_loss",
@@ -30,6 +31,8 @@ __all__ = [
     "label_uncertainty_loss",
     "mean_absolute_error",
     "mean_square_error",
+    "pairwise_loss",
+    "tree_energy_loss",
 ]
 
 
@@ -334,5 +337,93 @@ def label_uncertainty_loss(
             threads=threads,
         )
         return got.value, [got.by_mean, got.by_log_variance]
+
+    return _node(loss, *inputs)
+
+
+def box_projection_loss(
+    logits: torch.Tensor, boxes: torch.Tensor, *, smooth: float = 1e-5, threads: int = 0
+) -> torch.Tensor:
+    """pycambium.box_projection_loss as a node of autograd. The gradient is by logits."""
+    name = "box_projection_loss"
+    inputs = _variable(logits, f"{name}: logits")
+    cells = _constant(boxes, f"{name}: boxes", torch.int64)
+
+    def loss(given: torch.Tensor) -> Any:
+        got = _cambium.box_projection_loss(_array(given), cells, smooth=smooth, threads=threads)
+        return got.value, [got.gradient]
+
+    return _node(loss, inputs)
+
+
+def pairwise_loss(
+    logits: torch.Tensor,
+    boxes: torch.Tensor,
+    pairs: torch.Tensor,
+    *,
+    images: torch.Tensor | None = None,
+    size: int = 3,
+    dilation: int = 2,
+    warm: float = 1.0,
+    threads: int = 0,
+) -> torch.Tensor:
+    """pycambium.pairwise_loss as a node of autograd. The gradient is by logits."""
+    name = "pairwise_loss"
+    inputs = _variable(logits, f"{name}: logits")
+    cells = _constant(boxes, f"{name}: boxes", torch.int64)
+    near = _constant(pairs, f"{name}: pairs", torch.int32)
+    of = None if images is None else _constant(images, f"{name}: images", torch.int64).numpy()
+
+    def loss(given: torch.Tensor) -> Any:
+        got = _cambium.pairwise_loss(
+            _array(given),
+            cells,
+            near,
+            images=of,
+            size=size,
+            dilation=dilation,
+            warm=warm,
+            threads=threads,
+        )
+        return got.value, [got.gradient]
+
+    return _node(loss, inputs)
+
+
+def tree_energy_loss(
+    probabilities: torch.Tensor,
+    roi: torch.Tensor,
+    low: torch.Tensor,
+    high: torch.Tensor | None = None,
+    *,
+    sigma: float = 0.02,
+    groups: int = 1,
+    threads: int = 0,
+) -> torch.Tensor:
+    """pycambium.tree_energy_loss as a node of autograd.
+
+    The gradients are by probabilities and high.
+    """
+    name = "tree_energy_loss"
+    inputs = [_variable(probabilities, f"{name}: probabilities")]
+    if high is not None:
+        inputs.append(_variable(high, f"{name}: high"))
+    counts = _constant(roi, f"{name}: roi", inputs[0].dtype)
+    colours = _constant(low, f"{name}: low", inputs[0].dtype)
+
+    def loss(given: torch.Tensor, features: torch.Tensor | None = None) -> Any:
+        got = _cambium.tree_energy_loss(
+            _array(given),
+            counts,
+            colours,
+            None if features is None else _array(features),
+            sigma=sigma,
+            groups=groups,
+            threads=threads,
+        )
+        return got.value, [got.gradient] if features is None else [
+            got.gradient,
+            got.by_high,
+        ]
 
     return _node(loss, *inputs)

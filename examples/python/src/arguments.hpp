@@ -4,6 +4,7 @@
 #include "bindings.hpp"
 
 #include <cambium/grid/box.hpp>
+#include <cambium/grid/neighbourhood.hpp>
 #include <cambium/grid/plateau.hpp>
 
 #include <initializer_list>
@@ -47,6 +48,13 @@ E choice(std::string const& given, char const* what, std::initializer_list<std::
   }
   cambium::expects(false, what, " is '", given, "'; expected one of ", names);
   return among.begin()->second;
+}
+
+/// The neighbours of a cell: 4 or 8.
+inline cambium::neighbourhood neighbours(int near, std::string const& who)
+{
+  cambium::expects(near == 4 || near == 8, who, ": near is ", near, "; expected 4 or 8");
+  return near == 4 ? cambium::c4 : cambium::c8;
 }
 
 /// 'every_cell' or 'one_cell'.

@@ -82,6 +82,7 @@ cambium::stencil const& disc(int radius);
 inline auto array(char const* name) { return nb::arg(name).none(); }
 
 void bind_activation(nb::module_& m);
+void bind_attention(nb::module_& m);
 void bind_bestie(nb::module_& m);
 void bind_boxes(nb::module_& m);
 void bind_cc3d(nb::module_& m);
@@ -89,10 +90,12 @@ void bind_coco(nb::module_& m);
 void bind_component(nb::module_& m);
 void bind_crf(nb::module_& m);
 void bind_displacement(nb::module_& m);
+void bind_geodesic(nb::module_& m);
 void bind_graph_cut(nb::module_& m);
 void bind_instance(nb::module_& m);
 void bind_io(nb::module_& m);
 void bind_loss(nb::module_& m);
+void bind_loss_boxes(nb::module_& m);
 void bind_metric(nb::module_& m);
 void bind_metric_ap(nb::module_& m);
 void bind_pipeline_irnet(nb::module_& m);
@@ -101,6 +104,7 @@ void bind_point_files(nb::module_& m);
 void bind_proposal(nb::module_& m);
 void bind_results(nb::module_& m);
 void bind_rle(nb::module_& m);
+void bind_tree(nb::module_& m);
 void bind_walk(nb::module_& m);
 
 }  // namespace bindings

@@ -5,7 +5,9 @@
 #include "results.hpp"
 
 #include <cambium/component/connected.hpp>
+#include <cambium/component/farthest_points.hpp>
 #include <cambium/component/relabel.hpp>
+#include <cambium/component/skeleton.hpp>
 #include <cambium/component/statistics.hpp>
 
 #include <nanobind/stl/optional.h>
@@ -32,6 +34,17 @@ struct python_statistics {
   nb::object area, bounds, centroid, largest;
 };
 
+struct python_component_points {
+  nb::object at, first;
+};
+
+/// The components that Python handed over, or null for an array.
+python_components const* components_in(nb::handle given)
+{
+  python_components const* of = nullptr;
+  return nb::try_cast(given, of, false) ? of : nullptr;
+}
+
 /// Throws unless memory for so many labels may be taken: for as many as there are cells, or 2^24.
 void expects_label_count(index_t count, index_t cells, std::string const& what)
 {
@@ -39,16 +52,10 @@ void expects_label_count(index_t count, index_t cells, std::string const& what)
   expects(0 <= count && count <= most, what, ": count is ", count, "; expected 0 to ", most);
 }
 
-neighbourhood neighbours(int near, char const* who)
-{
-  expects(near == 4 || near == 8, who, ": near is ", near, "; expected 4 or 8");
-  return near == 4 ? c4 : c8;
-}
-
 /// Labels from Python, a Components or an array, and their number.
 struct labels_argument {
   labels_argument(nb::handle given, std::string const& what, bool copy, std::optional<index_t> of = {})
-      : held(held_by(given)), read(held ? nb::handle(held->label) : given, what, copy)
+      : held(components_in(given)), read(held ? nb::handle(held->label) : given, what, copy)
   {
     label = read.cells<std::int32_t, 2>();
     std::int32_t most = 0;
@@ -71,13 +78,6 @@ struct labels_argument {
   array_argument read;
   image_view<std::int32_t const> label;
   index_t count = 0;
-
- private:
-  static python_components const* held_by(nb::handle given)
-  {
-    python_components const* of = nullptr;
-    return nb::try_cast(given, of, false) ? of : nullptr;
-  }
 };
 
 python_components to_components(components<>&& found)
@@ -239,6 +239,37 @@ python_components grow_of(nb::handle found, nb::handle regions, int background, 
 
 constexpr char const* near_text = "near        4: edge neighbours; 8: corners too\n";
 
+/// The array of labels: a Components' own, or what is given.
+nb::handle labels_in(nb::handle given)
+{
+  auto const* const held = components_in(given);
+  return held != nullptr ? nb::handle(held->label) : given;
+}
+
+nb::object skeleton_of(nb::handle found, int threads, bool copy)
+{
+  array_argument given(labels_in(found), "skeleton: found", copy);
+  auto const where = policy(threads, "skeleton");
+  return with_label_type(given, [&]<class T>() {
+    auto const cells = given.cells<T, 2>();
+    return into_array(without_gil([&] { return skeleton(where, cells); }));
+  });
+}
+
+python_component_points farthest_points_of(nb::handle found, index_t most, std::optional<index_t> count, int threads,
+                                           bool copy)
+{
+  auto const where = policy(threads, "farthest_points");
+  labels_argument const given(found, "farthest_points: found", copy, count);
+  auto const chosen = without_gil([&] { return farthest_points(where, given.label, given.count, most); });
+  auto at = make_grid<std::int64_t>({static_cast<index_t>(chosen.at.size()), 2});
+  for (std::size_t i = 0; i < chosen.at.size(); ++i) {
+    auto const row = static_cast<index_t>(i);
+    at(row, 0) = chosen.at[i].y, at(row, 1) = chosen.at[i].x;
+  }
+  return {into_array(std::move(at)), into_array(std::vector<std::int64_t>(chosen.first.begin(), chosen.first.end()))};
+}
+
 }  // namespace
 
 void bind_component(nb::module_& m)
@@ -275,6 +306,13 @@ void bind_component(nb::module_& m)
       .def("__len__", [](python_statistics const& s) { return nb::len(s.area); })
       .def("__repr__",
            [](python_statistics const& s) { return "Statistics(" + std::to_string(nb::len(s.area)) + " entries)"; });
+
+  nb::class_<python_component_points>(m, "ComponentPoints", "Cells inside components, far apart.")
+      .def_ro("at", &python_component_points::at, nb::sig("def at(self) -> NDArray[np.int64]"),
+              "[P,2] (y,x), those of a component one after another.")
+      .def_ro("first", &python_component_points::first, nb::sig("def first(self) -> NDArray[np.int64]"),
+              "[N+1]: those of component l are at[first[l-1]:first[l]].")
+      .def("__repr__", [](python_component_points const& p) { return "ComponentPoints(" + text_of(p.at) + ")"; });
 
   m.def("connected", connected_of, array("mask"), nb::kw_only(), nb::arg("near") = 4, nb::arg("threads") = 0,
         nb::arg("copy") = false,
@@ -355,6 +393,23 @@ void bind_component(nb::module_& m)
         "regions     [H,W] int32 or uint8; growth never crosses from one value to another\n"
         "background  a region that growth never enters\n\n"
         "Distance is counted in steps between edge neighbours; ties go to the smaller label. Runs on one thread.");
+  m.def(
+      "skeleton", skeleton_of, array("found"), nb::kw_only(), nb::arg("threads") = 0, nb::arg("copy") = false,
+      nb::sig("def skeleton(found: Components | Array, *, threads: int = 0, copy: bool = False) -> NDArray[Any]"),
+      "Thin every component to lines of one cell's width.\n\n"
+      "found  Components, or [H,W] int32 or uint8 labels, 0 outside. Each is thinned by itself; a mask is one label\n\n"
+      "Returns [H,W] of the labels' type: the labels of the cells that stay, 0 elsewhere. Source: Guo and Hall, "
+      "\"Parallel thinning with two-subiteration algorithms\", 1989.");
+  m.def("farthest_points", farthest_points_of, array("found"), nb::arg("most"), nb::kw_only(),
+        nb::arg("count").none() = nb::none(), nb::arg("threads") = 0, nb::arg("copy") = false,
+        nb::sig("def farthest_points(found: Components | Array, most: int, *, count: int | None = None, threads: int = "
+                "0, copy: bool = False) -> ComponentPoints"),
+        "Choose cells of each component that are far apart, for example prompts of a segmentation model.\n\n"
+        "found  Components, or [H,W] int32 labels, 0 outside\n"
+        "most   [points] of a component; a smaller one gives all its cells. >= 0\n"
+        "count  components; None: the largest label\n\n"
+        "The first is the cell deepest inside, by city-block distance; each further one is the farthest from those "
+        "before it. Ties go to the first in raster order. Source: Gonzalez 1985.");
 }
 
 }  // namespace bindings

@@ -54,6 +54,7 @@ NB_MODULE(_cambium, m)
       "narrower "
       "one gives the bits of an older machine.");
   bind_activation(m);
+  bind_attention(m);
   bind_bestie(m);
   bind_boxes(m);
   bind_cc3d(m);
@@ -61,10 +62,12 @@ NB_MODULE(_cambium, m)
   bind_component(m);
   bind_crf(m);
   bind_displacement(m);
+  bind_geodesic(m);
   bind_graph_cut(m);
   bind_instance(m);
   bind_io(m);
   bind_loss(m);
+  bind_loss_boxes(m);
   bind_metric(m);
   bind_metric_ap(m);
   bind_pipeline_irnet(m);
@@ -73,5 +76,6 @@ NB_MODULE(_cambium, m)
   bind_proposal(m);
   bind_results(m);
   bind_rle(m);
+  bind_tree(m);
   bind_walk(m);
 }

@@ -214,3 +214,35 @@ def test_numpy_and_torch_agree(draw):
     assert np.array_equal(
         pc.cross_entropy(z, labels).gradient, pc.cross_entropy(z.numpy(), labels.numpy()).gradient
     )
+
+
+def test_losses_of_boxes(draw):
+    logits = draw(3, 6, 7)
+    boxes = torch.tensor([[1, 2, 5, 6], [0, 0, 3, 7], [2, 1, 6, 4]])
+    pairs = torch.arange(2 * 6 * 7).reshape(2, 6, 7) % 256
+    images = torch.tensor([1, 0, 1])
+    gradcheck(lambda z: losses.box_projection_loss(z, boxes), logits)
+    gradcheck(lambda z: losses.pairwise_loss(z, boxes, pairs, images=images, warm=0.5), logits)
+    single = draw(3, 6, 7).float().requires_grad_()
+    loss = losses.box_projection_loss(single, boxes) + losses.pairwise_loss(
+        single, boxes, pairs[:1], size=3, dilation=1
+    )
+    loss.backward()
+    assert loss.dtype == torch.float32 and single.grad.abs().sum() > 0
+    with pytest.raises(TypeError, match="box_projection_loss: boxes"):
+        losses.box_projection_loss(logits, boxes.float())
+
+
+def test_tree_energy(draw):
+    probabilities, low, high = (
+        draw(1, 2, 4, 5).sigmoid(),
+        draw(1, 3, 4, 5),
+        draw(1, 2, 4, 5),
+    )
+    roi = torch.ones(1, 1, 4, 5, dtype=torch.float64)
+    gradcheck(lambda p: losses.tree_energy_loss(p, roi, low, sigma=0.5), probabilities)
+    gradcheck(
+        lambda p, h: losses.tree_energy_loss(p, roi, low, h, sigma=0.5),
+        probabilities,
+        high,
+    )

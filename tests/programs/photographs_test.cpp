@@ -52,7 +52,7 @@ struct photographs : scratch {
   {
     images = {{"one", 60, 84, {3}, {{3, 20, 20, 13}, {3, 30, 60, 12}}},
               {"two", 72, 64, {3, 7}, {{3, 22, 20, 12}, {7, 45, 42, 15}}},
-              {"three", 50, 90, {7, 9}, {{7, 25, 25, 14}, {9, 28, 70, 12}}, {7}}};
+              {"three", 50, 90, {7, 3}, {{7, 25, 25, 14}, {3, 28, 70, 12}}, {7}}};
     std::string tags;
     for (auto& image : images) {
       draw(image);
@@ -492,6 +492,22 @@ TEST_CASE("study --real gives the same bytes for every number of threads", "[pho
   CHECK(text_of(p.root / "docs/photographs.json") == one);
   REQUIRE(p.study({"--seed", "2", "--draws", "5"}).status == 0);
   CHECK(text_of(p.root / "docs/photographs.json") != one);
+}
+
+TEST_CASE("study --real counts nothing that the truth of a photograph does not have", "[photographs][property]")
+{
+  photographs const p;
+  REQUIRE(p.study().status == 0);
+  auto const with = parse(p.root / "docs/photographs.json");
+  fs::remove(p.root / "real/manifest.json");
+  REQUIRE(p.study().status == 0);
+  auto const without = parse(p.root / "docs/photographs.json");
+  auto const value = [](json const& figures, char const* figure) {
+    return arm(figures, "cam").at(figure).at("value").get<double>();
+  };
+  // a class 3 of the third photograph is found, but only the first two have it in their truth
+  CHECK(value(with, "miou") > value(without, "miou") + 0.01);
+  CHECK(value(with, "ap50") > value(without, "ap50") + 0.01);
 }
 
 TEST_CASE("study --real says what is wrong with a folder and writes nothing", "[photographs][errors]")

@@ -77,7 +77,9 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
   // At most `most` visits are begun and not finished, so as many members are enough.
   auto const member_of = [&](index_t v) -> progress& { return s.members[static_cast<std::size_t>(v % most)]; };
   index_t const visit = steps_of_visit<T>(map, s.channels, border, steps, team_of_chain(most));
-  as_team(static_cast<int>(most), (steps + visit - 1) / visit, claims::chained, [&](index_t v) {
+  // Visits that begin after a stop do nothing, so a team gets a limited number of them.
+  index_t const visits = steps == 0 ? 0 : (steps - 1) / visit + 1, at_once = 4096;
+  auto const make_visit = [&](index_t v) {
     flush_denormals const quick;
     index_t const begin = v * visit, deep = std::min(visit, steps - begin);
     for (index_t at = 0; at < map.bands + (deep - 1) * border; ++at) {
@@ -89,7 +91,10 @@ T* walk_lanes(cpu const& where, walk_scratch<T>& s, index_t steps, Form const& f
         if (index_t const band = at - i * border; 0 <= band && band < map.bands) step_band(begin + i, band, i == 0);
       if (index_t const done = at - (deep - 1) * border; done >= 0) member_of(v).publish(v * map.bands + done + 1);
     }
-  });
+  };
+  for (index_t first = 0; first < visits && !stop.seen(); first += at_once)
+    as_team(static_cast<int>(most), std::min(at_once, visits - first), claims::chained,
+            [&](index_t i) { make_visit(first + i); });
   stop.throw_if_seen();
   return buffer[steps % 2];
 }

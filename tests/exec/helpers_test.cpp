@@ -40,8 +40,9 @@ template <class Ready>
 bool comes_true(Ready const& ready)
 {
   auto const last = std::chrono::steady_clock::now() + 60s;
-  while (!ready() && std::chrono::steady_clock::now() < last) std::this_thread::sleep_for(100us);
-  return ready();
+  bool seen = false;
+  while (!(seen = ready()) && std::chrono::steady_clock::now() < last) std::this_thread::sleep_for(100us);
+  return seen;
 }
 
 #if !defined(CAMBIUM_THREAD_SANITIZER)

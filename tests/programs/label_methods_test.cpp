@@ -1,6 +1,7 @@
 // label --method bestie and boxes, run as people run it.
 
 #include "programs/process.hpp"
+#include "programs/three_objects.hpp"
 #include "support/random.hpp"
 
 #include <cambium/io/coco.hpp>
@@ -26,20 +27,7 @@ namespace fs = std::filesystem;
 namespace {
 
 cpu const one_core{.threads = 1};
-constexpr index_t H = 60, W = 90;
 
-/// Two objects of class 3 side by side, one of class 1 below.
-std::int32_t object_at(index_t y, index_t x)
-{
-  if (y >= 5 && y < 25 && x >= 5 && x < 35) return 1;
-  if (y >= 5 && y < 25 && x >= 50 && x < 85) return 2;
-  return y >= 35 && y < 55 && x >= 20 && x < 60 ? 3 : 0;
-}
-std::int32_t class_at(index_t y, index_t x)
-{
-  auto const o = object_at(y, x);
-  return o == 0 ? 0 : o == 3 ? 1 : 3;
-}
 point const middles[] = {{15, 20, 2, 1}, {15, 67, 2, 1}, {45, 40, 0, 1}};
 
 struct playground : scratch {

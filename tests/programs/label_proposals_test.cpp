@@ -1,6 +1,7 @@
 // label --method proposals, run as people run it.
 
 #include "programs/process.hpp"
+#include "programs/three_objects.hpp"
 #include "support/random.hpp"
 
 #include <cambium/io/coco.hpp>
@@ -19,21 +20,6 @@ using namespace programs;
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr index_t H = 60, W = 90;
-
-/// Two objects of class 3 side by side, one of class 1 below.
-std::int32_t object_at(index_t y, index_t x)
-{
-  if (y >= 5 && y < 25 && x >= 5 && x < 35) return 1;
-  if (y >= 5 && y < 25 && x >= 50 && x < 85) return 2;
-  return y >= 35 && y < 55 && x >= 20 && x < 60 ? 3 : 0;
-}
-std::int32_t class_at(index_t y, index_t x)
-{
-  auto const o = object_at(y, x);
-  return o == 0 ? 0 : o == 3 ? 1 : 3;
-}
 
 /// Classes that are right in the middle of each object only.
 std::int32_t weak_class_at(index_t y, index_t x)

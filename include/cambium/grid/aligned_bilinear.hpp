@@ -40,6 +40,15 @@ struct aligned_cell {
 
 }  // namespace rule
 
+/// Throw unless maps can be enlarged by the factor and their extents stay indices.
+template <class T, class S>
+void expects_enlargement(stack_view<T const, S> const& maps, index_t factor)
+{
+  expects(factor >= 1, "aligned_bilinear: the factor is ", factor, "; expected 1 or more");
+  index_t const most = std::numeric_limits<index_t>::max() / std::max<index_t>({1, maps.extent[1], maps.extent[2]});
+  expects(factor <= most, "aligned_bilinear: the factor is ", factor, "; it is too large for maps ", maps);
+}
+
 /// Enlarge maps so that every factor-th cell keeps its value, as masks of dynamic convolutions are enlarged.
 ///
 ///   out(c, i, j) = the bilinear mix of maps at (max(i - factor/2, 0) / factor, max(j - factor/2, 0) / factor)
@@ -68,9 +77,7 @@ void aligned_bilinear_into(P const& where, A const& maps, index_t factor, O&& ou
   using S = space_of<A, 3>;
   stack_view<T const, S> const from = as_view<3>(maps, "aligned_bilinear: maps");
   stack_view<T, S> const to = as_view<3>(out, "aligned_bilinear: out");
-  expects(factor >= 1, "aligned_bilinear: the factor is ", factor, "; expected 1 or more");
-  index_t const most = std::numeric_limits<index_t>::max() / std::max<index_t>({1, from.extent[1], from.extent[2]});
-  expects(factor <= most, "aligned_bilinear: the factor is ", factor, "; it is too large for maps ", from);
+  expects_enlargement(from, factor);
   expects(to.extent[0] == from.extent[0] && to.extent[1] == factor * from.extent[1] &&
               to.extent[2] == factor * from.extent[2],
           "aligned_bilinear: out is ", to, " but the maps are ", from, " and the factor is ", factor);
@@ -84,11 +91,9 @@ template <execution_policy P, stack_like A>
   requires reaches<P, space_of<A, 3>>
 [[nodiscard]] auto aligned_bilinear(P const& where, A const& maps, index_t factor)
 {
-  auto const from = as_view<3>(maps, "aligned_bilinear: maps");
-  index_t const times = factor < 1 ? 0 : factor;  // the check is below
-  index_t const most = std::numeric_limits<index_t>::max() / std::max<index_t>({1, from.extent[1], from.extent[2]});
-  expects(factor <= most, "aligned_bilinear: the factor is ", factor, "; it is too large for maps ", from);
-  auto out = make_grid<value_of<A, 3>>(where, {from.extent[0], times * from.extent[1], times * from.extent[2]});
+  stack_view<value_of<A, 3> const, space_of<A, 3>> const from = as_view<3>(maps, "aligned_bilinear: maps");
+  expects_enlargement(from, factor);
+  auto out = make_grid<value_of<A, 3>>(where, {from.extent[0], factor * from.extent[1], factor * from.extent[2]});
   aligned_bilinear_into(where, from, factor, out.view());
   return out;
 }

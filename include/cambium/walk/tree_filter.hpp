@@ -178,6 +178,19 @@ void filter_blocks(cpu const& where, stack_view<T const> from, grid_tree const& 
   });
 }
 
+/// What tree_filter_into and tree_filter_back_into share: the checks, then filter_blocks. `what` names the map in messages.
+template <class T>
+void filter_checked(cpu const& where, stack_view<T const> from, grid_tree const& tree, tree_weights<T> const& weights,
+                    bool back, stack_view<T> to, tree_filter_scratch<T>& scratch, char const* who, char const* what)
+{
+  expects_tree(tree, from.extent[1], from.extent[2], who);
+  expects_weights(weights, tree, from.extent[0], who);
+  expects(same_shape(from, to), who, ": out is ", to, " but the ", what, " is ", from);
+  expects(!overlap(from, to), who, ": ", what, " and out overlap");
+  expects_finite(where, from, (std::string(who) + ": " + what).c_str());
+  filter_blocks(where, from, tree, weights, back, to, scratch);
+}
+
 /// Smooth maps along a tree: every cell becomes the mean of all cells, weighted by the product of the affinities on the
 /// way to them.
 ///
@@ -211,14 +224,8 @@ void tree_filter_into(cpu const& where, A const& feature, grid_tree const& tree,
                       tree_filter_scratch<value_of<A, 3>>& scratch)
 {
   using T = value_of<A, 3>;
-  stack_view<T const> const from = as_view<3>(feature, "tree_filter: feature");
-  stack_view<T> const to = as_view<3>(out, "tree_filter: out");
-  expects_tree(tree, from.extent[1], from.extent[2], "tree_filter");
-  expects_weights(weights, tree, from.extent[0], "tree_filter");
-  expects(same_shape(from, to), "tree_filter: out is ", to, " but the feature is ", from);
-  expects(!overlap(from, to), "tree_filter: feature and out overlap");
-  expects_finite(where, from, "tree_filter: feature");
-  filter_blocks(where, from, tree, weights, false, to, scratch);
+  filter_checked<T>(where, as_view<3>(feature, "tree_filter: feature"), tree, weights, false,
+                    as_view<3>(out, "tree_filter: out"), scratch, "tree_filter", "feature");
 }
 
 /// As tree_filter_into, and allocates the result.
@@ -255,14 +262,8 @@ void tree_filter_back_into(cpu const& where, A const& slope, grid_tree const& tr
                            tree_filter_scratch<value_of<A, 3>>& scratch)
 {
   using T = value_of<A, 3>;
-  stack_view<T const> const from = as_view<3>(slope, "tree_filter_back: slope");
-  stack_view<T> const to = as_view<3>(out, "tree_filter_back: out");
-  expects_tree(tree, from.extent[1], from.extent[2], "tree_filter_back");
-  expects_weights(weights, tree, from.extent[0], "tree_filter_back");
-  expects(same_shape(from, to), "tree_filter_back: out is ", to, " but the slope is ", from);
-  expects(!overlap(from, to), "tree_filter_back: slope and out overlap");
-  expects_finite(where, from, "tree_filter_back: slope");
-  filter_blocks(where, from, tree, weights, true, to, scratch);
+  filter_checked<T>(where, as_view<3>(slope, "tree_filter_back: slope"), tree, weights, true,
+                    as_view<3>(out, "tree_filter_back: out"), scratch, "tree_filter_back", "slope");
 }
 
 /// As tree_filter_back_into, and allocates the result.

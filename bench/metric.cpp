@@ -1,6 +1,11 @@
 #include "measure.hpp"
 
+#include <cambium/io/coco.hpp>
 #include <cambium/io/rle_masks.hpp>
+#include <cambium/metric/coco_ap.hpp>
+
+#include <cstdlib>
+#include <filesystem>
 
 namespace bench {
 
@@ -27,6 +32,19 @@ std::vector<rle> encoded(index_t count, index_t H, index_t W)
   std::vector<rle> out;
   for (auto const& mask : objects(count, H, W)) out.push_back(encode_rle(mask));
   return out;
+}
+
+/// COCO's evaluation of masks, from its files to the scores. Scores outside of [0,1] would say that nothing was measured.
+void coco_files(benchmark::State& state, cpu const& where, std::filesystem::path const& folder)
+{
+  double ap = -1;
+  measure(state, {}, [&] {
+    auto const set = parse_coco(where, read_file(folder / "gt.json"), "gt.json");
+    auto const pairs = read_coco_pairs(where, set, folder / "res.json");
+    ap = summarise(coco_ap(where, pairs, static_cast<index_t>(set.categories.size()))).ap;
+  });
+  state.counters["ap"] = ap;
+  if (!(ap >= 0 && ap <= 1)) state.SkipWithError("no average precision");
 }
 
 }  // namespace
@@ -59,6 +77,10 @@ void add_metric()
     measure(state, {},
             [&] { benchmark::DoNotOptimize(parse_counts(compressed_counts(mask), {375, 500}, "").counts.data()); });
   });
+  if (char const* const folder = std::getenv("CAMBIUM_BENCH_COCO")) {  // see bench/python/coco.py
+    add("metric/coco_files", [=](benchmark::State& s) { coco_files(s, all_cores, folder); });
+    add("metric/coco_files_1thread", [=](benchmark::State& s) { coco_files(s, one_core, folder); });
+  }
 }
 
 }  // namespace bench

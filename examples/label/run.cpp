@@ -1,5 +1,6 @@
 #include "run.hpp"
 
+#include "hand_out.hpp"
 #include "image_files.hpp"
 #include "one_image.hpp"
 #include "progress.hpp"
@@ -9,13 +10,11 @@
 #include <cambium/exec/parallel.hpp>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 
 #include <unistd.h>
 
@@ -138,6 +137,23 @@ void print(summary const& total)
   std::printf("best overlap      %s\n", percent(total.best_overlap).c_str());
 }
 
+/// Labels an image and writes its files, unless an earlier run did.
+outcome label_one(settings const& s, image_set const& set, std::size_t place, cpu const& where)
+{
+  std::string const& id = set.ids[place];
+  bool made = false;
+  try {
+    if (s.resume && still_holds(s, set, id)) return {outcome::kind::kept, place};
+    auto const image = label_image(s, set, id, where);
+    made = true;
+    write_image(s, image);
+    return {outcome::kind::labelled, place};
+  } catch (std::exception const& e) {
+    if (!made) forget(s, id);  // else the disk is at fault, and what lies there is no worse than before
+    return {outcome::kind::failed, place, e.what()};
+  }
+}
+
 }  // namespace
 
 int run(settings const& s)
@@ -161,31 +177,22 @@ int run(settings const& s)
 
   auto const start = std::chrono::steady_clock::now();
   progress_bar bar(mine.size());
-  std::atomic<std::size_t> labelled{0}, kept{0};
-  std::mutex guard;
+  std::size_t labelled = 0, kept = 0;
   std::vector<std::pair<std::size_t, std::string>> failures;
 
-  for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(mine.size()), [&](cpu const& where, index_t i) {
-    std::size_t const place = mine[static_cast<std::size_t>(i)];
-    std::string const& id = set.ids[place];
-    bool made = false;
-    try {
-      if (s.resume && still_holds(s, set, id)) {
-        ++kept;
-      } else {
-        auto const image = label_image(s, set, id, where);
-        made = true;
-        write_image(s, image);
-        ++labelled;
-      }
-    } catch (std::exception const& e) {
-      if (!made) forget(s, id);  // else the disk is at fault, and what lies there is no worse than before
-      bar.say(std::string("failed: ") + e.what());
-      std::lock_guard const lock(guard);
-      failures.emplace_back(place, e.what());
-    }
-    bar.step();
-  });
+  lone_process workers;
+  workers.hand_out(
+      cpu{.threads = s.threads}, mine.size(),
+      [&](cpu const& where, std::size_t item, report const& tell) { tell(label_one(s, set, mine[item], where)); },
+      [&](outcome one) {
+        labelled += one.what == outcome::kind::labelled;
+        kept += one.what == outcome::kind::kept;
+        if (one.what == outcome::kind::failed) {
+          bar.say("failed: " + one.reason);
+          failures.emplace_back(one.place, std::move(one.reason));
+        }
+        bar.step();
+      });
 
   summary total;
   try {
@@ -195,8 +202,8 @@ int run(settings const& s)
     return 1;
   }
   std::printf("%zu labelled, %zu kept from before, %zu failed in %s; %zu of %zu images and %zu instances in %s",
-              labelled.load(), kept.load(), failures.size(), duration(seconds_since(start)).c_str(), total.images,
-              set.ids.size(), total.instances, s.out.c_str());
+              labelled, kept, failures.size(), duration(seconds_since(start)).c_str(), total.images, set.ids.size(),
+              total.instances, s.out.c_str());
   if (total.fragments > 0) std::printf(", %zu of them fragments of score 0", total.fragments);
   std::puts("");
   print(total);

@@ -1,0 +1,23 @@
+#include "hand_out.hpp"
+
+#include <cambium/exec/parallel.hpp>
+
+#include <mutex>
+#include <utility>
+
+namespace labelling {
+
+using namespace cambium;
+
+void lone_process::hand_out(cpu const& where, std::size_t count, work const& each, report const& done)
+{
+  std::mutex guard;
+  report const tell = [&](outcome o) {
+    std::lock_guard const lock(guard);
+    done(std::move(o));
+  };
+  for_each_item(where, static_cast<index_t>(count),
+                [&](cpu const& here, index_t i) { each(here, static_cast<std::size_t>(i), tell); });
+}
+
+}  // namespace labelling

@@ -1,14 +1,23 @@
+#include "hand_out.hpp"
 #include "method.hpp"
 #include "method_irnet.hpp"
+#include "on_mpi.hpp"
 #include "options.hpp"
 #include "run.hpp"
 #include "settings.hpp"
+#include "shard.hpp"
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace labelling {
 
@@ -29,28 +38,73 @@ option_table table_of(settings& s, method const& how, std::string& method_name, 
 {
   auto const photographs = how.needs_photographs() ? option_is::required : option_is::usual;
   option_table table{
-      {"", {{"--method", &method_name, one_of(method_names), "whose labels: irnet, bestie, boxes, proposals or scribbles"},
-            {"--images", &s.images, has_id(), "photographs, JPEG or PNG", photographs}}}};
+      {"",
+       {{"--method", &method_name, one_of(method_names), "whose labels: irnet, bestie, boxes, proposals or scribbles"},
+        {"--images", &s.images, has_id(), "photographs, JPEG or PNG", photographs}}}};
   table.insert(table.end(), how.table().begin(), how.table().end());
   option_table const common{
-      {"", {{"--truth-instances", &s.truth_instances, has_id(),
-             "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits"},
-            {"--truth-semantic", &s.truth_semantic, has_id(),
-             "true classes, PNG: 0 background, 1..C, 255 void"},
-            {"--ids", &s.ids, {},
-             "list of ids, one a line; without it the template of the images, or of the first input if there are none, "
-             "is matched against the disk"},
-            {"--out", &s.out, {}, "folder for the labels", option_is::required}}},
-      {"Labels", {{"--void-counts", &s.void_counts, {},
-                   "void pixels of the truth count against instances that cover them, as in chainercv"}}},
-      {"Work", {{"--threads", &s.threads, whole(0, 4096), "cores to use; 0 is all"},
-                {"--shard", &shard, {}, "I/N: only every N-th image, beginning with the I-th (1..N)"},
-                {"--resume", &s.resume, {}, "keep what an earlier run finished with the same inputs and parameters"},
-                {"--overlay", &s.overlay, {}, "also draw the instances on the photographs"},
-                {"--dry-run", &s.dry_run, {}, "count files, estimate time and memory, write nothing"}}}};
+      {"",
+       {{"--truth-instances", &s.truth_instances, has_id(),
+         "true instances, PNG: 0 background, 1..N; 255 is void in 8 bits"},
+        {"--truth-semantic", &s.truth_semantic, has_id(), "true classes, PNG: 0 background, 1..C, 255 void"},
+        {"--ids",
+         &s.ids,
+         {},
+         "list of ids, one a line; without it the template of the images, or of the first input if there are none, "
+         "is matched against the disk"},
+        {"--out", &s.out, {}, "folder for the labels", option_is::required}}},
+      {"Labels",
+       {{"--void-counts",
+         &s.void_counts,
+         {},
+         "void pixels of the truth count against instances that cover them, as in chainercv"}}},
+      {"Work",
+       {{"--threads", &s.threads, whole(0, 4096),
+         "cores to use; 0 is all. With --mpi and --shard one, unless this or OMP_NUM_THREADS says otherwise"},
+        {"--shard",
+         &shard,
+         {},
+         "I/N: only every N-th image, beginning with the I-th (1..N); auto: I and N from Slurm's or Open MPI's "
+         "environment"},
+        {"--mpi", &s.mpi, {}, "share the images with the other processes of mpirun or srun"},
+        {"--resume", &s.resume, {}, "keep what an earlier run finished with the same inputs and parameters"},
+        {"--overlay", &s.overlay, {}, "also draw the instances on the photographs"},
+        {"--dry-run", &s.dry_run, {}, "count files, estimate time and memory, write nothing"}}}};
   table.insert(table.end(), common.begin(), common.end());
   return table;
 }
+
+/// What this process prints is not shown: another one prints the same.
+class silence {
+ public:
+  silence() = default;
+  ~silence() { end(); }
+  silence(silence const&) = delete;
+  silence& operator=(silence const&) = delete;
+
+  void begin()
+  {
+    std::fflush(nullptr);
+    int const nowhere = ::open("/dev/null", O_WRONLY);
+    for (int const shown : {STDOUT_FILENO, STDERR_FILENO}) {
+      kept_.emplace_back(shown, ::dup(shown));
+      ::dup2(nowhere, shown);
+    }
+    ::close(nowhere);
+  }
+  void end()
+  {
+    std::fflush(nullptr);
+    for (auto const& [shown, kept] : kept_) {
+      ::dup2(kept, shown);
+      ::close(kept);
+    }
+    kept_.clear();
+  }
+
+ private:
+  std::vector<std::pair<int, int>> kept_;
+};
 
 /// The word after --method; irnet without one.
 std::string method_asked_for(std::vector<std::string> const& words)
@@ -82,8 +136,13 @@ void refuse_flags_of_others(std::string const& asked, option_table const& mine, 
 
 int label(int count, char const* const* arguments)
 {
+  std::unique_ptr<crew> workers;
+  silence others;
   return run_program("label", [&] {
     std::vector<std::string> const words(arguments + 1, arguments + count);
+    bool const mpi = std::find(words.begin(), words.end(), "--mpi") != words.end();
+    workers = mpi ? join_mpi() : std::make_unique<lone_process>();
+    if (!workers->leads()) others.begin();
     auto const name = method_asked_for(words);
     settings s;
     auto const how = make_method(name, s);
@@ -95,24 +154,32 @@ int label(int count, char const* const* arguments)
     program_words const about{
         "label",
         "Turns weak labels into semantic and instance labels: class activation maps and boundary maps (irnet),\n"
-        "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes (proposals),\n"
+        "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes "
+        "(proposals),\n"
         "or scribbles and points (scribbles).",
         "Files are named by templates: --images 'DIR/{id}.jpg' or 'DIR/{id}/image.jpg'; {id} stands for the image's "
-        "id.\nThese are the flags of --method " + name + "; each method has a --help of its own.\n"
-        "Status: 0 all images labelled, 1 some failed, 2 usage."};
+        "id.\nThese are the flags of --method " +
+            name +
+            "; each method has a --help of its own.\n"
+            "Status: 0 all images labelled, 1 some failed, 2 usage."};
     if (auto const status = parse(about, table, count, arguments, &given)) return *status;
+    if (s.mpi && !shard.empty())
+      throw usage_error("--mpi hands out the images itself; --shard is for processes that do not know of each other");
     if (!shard.empty()) {
-      int used = 0;
-      if (std::sscanf(shard.c_str(), "%d/%d%n", &s.shard, &s.shards, &used) != 2 ||
-          used != static_cast<int>(shard.size()) || s.shards < 1 || s.shard < 1 || s.shard > s.shards)
-        throw usage_error("--shard " + shard + ": expected I/N with 1 <= I <= N");
+      auto const mine = shard_of(shard);
+      s.shard = mine.number, s.shards = mine.of;
+      if (shard == "auto") std::fprintf(stderr, "shard %d/%d, by %s\n", mine.number, mine.of, mine.source.c_str());
     }
+    // many processes on a machine: each more thread would take a core from another process
+    if ((s.mpi || !shard.empty()) && !given.contains("--threads") && std::getenv("OMP_NUM_THREADS") == nullptr)
+      s.threads = 1;
     if (s.truth_semantic.empty() && !s.truth_instances.empty())
       throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
     if (s.out.empty()) throw usage_error("--out is empty");
     if (s.overlay && s.images.empty()) throw usage_error("--overlay needs --images to draw on");
-    how->get_ready(given);
-    return run(s);
+    workers->expects_ready(complaint_of([&] { how->get_ready(given); }));
+    others.end();
+    return run(s, *workers);
   });
 }
 

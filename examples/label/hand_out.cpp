@@ -1,5 +1,7 @@
 #include "hand_out.hpp"
 
+#include "settings.hpp"
+
 #include <cambium/exec/parallel.hpp>
 
 #include <mutex>
@@ -8,6 +10,11 @@
 namespace labelling {
 
 using namespace cambium;
+
+void lone_process::expects_ready(std::string const& complaint)
+{
+  if (!complaint.empty()) throw usage_error(complaint);
+}
 
 void lone_process::hand_out(cpu const& where, std::size_t count, work const& each, report const& done)
 {

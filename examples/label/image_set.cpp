@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -197,6 +198,48 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
   if (distinct.size() == set.ids.size()) return set;
   set.numbers_.clear();
   for (std::size_t i = 0; i < set.ids.size(); ++i) set.numbers_.push_back(static_cast<std::int64_t>(i + 1));
+  return set;
+}
+
+// A line an image: its id, its number and, where it has tags, their classes. No id holds a control character.
+std::string as_text(image_set const& set)
+{
+  std::string out = set.tagged ? "tagged\n" : "\n";
+  for (std::size_t i = 0; i < set.ids.size(); ++i) {
+    out += set.ids[i] + '\t' + std::to_string(set.numbers_[i]);
+    if (auto const found = set.tags.find(set.ids[i]); found != set.tags.end()) {
+      out += '\t';
+      for (int const c : found->second) out += std::to_string(c) + ' ';
+    }
+    out += '\n';
+  }
+  return out;
+}
+
+image_set set_of_text(std::string const& text)
+{
+  image_set set;
+  std::size_t at = 0;
+  auto const until = [&](char end) {
+    auto const stop = text.find(end, at);
+    auto part = text.substr(at, stop - at);
+    at = stop + 1;
+    return part;
+  };
+  set.tagged = !until('\n').empty();
+  while (at < text.size()) {
+    std::istringstream line(until('\n'));
+    std::string id, number, classes;
+    std::getline(line, id, '\t');
+    std::getline(line, number, '\t');
+    set.ids.push_back(id);
+    set.numbers_.push_back(std::stoll(number));
+    if (line.eof()) continue;
+    std::getline(line, classes);
+    std::istringstream words(classes);
+    auto& tags = set.tags[id];
+    for (int c; words >> c;) tags.push_back(c);
+  }
   return set;
 }
 

@@ -51,6 +51,10 @@ std::vector<std::string> read_names(std::string const& path);
 image_set find_images(std::string const& ids, std::string const& path_template, std::string const& tags,
                       tag_numbers how = {});
 
+/// The set as one text, for other processes, and back.
+std::string as_text(image_set const& set);
+image_set set_of_text(std::string const& text);
+
 /// Throw if the program would overwrite or delete one of its inputs.
 /// @param inputs   paths; empty ones are ignored
 /// @param out      the output folder

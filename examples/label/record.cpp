@@ -10,6 +10,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -17,6 +18,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace labelling {
@@ -75,22 +77,33 @@ bool unchanged(fs::path const& path, std::string const& expected)
 
 json number(double v) { return std::isnan(v) ? json(nullptr) : json(v); }
 
-/// One process at a time puts the summary together; the others wait.
+/// One process at a time puts the summary together; the others wait. The lock is a file that is open for writing: network
+/// file systems lock no folders. It goes away with its holder.
 class folder_lock {
  public:
-  explicit folder_lock(fs::path const& path) : file_(::open(path.c_str(), O_RDONLY | O_DIRECTORY))
+  explicit folder_lock(fs::path const& folder) : path_(folder / ".summary.lock")
   {
-    if (file_ >= 0) ::flock(file_, LOCK_EX);
+    while ((file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) >= 0) {
+      int locked = 0;
+      while ((locked = ::flock(file_, LOCK_EX)) != 0 && errno == EINTR) {}
+      struct stat mine = {}, there = {};
+      bool const same = ::fstat(file_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino;
+      if (same || locked != 0) break;  // without locks of files the last one to write is right
+      ::close(file_);                  // its holder removed it meanwhile
+    }
   }
   ~folder_lock()
   {
-    if (file_ >= 0) ::close(file_);
+    if (file_ < 0) return;
+    ::unlink(path_.c_str());
+    ::close(file_);
   }
   folder_lock(folder_lock const&) = delete;
   folder_lock& operator=(folder_lock const&) = delete;
 
  private:
-  int file_;
+  fs::path path_;
+  int file_ = -1;
 };
 
 }  // namespace

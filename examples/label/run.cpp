@@ -77,7 +77,7 @@ void expects_inputs_kept(settings const& s, image_set const& set)
 }
 
 /// Counts files, and labels one image in memory to tell how long all of them will take.
-int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> const& mine)
+int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> const& mine, int processes)
 {
   std::size_t missing = 0;
   for (std::size_t const place : mine)
@@ -98,7 +98,7 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
     if (!failure) by_size.emplace_back(size, place);
   }
   std::sort(by_size.begin(), by_size.end());
-  int const cores = thread_count(cpu{.threads = s.threads});
+  int const cores = processes * thread_count(cpu{.threads = s.threads});
   int const together = static_cast<int>(std::min<std::size_t>(mine.size(), static_cast<std::size_t>(cores)));
   if (!by_size.empty()) {
     try {
@@ -137,6 +137,36 @@ void print(summary const& total)
   std::printf("best overlap      %s\n", percent(total.best_overlap).c_str());
 }
 
+/// Gives the set to all processes, which then have to see the output folder of the one that leads.
+/// @throws usage_error
+void share(settings const& s, image_set& set, crew& workers)
+{
+  std::string text = workers.leads() ? as_text(set) : "";
+  workers.share(text);
+  if (!workers.leads()) set = set_of_text(text);
+  if (s.dry_run) return;
+
+  std::string name = ".mpi-" + std::to_string(::getpid()) + ".partial";
+  workers.share(name);
+  fs::path const sign = fs::path(s.out) / "records" / name;
+  std::error_code ignored;
+  workers.expects_ready(complaint_of([&] {
+    if (workers.leads()) replace_file(sign, "for the other ranks to see\n");
+  }));
+  std::string const complaint = complaint_of([&] {
+    if (!fs::exists(sign, ignored))
+      throw usage_error("--out " + s.out + ": is not the folder that rank 0 writes to; all ranks need the same one");
+    prepare(s.out);
+  });
+  try {
+    workers.expects_ready(complaint);
+  } catch (...) {
+    if (workers.leads()) fs::remove(sign, ignored);
+    throw;
+  }
+  if (workers.leads()) fs::remove(sign, ignored);
+}
+
 /// Labels an image and writes its files, unless an earlier run did.
 outcome label_one(settings const& s, image_set const& set, std::size_t place, cpu const& where)
 {
@@ -156,31 +186,34 @@ outcome label_one(settings const& s, image_set const& set, std::size_t place, cp
 
 }  // namespace
 
-int run(settings const& s)
+int run(settings const& s, crew& workers)
 {
   image_set set;
   try {
-    set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
-    if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
-    expects_inputs_kept(s, set);
-    expects_objects_in_truth(set.ids, s.truth_semantic, true);
-    expects_objects_in_truth(set.ids, s.truth_instances, false);
-    if (!s.dry_run) prepare(s.out);
+    workers.expects_ready(complaint_of([&] {
+      if (!workers.leads()) return;
+      set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
+      if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
+      expects_inputs_kept(s, set);
+      expects_objects_in_truth(set.ids, s.truth_semantic, true);
+      expects_objects_in_truth(set.ids, s.truth_instances, false);
+      if (!s.dry_run) prepare(s.out);
+    }));
+    if (workers.processes() > 1) share(s, set, workers);
   } catch (std::exception const& e) {
-    std::fprintf(stderr, "label: %s\n", e.what());
+    if (workers.leads()) std::fprintf(stderr, "label: %s\n", e.what());
     return 2;
   }
   std::vector<std::size_t> mine;
   for (std::size_t i = 0; i < set.ids.size(); ++i)
     if (static_cast<int>(i % static_cast<std::size_t>(s.shards)) == s.shard - 1) mine.push_back(i);
-  if (s.dry_run) return rehearse(s, set, mine);
+  if (s.dry_run) return workers.leads() ? rehearse(s, set, mine, workers.processes()) : 0;
 
   auto const start = std::chrono::steady_clock::now();
   progress_bar bar(mine.size());
   std::size_t labelled = 0, kept = 0;
   std::vector<std::pair<std::size_t, std::string>> failures;
 
-  lone_process workers;
   workers.hand_out(
       cpu{.threads = s.threads}, mine.size(),
       [&](cpu const& where, std::size_t item, report const& tell) { tell(label_one(s, set, mine[item], where)); },
@@ -193,6 +226,8 @@ int run(settings const& s)
         }
         bar.step();
       });
+
+  if (!workers.leads()) return 0;
 
   summary total;
   try {

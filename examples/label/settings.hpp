@@ -40,6 +40,7 @@ struct settings {
   // how the work is done: none of this changes a byte of the outputs
   int threads = 0;
   int shard = 1, shards = 1;
+  bool mpi = false;
   bool resume = false;
   bool dry_run = false;
 

@@ -20,7 +20,8 @@ stand_in() { # NAME, its text
 stand_in sleep :
 stand_in nproc 'echo 2'
 stand_in id 'echo ${WHO:-0}'
-stand_in dpkg-query '[ -e "$STATE/installed" ] && echo "install ok installed"'
+stand_in ctest 'echo "ctest $*"'
+stand_in dpkg-query '[ -e "$STATE/installed" ] && [ "${!#}" != "${WITHOUT:-}" ] && echo "install ok installed"'
 stand_in apt-get 'echo "apt-get $*" >>"$STATE/calls"
 case "$* $APT" in
   *update*no_network) echo "Err:1 http://deb.debian.org/debian bookworm InRelease"
@@ -42,10 +43,13 @@ stand_in cmake 'echo "cmake $*"
   [ -e "$2/build.ninja" ] || { echo "[1/2] Building CXX object a/b.cpp.o"; echo "[2/2] Linking CXX executable points"; }
   mkdir -p "$2/examples/label"
   touch "$2/build.ninja"
-  echo "#!/usr/bin/env bash" >"$2/examples/label/points"
-  echo "echo points: \"\$*\"" >>"$2/examples/label/points"
-  chmod +x "$2/examples/label/points"
+  for program in points label; do
+    echo "#!/usr/bin/env bash" >"$2/examples/label/$program"
+    echo "echo $program: \"\$*\"" >>"$2/examples/label/$program"
+    chmod +x "$2/examples/label/$program"
+  done
 }'
+stand_in mpirun 'echo "mpirun: $1 $2"; while [ -n "$1" ] && [ "${1##*/}" != label ]; do shift; done; "$@"'
 
 # ran STATUS [SETTING=VALUE...]: ./run points, from another folder, must end with STATUS; what it says is in $said.
 ran() {
@@ -55,8 +59,12 @@ ran() {
   again "$@" || status=$?
   [ $status -eq "$expected" ] || wrong "status $status instead of $expected"
 }
-again() {
-  said=$(cd tools && env -i PATH="$work/tools" STATE="$work/state" TERM=xterm "$@" ../home/run points --x 'a b' 2>&1 </dev/null)
+again() { other points "$@"; }
+other() { # COMMAND [SETTING=VALUE...]
+  local words=($1)
+  [ "$1" = test ] || words+=(--x 'a b')
+  shift
+  said=$(cd tools && env -i PATH="$work/tools" STATE="$work/state" TERM=xterm "$@" ../home/run "${words[@]}" 2>&1 </dev/null)
 }
 wrong() {
   printf '%s with %s; it said:\n%s\n' "$1" "$case_" "$said"
@@ -123,6 +131,29 @@ silent $'\033'
 silent 'Unpacking'
 grep -q 'Unpacking g++' home/build/packages.log || wrong 'the log of apt is not in its file'
 grep -q 'Building CXX' home/build/programs/build.log || wrong 'the log of the build is not in its file'
+
+case_='several processes'
+other 'label --mpi 3'
+says 'mpirun: -n 3'
+says 'label: --mpi --x a b'
+other 'label --mpi'
+says 'mpirun: -n 2'
+other 'label --mpi 3' OMPI_COMM_WORLD_SIZE=3
+[ "$said" = 'label: --mpi --x a b' ] || wrong 'mpirun was started inside mpirun'
+other 'label --threads 3'
+[ "$said" = 'label: --threads 3 --x a b' ] || wrong 'something else was started'
+
+fresh 'several processes, without their packages'
+other 'label --mpi 3'
+says ' libopenmpi-dev openmpi-bin'
+says 'label: --mpi --x a b'
+
+fresh 'a package that can be done without'
+touch state/installed
+other test WITHOUT=iproute2 APT=no_network
+says 'These packages are missing: iproute2.'
+says 'going on without: libopenmpi-dev openmpi-bin iproute2'
+says 'ctest --output-on-failure'
 
 case_='nothing to do'
 again

@@ -1,0 +1,190 @@
+"""The program label under MPI on this machine, as people start it.
+
+    label_mpi_test.py LABEL MPIRUN
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from drawn_images import differences, draw  # noqa: E402
+from mpi_job import ENVIRONMENT, mpirun_words, process_of_rank, records, wait_until  # noqa: E402
+
+LABEL, MPIRUN = sys.argv[1], sys.argv[2]
+
+
+def run(words, environment=None, seconds=120):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, env=environment or ENVIRONMENT)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Mpi(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix="cambium-mpi-")
+        cls.words = draw(cls.at("in"), 60)
+        # two images fail: one lacks a file, one holds a damaged one
+        os.remove(cls.at("in/cams/image_00041.npy"))
+        with open(cls.at("in/edges/image_00007.npy"), "wb") as file:
+            file.write(b"\x93NUMPY, or so")
+        cls.status, cls.out, cls.err = run([LABEL, *cls.words, "--out", cls.at("one")])
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.root)
+
+    @classmethod
+    def at(cls, name):
+        return os.path.join(cls.root, name)
+
+    def label(self, ranks, out, *more, words=None):
+        return run(mpirun_words(MPIRUN, ranks, LABEL, "--mpi", *(words or self.words), "--out", self.at(out), *more))
+
+    def same_words(self, text):
+        """What both runs say of their results, whatever the time and the folder."""
+        return re.sub(r" in [0-9.]+ (s|min|h);|/\S*/(one|r\d+)\b", "", text)
+
+    def test_bytes_messages_and_status_are_those_of_one_process(self):
+        self.assertEqual(self.status, 1, self.err)
+        self.assertIn("2 of 60 images failed", self.err)
+        ours = self.err[self.err.index("2 of 60 images failed"):]
+        for ranks, threads in ((1, 2), (2, 1), (4, 1), (3, 2)):
+            with self.subTest(ranks=ranks, threads=threads):
+                out = "r%d%d" % (ranks, threads)
+                status, said, err = self.label(ranks, out, "--threads", str(threads))
+                self.assertEqual(status, 1, err)
+                self.assertEqual(differences(self.at("one"), self.at(out)), [])
+                self.assertEqual(self.same_words(said), self.same_words(self.out))
+                self.assertEqual(len(re.findall("58 labelled, 0 kept from before, 2 failed", said)), 1)
+                self.assertIn(ours.strip(), err)  # the list at the end: in the order of the images
+                self.assertEqual(err.count("60/60 images"), 1)
+                self.assertEqual(err.count("failed: "), 2)
+
+    def test_images_go_to_whoever_is_free(self):
+        words = draw(self.at("slow"), 1, width=300, height=240)
+        for kind in os.listdir(self.at("slow")):
+            (name,) = os.listdir(self.at("slow/" + kind))
+            for i in range(1, 60):
+                shutil.copy(self.at("slow/%s/%s" % (kind, name)), self.at("slow/%s/%s" % (kind, name.replace("00000", "%05d" % i))))
+        out = self.at("r_slow")
+        job = subprocess.Popen(mpirun_words(MPIRUN, 3, LABEL, "--mpi", *words, "--out", out), env=ENVIRONMENT,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: records(out) >= 3, 60, "three images labelled")
+            halted = process_of_rank(1, LABEL, out)
+            os.kill(halted, signal.SIGSTOP)
+            # it keeps what it had taken, a tenth of a second's work or a twelfth of what was left; the others do the rest
+            wait_until(lambda: records(out) >= 54, 90, "the others at the end")
+            time.sleep(1)
+            self.assertLess(records(out), 60)
+            self.assertIsNone(job.poll())
+            os.kill(halted, signal.SIGCONT)
+            self.assertEqual(job.wait(60), 0)
+            self.assertEqual(records(out), 60)
+        finally:
+            job.kill()
+
+    def test_a_killed_rank_ends_the_job_and_says_how_to_go_on(self):
+        words = draw(self.at("many"), 300, seed=2)
+        self.assertEqual(run([LABEL, *words, "--out", self.at("many_one")])[0], 0)
+        for rank in (0, 2):
+            with self.subTest(rank=rank):
+                out = self.at("r_killed%d" % rank)
+                job = subprocess.Popen(mpirun_words(MPIRUN, 3, LABEL, "--mpi", *words, "--out", out), env=ENVIRONMENT,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                wait_until(lambda: records(out) >= 20, 60, "20 images labelled")
+                os.kill(process_of_rank(rank, LABEL, out), signal.SIGKILL)
+                said, _ = job.communicate(timeout=15)
+                self.assertNotEqual(job.returncode, 0)
+                self.assertIn("rank %d" % rank, said)  # mpirun's words
+                self.assertEqual(said.count("The same command with --resume does only what is missing."), 1, said)
+                left = records(out)
+                self.assertLess(left, 300, "the rank was killed too late")
+                status, said, err = run(mpirun_words(MPIRUN, 3, LABEL, "--mpi", *words, "--out", out, "--resume"))
+                self.assertEqual(status, 0, err)
+                self.assertIn("%d labelled, %d kept from before, 0 failed" % (300 - left, left), said)
+                self.assertEqual(differences(self.at("many_one"), out), [])
+
+    def test_resume_labels_only_what_is_missing(self):
+        self.label(2, "r_again")
+        for name in ("image_00003", "image_00050"):
+            os.remove(self.at("r_again/records/%s.json" % name))
+        status, said, err = self.label(3, "r_again", "--resume")
+        self.assertEqual(status, 1, err)
+        self.assertIn("2 labelled, 56 kept from before, 2 failed", said)
+        self.assertEqual(differences(self.at("one"), self.at("r_again")), [])
+
+    def test_dry_run_is_one_ranks(self):
+        status, said, err = self.label(4, "r_dry", "--dry-run")
+        self.assertEqual(status, 1, err)
+        self.assertEqual(said.count("60 images listed, 60 in this run, 1 files missing"), 1)
+        self.assertRegex(said, "on one of 4 cores")
+        self.assertFalse(os.path.exists(self.at("r_dry")))
+
+    def refused(self, sentence, *words, ranks=4):
+        status, said, err = run(mpirun_words(MPIRUN, ranks, LABEL, "--mpi", *words))
+        self.assertEqual(status, 2, err)
+        self.assertEqual((said + err).count(sentence), 1, said + err)
+
+    def test_wrong_command_lines_are_said_once(self):
+        self.refused("--out is required", *self.words)
+        self.refused("--beta: ", *self.words, "--out", self.at("r_no"), "--beta", "-1")
+        self.refused("--mpi hands out the images itself", *self.words, "--out", self.at("r_no"), "--shard", "1/2")
+        self.refused("--mpi hands out the images itself", *self.words, "--out", self.at("r_no"), "--shard", "auto")
+        self.refused("no file matches", "--images", self.at("{id}.none"), "--cams", "/none/{id}.npy", "--boundaries",
+                     "/none/{id}.npy", "--out", self.at("r_no"))
+        self.refused("is an input, but would be written over", *self.words, "--out", self.at("in"))
+        self.refused("is a flag of --method boxes", *self.words, "--out", self.at("r_no"), "--mu", "{id}")
+        self.assertFalse(os.path.exists(self.at("r_no")))
+        self.assertFalse(os.path.exists(self.at("in/records")))
+
+    def test_help_is_said_once(self):
+        status, said, err = run(mpirun_words(MPIRUN, 3, LABEL, "--mpi", "--help"))
+        self.assertEqual(status, 0, err)
+        self.assertEqual(said.count("--boundaries"), 1)
+
+    def test_a_rank_that_cannot_go_on_is_named(self):
+        # rank 1 does not find the names of the classes, as on a host that lacks a file system
+        good = self.at("names")
+        boxes = ["--method", "boxes", "--boxes", "/none/{id}.xml", "--mu", "/none/{id}.npy", "--log-variance",
+                 "/none/{id}.npy", "--out", self.at("r_no")]
+        with open(good, "w") as file:
+            file.write("cat\n")
+        status, said, err = run(mpirun_words(MPIRUN, 1, LABEL, "--mpi", *boxes, "--names", good, ":", "-n", "1", LABEL, "--mpi", *boxes,
+                                       "--names", good + ".gone"))
+        self.assertEqual(status, 2, err)
+        self.assertRegex(err, r"label: rank 1 on \S+: \S*names\.gone: No such file")
+        self.assertFalse(os.path.exists(self.at("r_no")))
+
+    def test_ranks_must_see_one_output_folder(self):
+        status, said, err = run(mpirun_words(MPIRUN, 1, LABEL, "--mpi", *self.words, "--out", self.at("r_a"), ":", "-n", "2", LABEL, "--mpi",
+                                       *self.words, "--out", self.at("r_b")))
+        self.assertEqual(status, 2, err)
+        self.assertRegex(err, r"rank [12] on \S+: --out \S*r_b: is not the folder that rank 0 writes to")
+        self.assertFalse(os.path.exists(self.at("r_b")))
+        self.assertEqual(os.listdir(self.at("r_a/records")), [])
+
+    def test_without_mpirun_it_is_one_rank(self):
+        status, said, err = run([LABEL, "--mpi", *self.words, "--out", self.at("r_single")])
+        self.assertEqual(status, 1, err)
+        self.assertEqual(differences(self.at("one"), self.at("r_single")), [])
+
+    def test_srun_that_joins_nobody_is_told(self):
+        status, said, err = run([LABEL, "--mpi", *self.words, "--out", self.at("r_no")],
+                                dict(ENVIRONMENT, SLURM_STEP_NUM_TASKS="16"))
+        self.assertEqual(status, 2, err)
+        self.assertIn("srun started 16 processes, but MPI does not join them", err)
+        self.assertFalse(os.path.exists(self.at("r_no")))
+
+
+if __name__ == "__main__":
+    if MPIRUN.endswith("-NOTFOUND") or not MPIRUN:
+        print("skipped: label was built without MPI, or there is no mpirun (on Debian libopenmpi-dev, openmpi-bin)")
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1])

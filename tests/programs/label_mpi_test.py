@@ -91,7 +91,7 @@ class Mpi(unittest.TestCase):
             job.kill()
 
     def test_a_killed_rank_ends_the_job_and_says_how_to_go_on(self):
-        words = draw(self.at("many"), 300, seed=2)
+        words = draw(self.at("many"), 300, seed=2) + ["--exp-times", "11"]  # so that the job outlives its rank by seconds
         self.assertEqual(run([LABEL, *words, "--out", self.at("many_one")])[0], 0)
         for rank in (0, 2):
             with self.subTest(rank=rank):

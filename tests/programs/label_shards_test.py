@@ -1,7 +1,7 @@
 """label --shard: what `auto` makes of a job system's environment, processes that end at the same moment, and the scripts of
 docs/scale.md.
 
-    label_shards_test.py LABEL SOURCE_FOLDER
+    label_shards_test.py LABEL LABEL_WITHOUT_MPI SOURCE_FOLDER
 """
 import os
 import re
@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from drawn_images import differences, draw  # noqa: E402
 from mpi_job import ENVIRONMENT  # noqa: E402
 
-LABEL, SOURCE = sys.argv[1], sys.argv[2]
+LABEL, WITHOUT_MPI, SOURCE = sys.argv[1:4]
 
 
 def array(task, count, low, high, step=None):
@@ -111,7 +111,15 @@ class Shards(unittest.TestCase):
             all_at_once("many%d" % turn)
             all_at_once("many%d" % turn, "--resume")  # they do hardly more than the summary
 
-    def test_a_shard_and_mpi_use_one_core_unless_told(self):
+    def test_without_mpi_a_sentence_says_how_to_get_it(self):
+        done = subprocess.run([WITHOUT_MPI, "--mpi", *self.words, "--out", self.at("none")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("was built without MPI; install Open MPI (on Debian libopenmpi-dev and openmpi-bin)", done.stderr)
+        self.assertFalse(os.path.exists(self.at("none")))
+        done = subprocess.run([WITHOUT_MPI, *self.words, "--out", self.at("without")], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_a_shard_uses_one_core_unless_told(self):
         def cores(*more, **variables):
             done = subprocess.run([LABEL, *self.words, "--out", self.at("none"), "--dry-run", *more], capture_output=True, text=True,
                                   env=dict(ENVIRONMENT, **variables))

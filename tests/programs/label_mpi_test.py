@@ -73,16 +73,15 @@ class Mpi(unittest.TestCase):
             for i in range(1, 60):
                 shutil.copy(self.at("slow/%s/%s" % (kind, name)), self.at("slow/%s/%s" % (kind, name.replace("00000", "%05d" % i))))
         out = self.at("r_slow")
-        job = subprocess.Popen(mpirun_words(MPIRUN, 3, LABEL, "--mpi", *words, "--out", out), env=ENVIRONMENT,
+        job = subprocess.Popen(mpirun_words(MPIRUN, 2, LABEL, "--mpi", *words, "--out", out), env=ENVIRONMENT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda: records(out) >= 3, 60, "three images labelled")
             halted = process_of_rank(1, LABEL, out)
             os.kill(halted, signal.SIGSTOP)
-            # it keeps what it had taken, a tenth of a second's work or a twelfth of what was left; the others do the rest
-            wait_until(lambda: records(out) >= 54, 90, "the others at the end")
+            # it keeps what it had taken, at most an eighth of what was left; rank 0 does the rest and waits
+            wait_until(lambda: records(out) >= 52, 90, "rank 0 at the end")
             time.sleep(1)
-            self.assertLess(records(out), 60)
             self.assertIsNone(job.poll())
             os.kill(halted, signal.SIGCONT)
             self.assertEqual(job.wait(60), 0)

@@ -30,6 +30,7 @@ struct weak_image {
   std::vector<std::int32_t> unsure_tags{};   ///< classes of crowds that are no tags: nobody says whether they are there
   cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where crowds are: neither objects nor background; or empty
   std::string lost_box{};                    ///< why its boxes are not all there; "" where they are
+  cambium::grid<std::int32_t, 2> scribbles{};  ///< [H,W] 255 unmarked, 0 background, class + 1; or empty
 };
 
 /// Labels with -1 where nobody says what is there: on pixels that are ignored and have no object.

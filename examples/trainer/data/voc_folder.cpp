@@ -23,6 +23,7 @@ namespace trainer {
 
 namespace fs = std::filesystem;
 using cambium::expects;
+using cambium::grid;
 using cambium::io_error;
 
 namespace {
@@ -62,6 +63,7 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
   expects_folder(options_.root);
   expects_folder(in_root(options_.photographs));
   if (!options_.points.empty()) expects_folder(in_root(options_.points));
+  if (!options_.scribbles.empty()) expects_folder(in_root(options_.scribbles));
   if (options_.boxes) expects_folder(in_root(options_.annotations));
 
   // Words behind an id are numbers of classes, from 0 or from 1, or their names.
@@ -174,6 +176,7 @@ std::uint64_t voc_folder::weak_labels() const
   out.add(options_.points.string()).add(options_.point_threshold).add(options_.boxes);
   out.add(options_.annotations.string()).add(options_.difficult);
   if (options_.zero_based_boxes) out.add(true);
+  if (!options_.scribbles.empty()) out.add(options_.scribbles.string());
   return out.value();
 }
 
@@ -217,6 +220,24 @@ std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 
   return out;
 }
 
+grid<std::int32_t, 2> voc_folder::scribbles_of(entry const& e, cambium::extent2 photograph) const
+{
+  fs::path const file = in_root(options_.scribbles) / (e.id + ".png");
+  if (!fs::exists(file)) return {};
+  auto out = cambium::parse_label_map(cambium::read_file(file), file.string());
+  cambium::extent2 const size{out.shape()[0], out.shape()[1]};
+  if (size != photograph)
+    throw io_error(file.string() + ": is " + std::to_string(size.height) + " x " + std::to_string(size.width) +
+                   " pixels, but its photograph " + std::to_string(photograph.height) + " x " +
+                   std::to_string(photograph.width) + cambium::turned_hint(size, photograph));
+  auto const classes = static_cast<std::int32_t>(options_.class_names.size());
+  for (auto const v : cambium::numbers_of(out))
+    if (v < 0 || (v > classes && v != cambium::label::ignore))
+      throw io_error(file.string() + ": has a scribble of " + std::to_string(v) + ", outside 0.." +
+                     std::to_string(classes) + " and not 255" + cambium::label_map_hint(out, classes));
+  return out;
+}
+
 weak_image voc_folder::load(std::size_t i) const
 {
   entry const& e = at(i);
@@ -225,6 +246,7 @@ weak_image voc_folder::load(std::size_t i) const
   out.id = e.id;
   out.photograph = cambium::read_photograph(file);
   cambium::extent2 const size{out.photograph.shape()[0], out.photograph.shape()[1]};
+  if (options_.photographs_only) return out;
   auto const classes = static_cast<std::int32_t>(options_.class_names.size());
   if (!options_.points.empty()) {
     fs::path const points = in_root(options_.points) / (e.id + ".txt");
@@ -240,14 +262,17 @@ weak_image voc_folder::load(std::size_t i) const
                        std::to_string(classes - 1));
     }
   }
+  if (!options_.scribbles.empty()) out.scribbles = scribbles_of(e, size);
   if (options_.boxes) out.boxes = boxes_of(e, size);
   if (e.has_tags) {
     out.tags = e.tags;
     return out;
   }
   for (auto const& p : out.points) out.tags.push_back(p.category);
+  for (auto const v : cambium::numbers_of(out.scribbles))
+    if (v != cambium::label::background && v != cambium::label::ignore) out.tags.push_back(v - 1);
   for (auto const& b : out.boxes) out.tags.push_back(b.category);
-  if (options_.points.empty() && !options_.boxes) {
+  if (options_.points.empty() && options_.scribbles.empty() && !options_.boxes) {
     if (!fs::exists(in_root(options_.annotations) / (e.id + ".xml")))
       throw io_error(in_root(options_.list).string() + ": has no tags of '" + e.id +
                      "', and there is no file of tags, no points, no boxes and no annotation of it");

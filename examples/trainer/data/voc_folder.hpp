@@ -24,10 +24,12 @@ struct voc_folder_options {
   bool zero_based = false;                           ///< numbers in the file of tags count from 0, not from 1
   std::filesystem::path points;                      ///< a folder of ID.txt: Center_points, Peak_points
   double point_threshold = -1;                       ///< only points of more confidence, strictly; BESTIE's: 0.7
+  std::filesystem::path scribbles;                   ///< a folder of ID.png; an image without a file has none
   bool boxes = false;                                ///< read annotations/ID.xml
   std::filesystem::path annotations = "Annotations";
   bool zero_based_boxes = false;  ///< annotations count pixels from 0, as VoTT's, not from 1
   bool tags_are_classes = false;  ///< numbers 1 are classes, though they look like flags of one class
+  bool photographs_only = false;  ///< load() gives photographs: no tags, points, scribbles or boxes are looked for
   bool difficult = true;  ///< objects that are marked so count, as boxes and as tags; false: they are background
   std::filesystem::path class_maps = "SegmentationClass";    ///< ID.png, for truth()
   std::filesystem::path object_maps = "SegmentationObject";  ///< ID.png, for truth()
@@ -36,9 +38,9 @@ struct voc_folder_options {
 /// A training set in VOC's layout, of any classes and sizes.
 ///
 /// Tags are those of the tags file (numbers from 1, as in label maps, or from 0 where zero_based says so); or else
-/// those that the list has behind an id (numbers from 0, as BESTIE's lists); or else the classes of its points and
-/// boxes; or else, where there is nothing of these, the objects of its annotation. A file of tags, and a list, may also
-/// name classes: "2007_000032 aeroplane person".
+/// those that the list has behind an id (numbers from 0, as BESTIE's lists); or else the classes of its points,
+/// scribbles and boxes; or else, where there is nothing of these, the objects of its annotation. A file of tags, and a
+/// list, may also name classes: "2007_000032 aeroplane person".
 ///
 /// Every list, tag and name is looked at when the set is opened; photographs, points, annotations and maps when they
 /// are asked for.
@@ -56,6 +58,7 @@ class voc_folder final : public dataset {
   [[nodiscard]] std::string file_name(std::size_t i) const override;
   [[nodiscard]] std::uint64_t weak_labels() const override;
   /// @throws cambium::io_error: a missing or damaged file; points outside the photograph or of a class that is not one;
+  ///         scribbles of another size or with values that are neither a class nor 255;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;
   /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like
@@ -78,6 +81,8 @@ class voc_folder final : public dataset {
   };
   [[nodiscard]] entry const& at(std::size_t i) const;
   [[nodiscard]] std::vector<labelled_box> boxes_of(entry const& e, cambium::extent2 photograph) const;
+  /// [H,W] as weak_image has them; without cells: the image has no file.
+  [[nodiscard]] cambium::grid<std::int32_t, 2> scribbles_of(entry const& e, cambium::extent2 photograph) const;
   /// The names of photographs without their endings.
   [[nodiscard]] std::set<std::string> photographs_there() const;
   [[nodiscard]] std::filesystem::path in_root(std::filesystem::path const& p) const;

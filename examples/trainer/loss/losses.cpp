@@ -2,6 +2,7 @@
 
 #include <cambium/interop/torch.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -187,6 +188,34 @@ at::Tensor pairwise(cambium::cpu const& where, at::Tensor const& logits,
       auto got =
           cambium::pairwise_loss(where, tensor_view<T const, 3>(z, name + ": logits"), instances, pairs, options);
       return with_gradients(got.value, std::move(got.gradient));
+    });
+  });
+}
+
+at::Tensor tree_energy(cambium::cpu const& where, at::Tensor const& probabilities, at::Tensor const& roi,
+                       at::Tensor const& low, at::Tensor const& high, cambium::tree_filter_options const& options)
+{
+  std::string const name = "tree_energy";
+  return for_type_of(probabilities, name + ": probabilities", [&](auto number) {
+    using T = decltype(number);
+    at::Tensor const r = row_major(roi, name + ": roi"), l = row_major(low, name + ": low");
+    auto const run = [&](at::Tensor const& p, cambium::grid<T, 4> const* guide) {
+      return cambium::tree_energy_loss(where, tensor_view<T const, 4>(p, name + ": probabilities"),
+                                       tensor_view<T const, 4>(r, name + ": roi"),
+                                       tensor_view<T const, 4>(l, name + ": low"), guide, options);
+    };
+    at::Tensor const own = row_major(probabilities, name + ": probabilities");
+    if (!high.defined())
+      return differentiable({own}, [&](at::Tensor const& p) {
+        auto got = run(p, nullptr);
+        return with_gradients(got.value, std::move(got.gradient));
+      });
+    return differentiable({own, row_major(high, name + ": high")}, [&](at::Tensor const& p, at::Tensor const& h) {
+      auto const from = tensor_view<T const, 4>(h, name + ": high");
+      cambium::grid<T, 4> guide(from.extent[0], from.extent[1], from.extent[2], from.extent[3]);
+      std::copy_n(from.data, from.size(), guide.data());
+      auto got = run(p, &guide);
+      return with_gradients(got.value, std::move(got.gradient), std::move(got.by_high));
     });
   });
 }

@@ -13,6 +13,7 @@
 #include <cambium/loss/hard_pixels.hpp>
 #include <cambium/loss/label_uncertainty.hpp>
 #include <cambium/loss/pairwise.hpp>
+#include <cambium/pipeline/tree_energy.hpp>
 
 #include <ATen/core/Tensor.h>
 
@@ -87,6 +88,16 @@ namespace trainer {
                                   cambium::view<cambium::boxed_instance const, 1> const& instances,
                                   cambium::stack_view<std::uint32_t const> const& pairs,
                                   cambium::pairwise_options const& options = {});
+
+/// Probabilities of unlabelled pixels against themselves, smoothed along trees of the image: cambium::tree_energy_loss.
+///
+/// @param probabilities  [B,C,H,W]
+/// @param roi            [B,1,H,W] of their type, >= 0: 1 on unlabelled pixels
+/// @param low            [B,Cl,H,W] of their type: the photograph, in 0..1
+/// @param high           [B,Ch,H,W] of their type: features, which learn too; or undefined: then there is no high tree
+[[nodiscard]] at::Tensor tree_energy(cambium::cpu const& where, at::Tensor const& probabilities, at::Tensor const& roi,
+                                     at::Tensor const& low, at::Tensor const& high = {},
+                                     cambium::tree_filter_options const& options = {});
 
 /// Is each class somewhere in the image? Binary cross entropy, the mean over classes, then over images.
 ///

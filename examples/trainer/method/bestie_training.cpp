@@ -141,10 +141,10 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
   auto transfer = options.transfer;
   transfer.labels.sup = options.cues;
 
-  auto adam = optimizer::adam(
-      {{trainable(network), 1}},
-      rates_of(poly_schedule{.base = options.rate, .steps = options.steps, .warm_up = options.warm_up}),
-      {.weight_decay = options.weight_decay});
+  auto adam =
+      optimizer::adam({{trainable(network), 1}},
+                      rates_of(poly_schedule{.base = options.rate, .steps = options.steps, .warm_up = options.warm_up}),
+                      {.weight_decay = options.weight_decay});
   network.train();
   sample_order samples(train.size(), options.seed);
 

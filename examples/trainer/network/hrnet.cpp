@@ -99,7 +99,7 @@ class hrnet_module : public torch::nn::Module {
   std::vector<std::vector<std::shared_ptr<chain>>> joins_;  ///< null: the branch itself
 };
 
-hrnet::hrnet(std::int64_t classes, hrnet_options options) : classes_(classes)
+hrnet::hrnet(std::int64_t classes, hrnet_options options) : classes_(classes), width_(options.width)
 {
   expects(classes >= 1, "hrnet: ", classes, " classes");
   for (auto const v : {options.width, options.modules[0], options.modules[1], options.modules[2], options.blocks,
@@ -180,6 +180,12 @@ bestie_maps hrnet::forward(torch::Tensor const& image)
     return at_size(h->forward(x), image.size(2), image.size(3));
   };
   return {enlarged(seg_), enlarged(centre_), enlarged(offset_)};
+}
+
+semantic_half hrnet::semantic(torch::Tensor const& image)
+{
+  auto const x = features(image);
+  return {seg_->forward(x), x};
 }
 
 std::shared_ptr<hrnet> hrnet_w32(std::int64_t classes)

@@ -41,6 +41,8 @@ class hrnet : public bestie_network {
 
   /// @pre H and W are multiples of 32
   [[nodiscard]] bestie_maps forward(torch::Tensor const& image) override;
+  [[nodiscard]] semantic_half semantic(torch::Tensor const& image) override;
+  [[nodiscard]] std::int64_t feature_channels() const override { return width_; }
   [[nodiscard]] std::int64_t classes() const override { return classes_; }
   [[nodiscard]] std::int64_t multiple() const override { return 32; }
 
@@ -48,7 +50,7 @@ class hrnet : public bestie_network {
   [[nodiscard]] torch::Tensor features(torch::Tensor const& image);
 
  private:
-  std::int64_t classes_;
+  std::int64_t classes_, width_;
   torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr};
   std::shared_ptr<held_batch_norm> bn1_, bn2_;
   std::vector<std::shared_ptr<residual_block>> layer1_;

@@ -133,8 +133,8 @@ bool made_by(std::string const& recipe, std::filesystem::path const& file)
   auto const words = made.find("recipe");
   if (words == made.end() || words->second != recipe)
     throw io_error(file.string() + ": was made with other settings (" +
-                            (words == made.end() ? "none are said" : words->second) + "; now " + recipe +
-                            "); choose another folder, leave the step out, or remove the file");
+                   (words == made.end() ? "none are said" : words->second) + "; now " + recipe +
+                   "); choose another folder, leave the step out, or remove the file");
   return true;
 }
 

@@ -155,7 +155,7 @@ class deeplab_head : public torch::nn::Module {
 
 panoptic_deeplab::panoptic_deeplab(std::shared_ptr<resnet> backbone, std::int64_t classes,
                                    panoptic_deeplab_options options)
-    : classes_(classes)
+    : classes_(classes), features_(options.semantic.channels)
 {
   expects(backbone != nullptr, "panoptic_deeplab: no backbone");
   expects(classes >= 1, "panoptic_deeplab: ", classes, " classes");
@@ -200,9 +200,17 @@ bestie_maps panoptic_deeplab::forward(torch::Tensor const& image)
 {
   auto const stages = backbone_->forward(image);
   auto const H = image.size(2), W = image.size(3);
-  auto const seg = semantic_head_->forward(semantic_->forward(stages));
+  auto const seg = semantic_of(stages).logits;
   auto const where = instance_head_->forward(instance_->forward(stages));
-  return {at_size(seg[0], H, W, true), at_size(where[0], H, W, true), at_size(where[1], H, W, true)};
+  return {at_size(seg, H, W, true), at_size(where[0], H, W, true), at_size(where[1], H, W, true)};
+}
+
+semantic_half panoptic_deeplab::semantic(torch::Tensor const& image) { return semantic_of(backbone_->forward(image)); }
+
+semantic_half panoptic_deeplab::semantic_of(std::vector<torch::Tensor> const& stages)
+{
+  auto const features = semantic_->forward(stages);
+  return {semantic_head_->forward(features)[0], features};
 }
 
 std::shared_ptr<panoptic_deeplab> small_panoptic_deeplab(std::int64_t width, std::int64_t classes,

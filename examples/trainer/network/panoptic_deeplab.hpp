@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 namespace trainer {
 
@@ -45,12 +46,16 @@ class panoptic_deeplab : public bestie_network {
   panoptic_deeplab(std::shared_ptr<resnet> backbone, std::int64_t classes, panoptic_deeplab_options options = {});
 
   [[nodiscard]] bestie_maps forward(torch::Tensor const& image) override;
+  [[nodiscard]] semantic_half semantic(torch::Tensor const& image) override;
+  [[nodiscard]] std::int64_t feature_channels() const override { return features_; }
   [[nodiscard]] std::int64_t classes() const override { return classes_; }
   [[nodiscard]] std::int64_t multiple() const override { return 1; }
   [[nodiscard]] resnet& backbone() { return *backbone_; }
 
  private:
-  std::int64_t classes_;
+  [[nodiscard]] semantic_half semantic_of(std::vector<torch::Tensor> const& stages);
+
+  std::int64_t classes_, features_;
   std::shared_ptr<resnet> backbone_;
   std::shared_ptr<deeplab_decoder> semantic_, instance_;
   std::shared_ptr<deeplab_head> semantic_head_, instance_head_;

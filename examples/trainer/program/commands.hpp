@@ -14,6 +14,7 @@ void add_irnet_command(CLI::App& app, int& status);
 void add_bestie_command(CLI::App& app, int& status);
 void add_boxes_command(CLI::App& app, int& status);
 void add_instances_command(CLI::App& app, int& status);
+void add_scribbles_command(CLI::App& app, int& status);
 
 /// Runs a command: all cores for LibTorch, freed memory kept, and a sentence instead of an exception.
 /// @return what `command` returns; 1 after an exception

@@ -32,6 +32,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0");
   app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
   app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
+  app.add_option("--scribbles", s.scribbles,
+                 "VOC folder: folder of ID.png, 255 unmarked, 0 background, 1..C: for 'trainer scribbles'");
   app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
   app.add_flag("--tags-are-classes", s.tags_are_classes,
                "VOC folder: numbers 1 are classes, though they look like the flags of ImageSets/Main");
@@ -82,7 +84,8 @@ data_sets open_data(data_settings const& s)
   } else if (fs::is_directory(s.data)) {
     cambium::expects(!s.list.empty(), "--data ", s.data, " is a folder: --list says which images are learned from");
     voc_folder_options o;
-    o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.boxes = s.boxes;
+    o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.scribbles = s.scribbles;
+    o.boxes = s.boxes;
     o.point_threshold = s.point_threshold, o.zero_based = s.zero_based;
     o.tags_are_classes = s.tags_are_classes, o.zero_based_boxes = s.zero_based_boxes;
     if (!s.photographs.empty()) o.photographs = s.photographs;
@@ -91,6 +94,8 @@ data_sets open_data(data_settings const& s)
     out.train = own(std::make_unique<voc_folder>(o));
     if (!s.held_out_list.empty()) {
       o.list = s.held_out_list;
+      o.photographs_only = s.held_out_photographs_only;
+      if (o.photographs_only) o.tags.clear(), o.points.clear(), o.scribbles.clear(), o.boxes = false;
       out.held_out = own(std::make_unique<voc_folder>(o));
     }
   } else if (fs::path(s.data).extension() == ".json") {

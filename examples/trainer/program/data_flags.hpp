@@ -22,8 +22,9 @@ struct data_settings {
   std::uint64_t scenes_seed = 1;
   bool label_training = false;  ///< what was learned from is labelled, not what was held out
   // folders
-  std::string list, held_out_list, photographs, tags, points, classes;
+  std::string list, held_out_list, photographs, tags, points, scribbles, classes;
   double point_threshold = -1;
+  bool held_out_photographs_only = false;  ///< nothing is weakly known of held-out photographs
   bool boxes = false, zero_based = false, zero_based_boxes = false, tags_are_classes = false;
   // COCO
   std::string held_out_json, held_out_photographs, crowds = "ignore";

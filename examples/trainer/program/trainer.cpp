@@ -1,4 +1,4 @@
-// trainer: from image tags, points or boxes to masks, end to end.
+// trainer: from image tags, points, scribbles or boxes to masks, end to end.
 //
 //   trainer irnet --data scenes --out out/irnet
 
@@ -15,6 +15,7 @@ int main(int count, char** arguments)
   trainer::add_bestie_command(app, status);
   trainer::add_boxes_command(app, status);
   trainer::add_instances_command(app, status);
+  trainer::add_scribbles_command(app, status);
   CLI11_PARSE(app, count, arguments);
   return status;
 }

@@ -156,6 +156,19 @@ TEST_CASE("autograd's gradients are the slopes of the losses", "[reference]")
                   [&](list const& in) { return trainer::label_uncertainty(here, in[0], in[1], y, trusted, options); },
                   {z, random({2, spreads, 5, 6})}) < 1e-7);
   }
+  at::Tensor const p = at::softmax(random({2, 3, 5, 6}), 1), roi = (at::rand({2, 1, 5, 6}) < 0.7).to(at::kDouble);
+  at::Tensor const photograph = at::rand({2, 3, 5, 6}, at::kDouble), features = 0.4 * random({2, 4, 5, 6});
+  for (double const sigma : {0.02, 1.0}) {
+    REQUIRE(
+        gradient_error(
+            [&](list const& in) { return trainer::tree_energy(here, in[0], roi, photograph, {}, {.sigma = sigma}); },
+            {p}) < 1e-7);
+    REQUIRE(
+        gradient_error(
+            [&](list const& in) { return trainer::tree_energy(here, in[0], roi, photograph, in[1], {.sigma = sigma}); },
+            {p, features}) < 1e-7);
+  }
+  REQUIRE(trainer::tree_energy(here, p, at::zeros_like(roi), photograph).item<double>() == 0);
   at::Tensor const tags = at::randint(0, 2, {4, 5}, at::TensorOptions(at::kDouble));
   at::Tensor counts = at::ones({4, 5}, at::kDouble);
   counts[1][2] = 0, counts[3][0] = 0;

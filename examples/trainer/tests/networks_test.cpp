@@ -1,3 +1,4 @@
+#include "network/at_size.hpp"
 #include "network/hrnet.hpp"
 #include "network/irnet_heads.hpp"
 #include "network/module_weights.hpp"
@@ -170,9 +171,19 @@ TEST_CASE("outputs have the sizes of their strides, odd images too", "[property]
     CHECK(shape(maps.seg) == std::vector<std::int64_t>{1, 7, H, W});
     CHECK(shape(maps.centre) == std::vector<std::int64_t>{1, 6, H, W});
     CHECK(shape(maps.offset) == std::vector<std::int64_t>{1, 2, H, W});
+    auto const half = deeplab.semantic(image);
+    CHECK(shape(half.logits) == std::vector<std::int64_t>{1, 7, (H + 3) / 4, (W + 3) / 4});
+    CHECK(shape(half.features) == std::vector<std::int64_t>{1, deeplab.feature_channels(), (H + 3) / 4, (W + 3) / 4});
+    CHECK(torch::equal(at_size(half.logits, H, W, true), maps.seg));
   }
   auto const fine = small_hrnet(4, 6);
   CHECK(shape(fine->features(torch::rand({1, 3, 64, 96}))) == std::vector<std::int64_t>{1, 4, 16, 24});
+  fine->eval();
+  auto const picture = torch::rand({1, 3, 64, 96});
+  auto const half = fine->semantic(picture);
+  CHECK(shape(half.features) == std::vector<std::int64_t>{1, fine->feature_channels(), 16, 24});
+  CHECK(torch::equal(at_size(half.logits, 64, 96), fine->forward(picture).seg));
+  fine->train();
   CHECK(shape(fine->forward(torch::rand({1, 3, 64, 96})).seg) == std::vector<std::int64_t>{1, 7, 64, 96});
   CAMBIUM_THROWS_SAYING(fine->forward(torch::rand({1, 3, 65, 96})), cambium::precondition_error, "multiples of 32");
   vgg_pam vgg(20,

@@ -135,6 +135,40 @@ TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of anno
   CHECK(annotated.boxes.empty());
 }
 
+TEST_CASE("voc_folder: scribbles are marks and tags; an image without a file has none", "[picture]")
+{
+  folder const f;
+  auto const draw = [&](index_t H, index_t W, std::int32_t value) {
+    grid<std::int32_t, 2> out(H, W);
+    for (auto& v : out.cells()) v = 255;
+    for (index_t x = 2; x < 9; ++x) out(4, x) = value;
+    out(7, 7) = 0;
+    replace_file(f.in / "Scribbles/a.png", cambium::format_labels(out, cambium::voc_palette()));
+  };
+  draw(20, 30, 3);
+  auto o = f.with("ids.txt");
+  auto const before = voc_folder(o).weak_labels();
+  o.scribbles = "Scribbles";
+  voc_folder const set(o);
+  CHECK(set.weak_labels() != before);
+  auto const a = set.load(0), b = set.load(1);
+  CHECK(a.tags == ids{2});
+  REQUIRE((a.scribbles.shape()[0] == 20 && a.scribbles.shape()[1] == 30));
+  CHECK((a.scribbles(4, 2) == 3 && a.scribbles(4, 9) == 255 && a.scribbles(7, 7) == 0));
+  CHECK((b.scribbles.size() == 0 && b.tags.empty()));
+  draw(30, 20, 1);
+  CHECK(refusal([&] { (void)set.load(0); }).find("Scribbles/a.png: is 30 x 20 pixels, but its photograph 20 x 30") !=
+        std::string::npos);
+  draw(20, 30, 4);
+  CHECK(refusal([&] { (void)set.load(0); }).find("Scribbles/a.png: has a scribble of 4, outside 0..3 and not 255") !=
+        std::string::npos);
+  o.photographs_only = true;
+  auto const alone = voc_folder(o).load(0);
+  CHECK((alone.tags.empty() && alone.scribbles.size() == 0 && alone.photograph.shape()[0] == 20));
+  o.photographs_only = false, o.scribbles = "elsewhere";
+  CHECK(refusal([&] { voc_folder{o}; }).find("elsewhere: there is no such folder") != std::string::npos);
+}
+
 TEST_CASE("voc_folder: tags_two_bases: numbers in a file of tags are those of label maps, from 1", "[reference]")
 {
   folder const f;

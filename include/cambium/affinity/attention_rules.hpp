@@ -64,33 +64,21 @@ struct choose_layer {
   }
 };
 
-/// The factor that makes a column sum to 1 when rows have theirs; and a row.
-template <class T, class S>
-struct column_factor {
-  image_view<T const, S> weight;
-  T const* row;
-  T* column;
+/// The factor that makes a line of a matrix, a row or a column, sum to 1 when the lines across it have theirs.
+template <class T>
+struct line_factor {
+  T const* cells;       ///< of the matrix
+  index_t count;        ///< [cells] of a line
+  index_t next, along;  ///< [cells] from a line to the next, and along a line
+  T const* across;
+  T* out;
 
-  CAMBIUM_HD void operator()(index_t j) const
+  CAMBIUM_HD void operator()(index_t line) const
   {
     double sum = 0;
-    for (index_t i = 0; i < weight.extent[0]; ++i)
-      sum += static_cast<double>(row[i]) * static_cast<double>(weight(i, j));
-    column[j] = static_cast<T>(1 / sum);
-  }
-};
-template <class T, class S>
-struct row_factor {
-  image_view<T const, S> weight;
-  T const* column;
-  T* row;
-
-  CAMBIUM_HD void operator()(index_t i) const
-  {
-    double sum = 0;
-    for (index_t j = 0; j < weight.extent[1]; ++j)
-      sum += static_cast<double>(column[j]) * static_cast<double>(weight(i, j));
-    row[i] = static_cast<T>(1 / sum);
+    for (index_t k = 0; k < count; ++k)
+      sum += static_cast<double>(across[k]) * static_cast<double>(cells[line * next + k * along]);
+    out[line] = static_cast<T>(1 / sum);
   }
 };
 
@@ -172,12 +160,14 @@ struct spread_score {
 template <class P, class T, class S>
 void attention_columns_on(P const& where, image_view<T const, S> weight, T const* row, T* column)
 {
-  for_each_index(where, weight.extent[0], rule::column_factor<T, S>{weight, row, column});
+  index_t const N = weight.extent[0];
+  for_each_index(where, N, rule::line_factor<T>{weight.data, N, weight.stride[1], weight.stride[0], row, column});
 }
 template <class P, class T, class S>
 void attention_rows_on(P const& where, image_view<T const, S> weight, T const* column, T* row)
 {
-  for_each_index(where, weight.extent[0], rule::row_factor<T, S>{weight, column, row});
+  index_t const N = weight.extent[0];
+  for_each_index(where, N, rule::line_factor<T>{weight.data, N, weight.stride[0], weight.stride[1], column, row});
 }
 template <class P, class T, class S>
 void symmetrise_on(P const& where, image_view<T const, S> weight, T const* row, T const* column, image_view<T, S> out)

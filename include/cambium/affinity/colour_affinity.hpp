@@ -1,4 +1,5 @@
 #pragma once
+// Weights of fixed neighbours by differences of colour, relative to the colours around: those of PAR and PAMR.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// Small holes and islands of masks go, and then masks whose boxes have become doubles.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>

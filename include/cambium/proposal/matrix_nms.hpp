@@ -1,4 +1,5 @@
 #pragma once
+// Scores of masks fall by their overlap with better ones, all at once.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// Masks and a map of classes: each class takes the masks that lie in it.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/label.hpp>

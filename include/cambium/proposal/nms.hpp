@@ -1,4 +1,5 @@
 #pragma once
+// Of boxes or masks of a category that overlap much, the better one stays.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// Masks become one map of instances: later ones cover earlier ones.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// What each pair of masks shares: cells, IoU, containment.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/bits.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// What the suppressions share: masks by falling score, and the checks of scores and categories.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/index.hpp>

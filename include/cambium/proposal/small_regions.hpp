@@ -1,4 +1,5 @@
 #pragma once
+// Holes below an area are filled, islands below it are cleared.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/bits.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+// Scores of masks fall with each better one that they overlap; those that stay high enough are kept.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>

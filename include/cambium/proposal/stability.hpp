@@ -1,4 +1,5 @@
 #pragma once
+// How much of a mask stays if its threshold rises.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/loops.hpp>

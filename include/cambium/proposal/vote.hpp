@@ -1,4 +1,5 @@
 #pragma once
+// The class of each mask: the mean of maps over it, or the most frequent label in it.
 
 #include <cambium/core/error.hpp>
 #include <cambium/core/label.hpp>

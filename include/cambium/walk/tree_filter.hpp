@@ -1,4 +1,5 @@
 #pragma once
+// Averages along the paths of a spanning tree: two passes, whatever the number of pixels that count.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/parallel.hpp>

@@ -1,6 +1,7 @@
 // Mask proposals of a model that knows no classes, and weak labels that do: a semantic map, CAMs, points or boxes.
 
 #include "axes.hpp"
+#include "box_files.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
 #include "record.hpp"
@@ -12,7 +13,6 @@
 #include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
 #include <cambium/io/proposals.hpp>
-#include <cambium/io/voc.hpp>
 #include <cambium/proposal/merge.hpp>
 #include <cambium/proposal/nms.hpp>
 #include <cambium/proposal/paint.hpp>
@@ -20,9 +20,9 @@
 #include <cambium/proposal/vote.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <numeric>
+#include <optional>
 
 namespace labelling {
 
@@ -30,7 +30,7 @@ using namespace cambium;
 
 namespace {
 
-enum proposals_mode : unsigned { by_semantic = 1, by_cams = 2, by_points = 4, by_boxes = 8 };
+enum proposals_mode : unsigned { by_semantic = 1, by_cams = 2, by_points = 4, by_xml = 8, by_coco = 16, by_boxes = 24 };
 
 /// What semantic/ holds in the mode of a semantic map.
 enum class semantic_from { max_iou, max_iou_imp, max_iou_imp2, instances };
@@ -70,7 +70,7 @@ class proposals_method : public method {
          {{"--semantic", &semantic_, has_id(), "semantic maps, PNG: 0 background, 1..C, 255 unknown"},
           {"--cams", &cams_, has_id(), "class activation maps, npy float [C,h,w]"},
           {"--points", &points_, has_id(), "points, text: lines 'x y class confidence', classes from 0"},
-          {"--boxes", &boxes_, has_id(), "boxes, VOC's XML"}}},
+          {"--boxes", &boxes_.path, {}, "boxes: a template of VOC's XML files, or a COCO file"}}},
         {"Classes (one of these)",
          {{"--class-count", &class_count_, whole(1, 254), "C: how many classes there are"}},
          by_semantic | by_points},
@@ -111,9 +111,14 @@ class proposals_method : public method {
         {"Masks",
          {{both("min-box-iou"), &box_choice_.min_iou, within(0, 1),
            "overlap with a mask's own box that a box needs to take it"},
-          {"--names", &names_file_, {}, "the classes 1..C of XML files, one name a line; without it VOC's twenty"},
-          {"names_sha256", [this] { return names_hash_.empty() ? json() : json(names_hash_); }}},
+          {"boxes_sha256", [this] { return boxes_.xml() ? json() : json(boxes_.shared_hash()); }}},
          by_boxes},
+        {"Masks",
+         {boxes_.names_option(),
+          {"names_sha256", [this] { return boxes_.shared_hash().empty() ? json() : json(boxes_.shared_hash()); }},
+          boxes_.zero_based_option()},
+         by_xml},
+        {"Masks", {boxes_.crowds_option()}, by_coco},
         {"Classes (one of these)",
          tag_options("--tags", s.tags, s.tags_how, "the class of each CAM's channel, or what an image shows")},
         {"",
@@ -127,13 +132,17 @@ class proposals_method : public method {
 
   unsigned mode() const override
   {
-    return !semantic_.empty() ? by_semantic : !cams_.empty() ? by_cams : !points_.empty() ? by_points : by_boxes;
+    return !semantic_.empty() ? by_semantic
+           : !cams_.empty()   ? by_cams
+           : !points_.empty() ? by_points
+           : boxes_.xml()     ? by_xml
+                              : by_coco;
   }
 
   void get_ready(std::set<std::string> const& given) override
   {
     std::pair<char const*, std::string const*> const sources[] = {
-        {"--semantic", &semantic_}, {"--cams", &cams_}, {"--points", &points_}, {"--boxes", &boxes_}};
+        {"--semantic", &semantic_}, {"--cams", &cams_}, {"--points", &points_}, {"--boxes", &boxes_.path}};
     std::string first;
     for (auto const& [flag, value] : sources) {
       if (value->empty()) continue;
@@ -146,16 +155,10 @@ class proposals_method : public method {
       for (auto const& row : group.rows)
         if ((group.modes & mode()) == 0 && given.contains(row.name()))
           throw usage_error(row.name() + " means nothing with " + first);
-    if (mode() == by_boxes && !s_.tags.empty()) throw usage_error("--tags means nothing with --boxes");
+    if ((mode() & by_boxes) != 0 && !s_.tags.empty()) throw usage_error("--tags means nothing with --boxes");
     if (proposals_.empty()) throw usage_error("--proposals is empty");
-    expects_inputs_kept({shared() ? proposals_ : "", names_file_}, s_.out, summary_files);
-    if (mode() == by_boxes && !names_file_.empty()) {
-      for (auto const& name : read_names(names_file_))
-        classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
-      names_hash_ = hash(read_file(names_file_));
-    } else if (mode() == by_boxes) {
-      for (auto const name : voc_class_names) classes_.emplace(name, voc_class(name) - 1);
-    }
+    expects_inputs_kept({shared() ? proposals_ : "", boxes_.shared_path(), boxes_.names_file}, s_.out, summary_files);
+    if ((mode() & by_boxes) != 0) boxes_.open();
     if (!shared()) return;
     auto const content = read_file(proposals_);
     shared_hash_ = hash(content);
@@ -172,7 +175,14 @@ class proposals_method : public method {
             {"semantic", semantic_},
             {"cams", cams_},
             {"points", points_},
-            {"boxes", boxes_}};
+            {"boxes", boxes_.path_template()}};
+  }
+
+  std::vector<named_category> categories() const override { return boxes_.categories(); }
+
+  std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const& ids) const override
+  {
+    return mode() == by_coco ? boxes_.image_numbers(ids) : std::nullopt;
   }
 
   answer label(cpu const& where, image_files& files) const override
@@ -181,6 +191,7 @@ class proposals_method : public method {
     auto found = masks_of(where, files, size);
     answer out;
     chosen_masks chosen;
+    grid<std::uint8_t, 2> ignored;  // crowds, which are neither objects nor background
     switch (mode()) {
       case by_semantic:
         chosen = choose_by_map(where, files, found, out);
@@ -192,7 +203,7 @@ class proposals_method : public method {
         chosen = choose_at_points(files, found, out);
         break;
       default:
-        chosen = choose_in_boxes(files, found, out);
+        chosen = choose_in_boxes(files, found, out, ignored);
     }
     keep_the_best(where, found, chosen);
     out.objects = paint_instances(where, found.masks, chosen.categories, chosen.scores, paint_);
@@ -200,6 +211,9 @@ class proposals_method : public method {
       out.semantic = out.objects.label;
       for (auto& cell : out.semantic.cells())
         if (cell > 0) cell = out.objects.found[static_cast<std::size_t>(cell - 1)].category + 1;
+      for (std::size_t i = 0; i < ignored.cells().size(); ++i)
+        if (ignored.cells()[i] != 0 && out.semantic.cells()[i] == label::background)
+          out.semantic.cells()[i] = label::ignore;
     }
     auto const kept = std::count_if(chosen.categories.begin(), chosen.categories.end(), [](auto c) { return c >= 0; });
     out.about["masks"] = {{"read", found.read}, {"used", found.masks.size()}, {"of_a_class", kept}};
@@ -223,16 +237,25 @@ class proposals_method : public method {
   bool shared() const { return proposals_.find("{id}") == std::string::npos; }
   std::string proposals_path(image_files const& files) const { return shared() ? proposals_ : files.path("proposals"); }
 
-  /// The masks that the file has for an image. One file for all knows images by the number in their names.
+  /// The masks that the file has for an image. One file for all knows images by the number in their names, or by the
+  /// number that a COCO file of boxes gives them.
   std::vector<mask_proposal> proposals_of(image_files& files) const
   {
     if (!shared()) return parse_proposals(files.file("proposals"), files.path("proposals"));
-    std::string const stem = files.id().substr(files.id().find_last_of('/') + 1);
-    bool const number = !stem.empty() && stem.size() <= 15 && stem.find_first_not_of("0123456789") == std::string::npos;
-    demand(
-        number, proposals_,
-        "knows images by number, and '" + files.id() + "' is none; --proposals 'DIR/{id}.json' names a file for each");
-    auto const at = of_image_.find(std::stoll(stem));
+    std::optional<std::int64_t> number;
+    if (mode() == by_coco) {
+      number = boxes_.image_number(files.id());
+      demand(number.has_value(), boxes_.path, "says nothing about '" + files.id() + "'");
+    } else {
+      std::string const stem = files.id().substr(files.id().find_last_of('/') + 1);
+      bool const digits =
+          !stem.empty() && stem.size() <= 15 && stem.find_first_not_of("0123456789") == std::string::npos;
+      demand(digits, proposals_,
+             "knows images by number, and '" + files.id() +
+                 "' is none; --proposals 'DIR/{id}.json' names a file for each");
+      number = std::stoll(stem);
+    }
+    auto const at = of_image_.find(*number);
     return at == of_image_.end() ? std::vector<mask_proposal>{} : at->second;
   }
 
@@ -271,10 +294,7 @@ class proposals_method : public method {
       auto const map = files.labels("semantic");
       return {map.shape()[0], map.shape()[1]};
     }
-    if (mode() == by_boxes) {
-      auto const read = parse_voc_annotation(files.file("boxes"), files.path("boxes"));
-      return {read.height, read.width};
-    }
+    if ((mode() & by_boxes) != 0) return known_boxes(files, {}).image;
     throw io_error(proposals_path(files) + ": has no mask of '" + files.id() +
                    "', and without --images nothing tells how large the image is");
   }
@@ -351,28 +371,33 @@ class proposals_method : public method {
     return chosen;
   }
 
-  chosen_masks choose_in_boxes(image_files& files, image_proposals const& found, answer& out) const
+  chosen_masks choose_in_boxes(image_files& files, image_proposals const& found, answer& out,
+                               grid<std::uint8_t, 2>& ignored) const
   {
-    auto const path = files.path("boxes");
+    auto const path = boxes_.path_of(files);
     auto const image = found.masks.image;
-    auto const read = parse_voc_annotation(files.file("boxes"), path, {.image = image});
-    for (auto const& note : read.notes) std::fprintf(stderr, "note: %s: %s\n", path.c_str(), note.c_str());
-    demand(extent2{read.height, read.width} == image, path,
-           "is of an image of " + std::to_string(read.height) + " x " + std::to_string(read.width) +
+    auto known = known_boxes(files, image);
+    demand(known.error.empty(), path, known.error);
+    demand(known.image == image, path,
+           "is of an image of " + std::to_string(known.image.height) + " x " + std::to_string(known.image.width) +
                ", but the masks are " + std::to_string(image.height) + " x " + std::to_string(image.width));
     std::vector<box> bounds;
     std::vector<std::int32_t> classes;
-    for (auto const& object : read.objects) {
-      auto const at = classes_.find(object.name);
-      demand(at != classes_.end(), path, "'" + object.name + "' is no class; --names lists one's own");
-      bounds.push_back(object.bounds);
-      classes.push_back(at->second + 1);
-    }
+    for (auto const& b : known.boxes) bounds.push_back(b.bounds), classes.push_back(b.category + 1);
     out.classes = distinct(classes);
+    ignored = std::move(known.ignored);
     auto const which = choose_by_boxes(found.masks, found.scores, bounds, box_choice_);
     chosen_masks chosen = none_of(found);
     for (std::size_t k = 0; k < bounds.size(); ++k) take(chosen, found, which[k], classes[k] - 1, 1);
     return chosen;
+  }
+
+  /// What the boxes' file says of an image. @throws io_error: nothing
+  boxes_of_image known_boxes(image_files& files, extent2 image) const
+  {
+    auto found = boxes_.find(files, image);
+    demand(found.has_value(), boxes_.path_of(files), "says nothing about '" + files.id() + "'");
+    return std::move(*found);
   }
 
   static bool contains(std::vector<int> const& all, int one)
@@ -435,7 +460,8 @@ class proposals_method : public method {
   }
 
   settings const& s_;
-  std::string proposals_, semantic_, cams_, points_, boxes_, names_file_;
+  std::string proposals_, semantic_, cams_, points_;
+  box_files boxes_;
   std::int64_t class_count_ = 20;
   double min_score_ = 0, min_stability_ = 0, min_region_ = 0, inside_ = 0.5, holds_ = 0.85;
   double pseudo_thresh_ = 0;
@@ -445,9 +471,8 @@ class proposals_method : public method {
   semantic_from merge_ = semantic_from::max_iou_imp2;
   point_choice_options choice_;
   box_choice_options box_choice_;
-  std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   std::map<std::int64_t, std::vector<mask_proposal>> of_image_;
-  std::string shared_hash_, names_hash_;
+  std::string shared_hash_;
 };
 
 }  // namespace

@@ -107,6 +107,32 @@ struct playground : scratch {
   }
 };
 
+/// The boxes of image "a" in COCO's form, with a crowd in the lower left corner.
+nlohmann::json coco_boxes_of_a()
+{
+  auto out = nlohmann::json{{"images", {{{"id", 77}, {"file_name", "a.png"}, {"height", H}, {"width", W}}}},
+                            {"categories", nlohmann::json::array()},
+                            {"annotations", nlohmann::json::array()}};
+  for (auto const& [id, name] : {std::pair{9, "bird"}, std::pair{4, "aeroplane"}, std::pair{7, "bicycle"}})
+    out["categories"].push_back({{"id", id}, {"name", name}});
+  auto const add = [&](int category, std::vector<int> const& bounds) {
+    out["annotations"].push_back({{"id", out["annotations"].size() + 1},
+                                  {"image_id", 77},
+                                  {"category_id", category},
+                                  {"bbox", bounds},
+                                  {"area", bounds[2] * bounds[3]},
+                                  {"iscrowd", 0}});
+  };
+  add(9, {4, 4, 32, 22}), add(9, {49, 4, 37, 20}), add(4, {19, 35, 42, 19});
+  add(9, {0, 56, 10, 4});
+  auto counts = nlohmann::json::array();
+  for (int column = 0; column < 10; ++column) counts.push_back(56), counts.push_back(4);
+  counts.push_back(60 * 80);
+  out["annotations"][3]["iscrowd"] = 1;
+  out["annotations"][3]["segmentation"] = {{"size", {H, W}}, {"counts", counts}};
+  return out;
+}
+
 std::string one_line(outcome const& r) { return r.out + r.err; }
 
 }  // namespace
@@ -177,6 +203,31 @@ TEST_CASE("masks take the classes of weak labels of four kinds", "[label][propos
     replace_file(p.root / "names", std::string_view("aeroplane\nbicycle\nbird\n"));
     run({"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")});
     p.check_truth();
+  }
+  SECTION("boxes of a COCO file")
+  {
+    replace_file(p.root / "boxes.json", coco_boxes_of_a().dump());
+    auto const found = run({"--boxes", p.at("boxes.json")});
+    REQUIRE(found.size() == 3);
+    CHECK(found[0].at("category_id") == 9);
+    CHECK(found[2].at("category_id") == 4);
+    for (auto const& one : found) CHECK(one.at("image_id") == 77);
+    // A crowd is neither an object nor background.
+    auto const have = read_labels(p.root / "out/semantic/a.png"), truth = read_labels(p.root / "semantic/a.png");
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) CHECK(have(y, x) == (y >= 56 && x < 10 ? 255 : truth(y, x)));
+    auto const parameters = parse(p.root / "out/manifest.json").at("parameters");
+    CHECK(parameters.at("crowds") == "ignore");
+    CHECK(parameters.at("boxes_sha256").get<std::string>().size() == 64);
+    // One file of results knows the image by the number that the boxes' file gives it.
+    fs::rename(p.root / "out/detections.json", p.root / "results.json");
+    auto const r =
+        run_program(p.root, CAMBIUM_LABEL,
+                    {"--method", "proposals", "--proposals", p.at("results.json"), "--boxes", p.at("boxes.json"),
+                     "--crowds", "objects", "--images", p.at("images/{id}.png"), "--out", p.at("again")});
+    INFO(r.out << r.err);
+    REQUIRE(r.status == 0);
+    p.check_truth("a", "again");
   }
 }
 
@@ -359,6 +410,26 @@ TEST_CASE("mistakes with proposals name the file and the place", "[label][propos
   {
     replace_file(p.root / "names", std::string_view("bird\n"));
     CHECK(contains(said({"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")}, 1), "'aeroplane' is no class"));
+  }
+  SECTION("a COCO file of boxes")
+  {
+    auto boxes = coco_boxes_of_a();
+    auto const with = [&](nlohmann::json const& file) { replace_file(p.root / "boxes.json", file.dump()); };
+    std::vector<std::string> const words{"--boxes", p.at("boxes.json")};
+    with(boxes);
+    CHECK(contains(said({"--boxes", p.at("boxes.json"), "--names", p.at("names")}, 2), "--names means nothing with"));
+    CHECK(contains(said({"--boxes", p.at("boxes.json"), "--zero-based-boxes"}, 2), "--zero-based-boxes means nothing"));
+    CHECK(contains(said({"--boxes", p.at("xml/{id}.xml"), "--crowds", "objects"}, 2), "--crowds means nothing with"));
+    boxes["images"][0]["file_name"] = "b.png";
+    with(boxes);
+    CHECK(contains(said(words, 1), p.at("boxes.json") + ": says nothing about 'a'"));
+    boxes = coco_boxes_of_a(), boxes["images"][0]["height"] = 61, boxes["annotations"].erase(3);
+    with(boxes);
+    CHECK(contains(said(words, 1), "is of an image of 61 x 90, but the masks are 60 x 90"));
+    boxes = coco_boxes_of_a(), boxes["annotations"][1]["bbox"] = {200, 4, 10, 10};
+    with(boxes);
+    CHECK(contains(said(words, 1), p.at("boxes.json") + ": "));
+    CHECK(contains(said({"--boxes", p.at("none.json")}, 2), "none.json"));
   }
   SECTION("one file for all without image ids")
   {

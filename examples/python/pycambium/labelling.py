@@ -341,6 +341,8 @@ class Labeller:
         errors: list[str],
     ) -> None:
         """One run of the program; where it fails as a whole, one for each row."""
+        if self._scratch is not None and not self._scratch.path.is_dir():
+            self.close()  # somebody cleaned the disk
         if self._scratch is None:
             self._scratch = _Scratch(self._where)
         with tempfile.TemporaryDirectory(dir=self._scratch.path) as name:

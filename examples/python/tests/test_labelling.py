@@ -257,6 +257,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     other(batch_of(samples))
     assert own in scratch.iterdir() and len(list(scratch.iterdir())) == 2
     other.close()
+    own.rmdir()  # a disk that is cleaned
+    assert set(labeller(batch_of(samples))["error"]) == {""}
     labeller.close()
     assert list(scratch.iterdir()) == []
 

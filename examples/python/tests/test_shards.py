@@ -99,6 +99,12 @@ def test_archives_joined_with_cat(tmp_path, rng):
     joined = (tmp_path / "one.tar").read_bytes() + (tmp_path / "two.tar").read_bytes()
     (tmp_path / "s.tar").write_bytes(joined)
     assert rows(tmp_path / "s.tar") == whole
+    with tarfile.open(tmp_path / "two.tar") as archive:
+        cut = (tmp_path / "one.tar").stat().st_size + archive.getmember("c.jpg").offset
+    (tmp_path / "s.tar").write_bytes(joined[:cut])
+    a, damage, b = rows(tmp_path / "s.tar", THREE)
+    assert (a["id"], b["id"], b["error"]) == ("a", "b.1", "")
+    assert damage["error"] == f"s.tar: is cut at byte {cut}"
 
 
 @pytest.mark.skipif(shutil.which("tar") is None, reason="the program tar is not here")
@@ -178,7 +184,7 @@ def test_a_cut_member_fails_its_sample(tmp_path, rng):
 
 def test_a_damaged_header_is_named_and_passed(tmp_path, rng):
     path = tmp_path / "s.tar"
-    write_tar(path, three_samples(rng))
+    write_tar(path, [*three_samples(rng), ("d.jpg", b"lacks a CAM"), ("e.cls", b"3")])
     whole = rows(path, THREE)
     with tarfile.open(path) as archive:
         info = archive.getmember("b.1.cam.npy")
@@ -187,8 +193,8 @@ def test_a_damaged_header_is_named_and_passed(tmp_path, rng):
     path.write_bytes(content)
     with tarfile.open(path) as archive:  # which is why read_shard has a loop of its own
         assert len(archive.getmembers()) == 4
-    a, damage, b, c = rows(path, THREE)
-    assert (a, c) == (whole[0], whole[2])
+    a, damage, b, *others = rows(path, THREE)
+    assert (a, others) == (whole[0], whole[2:])
     behind = info.offset_data + 512
     said = f"s.tar: bytes {info.offset} to {behind} hold no member of a tar: they are skipped"
     assert (damage["id"], damage["error"]) == ("", said)
@@ -309,6 +315,10 @@ def test_a_shard_is_written_whole_or_not_at_all(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
     with pytest.raises(OSError):
         shards.write_shard(tmp_path / "none" / "l.tar", [labelled("a")])
+    (tmp_path / "folder.tar").mkdir()
+    with pytest.raises(OSError):
+        shards.write_shard(tmp_path / "folder.tar", [labelled("a")])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.tar", "l.tar"]
 
 
 def test_many_members(tmp_path, rng):

@@ -85,7 +85,8 @@ class folder_lock {
   {
     while ((file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) >= 0) {
       int locked = 0;
-      while ((locked = ::flock(file_, LOCK_EX)) != 0 && errno == EINTR) {}
+      while ((locked = ::flock(file_, LOCK_EX)) != 0 && errno == EINTR) {
+      }
       struct stat mine = {}, there = {};
       bool const same = ::fstat(file_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino;
       if (same || locked != 0) break;  // without locks of files the last one to write is right

@@ -23,27 +23,40 @@ std::vector<input_file> inputs_of(settings const& s)
   return out;
 }
 
-image_files::image_files(settings const& s, image_set const& set, std::string const& id)
-    : s_(s), set_(set), id_(id), inputs_(inputs_of(s))
+bool folder_source::has(input_file const& input) const
 {
+  std::error_code failure;
+  return fs::exists(path(input), failure);
+}
+
+image_files::image_files(settings const& s, image_set const& set, std::string const& id, image_source const& from)
+    : s_(s), set_(set), id_(id), from_(from), inputs_(inputs_of(s))
+{
+}
+
+input_file const* image_files::find(std::string const& name) const
+{
+  auto const found = std::find_if(inputs_.begin(), inputs_.end(), [&](auto const& f) { return f.name == name; });
+  return found == inputs_.end() ? nullptr : &*found;
 }
 
 std::string image_files::path(std::string const& name) const
 {
-  auto const found = std::find_if(inputs_.begin(), inputs_.end(), [&](auto const& f) { return f.name == name; });
-  return found == inputs_.end() ? std::string{} : fill(found->path_template, id_);
+  auto const* const input = find(name);
+  return input == nullptr ? std::string{} : from_.path(*input);
 }
 
 bool image_files::has(std::string const& name) const
 {
-  auto const found = std::find_if(inputs_.begin(), inputs_.end(), [&](auto const& f) { return f.name == name; });
-  std::error_code failure;
-  return found != inputs_.end() && (!found->optional || fs::exists(fill(found->path_template, id_), failure));
+  auto const* const input = find(name);
+  return input != nullptr && (!input->optional || from_.has(*input));
 }
 
 bytes image_files::file(std::string const& name)
 {
-  auto content = read_file(path(name));
+  auto const* const input = find(name);
+  if (input == nullptr) throw io_error(id_ + ": the command line does not name its " + name);
+  auto content = from_.read(*input);
   hashes_[name] = hash(content);
   return content;
 }

@@ -1,7 +1,8 @@
 #pragma once
-// The files of one image. A file is read on request, and its hash is kept.
+// The inputs of one image, from wherever they come. A file is read on request, and its hash is kept.
 
 #include "image_set.hpp"
+#include "image_source.hpp"
 #include "method.hpp"
 
 #include <cambium/core/error.hpp>
@@ -45,14 +46,15 @@ inline cambium::npy_array without_leading_ones(cambium::npy_array array, std::si
 
 class image_files {
  public:
-  image_files(settings const& s, image_set const& set, std::string const& id);
+  /// @param from  for as long as the object lives
+  image_files(settings const& s, image_set const& set, std::string const& id, image_source const& from);
 
   std::string const& id() const { return id_; }
   settings const& of() const { return s_; }
 
   /// Whether the image has this file: the command line asks for it and, if it is optional, it exists.
   bool has(std::string const& name) const;
-  /// Its path; empty if the command line does not ask for it.
+  /// What messages call it; empty if the command line does not ask for it.
   std::string path(std::string const& name) const;
   /// @throws io_error
   cambium::bytes file(std::string const& name);
@@ -104,9 +106,12 @@ class image_files {
   std::map<std::string, std::string> const& hashes() const { return hashes_; }
 
  private:
+  input_file const* find(std::string const& name) const;
+
   settings const& s_;
   image_set const& set_;
   std::string const& id_;
+  image_source const& from_;
   std::vector<input_file> inputs_;
   std::map<std::string, std::string> hashes_;
   std::optional<cambium::grid<std::uint8_t, 3>> photograph_;

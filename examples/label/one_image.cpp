@@ -47,9 +47,10 @@ json compare_with_truth(settings const& s, answer const& labels, truth const& is
 
 }  // namespace
 
-labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cpu const& where)
+labelled_image label_image(settings const& s, image_set const& set, std::string const& id, image_source const& from,
+                           cpu const& where)
 {
-  image_files files(s, set, id);
+  image_files files(s, set, id, from);
   auto labels = s.how->label(where, files);
   extent2 const image{labels.semantic.shape()[0], labels.semantic.shape()[1]};
   auto const is = read_truth(files, image);

@@ -2,6 +2,7 @@
 // Labels one image from its files.
 
 #include "image_set.hpp"
+#include "image_source.hpp"
 #include "record.hpp"
 #include "settings.hpp"
 
@@ -22,10 +23,12 @@ struct labelled_image {
 };
 
 /// Labels one image.
+/// @param from  where its inputs are
 /// @throws io_error "file: reason"
-labelled_image label_image(settings const& s, image_set const& set, std::string const& id, cambium::cpu const& where);
+labelled_image label_image(settings const& s, image_set const& set, std::string const& id, image_source const& from,
+                           cambium::cpu const& where);
 
-/// Writes an image's files, then its record. Each file is written completely or not at all.
+/// Writes an image's files into the output folder, then its record. Each file is written completely or not at all.
 /// @throws io_error "file: reason"
 void write_image(settings const& s, labelled_image const& image);
 

@@ -115,7 +115,7 @@ json tags_of(image_set const& set, std::string const& id)
   return found == set.tags.end() ? json(nullptr) : json(found->second);
 }
 
-bool still_holds(settings const& s, image_set const& set, std::string const& id)
+bool still_holds(settings const& s, image_set const& set, std::string const& id, image_source const& from)
 {
   auto const record = read_record(s, id);
   if (!record) return false;
@@ -124,11 +124,9 @@ bool still_holds(settings const& s, image_set const& set, std::string const& id)
     auto const& recorded = record->at("inputs");
     std::size_t read = 0;
     for (auto const& input : inputs_of(s)) {
-      fs::path const path = fill(input.path_template, id);
-      std::error_code failure;
-      if (input.optional && !fs::exists(path, failure)) continue;
+      if (input.optional && !from.has(input)) continue;
       ++read;
-      if (!recorded.contains(input.name) || !unchanged(path, recorded.at(input.name))) return false;
+      if (!recorded.contains(input.name) || json(hash(from.read(input))) != recorded.at(input.name)) return false;
     }
     if (read != recorded.size()) return false;
     for (auto const& [name, expected] : record->at("outputs").items())
@@ -136,6 +134,8 @@ bool still_holds(settings const& s, image_set const& set, std::string const& id)
     return true;
   } catch (nlohmann::json::exception const&) {
     return false;
+  } catch (cambium::io_error const&) {
+    return false;  // an input cannot be read: its image will say so
   }
 }
 

@@ -2,6 +2,7 @@
 // What is kept of each image for --resume and for putting shards together: records/<id>.json below --out.
 
 #include "image_set.hpp"
+#include "image_source.hpp"
 #include "method.hpp"
 #include "settings.hpp"
 
@@ -24,7 +25,7 @@ std::string fingerprint(settings const& s);
 std::filesystem::path record_path(settings const& s, std::string const& id);
 
 /// The record of an earlier run if it still holds: same fingerprint and tags, inputs and outputs unchanged.
-bool still_holds(settings const& s, image_set const& set, std::string const& id);
+bool still_holds(settings const& s, image_set const& set, std::string const& id, image_source const& from);
 
 /// The tags of an image as its record keeps them; null without a tags file.
 json tags_of(image_set const& set, std::string const& id);

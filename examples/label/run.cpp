@@ -104,11 +104,13 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
     try {
       std::string const& typical = set.ids[by_size[by_size.size() / 2].second];
       auto const start = std::chrono::steady_clock::now();
-      image_files files(s, set, typical);
+      folder_source const from(typical);
+      image_files files(s, set, typical, from);
       static_cast<void>(s.how->label(cpu{.threads = 1}, files));
       double const each = seconds_since(start);
       std::string const& most = set.ids[by_size.back().second];
-      image_files largest(s, set, most);
+      folder_source const from_most(most);
+      image_files largest(s, set, most, from_most);
       std::printf("about %s: %s took %.0f ms on one of %d cores\n",
                   duration(each * static_cast<double>(mine.size()) / std::max(1, together)).c_str(), typical.c_str(),
                   1000 * each, together);
@@ -171,10 +173,11 @@ void share(settings const& s, image_set& set, crew& workers)
 outcome label_one(settings const& s, image_set const& set, std::size_t place, cpu const& where)
 {
   std::string const& id = set.ids[place];
+  folder_source const from(id);
   bool made = false;
   try {
-    if (s.resume && still_holds(s, set, id)) return {outcome::kind::kept, place};
-    auto const image = label_image(s, set, id, where);
+    if (s.resume && still_holds(s, set, id, from)) return {outcome::kind::kept, place};
+    auto const image = label_image(s, set, id, from, where);
     made = true;
     write_image(s, image);
     return {outcome::kind::labelled, place};

@@ -90,7 +90,8 @@ photograph_folder::photograph_folder(std::string const& folder, double boundary_
 photograph photograph_folder::read(std::size_t place) const
 {
   auto const& id = set_.ids[place];
-  image_files files(settings_, set_, id);
+  folder_source const from(id);
+  image_files files(settings_, set_, id, from);
   photograph out;
   out.id = id;
   out.pixels = files.photograph();

@@ -1,4 +1,5 @@
 #include "hand_out.hpp"
+#include "join.hpp"
 #include "method.hpp"
 #include "method_irnet.hpp"
 #include "on_mpi.hpp"
@@ -6,6 +7,8 @@
 #include "run.hpp"
 #include "settings.hpp"
 #include "shard.hpp"
+#include "shard_run.hpp"
+#include "shards.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -106,6 +109,51 @@ class silence {
   std::vector<std::pair<int, int>> kept_;
 };
 
+/// The value of a flag; nothing without it.
+std::string value_of(std::string const& flag, std::vector<std::string> const& words)
+{
+  std::string value;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == flag && i + 1 < words.size()) value = words[i + 1];
+    if (words[i].rfind(flag + "=", 0) == 0) value = words[i].substr(flag.size() + 1);
+  }
+  return value;
+}
+
+/// What the command line says of shards.
+struct shard_words {
+  bool files = false;
+  std::string leave_out, join;
+  std::set<std::string> required;  ///< flags of inputs, which shards have without being told
+};
+
+/// Adds the flags of shards, and lets shards stand for the flags of inputs.
+void add_shards(option_table& table, shard_words& shards, std::vector<std::string> const& words)
+{
+  bool const given = names_shards(value_of("--images", words));
+  for (auto& group : table)
+    for (auto& row : group.rows) {
+      if (row.name() == "--images") {
+        row.valid = has_id_or_is_tar();
+        row.help += "; or tar shards 'set-{000000..000999}.tar' or 'a.tar,b.tar', which hold all inputs";
+      }
+      if (!given || row.kind != option_is::required || row.name() == "--out") continue;
+      shards.required.insert(row.name());
+      if (row.name() != "--images") row.kind = option_is::usual;
+    }
+  table.push_back({"Shards",
+                   {{"--files", &shards.files, {}, "write files in folders, not shards"},
+                    {"--leave-out",
+                     &shards.leave_out,
+                     {},
+                     "inputs that are not read though shards hold them, by their flags: displacements,tags"},
+                    {"--join",
+                     &shards.join,
+                     {},
+                     "alone: put the results of all shards in this folder together: detections.json, manifest.json, "
+                     "scores.json"}}});
+}
+
 /// The word after --method; irnet without one.
 std::string method_asked_for(std::vector<std::string> const& words)
 {
@@ -140,6 +188,10 @@ int label(int count, char const* const* arguments)
   silence others;
   return run_program("label", [&] {
     std::vector<std::string> const words(arguments + 1, arguments + count);
+    if (std::string const out = value_of("--join", words); !out.empty()) {
+      if (words.size() != (words.front() == "--join" ? 2u : 1u)) throw usage_error("--join OUT stands alone");
+      return join(out);
+    }
     bool const mpi = std::find(words.begin(), words.end(), "--mpi") != words.end();
     workers = mpi ? join_mpi() : std::make_unique<lone_process>();
     if (!workers->leads()) others.begin();
@@ -148,7 +200,9 @@ int label(int count, char const* const* arguments)
     auto const how = make_method(name, s);
     s.how = how;
     std::string method_name = "irnet", shard;
-    auto const table = table_of(s, *how, method_name, shard);
+    auto table = table_of(s, *how, method_name, shard);
+    shard_words shards;
+    add_shards(table, shards, words);
     refuse_flags_of_others(name, table, words);
     std::set<std::string> given;
     program_words const about{
@@ -173,6 +227,15 @@ int label(int count, char const* const* arguments)
     // many processes on a machine: each more thread would take a core from another process
     if ((s.mpi || !shard.empty()) && !given.contains("--threads") && std::getenv("OMP_NUM_THREADS") == nullptr)
       s.threads = 1;
+    if (names_shards(s.images)) {
+      workers->expects_ready(complaint_of([&] {
+        find_members(s, table, given, shards.required, shards.leave_out);
+        if (!shards.files) s.shard_outputs = output_names(s.shard_files);
+      }));
+    } else if (shards.files || !shards.leave_out.empty()) {
+      throw usage_error(std::string(shards.files ? "--files" : "--leave-out") +
+                        " is for tar shards, which --images names");
+    }
     if (s.truth_semantic.empty() && !s.truth_instances.empty())
       throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
     if (s.out.empty()) throw usage_error("--out is empty");

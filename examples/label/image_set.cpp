@@ -24,20 +24,18 @@ std::string fill(std::string const& path_template, std::string const& id)
   return out;
 }
 
-namespace {
-
-/// An id becomes part of the names of files we write: it must stay below --out.
-void expects_id(std::string const& id, std::string const& where)
+std::string why_no_id(std::string const& id)
 {
   fs::path const p(id);
   bool bad = id.empty() || p.is_absolute() || id.find('\\') != std::string::npos;
   for (auto const& part : p) bad = bad || part == ".." || part == "." || part.empty();
   if (std::any_of(id.begin(), id.end(), [](unsigned char c) { return c < 32; }))
-    throw usage_error(where + ": '" + id + "' holds control characters");
-  if (id.find("//") != std::string::npos)
-    throw usage_error(where + ": '" + id + "' has two slashes in a row: a second id of the same files");
-  if (bad) throw usage_error(where + ": '" + id + "' cannot be an id: it would name a file outside the output folder");
+    return "'" + id + "' holds control characters";
+  if (id.find("//") != std::string::npos) return "'" + id + "' has two slashes in a row: a second id of the same files";
+  return bad ? "'" + id + "' cannot be an id: it would name a file outside the output folder" : "";
 }
+
+namespace {
 
 /// Ids whose image exists: the component of the template with the first {id} is matched against its folder.
 std::vector<std::string> discover(std::string const& path_template)
@@ -101,6 +99,44 @@ void demand_tags(std::vector<cambium::id_line> const& lines, std::string const& 
 
 }  // namespace
 
+namespace {
+
+/// @throws usage_error: the word is no class, or one that was named before
+void add_class(std::vector<int>& classes, std::string_view view, std::string const& where, tag_numbers how)
+{
+  std::string const word(view);
+  long tag = 0;
+  auto const [stop, failure] = std::from_chars(view.data(), view.data() + view.size(), tag);
+  long const label = how.zero_based && tag <= 254 ? tag + 1 : tag;
+  if (failure == std::errc::invalid_argument || stop != view.data() + view.size())
+    throw usage_error(where + "'" + word + "' is not a class number");
+  if (failure != std::errc{} || label < 1 || label > 254)
+    throw usage_error(
+        where + "class " + word + " is outside " + (how.zero_based ? "0..253" : "1..254") +
+        (failure == std::errc{} && tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
+  if (std::find(classes.begin(), classes.end(), label) != classes.end())
+    throw usage_error(where + "class " + word + " is named twice");
+  classes.push_back(static_cast<int>(label));
+}
+
+}  // namespace
+
+std::vector<int> parse_classes(std::string const& text, std::string const& path, tag_numbers how)
+{
+  std::vector<int> out;
+  constexpr char const* blanks = " \t\r\n";
+  for (std::size_t at = text.find_first_not_of(blanks); at != std::string::npos;) {
+    auto const stop = std::min(text.find_first_of(blanks, at), text.size());
+    try {
+      add_class(out, std::string_view(text).substr(at, stop - at), path + ": ", how);
+    } catch (usage_error const& e) {
+      throw cambium::io_error(e.what());  // of one image
+    }
+    at = text.find_first_not_of(blanks, stop);
+  }
+  return out;
+}
+
 tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids, tag_numbers how)
 {
   std::set<std::string> const there(ids.begin(), ids.end());
@@ -115,21 +151,7 @@ tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids
     }
     std::string const where = path + ":" + std::to_string(line.number) + ": ";
     std::vector<int> classes;
-    for (auto const view : line.words) {
-      std::string const word(view);
-      long tag = 0;
-      auto const [stop, failure] = std::from_chars(view.data(), view.data() + view.size(), tag);
-      long const label = how.zero_based && tag <= 254 ? tag + 1 : tag;
-      if (failure == std::errc::invalid_argument || stop != view.data() + view.size())
-        throw usage_error(where + "'" + word + "' is not a class number");
-      if (failure != std::errc{} || label < 1 || label > 254)
-        throw usage_error(
-            where + "class " + word + " is outside " + (how.zero_based ? "0..253" : "1..254") +
-            (failure == std::errc{} && tag == 0 ? "; do the classes count from 0? Then say --zero-based" : ""));
-      if (std::find(classes.begin(), classes.end(), label) != classes.end())
-        throw usage_error(where + "class " + word + " is named twice");
-      classes.push_back(static_cast<int>(label));
-    }
+    for (auto const word : line.words) add_class(classes, word, where, how);
     if (!out.of.emplace(line.id, classes).second) throw usage_error(where + "'" + line.id + "' has two lines");
   }
   return out;
@@ -147,6 +169,29 @@ std::vector<std::string> read_names(std::string const& path)
     out.push_back(std::move(name));
   }
   if (out.empty()) throw usage_error(path + ": names no class");
+  return out;
+}
+
+std::optional<std::int64_t> number_in(std::string const& id)
+{
+  std::string const name = fs::path(id).filename().string();  // COCO's 000000397133, perhaps in a folder
+  if (name.empty() || name.size() > 15 || name.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  return std::stoll(name);
+}
+
+std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids)
+{
+  std::vector<std::int64_t> out;
+  std::set<std::int64_t> distinct;
+  for (auto const& id : ids) {
+    auto const number = number_in(id);
+    if (!number || !distinct.insert(*number).second) break;
+    out.push_back(*number);
+  }
+  if (out.size() == ids.size()) return out;
+  out.clear();
+  for (std::size_t i = 0; i < ids.size(); ++i) out.push_back(static_cast<std::int64_t>(i + 1));
   return out;
 }
 
@@ -169,7 +214,7 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
     };
     for (auto const& line : cambium::read_id_lines(content, ids, there, cambium::id_lines_of::ids)) {
       std::string const where = ids + ":" + std::to_string(line.number);
-      expects_id(line.id, where);
+      if (auto const why = why_no_id(line.id); !why.empty()) throw usage_error(where + ": " + why);
       if (!seen.insert(line.id).second) throw usage_error(where + ": '" + line.id + "' is listed twice");
       set.ids.push_back(line.id);
     }
@@ -188,16 +233,7 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
           tags.c_str(), set.ids.front().c_str(), lines.others.front().c_str());
   }
 
-  std::set<std::int64_t> distinct;
-  for (auto const& id : set.ids) {
-    std::string const name = fs::path(id).filename().string();  // COCO's 000000397133, perhaps in a folder
-    bool const digits = !name.empty() && name.size() <= 15 && name.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits || !distinct.insert(std::stoll(name)).second) break;
-    set.numbers_.push_back(std::stoll(name));
-  }
-  if (distinct.size() == set.ids.size()) return set;
-  set.numbers_.clear();
-  for (std::size_t i = 0; i < set.ids.size(); ++i) set.numbers_.push_back(static_cast<std::int64_t>(i + 1));
+  set.numbers_ = numbers_of(set.ids);
   return set;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +41,19 @@ struct tag_lines {
 /// Read lines '<id> <class> <class> ...' of the images in `ids`. Other lines are collected in `others`.
 /// @throws usage_error, io_error
 tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids, tag_numbers how = {});
+
+/// The classes in a text, parted by blanks or lines: the tags of one image.
+/// @throws io_error "path: reason"
+std::vector<int> parse_classes(std::string const& text, std::string const& path, tag_numbers how = {});
+
+/// Why a text cannot be an id: ids become part of the names of files that are written. Empty if it can.
+std::string why_no_id(std::string const& id);
+
+/// The number that an id is, without its folders; of 15 digits at most.
+std::optional<std::int64_t> number_in(std::string const& id);
+
+/// The numbers of images in COCO files: those that the ids are, if they are distinct numbers; else 1, 2, 3, ...
+std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids);
 
 /// Read names of classes, one per line. Blanks around a name and comments, which begin with '#', are dropped.
 /// @throws usage_error, io_error: no names; a name that occurs twice

@@ -6,7 +6,7 @@
 #include "box_files.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
-#include "record.hpp"
+#include "summary.hpp"
 
 #include <cambium/core/label.hpp>
 #include <cambium/io/label_map.hpp>

@@ -96,6 +96,12 @@ irnet_method::irnet_method(settings& s)
          "walk in tiles of this side in pixels, for images that exceed memory; 0 walks whole images"},
         {"--overlap", &overlap, whole(4, 1000000000), "what a tile sees around itself, in pixels", option_is::usual,
          [this] { return tile > 0 ? overlap : 0; }},
+        {"--background-without-cam",
+         &background_without_cam,
+         {},
+         "an image without a CAM shows no class: all of it is background; else it fails",
+         option_is::unrecorded},
+        {"background_without_cam", [this] { return background_without_cam ? json(true) : json(nullptr); }},
         {"--keep-scores", &keep_scores, {}, "also keep the walked scores, for ./run sweep"},
         {"--gpu", &gpu, {}, "walk, label and refine on the CUDA device"},
         {"overlay", [&s] { return s.overlay; }},
@@ -118,7 +124,7 @@ void irnet_method::get_ready(std::set<std::string> const&)
 
 std::vector<input_file> irnet_method::inputs() const
 {
-  return {{"cam", cams}, {"boundary", boundaries}, {"displacement", displacements}};
+  return {{"cam", cams, background_without_cam}, {"boundary", boundaries}, {"displacement", displacements}};
 }
 
 irnet_maps irnet_method::read(image_files& files) const
@@ -136,13 +142,13 @@ irnet_maps irnet_method::read(image_files& files) const
     return "; it holds " + shape_text(shape) +
            (whole ? "; that is the image's size: " + at_full_size : axes_hint({shape.begin(), shape.end()}, is_map));
   };
-  in.cams = files.any_maps<3>("cam");
+  in.cams = files.has("cam") ? files.any_maps<3>("cam") : make_grid<float>({0, h, w});
   index_t const C = in.cams.shape()[0];
   demand(in.cams.shape()[1] == h && in.cams.shape()[2] == w, files.path("cam"),
          size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed" +
              holds(in.cams.shape(), "of IRNet's own files 'cam' is needed, not 'high_res'"));
   files.demand_range("cam", in.cams);
-  in.classes = files.channel_classes(C);
+  if (files.has("cam")) in.classes = files.channel_classes(C);
   demand(C <= 254, files.path("cam"), std::to_string(C) + " channels; labels end at 254");
 
   in.boundary = files.any_maps<2>("boundary");

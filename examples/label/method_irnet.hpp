@@ -41,7 +41,8 @@ class irnet_method : public method {
   bool crf = false;                          ///< refine semantic labels with the photograph
   adaptive refine = adaptive::none;          ///< the same, instead of the CRF
   bool keep_scores = false;
-  bool gpu = false;  ///< the walk and the labels on a CUDA device
+  bool background_without_cam = false;  ///< an image without a CAM has no classes; else it fails
+  bool gpu = false;                     ///< the walk and the labels on a CUDA device
 
   bool needs_photographs() const override { return true; }
   void get_ready(std::set<std::string> const& given) override;

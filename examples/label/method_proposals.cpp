@@ -4,7 +4,7 @@
 #include "box_files.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
-#include "record.hpp"
+#include "summary.hpp"
 
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>

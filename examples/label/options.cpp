@@ -87,12 +87,22 @@ check has_id()
   return value_that<std::string>(holds, "a template must contain {id}: ", "", "TEMPLATE");
 }
 
+check has_id_or_is_tar()
+{
+  auto const holds = [](std::string const& path) {
+    return path.find("{id}") != std::string::npos || path.ends_with(".tar");
+  };
+  return value_that<std::string>(holds, "a template must contain {id}, or end in .tar: ", "", "TEMPLATE|SHARDS");
+}
+
 std::vector<option> tag_options(std::string const& flag, std::string& tags, tag_numbers& how, std::string const& text)
 {
   auto const unrecorded = option_is::unrecorded;
   return {{flag, &tags, {}, "lines '<id> <class> <class> ...', 1..C: " + text},
           {"--zero-based", &how.zero_based, {}, "classes in " + flag + " count from 0", unrecorded},
-          {"--tags-are-classes", &how.classes, {},
+          {"--tags-are-classes",
+           &how.classes,
+           {},
            "numbers 1 in " + flag + " are classes, though they look like the flags of VOC's ImageSets/Main",
            unrecorded}};
 }

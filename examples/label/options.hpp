@@ -37,6 +37,7 @@ check whole(std::int64_t low, std::int64_t high);
 check one_of(std::vector<std::string> const& words);
 check true_or_false();
 check has_id();  ///< a path with {id} in it
+check has_id_or_is_tar();
 
 /// An enumeration that is given as a word: one of `words`, in the order of the enumeration.
 struct choice {

@@ -7,22 +7,41 @@
 #include "settings.hpp"
 
 #include <cambium/io/file.hpp>
-#include <cambium/metric/instance_ap.hpp>
 
+#include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace labelling {
 
-/// SHA-256 in hexadecimal, as `sha256sum` prints it.
+/// SHA-256 of what is added, in hexadecimal, as `sha256sum` prints it.
+class hasher {
+ public:
+  hasher();
+  ~hasher();
+  hasher(hasher const&) = delete;
+  hasher& operator=(hasher const&) = delete;
+
+  void add(void const* data, std::size_t size);
+  /// @pre nothing is added afterwards
+  std::string text();
+
+ private:
+  struct state;
+  std::unique_ptr<state> state_;
+};
 std::string hash(cambium::bytes const& content);
 
 /// Hash of the parameters and of the version: equal fingerprints and equal inputs give equal outputs.
 std::string fingerprint(settings const& s);
 
 std::filesystem::path record_path(settings const& s, std::string const& id);
+
+/// The record of an image; nothing without one of the same fingerprint.
+std::optional<json> read_record(settings const& s, std::string const& id);
 
 /// The record of an earlier run if it still holds: same fingerprint and tags, inputs and outputs unchanged.
 bool still_holds(settings const& s, image_set const& set, std::string const& id, image_source const& from);
@@ -33,23 +52,7 @@ json tags_of(image_set const& set, std::string const& id);
 /// Every file that labels of an image may have, of any method: names below --out.
 std::vector<std::string> possible_outputs(std::string const& id);
 
-/// The files of a whole set: names below --out.
-std::vector<std::string> summary_files();
-
 /// Delete what an earlier run wrote for an image that now fails.
 void forget(settings const& s, std::string const& id);
-
-/// What all records together say, written as detections.json, manifest.json and, with truth, scores.json.
-struct summary {
-  std::size_t images = 0;  ///< with a record
-  std::size_t instances = 0;
-  std::size_t fragments = 0;  ///< instances of score 0
-  bool scored = false;
-  double miou = 0, best_overlap = 0;           ///< NaN where nothing is true
-  std::optional<double> cam_miou;              ///< of what the method started from, if it says
-  std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75
-  std::vector<std::string> notes;              ///< what is strange about the truth
-};
-summary write_summary(settings const& s, image_set const& set);
 
 }  // namespace labelling

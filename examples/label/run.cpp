@@ -5,6 +5,8 @@
 #include "one_image.hpp"
 #include "progress.hpp"
 #include "record.hpp"
+#include "shard_run.hpp"
+#include "summary.hpp"
 #include "truth.hpp"
 
 #include <cambium/exec/parallel.hpp>
@@ -23,13 +25,6 @@ namespace labelling {
 using namespace cambium;
 namespace fs = std::filesystem;
 
-namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start)
-{
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 std::string duration(double seconds)
 {
   char text[64];
@@ -42,10 +37,11 @@ std::string duration(double seconds)
   return text;
 }
 
-/// Makes the folders for the labels and asks whether files may be written there, before hours of work.
-void prepare(fs::path const& out)
+void prepare(std::string const& folder_of_all, bool files)
 {
+  fs::path const out(folder_of_all);
   for (char const* const folder : {"", "semantic", "instances", "records"}) {
+    if (*folder != 0 && !files) break;
     std::error_code failure;
     fs::path const path = out / folder;
     if (fs::exists(path, failure) && !fs::is_directory(path, failure)) {
@@ -57,6 +53,13 @@ void prepare(fs::path const& out)
     if (::access(path.c_str(), W_OK) != 0)
       throw usage_error("--out " + out.string() + ": " + path.string() + ": " + std::strerror(errno));
   }
+}
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start)
+{
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 /// No input is among the files that this run writes or deletes.
@@ -125,20 +128,6 @@ int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> c
   return missing > 0 ? 1 : 0;
 }
 
-void print(summary const& total)
-{
-  if (!total.scored) return;
-  if (total.cam_miou)
-    std::printf("\nmIoU              CAM alone %s    after the walk %s\n", percent(*total.cam_miou).c_str(),
-                percent(total.miou).c_str());
-  else
-    std::printf("\nmIoU              %s\n", percent(total.miou).c_str());
-  if (total.ap.empty()) return;
-  std::printf("AP^r              @0.25 %s  @0.5 %s  @0.7 %s  @0.75 %s\n", percent(total.ap[0].mean).c_str(),
-              percent(total.ap[1].mean).c_str(), percent(total.ap[2].mean).c_str(), percent(total.ap[3].mean).c_str());
-  std::printf("best overlap      %s\n", percent(total.best_overlap).c_str());
-}
-
 /// Gives the set to all processes, which then have to see the output folder of the one that leads.
 /// @throws usage_error
 void share(settings const& s, image_set& set, crew& workers)
@@ -191,6 +180,7 @@ outcome label_one(settings const& s, image_set const& set, std::size_t place, cp
 
 int run(settings const& s, crew& workers)
 {
+  if (!s.shard_files.empty()) return run_shards(s, workers);
   image_set set;
   try {
     workers.expects_ready(complaint_of([&] {

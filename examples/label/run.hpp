@@ -3,7 +3,17 @@
 #include "hand_out.hpp"
 #include "settings.hpp"
 
+#include <string>
+
 namespace labelling {
+
+/// "3.0 s", "12 min", "5.1 h"
+std::string duration(double seconds);
+
+/// Makes the folder for the labels and asks whether files may be written there, before hours of work.
+/// @param files  whether outputs are files, in folders of their kind
+/// @throws usage_error
+void prepare(std::string const& out, bool files = true);
 
 /// Labels the set. Messages go to standard error, the summary to standard output.
 /// @param workers  all of its processes call this

@@ -4,6 +4,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace labelling {
 
@@ -32,6 +33,8 @@ struct settings {
   std::string images, truth_instances, truth_semantic;
   std::string ids, tags, out;
   tag_numbers tags_how;
+  std::vector<std::string> shard_files;    ///< tar shards that hold the inputs; empty: files in folders
+  std::vector<std::string> shard_outputs;  ///< their outputs' names without ending; empty: outputs are files in folders
 
   // what changes results: this is what the manifest records, with the method's own parameters
   bool void_counts = false;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -41,33 +42,76 @@ inline bytes read_file(std::filesystem::path const& path)
   return content;
 }
 
-/// Write a file completely or not at all. The content is written beside it under a name that ends in ".partial",
-/// flushed to the disk, then renamed. Missing folders are made. An existing file is replaced.
+/// A file that is written piece by piece, completely or not at all. The content is written beside it under a name that
+/// ends in ".partial"; finish() flushes it to the disk and renames it. Missing folders are made. An existing file is
+/// replaced by finish() only.
+class file_replacement {
+ public:
+  /// @throws io_error "path: reason", as all members do
+  explicit file_replacement(std::filesystem::path path) : path_(std::move(path)), partial_(path_)
+  {
+    std::error_code failure;
+    if (path_.has_parent_path()) std::filesystem::create_directories(path_.parent_path(), failure);
+    if (failure) throw io_error(path_.string() + ": cannot make its folder: " + failure.message());
+    partial_ += ".partial";
+    file_.reset(std::fopen(partial_.c_str(), "wb"));
+    if (!file_) throw io_error(path_.string() + ": " + std::strerror(errno));
+  }
+  /// Without finish() an existing file is unchanged.
+  ~file_replacement()
+  {
+    if (!file_) return;
+    file_.reset();
+    remove_partial();
+  }
+  file_replacement(file_replacement const&) = delete;
+  file_replacement& operator=(file_replacement const&) = delete;
+
+  std::filesystem::path const& path() const { return path_; }
+
+  void write(void const* data, std::size_t size)
+  {
+    if (size > 0 && std::fwrite(data, 1, size, file_.get()) != size) give_up(std::strerror(errno));
+  }
+  void write(std::string_view text) { write(text.data(), text.size()); }
+
+  /// @pre nothing is written afterwards
+  void finish()
+  {
+    if (std::fflush(file_.get()) != 0) give_up(std::strerror(errno));
+#if defined(__unix__) || defined(__APPLE__)
+    if (::fsync(::fileno(file_.get())) != 0 && errno != EINVAL && errno != ENOTSUP) give_up(std::strerror(errno));
+#endif
+    if (std::fclose(file_.release()) != 0) give_up(std::strerror(errno));
+    std::error_code failure;
+    std::filesystem::rename(partial_, path_, failure);
+    if (failure) give_up(failure.message());
+  }
+
+ private:
+  void remove_partial()
+  {
+    std::error_code ignored;
+    std::filesystem::remove(partial_, ignored);
+  }
+  [[noreturn]] void give_up(std::string const& reason)
+  {
+    file_.reset();
+    remove_partial();
+    throw io_error(path_.string() + ": " + reason);
+  }
+
+  std::filesystem::path path_, partial_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_{nullptr, &std::fclose};
+};
+
+/// Write a file completely or not at all, as file_replacement does.
 /// @throws io_error "path: reason"; an existing file is then unchanged
 inline void replace_file(std::filesystem::path const& path, void const* data, std::size_t size)
 {
-  namespace fs = std::filesystem;
-  std::error_code failure;
-  if (path.has_parent_path()) fs::create_directories(path.parent_path(), failure);
-  if (failure) throw io_error(path.string() + ": cannot make its folder: " + failure.message());
-  fs::path partial = path;
-  partial += ".partial";
-  auto const give_up = [&](std::string const& reason) {
-    fs::remove(partial, failure);
-    throw io_error(path.string() + ": " + reason);
-  };
-  {
-    std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(partial.c_str(), "wb"), &std::fclose);
-    if (!file) throw io_error(path.string() + ": " + std::strerror(errno));
-    if (size > 0 && std::fwrite(data, 1, size, file.get()) != size) give_up(std::strerror(errno));
-    if (std::fflush(file.get()) != 0) give_up(std::strerror(errno));
-#if defined(__unix__) || defined(__APPLE__)
-    if (::fsync(::fileno(file.get())) != 0 && errno != EINVAL && errno != ENOTSUP) give_up(std::strerror(errno));
-#endif
-    if (std::fclose(file.release()) != 0) give_up(std::strerror(errno));
-  }
-  fs::rename(partial, path, failure);
-  if (failure) give_up(failure.message());
+  file_replacement file(path);
+  file.write(data, size);
+  file.finish();
 }
 
 inline void replace_file(std::filesystem::path const& path, std::string_view text)

@@ -148,6 +148,10 @@ other 'label --mpi 3'
 says ' libopenmpi-dev openmpi-bin'
 says 'label: --mpi --x a b'
 
+fresh 'tar shards, without their package'
+other 'label --images set.tar'
+says ' libarchive-dev'
+
 fresh 'a package that can be done without'
 touch state/installed
 other test WITHOUT=iproute2 APT=no_network

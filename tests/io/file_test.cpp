@@ -54,6 +54,30 @@ TEST_CASE("what is written is read", "[io][property]")
   CHECK(names(folder.path()) == std::vector<std::string>{"a"});  // no .partial is left behind
 }
 
+TEST_CASE("a file is written piece by piece, completely or not at all", "[io][property]")
+{
+  support::temporary_folder const folder;
+  replace_file(folder / "a", "before");
+  {
+    file_replacement file(folder / "a");
+    file.write("one, ");
+    file.write("", 0);
+    CHECK(text_of(folder / "a") == "before");
+  }
+  CHECK(text_of(folder / "a") == "before");  // it was not finished
+  CHECK(names(folder.path()) == std::vector<std::string>{"a"});
+  {
+    file_replacement file(folder / "b/c");
+    file.write("one, ");
+    file.write(std::string_view("two\0", 4));
+    CHECK_FALSE(fs::exists(folder / "b/c"));
+    file.finish();
+    CHECK(file.path() == folder / "b/c");
+  }
+  CHECK(text_of(folder / "b/c") == std::string("one, two\0", 9));
+  CHECK(names(folder / "b") == std::vector<std::string>{"c"});
+}
+
 TEST_CASE("folders that are missing are made", "[io][property]")
 {
   support::temporary_folder const folder;

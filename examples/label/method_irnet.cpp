@@ -235,7 +235,7 @@ answer irnet_method::label(cpu const& where, image_files& files) const
       return refine_on_gpu(files.photograph(), crf_preset::irn(), given, L);
     });
   else if (crf)
-    labels.semantic = crf_refiner(where, files.photograph(), in.classes)(labels.semantic);
+    labels.semantic = crf_refiner(where, files.photograph(), in.classes, &lattices_)(labels.semantic);
   else if (refine != adaptive::none && gpu)
     labels.semantic = among(where, labels.semantic, in.classes, [&](auto const& given, index_t L) {
       return adapt_on_gpu(files.photograph(), contrasts(refine), given, L);
@@ -329,12 +329,12 @@ double irnet_method::memory(image_files& files) const
          std::max({walk, labels, field});
 }
 
-refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes)
+refiner crf_refiner(cpu const& where, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes,
+                    kept_lattices<>* kept)
 {
-  static kept_lattices<> kept(2);  // of photographs of one size; a large one's would take the memory of the next
   bool const keeps = photograph.shape()[0] * photograph.shape()[1] <= 1 << 20;
   auto const field =
-      std::make_shared<dense_crf<>>(where, photograph, crf_preset::irn(), crf_build{}, keeps ? &kept : nullptr);
+      std::make_shared<dense_crf<>>(where, photograph, crf_preset::irn(), crf_build{}, keeps ? kept : nullptr);
   return [where, field, classes](grid<std::int32_t, 2> const& semantic) {
     return among(where, semantic, classes,
                  [&](auto const& labels, index_t L) { return refine_labels(where, *field, labels, L); });

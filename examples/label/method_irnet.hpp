@@ -3,6 +3,7 @@
 
 #include "method.hpp"
 
+#include <cambium/crf/kept_lattices.hpp>
 #include <cambium/pipeline/irnet.hpp>
 
 #include <cstdint>
@@ -52,6 +53,10 @@ class irnet_method : public method {
 
   /// @throws io_error "file: reason"
   irnet_maps read(image_files& files) const;
+
+ private:
+  /// Of photographs of one size; a large one's would take the memory of the next. Threads may share it.
+  mutable cambium::kept_lattices<> lattices_{2};
 };
 
 /// The labels of kept scores, at any background threshold.
@@ -76,8 +81,9 @@ class kept_labels {
 using refiner = std::function<cambium::grid<std::int32_t, 2>(cambium::grid<std::int32_t, 2> const&)>;
 
 /// The dense CRF of a photograph: each pixel becomes background or one of the classes.
+/// @param kept  keeps lattices between photographs of one size, up to a million pixels; may be null
 refiner crf_refiner(cambium::cpu const& where, cambium::grid<std::uint8_t, 3> const& photograph,
-                    std::vector<int> const& classes);
+                    std::vector<int> const& classes, cambium::kept_lattices<>* kept);
 
 /// PAR or PAMR of a photograph, not none: each pixel becomes background or one of the classes.
 /// @throws cambium::precondition_error if it needs more than 8 GB

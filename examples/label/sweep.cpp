@@ -16,8 +16,10 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
+#include <memory>
 #include <mutex>
 
 using namespace cambium;
@@ -60,12 +62,17 @@ json parse_json(fs::path const& path)
 /// A refinement to try at each threshold.
 struct refinement {
   std::string key, title;
-  refiner (*made)(cpu const&, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes);
+  std::function<refiner(cpu const&, grid<std::uint8_t, 3> const& photograph, std::vector<int> const& classes)> made;
 };
 std::vector<refinement> refinements(sweep_settings const& s)
 {
   std::vector<refinement> out;
-  if (s.crf) out.push_back({"crf", "labels after the CRF", crf_refiner});
+  if (s.crf)
+    out.push_back(
+        {"crf", "labels after the CRF",
+         [kept = std::make_shared<kept_lattices<>>(2)](cpu const& where, auto const& photograph, auto const& classes) {
+           return crf_refiner(where, photograph, classes, kept.get());
+         }});
   if (s.refine == adaptive::par)
     out.push_back({"par", "labels after PAR", [](cpu const& where, auto const& photograph, auto const& classes) {
                      return adaptive_refiner(where, photograph, classes, adaptive::par);

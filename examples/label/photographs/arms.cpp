@@ -154,7 +154,7 @@ class arms_of {
     for (double const t : tried_) walked_.push_back(walk.semantic(t)), stable_.push_back(walk.stable(t));
     add_scaled();
     add_refined({"walk_crf", "walk, CRF", "walk", "tags, boundaries, photograph", "walk_crf"}, walk,
-                crf_refiner(where_, in_.pixels, in_.maps.classes));
+                crf_refiner(where_, in_.pixels, in_.maps.classes, nullptr));
     std::string const seen = "tags, boundaries, photograph";
     auto const adapted = [&](adaptive how) { return adaptive_refiner(where_, in_.pixels, in_.maps.classes, how); };
     add_refined({"walk_par", "walk, PAR", "walk", seen, "walk_par"}, walk, adapted(adaptive::par));

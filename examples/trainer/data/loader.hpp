@@ -71,6 +71,20 @@ class loader {
 
   [[nodiscard]] std::size_t size() const { return size_; }
 
+  /// The items `begin` to `end - 1` of each batch.
+  struct part {
+    std::size_t batch, begin, end;
+  };
+  /// From the next epoch on make only a part of each batch, and of whole batches alone: another process makes the rest.
+  /// The items that are made are those that they would be otherwise. The part of whole batches is all of them.
+  /// @throws precondition_error: an empty part, or one outside the batch
+  void take_only(part of_batch)
+  {
+    cambium::expects(of_batch.begin < of_batch.end && of_batch.end <= of_batch.batch, "loader: items ", of_batch.begin,
+                     "..", of_batch.end, " of a batch of ", of_batch.batch);
+    part_ = of_batch.end - of_batch.begin == of_batch.batch ? std::optional<part>() : of_batch;
+  }
+
   /// Begin an epoch, at its item number `first`: a resumed training passes over what it has seen, and nothing is made
   /// for nothing. What an earlier epoch had ready is thrown away.
   /// @throws precondition_error: first > size
@@ -80,9 +94,19 @@ class loader {
     std::vector<std::size_t> order(size_);
     std::iota(order.begin(), order.end(), std::size_t{0});
     if (options_.shuffle) dice(seed_of(seed_, 0, epoch)).shuffle(order);
+    if (part_) {
+      cambium::expects(first % part_->batch == 0, "loader: a part of each batch of ", part_->batch,
+                       " cannot begin at item ", first);
+      std::vector<std::size_t> own;
+      for (std::size_t from = 0; from + part_->batch <= size_; from += part_->batch)
+        for (std::size_t i = part_->begin; i < part_->end; ++i) own.push_back(order[from + i]);
+      order = std::move(own);
+      first = first / part_->batch * (part_->end - part_->begin);
+    }
     {
       std::lock_guard const guard(mutex_);
       order_ = std::move(order);
+      count_ = order_.size();
       epoch_ = epoch;
       ++generation_;  // what is still being made belongs to nobody
       taken_ = delivered_ = first;
@@ -103,7 +127,7 @@ class loader {
   [[nodiscard]] std::optional<Item> next()
   {
     cambium::expects(started_, "loader: start an epoch first");
-    if (delivered_ == size_) return std::nullopt;
+    if (delivered_ == count_) return std::nullopt;
     outcome done;
     if (workers_.empty()) {
       done = made(order_[delivered_], epoch_);
@@ -131,7 +155,7 @@ class loader {
     cambium::expects(count >= 1, "loader: a batch of 0 items");
     std::vector<Item> items;
     while (items.size() < count) {
-      if (items.empty() && last == last_batch::drop && size_ - delivered_ < count) {
+      if (items.empty() && last == last_batch::drop && count_ - delivered_ < count) {
         pass_over();
         return std::nullopt;
       }
@@ -189,7 +213,7 @@ class loader {
   {
     std::lock_guard const guard(mutex_);
     ++generation_;
-    taken_ = delivered_ = size_;
+    taken_ = delivered_ = count_;
     ready_.clear();
   }
 
@@ -197,8 +221,9 @@ class loader {
   {
     std::unique_lock lock(mutex_);
     for (;;) {
-      room_.wait(
-          lock, [&] { return stopping_ || (started_ && taken_ < size_ && taken_ - delivered_ < options_.look_ahead); });
+      room_.wait(lock, [&] {
+        return stopping_ || (started_ && taken_ < count_ && taken_ - delivered_ < options_.look_ahead);
+      });
       if (stopping_) return;
       std::size_t const place = taken_++, index = order_[place];
       std::uint64_t const epoch = epoch_, generation = generation_;
@@ -224,6 +249,7 @@ class loader {
   }
 
   std::size_t const size_;
+  std::optional<part> part_;
   std::uint64_t const seed_;
   make_function const make_;
   loader_options options_;
@@ -232,6 +258,7 @@ class loader {
   std::condition_variable room_, arrived_;
   std::vector<std::size_t> order_;
   std::deque<std::optional<outcome>> ready_;  ///< of places delivered_, delivered_ + 1, ..., taken_ - 1
+  std::size_t count_ = 0;                     ///< items of this epoch
   std::size_t taken_ = 0, delivered_ = 0;
   std::uint64_t epoch_ = 0, generation_ = 0;
   bool started_ = false, stopping_ = false;

@@ -1,5 +1,7 @@
 #include "loss/losses.hpp"
 
+#include "process/processes.hpp"
+
 #include <cambium/interop/torch.hpp>
 
 #include <algorithm>
@@ -239,6 +241,44 @@ at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& ta
     expects(counts.sizes() == t.sizes(), name, ": tags are ", present, " but what counts is of another shape");
     return -(counts.detach() * likelihood).mean(1).mean();
   });
+}
+
+at::Tensor hardest_pixels_of_all(cambium::cpu const& where, at::Tensor const& logits, at::Tensor const& labels,
+                                 cambium::hard_pixel_options const& options, std::int64_t batch)
+{
+  return hardest_pixels_cross_entropy(where, processes::gathered(logits, batch), processes::gathered(labels, batch),
+                                      options);
+}
+
+namespace {
+
+/// The pixels that a guided loss is a mean of.
+double guided_pixels(at::Tensor const& weight)
+{
+  return processes::size() == 1 ? 0 : static_cast<double>((weight > 0).sum().item<std::int64_t>());
+}
+
+}  // namespace
+
+at::Tensor guided_square_error_of_all(cambium::cpu const& where, at::Tensor const& output, at::Tensor const& target,
+                                      at::Tensor const& weight)
+{
+  return processes::mean(guided_square_error(where, output, target, weight), guided_pixels(weight));
+}
+
+at::Tensor guided_absolute_error_of_all(cambium::cpu const& where, at::Tensor const& output, at::Tensor const& target,
+                                        at::Tensor const& weight)
+{
+  return processes::mean(guided_absolute_error(where, output, target, weight), guided_pixels(weight));
+}
+
+at::Tensor tags_loss_of_all(at::Tensor const& logits, at::Tensor const& tags, at::Tensor const& counts,
+                            std::int64_t batch)
+{
+  if (processes::size() == 1) return multilabel_soft_margin(logits, tags, counts);
+  // a share without unsure tags has no counts, another may
+  return multilabel_soft_margin(processes::gathered(logits, batch), processes::gathered(tags, batch),
+                                processes::gathered(counts.defined() ? counts : at::ones_like(tags), batch));
 }
 
 }  // namespace trainer

@@ -108,4 +108,18 @@ namespace trainer {
 [[nodiscard]] at::Tensor multilabel_soft_margin(at::Tensor const& logits, at::Tensor const& tags,
                                                 at::Tensor const& counts = {});
 
+// Losses of a batch that several processes share: the tensors are this process's samples, `batch` the number of all. The
+// value is that of the whole batch; backward gives this process its part. In one process they are the losses above.
+
+[[nodiscard]] at::Tensor hardest_pixels_of_all(cambium::cpu const& where, at::Tensor const& logits,
+                                               at::Tensor const& labels, cambium::hard_pixel_options const& options,
+                                               std::int64_t batch);
+/// The mean over the pixels with a weight above 0 of all processes.
+[[nodiscard]] at::Tensor guided_square_error_of_all(cambium::cpu const& where, at::Tensor const& output,
+                                                    at::Tensor const& target, at::Tensor const& weight);
+[[nodiscard]] at::Tensor guided_absolute_error_of_all(cambium::cpu const& where, at::Tensor const& output,
+                                                      at::Tensor const& target, at::Tensor const& weight);
+[[nodiscard]] at::Tensor tags_loss_of_all(at::Tensor const& logits, at::Tensor const& tags, at::Tensor const& counts,
+                                          std::int64_t batch);
+
 }  // namespace trainer

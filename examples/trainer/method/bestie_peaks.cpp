@@ -81,22 +81,25 @@ journal_entry train_peak_classifier(dataset const& train, vgg_pam& network, peak
   double const alpha = network.options().alpha;
   training_plan const plan{.recipe = peak_classifier_recipe(train, network, options),
                            .steps = options.epochs * per_epoch,
-                           .checkpoint_every = per_epoch};
+                           .checkpoint_every = per_epoch,
+                           .shares_batches = true};
   auto const last = run_training(network, sgd, plan, record, [&](std::int64_t step) -> step_result {
     auto const epoch = step / per_epoch, begin = step % per_epoch * options.batch;
     auto const end = std::min(size, begin + options.batch);
     network.attend(epoch < options.plain_epochs ? 0 : alpha);
     std::vector<torch::Tensor> seen;
     std::vector<std::vector<std::int32_t>> tags, unsure;
-    for (auto k = begin; k < end; ++k) {
+    auto const mine = processes::share_of(end - begin);  // of an epoch's last batch it may be empty
+    for (auto k = begin + mine.begin; k < begin + mine.end; ++k) {
       auto const [item, seed] = samples(epoch * size + k);
       auto const image = train.load(item);
       expects_tags(image, C);
       seen.push_back(to_tensor(augment_pam({image.photograph, {}, {}, {}}, seed, options.samples).photograph));
       tags.push_back(image.tags), unsure.push_back(image.unsure_tags);
     }
-    auto const loss =
-        multilabel_soft_margin(network.forward(torch::stack(seen)), multi_hot(tags, C), sure_tags(unsure, C));
+    auto const crop = options.samples.crop;
+    auto const said = network.forward(seen.empty() ? torch::empty({0, 3, crop, crop}) : torch::stack(seen));
+    auto const loss = tags_loss_of_all(said, multi_hot(tags, C), sure_tags(unsure, C), end - begin);
     loss.backward();
     return {static_cast<double>(epoch) + static_cast<double>(end) / static_cast<double>(size),
             {{"tags", loss.item<double>()}}};

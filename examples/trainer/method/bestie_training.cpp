@@ -147,11 +147,12 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
                       {.weight_decay = options.weight_decay});
   network.train();
   sample_order samples(train.size(), options.seed);
+  auto const mine = share_of_batch(who, options.batch);
 
   auto const teach = [&](std::int64_t step) {
     lesson out;
     std::vector<torch::Tensor> seen, maps;
-    for (std::int64_t b = 0; b < options.batch; ++b) {
+    for (std::int64_t b = mine.begin; b < mine.end; ++b) {
       auto const [item, seed] = samples(step * options.batch + b);
       auto const image = train.load(item);
       expects_tags(image, C);
@@ -165,10 +166,10 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     }
     out.image = torch::stack(seen), out.semantic = torch::stack(maps);
     auto const H = out.image.size(2), W = out.image.size(3);
-    out.centre = torch::empty({options.batch, C, H, W});
-    out.offset = torch::empty({options.batch, 2, H, W});
-    out.weight = torch::empty({options.batch, 1, H, W});
-    for (std::int64_t b = 0; b < options.batch; ++b)
+    out.centre = torch::empty({mine.size(), C, H, W});
+    out.offset = torch::empty({mine.size(), 2, H, W});
+    out.weight = torch::empty({mine.size(), 1, H, W});
+    for (std::int64_t b = 0; b < mine.size(); ++b)
       cambium::bestie_pseudo_labels_into(
           where, tensor_view<std::int32_t const, 2>(out.semantic[b], "semantic"),
           out.classes[static_cast<std::size_t>(b)], out.cues[static_cast<std::size_t>(b)], transfer,
@@ -179,22 +180,27 @@ journal_entry train_bestie(dataset const& train, semantic_maps const& semantic, 
     return out;
   };
 
-  training_plan const plan{bestie_recipe(train, semantic, cues, options), options.steps, 1000};
+  training_plan const plan{.recipe = bestie_recipe(train, semantic, cues, options),
+                           .steps = options.steps,
+                           .checkpoint_every = 1000,
+                           .shares_batches = true};
   return run_training(network, adam, plan, record, [&](std::int64_t step) -> step_result {
     auto const of = teach(step);
     auto const H = of.image.size(2), W = of.image.size(3);
     expects(H % network.multiple() == 0 && W % network.multiple() == 0, who, ": photographs of ", H, " x ", W,
             " for a network that wants multiples of ", network.multiple(), "; set a crop");
     auto const said = network.forward(of.image);
-    auto const ce = hardest_pixels_cross_entropy(where, said.seg, of.semantic, {.fraction = options.hardest});
-    auto centre = guided_square_error(where, said.centre, of.centre, of.weight);
-    auto offset = guided_absolute_error(where, said.offset, of.offset, of.weight);
+    auto const ce = hardest_pixels_of_all(where, said.seg, of.semantic, {.fraction = options.hardest}, options.batch);
+    auto centre = guided_square_error_of_all(where, said.centre, of.centre, of.weight);
+    auto offset = guided_absolute_error_of_all(where, said.offset, of.offset, of.weight);
     double known = 0;
     if (options.refinement && step >= options.refine_from) {
       auto const own = refined(where, said, of, options);
-      known = (own.weight > 0).to(torch::kFloat).mean().item<double>();
-      if (own.centre.defined()) centre = (centre + guided_square_error(where, said.centre, own.centre, own.weight)) / 2;
-      offset = (offset + guided_absolute_error(where, said.offset, own.offset, own.weight)) / 2;
+      known = processes::mean((own.weight > 0).to(torch::kFloat).mean().item<double>(),
+                              static_cast<double>(own.weight.numel()));
+      if (own.centre.defined())
+        centre = (centre + guided_square_error_of_all(where, said.centre, own.centre, own.weight)) / 2;
+      offset = (offset + guided_absolute_error_of_all(where, said.offset, own.offset, own.weight)) / 2;
     }
     (options.seg_weight * ce + options.centre_weight * centre + options.offset_weight * offset).backward();
     return {static_cast<double>((step + 1) * options.batch) / static_cast<double>(train.size()),

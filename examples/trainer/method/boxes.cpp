@@ -357,7 +357,10 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   mixed_order order(std::move(exact), std::move(others), share, options.seed);
   bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
 
-  run_training(network, descent, {.steps = options.steps}, record, [&](std::int64_t step) -> step_result {
+  auto const mine = share_of_batch("boxes", options.batch);
+  std::string const words = "boxes " + name_of(kind) + " seed " + std::to_string(options.seed);
+  training_plan const plan{.recipe = words, .steps = options.steps, .shares_batches = true};
+  run_training(network, descent, plan, record, [&](std::int64_t step) -> step_result {
     std::vector<at::Tensor> photographs;
     std::vector<seen> known;
     std::vector<grid<std::uint8_t, 3>> coloured(static_cast<std::size_t>(boxinst ? options.batch : 0));
@@ -366,7 +369,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       bool const mirrored = dice(item_seed(options.seed, chance::augmentation, static_cast<std::uint64_t>(step),
                                            static_cast<std::uint64_t>(b)))
                                 .chance(0.5);
-      photographs.push_back(mirrored ? picture_of(sample.photograph).flip({3}) : picture_of(sample.photograph));
+      if (mine.begin <= b && b < mine.end)  // labels are known of the whole batch, the network sees its share
+        photographs.push_back(mirrored ? picture_of(sample.photograph).flip({3}) : picture_of(sample.photograph));
       known.emplace_back(sample, as_masks, mirrored);
       if (boxinst && !known.back().boxes.empty())
         coloured[static_cast<std::size_t>(b)] = seen_photograph(sample.photograph, mirrored);
@@ -377,7 +381,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                              k.ignored.size() > 0 ? k.ignored.view() : cambium::image_view<std::uint8_t const>{}});
 
     auto const logits = network.forward(at::cat(photographs).contiguous(c10::MemoryFormat::ChannelsLast));
-    auto const mean = logits.mean.contiguous(), spread = logits.log_variance.contiguous();
+    auto const mean = processes::gathered(logits.mean, options.batch).contiguous(),
+               spread = processes::gathered(logits.log_variance, options.batch).contiguous();
     double replaced = 0, boxed = 0;
     at::Tensor loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {
       rules.loss.seed = static_cast<std::uint64_t>(step);

@@ -152,13 +152,16 @@ journal_entry train_instances(dataset const& set, bestie_network& network, insta
       {{network.parameters()}},
       rates_of(poly_schedule{options.rate, options.steps, 0.9, std::min(options.warm_up, options.steps), 0.001}));
   cambium::cpu const where{.threads = options.threads};
-  training_plan const plan{instances_recipe(set, options), options.steps, 1000};
+  training_plan const plan{.recipe = instances_recipe(set, options),
+                           .steps = options.steps,
+                           .checkpoint_every = 1000,
+                           .shares_batches = true};
   return run_training(network, adam, plan, record, [&](std::int64_t step) -> step_result {
     auto const of = batches(step);
     auto const said = network.forward(of.photograph);
-    auto const seg = hardest_pixels_cross_entropy(where, said.seg, of.semantic, {.fraction = options.hardest});
-    auto const centre = guided_square_error(where, said.centre, of.centre, of.centre_weight);
-    auto const offset = guided_absolute_error(where, said.offset, of.offset, of.offset_weight);
+    auto const seg = hardest_pixels_of_all(where, said.seg, of.semantic, {.fraction = options.hardest}, options.batch);
+    auto const centre = guided_square_error_of_all(where, said.centre, of.centre, of.centre_weight);
+    auto const offset = guided_absolute_error_of_all(where, said.offset, of.offset, of.offset_weight);
     (options.seg_weight * seg + options.centre_weight * centre + options.offset_weight * offset).backward();
     return {batches.epochs(step + 1),
             {{"seg", seg.item<double>()}, {"centre", centre.item<double>()}, {"offset", offset.item<double>()}}};

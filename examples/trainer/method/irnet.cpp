@@ -16,8 +16,6 @@
 #include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
 
-#include <torch/nn/utils/clip_grad.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -156,10 +154,11 @@ void train_cam(dataset const& set, cam_network& network, irnet_training_options 
   network.train();
   auto rule = rule_of(how, how.cam_rate, steps, network.parameters(),
                       {{trainable(network.backbone()), 1}, {{network.classifier_weight()}, 10}});
-  run_training(network, rule, {irnet_recipe("cam", set, how), steps}, record, [&](std::int64_t step) -> step_result {
+  training_plan const plan{.recipe = irnet_recipe("cam", set, how), .steps = steps, .shares_batches = true};
+  run_training(network, rule, plan, record, [&](std::int64_t step) -> step_result {
     auto const b = batches(step);
-    auto const loss = multilabel_soft_margin(
-        network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast)), b.tags, b.counts);
+    auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));
+    auto const loss = tags_loss_of_all(said, b.tags, b.counts, how.cam_batch);
     loss.backward();
     return {batches.epochs(step + 1), {{"tags", loss.item<double>()}}};
   });
@@ -230,13 +229,18 @@ void train_field(dataset const& set, mined_labels const& mined, boundary_displac
   auto const learning = trainable(network);
   auto rule = rule_of(how, how.field_rate, steps, learning,
                       {{network.boundary_parameters(), 1}, {network.displacement_parameters(), 10}});
-  run_training(network, rule, {irnet_recipe("field", set, how), steps}, record, [&](std::int64_t step) -> step_result {
+  training_plan const plan{.recipe = irnet_recipe("field", set, how),
+                           .steps = steps,
+                           .most_gradient = how.backbone.small ? 10.0 : 0,
+                           .shares_batches = true};
+  run_training(network, rule, plan, record, [&](std::int64_t step) -> step_result {
     auto const b = batches(step);
     auto const said = network.forward(b.photographs.contiguous(torch::MemoryFormat::ChannelsLast));
     cambium::affinity_loss_values parts;
-    auto const loss = affinity_displacement(cores(how), said.boundary, said.displacement, b.labels, how.loss, &parts);
+    auto const of_all = [&](Tensor const& own) { return processes::gathered(own, how.field_batch); };
+    auto const loss = affinity_displacement(cores(how), of_all(said.boundary), of_all(said.displacement),
+                                            of_all(b.labels), how.loss, &parts);
     loss.backward();
-    if (how.backbone.small) torch::nn::utils::clip_grad_norm_(learning, 10);
     return {batches.epochs(step + 1),
             {{"boundary", (parts.positive() + parts.negative) / 2},
              {"displacement", (parts.field_foreground + parts.field_background) / 2}}};

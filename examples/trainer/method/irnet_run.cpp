@@ -1,6 +1,7 @@
 #include "method/irnet_run.hpp"
 
 #include "network/module_weights.hpp"
+#include "process/processes.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>
@@ -49,7 +50,7 @@ class run {
     seed_everything(o_.how.seed, true, true);
     auto const network = make_cam_network(train_.class_names().size(), o_.how);
     trainer::train_cam(train_, *network, o_.how, record("cam"));
-    save_weights(*network, classifier_file(), metadata("cam"));
+    processes::first_alone([&] { save_weights(*network, classifier_file(), metadata("cam")); });
   }
 
   void mine_labels()
@@ -78,7 +79,7 @@ class run {
     auto const network = make_field_network(o_.how, first.get());
     mined_labels const mined = [&](std::size_t i) { return cambium::read_labels(in("mined", train_.id(i), ".png")); };
     trainer::train_field(train_, mined, *network, o_.how, record("field"));
-    save_weights(*network, field_file(), metadata("field"));
+    processes::first_alone([&] { save_weights(*network, field_file(), metadata("field")); });
   }
 
   void make_maps()
@@ -214,7 +215,7 @@ class run {
   }
   void say(std::string const& line) const
   {
-    if (!o_.quiet) std::fprintf(stderr, "%s\n", line.c_str());
+    if (!o_.quiet && processes::first()) std::fprintf(stderr, "%s\n", line.c_str());
   }
   static bool newer(fs::path const& file, fs::path const& than)
   {
@@ -303,13 +304,17 @@ std::optional<irnet_run_scores> run_irnet(dataset const& train, dataset const& i
     return std::find(options.steps.begin(), options.steps.end(), step) != options.steps.end();
   };
   run r(train, images, options, failed);
+  // trainings are everybody's; the files between them are rank 0's, in a folder that all see
+  std::optional<irnet_run_scores> out;
   if (asked("cam")) r.train_classifier();
-  if (asked("mine")) r.mine_labels();
+  if (asked("mine")) processes::first_alone([&] { r.mine_labels(); });
   if (asked("field")) r.train_second();
-  if (asked("maps")) r.make_maps();
-  if (asked("labels")) r.label();
-  if (asked("score")) return r.score();
-  return std::nullopt;
+  processes::first_alone([&] {
+    if (asked("maps")) r.make_maps();
+    if (asked("labels")) r.label();
+    if (asked("score")) out = r.score();
+  });
+  return out;
 }
 
 }  // namespace trainer

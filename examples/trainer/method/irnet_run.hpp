@@ -50,7 +50,9 @@ struct irnet_run_scores {
 /// @param train   what is learned from
 /// @param images  what is labelled; may be the same
 /// @param failed  one sentence for every image that failed
-/// @return scores, where they were asked for
+/// Several processes train together; between the trainings rank 0 works alone. All must see the folder.
+///
+/// @return scores, where they were asked for, in rank 0
 /// @throws cambium::precondition_error: an unknown step; cambium::io_error: what a step needs is not there
 std::optional<irnet_run_scores> run_irnet(dataset const& train, dataset const& images, irnet_run_options const& options,
                                           std::vector<std::string>& failed);

@@ -22,6 +22,7 @@ struct batch_norm_options {
 };
 
 /// Batch normalisation of [B,C,H,W] with the parameters and buffers of PyTorch's BatchNorm2d, weight 1 and bias 0.
+/// Where several processes train, mean and variance are those of the batches of all, as in one process.
 /// A module of its own, because a library may hide the symbols that deriving from LibTorch's needs.
 class held_batch_norm : public torch::nn::Module {
  public:

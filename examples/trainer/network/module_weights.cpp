@@ -1,5 +1,7 @@
 #include "network/module_weights.hpp"
 
+#include "process/processes.hpp"
+
 #include <cambium/core/error.hpp>
 
 #include <torch/nn/module.h>
@@ -126,7 +128,9 @@ void save_weights(torch::nn::Module const& module, std::filesystem::path const& 
   write_safetensors(file, tensors_of(module), metadata);
 }
 
-bool made_by(std::string const& recipe, std::filesystem::path const& file)
+namespace {
+
+bool is_made_by(std::string const& recipe, std::filesystem::path const& file)
 {
   if (!std::filesystem::exists(file)) return false;
   auto const made = read_safetensors(file).metadata;
@@ -136,6 +140,13 @@ bool made_by(std::string const& recipe, std::filesystem::path const& file)
                    (words == made.end() ? "none are said" : words->second) + "; now " + recipe +
                    "); choose another folder, leave the step out, or remove the file");
   return true;
+}
+
+}  // namespace
+
+bool made_by(std::string const& recipe, std::filesystem::path const& file)
+{
+  return processes::from_first(processes::first() && is_made_by(recipe, file));
 }
 
 }  // namespace trainer

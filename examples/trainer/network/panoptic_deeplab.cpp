@@ -3,6 +3,7 @@
 #include "network/at_size.hpp"
 #include "network/chain.hpp"
 #include "network/convolution.hpp"
+#include "network/dropout.hpp"
 
 #include <cambium/core/error.hpp>
 
@@ -10,7 +11,6 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/moduledict.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/dropout.h>
 #include <torch/nn/modules/pooling.h>
 
 #include <string>
@@ -68,7 +68,7 @@ class pyramid : public torch::nn::Module {
     convs->push_back(pooled_);
     register_module("convs", convs);
     project_ = register_module("project", make_chain(convolution(5 * out, out, 1), make_batch_norm(out, norm),
-                                                     torch::nn::ReLU(), torch::nn::Dropout(dropout)));
+                                                     torch::nn::ReLU(), std::make_shared<batch_dropout>(dropout)));
   }
 
   torch::Tensor forward(torch::Tensor const& x)

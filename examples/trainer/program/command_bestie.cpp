@@ -5,15 +5,16 @@
 #include "method/bestie.hpp"
 #include "network/module_weights.hpp"
 #include "network/published.hpp"
+#include "process/processes.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/points.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 namespace trainer {
 
@@ -65,22 +66,23 @@ int run_bestie(bestie_flags const& f)
     how.beside = "from '" + f.vgg + "'";
     auto const made_as = peak_classifier_recipe(train, *network, how);
     if (!made_by(made_as, peaks)) {
-      std::fprintf(stderr, "classifier: tags of %zu images\n", train.size());
+      say("classifier: tags of " + std::to_string(train.size()) + " images");
       train_peak_classifier(train, *network, how, record_in(out / "classifier", f.quiet));
-      save_weights(*network, peaks, {{"recipe", made_as}});
+      processes::first_alone([&] { save_weights(*network, peaks, {{"recipe", made_as}}); });
     }
   }
-  if (!f.points && asked("points")) {
-    std::fprintf(stderr, "points: peaks of the class maps\n");
-    auto const network = classifier_of(f, train.class_names().size(), false);
-    load_weights(*network, peaks);
-    cue_options how;
-    if (small) how.squash = {0, 0};
-    how.attend = !f.plain_looking;
-    auto const cues = find_cues(train, *network, how);
-    for (std::size_t i = 0; i < train.size(); ++i)
-      cambium::write_points(out / "points" / (train.id(i) + ".txt"), cues[i]);
-  }
+  if (!f.points && asked("points"))
+    processes::first_alone([&] {
+      say("points: peaks of the class maps");
+      auto const network = classifier_of(f, train.class_names().size(), false);
+      load_weights(*network, peaks);
+      cue_options how;
+      if (small) how.squash = {0, 0};
+      how.attend = !f.plain_looking;
+      auto const cues = find_cues(train, *network, how);
+      for (std::size_t i = 0; i < train.size(); ++i)
+        cambium::write_points(out / "points" / (train.id(i) + ".txt"), cues[i]);
+    });
   seed_everything(f.seed, true, true);
   auto const network = make_instance_network(f.network, train.class_names().size());
   if (asked("train")) {
@@ -103,18 +105,19 @@ int run_bestie(bestie_flags const& f)
     how.beside = words_of(f.network);
     auto const made_as = bestie_recipe(train, maps, cues, how);
     if (!made_by(made_as, weights)) {
-      std::fprintf(stderr, "train: centres and offsets%s%s\n", f.no_guidance ? "" : ", guided",
-                   f.no_refinement ? "" : ", refined");
+      say(std::string("train: centres and offsets") + (f.no_guidance ? "" : ", guided") +
+          (f.no_refinement ? "" : ", refined"));
       train_bestie(train, maps, cues, *network, how, record_in(out / "training", f.quiet));
-      save_weights(*network, weights, {{"recipe", made_as}});
+      processes::first_alone([&] { save_weights(*network, weights, {{"recipe", made_as}}); });
     }
   }
   std::vector<std::string> failed;
-  if (asked("label")) {
-    load_weights(*network, weights);
-    write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
-                    !f.no_score, failed);
-  }
+  if (asked("label"))
+    processes::first_alone([&] {
+      load_weights(*network, weights);
+      write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
+                      !f.no_score, failed);
+    });
   return tell_failures(failed);
 }
 

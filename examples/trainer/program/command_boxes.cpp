@@ -4,6 +4,7 @@
 #include "method/boxes.hpp"
 #include "network/module_weights.hpp"
 #include "network/uncertain_head.hpp"
+#include "process/processes.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
@@ -45,8 +46,8 @@ int run_boxes(boxes_flags const& f)
   auto const classes = sets.train->class_names().size();
   auto const exact = choose_exact(sets.train->size(), f.how.exact_share, f.how.seed);
   auto const held_out = read_samples(*sets.held_out, std::vector<bool>(sets.held_out->size(), true), f.how.several);
-  std::fprintf(stderr, "%zu of %zu images are exact, the others have boxes\n",
-               static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true)), exact.size());
+  say(std::to_string(std::count(exact.begin(), exact.end(), true)) + " of " + std::to_string(exact.size()) +
+      " images are exact, the others have boxes");
   nlohmann::json scores = nlohmann::json::object();
   std::vector<std::string> left_out;  // the same of every training but `exact`
   for (auto const& kind : f.kinds) {
@@ -59,17 +60,19 @@ int run_boxes(boxes_flags const& f)
         how.several, &these);
     if (left_out.empty()) left_out = these;
     auto const trained = train_with(known[kind], samples, classes, how, {.log = folder, .quiet = f.quiet});
-    save_weights(*trained.network, folder / "network.safetensors");
-    auto const model = how.supervision.loss.classes;
-    for (std::size_t i = 0; i < sets.held_out->size(); ++i)
-      cambium::replace_file(
-          folder / "semantic" / (sets.held_out->id(i) + ".png"),
-          cambium::format_labels(predict(*trained.network, held_out[i].photograph, model), cambium::voc_palette()));
-    scores[kind] = figure_of(evaluate(*trained.network, held_out, classes, how));
-    std::printf("%-16s %s %.1f\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * scores[kind].get<double>());
+    processes::first_alone([&] {
+      save_weights(*trained.network, folder / "network.safetensors");
+      auto const model = how.supervision.loss.classes;
+      for (std::size_t i = 0; i < sets.held_out->size(); ++i)
+        cambium::replace_file(
+            folder / "semantic" / (sets.held_out->id(i) + ".png"),
+            cambium::format_labels(predict(*trained.network, held_out[i].photograph, model), cambium::voc_palette()));
+      scores[kind] = figure_of(evaluate(*trained.network, held_out, classes, how));
+      std::printf("%-16s %s %.1f\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * scores[kind].get<double>());
+    });
   }
-  cambium::replace_file(fs::path(f.out) / "scores.json", scores.dump(1) + "\n");
-  return tell_failures(left_out);
+  if (processes::first()) cambium::replace_file(fs::path(f.out) / "scores.json", scores.dump(1) + "\n");
+  return processes::first() ? tell_failures(left_out) : 0;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
 #include "network/module_weights.hpp"
+#include "process/processes.hpp"
 #include "run/recipe.hpp"
 #include "run/seed.hpp"
 
@@ -56,15 +57,17 @@ int run_instances(instances_flags const& f)
   how.beside =
       words_of(f.network) + " pseudo " + std::to_string(fingerprint().add(labels.data(), labels.size()).value());
   auto const made_as = instances_recipe(labelled, how);
-  if (made_by(made_as, weights)) {
-    load_weights(*network, weights);
-  } else {
-    train_instances(labelled, *network, how, record_in(out / "training", f.quiet));
-    save_weights(*network, weights, {{"recipe", made_as}});
-  }
+  bool const trained = made_by(made_as, weights);
+  if (!trained) train_instances(labelled, *network, how, record_in(out / "training", f.quiet));
   std::vector<std::string> failed;
-  write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
-                  !f.no_score, failed);
+  processes::first_alone([&] {
+    if (trained)
+      load_weights(*network, weights);
+    else
+      save_weights(*network, weights, {{"recipe", made_as}});
+    write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
+                    !f.no_score, failed);
+  });
   return tell_failures(failed);
 }
 

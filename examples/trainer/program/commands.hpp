@@ -16,9 +16,14 @@ void add_boxes_command(CLI::App& app, int& status);
 void add_instances_command(CLI::App& app, int& status);
 void add_scribbles_command(CLI::App& app, int& status);
 
-/// Runs a command: all cores for LibTorch, freed memory kept, and a sentence instead of an exception.
+/// Runs a command: all cores for LibTorch, freed memory kept, and a sentence instead of an exception. As one of several
+/// processes it meets the others first, LibTorch and cambium have one thread unless OMP_NUM_THREADS says how many, and
+/// the process ends here with the status of rank 0.
 /// @return what `command` returns; 1 after an exception
 int run_command(char const* name, std::function<int()> const& command);
+
+/// A line on stderr, of rank 0 alone.
+void say(std::string const& line);
 
 /// Lists what failed, at the end. @return 0, or 1 where something did
 int tell_failures(std::vector<std::string> const& failed);

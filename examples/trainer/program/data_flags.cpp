@@ -4,6 +4,7 @@
 #include "data/kept.hpp"
 #include "data/random.hpp"
 #include "data/voc_folder.hpp"
+#include "process/processes.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
@@ -55,6 +56,7 @@ cambium::crowds crowds_of(data_settings const& s)
 
 void say_remarks(std::vector<std::string> const& remarks)
 {
+  if (!processes::first()) return;
   for (auto const& line : remarks) std::fprintf(stderr, "%s\n", line.c_str());
 }
 

@@ -88,6 +88,7 @@ int main(int count, char** arguments)
     run.folder = out;
     std::vector<std::string> failed;
     auto const scores = run_irnet(*sets.train, *sets.held_out, run, failed);
+    if (!scores) return 0;  // another process has them
     std::printf("\n%zu scenes, tags alone; measured on %zu others, in %.0f s\n\n", images, held_out,
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     print_table(irnet_table(*scores));

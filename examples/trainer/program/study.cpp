@@ -2,6 +2,7 @@
 //
 //   study DOCS [--seeds 1,2,3] [--parts irnet,bestie,boxes] [--work out/study]
 
+#include "process/processes.hpp"
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
 #include "program/study_parts.hpp"
@@ -72,6 +73,7 @@ int main(int count, char** arguments)
   CLI11_PARSE(app, count, arguments);
 
   return run_command("study", [&] {
+    cambium::expects(processes::size() == 1, "study runs as one process; there are ", processes::size());
     study_results all;
     for (auto const seed : seeds) {
       fs::path const folder = fs::path(work) / ("seed_" + std::to_string(seed));

@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <sstream>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -117,10 +118,9 @@ std::map<std::string, Tensor> tensors_of(torch::nn::Module const& model)
   return out;
 }
 
-contents read_contents(std::filesystem::path const& path)
+/// @param name  of the file, for messages
+contents read_contents(std::string_view file, std::string const& name)
 {
-  std::string const name = path.string();
-  cambium::bytes const file = cambium::read_file(path);
   contents out;
   try {
     auto const dictionary = torch::pickle_load({file.begin(), file.end()}).toGenericDict();
@@ -217,11 +217,22 @@ void save_checkpoint(std::filesystem::path const& path, torch::nn::Module const&
   cambium::replace_file(path, file.data(), file.size());
 }
 
+std::string read_checkpoint(std::filesystem::path const& path)
+{
+  cambium::bytes const file = cambium::read_file(path);
+  return {file.begin(), file.end()};
+}
+
 std::int64_t restore_checkpoint(std::filesystem::path const& path, torch::nn::Module& model, optimizer& optimiser,
                                 std::string const& recipe)
 {
-  std::string const name = path.string();
-  contents const file = read_contents(path);
+  return restore_checkpoint(read_checkpoint(path), path.string(), model, optimiser, recipe);
+}
+
+std::int64_t restore_checkpoint(std::string const& bytes, std::string const& name, torch::nn::Module& model,
+                                optimizer& optimiser, std::string const& recipe)
+{
+  contents const file = read_contents(bytes, name);
   auto const tensors = tensors_of(model);
   if (std::string const was = text_of(file, "recipe"); was != recipe)
     throw io_error(name + ": is of another training: " + difference(was, recipe));
@@ -268,7 +279,7 @@ std::int64_t restore_checkpoint(std::filesystem::path const& path, torch::nn::Mo
 
 void restore_model(std::filesystem::path const& path, torch::nn::Module& model)
 {
-  contents const file = read_contents(path);
+  contents const file = read_contents(read_checkpoint(path), path.string());
   auto const tensors = tensors_of(model);
   expects_model(path.string(), file, tensors);
   copy_model(file, tensors);

@@ -39,6 +39,13 @@ void save_checkpoint(std::filesystem::path const& path, torch::nn::Module const&
 std::int64_t restore_checkpoint(std::filesystem::path const& path, torch::nn::Module& model, optimizer& optimiser,
                                 std::string const& recipe);
 
+/// As restore_checkpoint, of a file's bytes: where several processes train, rank 0 reads the file and sends them.
+/// @param name  of the file, for messages
+std::int64_t restore_checkpoint(std::string const& bytes, std::string const& name, torch::nn::Module& model,
+                                optimizer& optimiser, std::string const& recipe);
+/// @throws cambium::io_error "path: reason"
+[[nodiscard]] std::string read_checkpoint(std::filesystem::path const& path);
+
 /// Only the weights and buffers of a checkpoint, of any recipe: for inference, or as another training's start.
 /// @throws cambium::io_error as restore_checkpoint
 void restore_model(std::filesystem::path const& path, torch::nn::Module& model);

@@ -68,6 +68,7 @@ _OUTPUTS: dict[str, str] = {
 _OURS = ("ids", "out", "shard", "resume", "dry_run", "threads", "method", "tags_are_classes")
 _OF_A_SET = ("truth_semantic", "truth_instances")
 _SHARED = ("boxes", "proposals")  # one file of all images, as an option
+_FILES = (*_SHARED, "names")
 _PREFIX = "pycambium-label-"
 
 
@@ -86,8 +87,13 @@ def _words(options: Mapping[str, object]) -> list[str]:
             )
         if value is True:
             out.append(flag)
-        elif value is not None and value is not False:
-            out += [flag, str(value)]
+        elif isinstance(value, os.PathLike) or (name in _FILES and isinstance(value, str)):
+            out += [flag, os.path.abspath(os.fspath(value))]  # workers have folders of their own
+        elif isinstance(value, (str, int, float, np.number)):
+            if value is not False:
+                out += [flag, str(value)]
+        elif value is not None:
+            raise ValueError(f"Labeller: {name} is {value!r}; expected text, a number or a path")
     return out
 
 
@@ -103,6 +109,11 @@ def _problem_of(id: str) -> str:
     except UnicodeEncodeError:
         return f"the id {id!r} is no text in UTF-8"
     return ""
+
+
+def _file(id: str) -> str:
+    """An id as a part of a path: `label` takes its names as UTF-8, whatever the locale."""
+    return os.fsdecode(id.encode())
 
 
 def _is_missing(value: object) -> bool:
@@ -156,33 +167,49 @@ class _Scratch:
     def __init__(self, where: str | None) -> None:
         parent = Path(where or tempfile.gettempdir())
         for old in parent.glob(_PREFIX + "*"):
-            handle = self._lock(old)
-            if handle is not None:
-                shutil.rmtree(old, ignore_errors=True)
-                os.close(handle)
+            try:
+                handle = self._locked(old)
+            except OSError:  # somebody's, or gone, or the disk has no locks
+                continue
+            shutil.rmtree(old, ignore_errors=True)
+            os.close(handle)
         while True:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            handle = self._lock(self.path)
-            if handle is not None and self.path.is_dir():
-                self._handle = handle
+            self._handle: int | None = None
+            try:
+                self._handle = self._locked(self.path)
+            except (BlockingIOError, FileNotFoundError):  # another process sweeps it away
+                continue
+            except OSError:  # the disk has no locks: nobody sweeps there
+                pass
+            if self.path.is_dir():
+                self._owner = os.getpid()
                 return
+            self._release()
 
     @staticmethod
-    def _lock(folder: Path) -> int | None:
-        try:
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return None
+    def _locked(folder: Path) -> int:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(handle)
-            return None
+            raise
         return handle
 
+    def _release(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def is_usable(self) -> bool:
+        """Not after a fork, nor where somebody cleaned the disk."""
+        return self._owner == os.getpid() and self.path.is_dir()
+
     def close(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        os.close(self._handle)
+        if self._owner == os.getpid():  # a forked child leaves it to its parent
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._release()
 
 
 class Labeller:
@@ -225,6 +252,9 @@ class Labeller:
         for output in outputs:
             if output not in _OUTPUTS:
                 raise ValueError(f"Labeller: no output {output!r}; there are {', '.join(_OUTPUTS)}")
+        for name in keep:
+            if name in ("id", "record", "error", *outputs):
+                raise ValueError(f"Labeller: keep={name!r} is a column of the result")
         self.method = method
         self.columns = None if columns is None else tuple(dict.fromkeys(columns))
         self.outputs = tuple(dict.fromkeys(outputs))
@@ -275,10 +305,16 @@ class Labeller:
 
         columns  of the table
         """
-        used = self.used(columns)
+        there = set(columns)
+        for name in self.keep:
+            if name not in there:
+                raise ValueError(
+                    f"Labeller: the table has no column {name!r} to keep; it has {sorted(there)}"
+                )
+        used = self.used(there)
         if used in self._checked:
             return
-        with tempfile.TemporaryDirectory(dir=self._where) as folder:
+        with self._folder() as folder:
             # of one image without files: what is wrong then is the command line
             self._lists(Path(folder), {"a": [1] if "classes" in used else None})
             ended = self._run(Path(folder), used, "--dry-run")
@@ -304,7 +340,11 @@ class Labeller:
         used = self.used(batch)
         ids = [_name(value) for value in batch["id"]]
         count = len(ids)
-        errors = [str(e or "") for e in batch["error"]] if "error" in batch else [""] * count
+        errors = (
+            ["" if _is_missing(e) else str(e) for e in batch["error"]]
+            if "error" in batch
+            else [""] * count
+        )
         answers: list[tuple[dict[str, bytes], str]] = [({}, "")] * count
 
         rounds: list[dict[str, int]] = []  # ids of one round are distinct
@@ -332,6 +372,13 @@ class Labeller:
         out["error"] = _objects(errors)
         return out
 
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        if self._scratch is not None and not self._scratch.is_usable():
+            self.close()
+        if self._scratch is None:
+            self._scratch = _Scratch(self._where)
+        return tempfile.TemporaryDirectory(dir=self._scratch.path)
+
     def _label(
         self,
         batch: Mapping[str, Any],
@@ -341,11 +388,7 @@ class Labeller:
         errors: list[str],
     ) -> None:
         """One run of the program; where it fails as a whole, one for each row."""
-        if self._scratch is not None and not self._scratch.path.is_dir():
-            self.close()  # somebody cleaned the disk
-        if self._scratch is None:
-            self._scratch = _Scratch(self._where)
-        with tempfile.TemporaryDirectory(dir=self._scratch.path) as name:
+        with self._folder() as name:
             folder = Path(name)
             lines: dict[str, list[int] | None] = {}
             for id, row in rows.items():
@@ -364,9 +407,10 @@ class Labeller:
             if ended.returncode in (0, 1):
                 reasons = _reasons(_text(ended.stderr), list(lines))
                 for id in lines:
-                    record = folder / "out" / "records" / f"{id}.json"
+                    record = folder / "out" / "records" / f"{_file(id)}.json"
                     if record.exists():
-                        answers[rows[id]] = (self._get(folder / "out", id), record.read_text())
+                        text = record.read_text(encoding="utf-8")
+                        answers[rows[id]] = (self._get(folder / "out", id), text)
                     else:
                         why = reasons.get(id) or f"label did not say why {id} failed"
                         errors[rows[id]] = _plain(why, folder, used, id)
@@ -404,16 +448,18 @@ class Labeller:
                     raise ValueError(f"classes of {id}: {problem}") from None
             elif not _is_missing(value):
                 try:
-                    _write(folder / "in" / column / f"{id}.{_INPUTS[column][1]}", column, value)
+                    _write(
+                        folder / "in" / column / f"{_file(id)}.{_INPUTS[column][1]}", column, value
+                    )
                 except (TypeError, ValueError) as problem:
                     raise ValueError(f"{column} of {id}: {problem}") from None
         return classes
 
     def _lists(self, folder: Path, lines: Mapping[str, list[int] | None]) -> None:
         quoted = {id: '"' + id.replace('"', '""') + '"' for id in lines}
-        (folder / "ids").write_text("".join(f"{quoted[id]}\n" for id in lines))
+        (folder / "ids").write_text("".join(f"{quoted[id]}\n" for id in lines), encoding="utf-8")
         tags = (" ".join([quoted[id], *map(str, classes or ())]) for id, classes in lines.items())
-        (folder / "tags").write_text("".join(f"{line}\n" for line in tags))
+        (folder / "tags").write_text("".join(f"{line}\n" for line in tags), encoding="utf-8")
 
     def _run(
         self, folder: Path, used: tuple[str, ...], *more: str
@@ -436,7 +482,7 @@ class Labeller:
         )
 
     def _get(self, out: Path, id: str) -> dict[str, bytes]:
-        files = {name: out / _OUTPUTS[name].replace("{id}", id) for name in self.outputs}
+        files = {name: out / _OUTPUTS[name].replace("{id}", _file(id)) for name in self.outputs}
         return {name: path.read_bytes() for name, path in files.items() if path.exists()}
 
 
@@ -453,6 +499,8 @@ def _plain(text: str, folder: Path, used: Iterable[str], id: str) -> str:
     for column in used:
         path = folder / "in" / column / f"{id}.{_INPUTS[column][1]}"
         text = text.replace(str(path), f"{column} of {id}")
+        if text == f"{column} of {id}: {os.strerror(errno.ENOENT)}":
+            return f"{id} has no {column}"
     return text.replace(f"{folder}/", "")
 
 

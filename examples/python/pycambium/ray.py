@@ -10,8 +10,12 @@ print(pr.write_shards(labels, "labels"))
 from __future__ import annotations
 
 import glob
+import hashlib
 import importlib
 import os
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,11 +74,11 @@ def read_shards(
 
     An id is the whole path before a known ending: `c.v1.jpg` belongs to `c.v1`. A member that a
     sample lacks is None. Damage is said in `error` (see `pycambium.shards.read_shard`), and the
-    other samples of the shard are read.
+    other samples of the shard are read. A shard that cannot be opened is one row with an `error`.
 
     paths        files that all machines see; "set-{000000..000999}.tar" and "set-*.tar" mean many
     columns      members to read, keys of pycambium.shards.ENDINGS; without it those that occur in
-                 the first shard
+                 the first shard, and a sample that has others gets an `error`
     concurrency  shards at a time; without it one for every eight cores, at least two
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
@@ -89,18 +93,24 @@ def read_shards(
             files += [os.path.abspath(name) for name in found]
     if not files:
         raise ValueError(f"read_shards: no file matches {', '.join(map(str, given))}")
-    names = shards.columns_of(files[0]) if columns is None else tuple(columns)
-    for name in names:
+    for name in columns or ():
         if name not in shards.ENDINGS:
             known = ", ".join(shards.ENDINGS)
             raise ValueError(f"read_shards: no column {name!r}; there are {known}")
+    missing = [file for file in files if not os.path.exists(file)]
+    if missing:
+        raise FileNotFoundError(
+            f"read_shards: {missing[0]}: there is no such file; "
+            f"{len(missing)} of {len(files)} shards are missing"
+        )
+    names = shards.columns_of(files[0]) if columns is None else tuple(columns)
     table = data.from_items([{"path": file} for file in files], override_num_blocks=len(files))
     if concurrency is None:
         concurrency = max(2, int(ray.cluster_resources().get("CPU", 0)) // 8)
     rows: Dataset = table.map_batches(
         _read,
         batch_size=1,
-        fn_kwargs={"columns": names},
+        fn_kwargs={"columns": names, "strict": columns is None},
         batch_format="numpy",
         compute=data.TaskPoolStrategy(size=concurrency),
         num_cpus=0,  # the actors may hold every core, and wait for what is read
@@ -111,7 +121,15 @@ def read_shards(
 _ROWS = 64  # in one piece of a shard
 
 
-def _read(batch: Mapping[str, Any], columns: tuple[str, ...]) -> Iterator[Any]:
+def _rows(path: str, columns: tuple[str, ...], strict: bool) -> Iterator[dict[str, Any]]:
+    try:
+        yield from shards.read_shard(path, columns, strict=strict)
+    except OSError as problem:  # it cannot be opened
+        name = os.path.basename(path)
+        yield {"id": "", "shard": name, "error": f"{name}: {problem.strerror}"}
+
+
+def _read(batch: Mapping[str, Any], columns: tuple[str, ...], strict: bool) -> Iterator[Any]:
     """The samples of shards, some at a time, with the same types in all blocks."""
     pyarrow: Any = importlib.import_module("pyarrow")
     bytes_of = dict.fromkeys(columns, pyarrow.large_binary())
@@ -120,7 +138,7 @@ def _read(batch: Mapping[str, Any], columns: tuple[str, ...]) -> Iterator[Any]:
     rows: list[dict[str, Any]] = []
     empty = True
     for path in batch["path"]:
-        for row in shards.read_shard(str(path), columns):
+        for row in _rows(str(path), columns, strict):
             rows.append(row)
             if len(rows) == _ROWS:
                 yield pyarrow.Table.from_pylist(rows, schema)
@@ -197,29 +215,70 @@ def label(
 
 
 class _Shards(data.Datasink):  # type: ignore[misc]
-    """One tar of labels for each task."""
+    """One tar of labels for each task, in a folder that is hidden until all of them are there."""
 
-    def __init__(self, folder: str, rows: int) -> None:
+    def __init__(self, folder: str, rows: int, old: list[str]) -> None:
         self.folder = folder
+        self.hidden = tempfile.mkdtemp(prefix=_HIDDEN, dir=folder)
+        os.chmod(self.hidden, 0o755)
         self.rows = rows
+        self.old = old
         self.summary = Summary()
 
     @property
     def min_rows_per_write(self) -> int:
         return self.rows
 
-    def write(self, blocks: Iterable[Any], ctx: Any) -> tuple[str, int, int, list[str]]:
+    def write(self, blocks: Iterable[Any], ctx: Any) -> _Written:
         rows_of: Any = importlib.import_module("ray.data.block").BlockAccessor.for_block
         name = f"labels-{ctx.task_idx:06}.tar"
+        path = os.path.join(self.hidden, name)
         rows = (row for block in blocks for row in rows_of(block).iter_rows(True))
-        os.makedirs(self.folder, exist_ok=True)
-        done, failed = shards.write_shard(os.path.join(self.folder, name), rows)
-        return name, done, len(failed), [_said(id, failed[id]) for id in sorted(failed)[:100]]
+        done, failed = shards.write_shard(path, rows)
+        ids = {*shards.ids_of(path), *(id for id, error in failed if shards.is_repeated(id, error))}
+        return _Written(name, done, failed[:100], len(failed), {_hash(id) for id in ids})
 
     def on_write_complete(self, write_result: Any) -> None:
-        for name, done, failed, errors in sorted(write_result.write_returns):
-            self.summary.shards.append(name)
-            self.summary._add(done, failed, errors)
+        written: list[_Written] = sorted(write_result.write_returns, key=lambda each: each.name)
+        counts = Counter(hash for each in written for hash in each.hashes)
+        repeated = {hash for hash, count in counts.items() if count > 1}
+        for each in written:
+            path = os.path.join(self.hidden, each.name)
+            if each.hashes & repeated:
+                twice = {id for id in shards.ids_of(path) if _hash(id) in repeated}
+                each.errors += shards.drop(path, twice)
+                each.labelled -= len(twice)
+                each.failed += len(twice)
+            self.summary.shards.append(each.name)
+            said = [_said(id, error) for id, error in sorted(each.errors)]
+            self.summary._add(each.labelled, each.failed, said)
+        new = [
+            name for name in os.listdir(self.hidden) if not name.startswith(".")
+        ]  # without .part
+        for name in new:
+            os.replace(os.path.join(self.hidden, name), os.path.join(self.folder, name))
+        for path in self.old:
+            if os.path.basename(path) not in new:
+                os.unlink(path)
+        shutil.rmtree(self.hidden, ignore_errors=True)
+
+
+_HIDDEN = ".unfinished-"
+
+
+@dataclass
+class _Written:
+    """What a task says of its tar."""
+
+    name: str
+    labelled: int
+    errors: list[tuple[str, str]]
+    failed: int
+    hashes: set[int]
+
+
+def _hash(id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(id.encode(), digest_size=8).digest(), "little")
 
 
 def _said(id: str, error: str) -> str:
@@ -236,14 +295,16 @@ def write_shards(
     """Write labelled rows as tar shards, and say what became of all rows.
 
     FOLDER/labels-000000.tar holds `id.semantic.png`, `id.instances.png` and `id.json` of each row
-    (see `pycambium.shards.write_shard`). A shard is written whole or not at all. A task that is
-    repeated writes the same file again. Which samples share a shard depends on the order in which
-    Ray hands out blocks; the bytes of a sample do not.
+    (see `pycambium.shards.write_shard`); FOLDER/labels-000000.failed.jsonl lists the rows without
+    labels. The shards come into the folder when all are written. A task that is repeated writes
+    the same file again. Which samples share a shard depends on the order in which Ray hands out
+    blocks; the bytes of a sample do not. Labelled rows of one id all fail, in whatever shards.
 
     dataset         of `label`
     folder          on a disk that all machines see
     rows_per_shard  the least number of rows of a shard but the last
-    overwrite       remove the shards of an earlier run; without it such a folder is refused
+    overwrite       remove the shards of an earlier run, when the new ones are written; without it
+                    such a folder is refused
     """
     where = os.path.abspath(os.fspath(folder))
     old = [
@@ -256,9 +317,10 @@ def write_shards(
             f"write_shards: {where} holds {os.path.basename(min(old))} of an earlier run; "
             "name another folder, or say overwrite=True"
         )
-    for path in old:
-        os.unlink(path)
-    sink = _Shards(where, rows_per_shard)
+    for path in glob.glob(os.path.join(glob.escape(where), _HIDDEN + "*")):
+        shutil.rmtree(path, ignore_errors=True)  # of a job that ended early
+    os.makedirs(where, exist_ok=True)
+    sink = _Shards(where, rows_per_shard, old)
     dataset.write_datasink(sink, ray_remote_args={"num_cpus": 0})  # the actors may hold every core
     return sink.summary
 

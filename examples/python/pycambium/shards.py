@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, cast
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OUTPUT_ENDINGS",
     "braces",
     "columns_of",
+    "ids_of",
     "read_shard",
     "write_shard",
 ]
@@ -48,15 +50,6 @@ ENDINGS: dict[str, tuple[str, ...]] = {
 """How members of a sample end, by the column that they fill. The longest ending that fits counts.
 Photographs may end in capitals."""
 
-_NO_PHOTOGRAPHS = (
-    ".instances.png",
-    ".overlay.jpg",
-    ".scores.png",
-    ".trust.png",
-    ".truth_semantic.png",
-    ".truth_instances.png",
-)
-
 OUTPUT_ENDINGS: dict[str, str] = {
     "semantic": ".semantic.png",
     "instances": ".instances.png",
@@ -72,6 +65,17 @@ OUTPUT_ENDINGS: dict[str, str] = {
 }
 """How members of a labelled sample end, by column."""
 
+_TRUTH = (".truth_semantic.png", ".truth_instances.png")
+_NO_PHOTOGRAPHS = tuple(
+    ending
+    for ending in (
+        *(each for column, some in ENDINGS.items() if column != "image" for each in some),
+        *OUTPUT_ENDINGS.values(),
+        *_TRUTH,
+    )
+    if ending.endswith(ENDINGS["image"])
+)
+
 _BLOCK = 512
 
 
@@ -84,11 +88,14 @@ def braces(pattern: str) -> list[str]:
     pattern  a path; each {FIRST..LAST} counts from FIRST to LAST; if one of them begins
              with a zero, all numbers have as many digits
     """
-    at = pattern.find("{")
-    end = pattern.find("}", at)
-    first, dots, last = pattern[at + 1 : end].partition("..") if 0 <= at < end else ("", "", "")
-    if not dots:
-        return [pattern]
+    at = end = -1
+    first = dots = last = ""
+    while not dots:  # braces of another use stay
+        at = pattern.find("{", at + 1)
+        end = pattern.find("}", at)
+        if not 0 <= at < end:
+            return [pattern]
+        first, dots, last = pattern[at + 1 : end].partition("..")
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise ValueError(
             f"braces: {pattern!r} holds {{{first}..{last}}}; "
@@ -112,7 +119,7 @@ def _split(name: str) -> tuple[str, str] | None:
                 continue
             if best is None or len(id) < len(best[0]):
                 best = id, column
-    if best is not None and best[1] == "image" and name.endswith(_NO_PHOTOGRAPHS):
+    if best is not None and best[1] == "image" and name.lower().endswith(_NO_PHOTOGRAPHS):
         return None
     return best
 
@@ -135,19 +142,22 @@ class _Damage(Exception):
     pass
 
 
-def _members(
-    file: IO[bytes], path: str, contents: bool = True
-) -> Iterator[tuple[str, bytes | None] | _Damage]:
-    """Names and contents of the regular files of a tar, and what is damaged.
+@dataclass
+class _Member:
+    name: str
+    content: bytes | None = None
+    why: str = ""
+    """Why there is no content."""
+
+
+def _members(file: IO[bytes], path: str, contents: bool = True) -> Iterator[_Member | _Damage]:
+    """The members of a tar that have a known ending, and what is damaged.
 
     tarfile's own loop takes a damaged header, and a cut between two members, for the end.
     """
-    # The constructor reads the first header. With ignore_zeros it goes on where that is damaged.
-    try:
-        archive = tarfile.TarFile(fileobj=file, mode="r", ignore_zeros=True)
-    except tarfile.ReadError:
-        yield _Damage(f"{path}: is cut at byte 0")
-        return
+    # The constructor reads the first header, and raises where that is damaged: it reads none here.
+    archive = tarfile.TarFile(fileobj=io.BytesIO(bytes(_BLOCK)), mode="r")
+    archive.fileobj = file
     archive.offset = 0
     lost: int | None = None
     ended = False  # archives may be joined with cat
@@ -156,6 +166,8 @@ def _members(
         file.seek(at)
         try:
             info = tarfile.TarInfo.fromtarfile(archive)
+            if info.size < 0 or archive.offset <= at:
+                raise tarfile.HeaderError("a negative size")
         except tarfile.HeaderError as damage:
             kind = type(damage).__name__
             if kind in ("EmptyHeaderError", "TruncatedHeaderError"):
@@ -174,19 +186,21 @@ def _members(
         if lost is not None:
             yield _Damage(f"{path}: bytes {lost} to {at} hold no member of a tar: they are skipped")
             lost = None
-        if not info.isreg():
-            continue
         name = _plain(info.name)
-        if _split(name) is None:
+        if info.isdir() or _split(name) is None:
+            continue
+        if not info.isreg():
+            kind = "a link" if info.issym() or info.islnk() else "no plain file"
+            yield _Member(name, None, f"{name} is {kind}")
             continue
         if not contents:
-            yield name, b""
+            yield _Member(name)
             continue
         content = cast(IO[bytes], archive.extractfile(info))
         try:
-            yield name, content.read()
+            yield _Member(name, content.read())
         except (tarfile.ReadError, EOFError):
-            yield name, None
+            yield _Member(name, None, f"is cut within {name}")
             yield _Damage(f"{path}: is cut within {name}")
             return
 
@@ -213,33 +227,38 @@ def columns_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
         try:
             for member in _members(file, where, contents=False):
                 if not isinstance(member, _Damage):
-                    found.add(cast("tuple[str, str]", _split(member[0]))[1])
+                    found.add(cast("tuple[str, str]", _split(member.name))[1])
         except _UNREADABLE:
             pass  # whoever reads the members will say so
     return tuple(column for column in ENDINGS if column in found)
 
 
 def read_shard(
-    path: str | os.PathLike[str], columns: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    columns: Sequence[str] | None = None,
+    *,
+    strict: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Read the samples of a tar shard, members as bytes.
 
     A row has `id`, `shard` (the name of the file), the columns that are asked for, and `error`. A
     member that a sample lacks is None. `error` is empty, or says what is damaged: a sample whose
-    member is cut, that has two members for one column, that does not lie together, or that lacks a
-    member beside a damage. The damage itself is a row without an id.
+    member is cut or a link, that has two members for one column, that does not lie together, or that
+    lacks a member beside a damage. The damage itself is a row without an id.
 
     path     a tar, plain or compressed by gzip; OSError where it cannot be opened
     columns  keys of ENDINGS; without it those of columns_of(path)
+    strict   a member of another column is an error of its sample; without it, it is left alone
     """
     where = os.fspath(path)
     for column in columns or ():
         if column not in ENDINGS:
             raise ValueError(f"read_shard: no column {column!r}; there are {', '.join(ENDINGS)}")
-    return _read(where, columns_of(where) if columns is None else tuple(dict.fromkeys(columns)))
+    wanted = columns_of(where) if columns is None else tuple(dict.fromkeys(columns))
+    return _read(where, wanted, strict)
 
 
-def _read(path: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _read(path: str, columns: tuple[str, ...], strict: bool) -> Iterator[dict[str, Any]]:
     shard = os.path.basename(path)
     sample: dict[str, Any] | None = None
     names: dict[str, str] = {}
@@ -261,7 +280,7 @@ def _read(path: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                     beside, since = str(member), 0  # for the samples on both sides
                     yield row("", beside)
                     continue
-                name, content = member
+                name = member.name
                 known = _is_text(name)
                 if not known:
                     name = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
@@ -282,10 +301,16 @@ def _read(path: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
                     sample["error"] = (
                         f"{shard}: {names[column]} and {name} are both the {column} of {id}"
                     )
-                elif content is None:
-                    sample["error"] = f"{shard}: is cut within {name}"
-                elif column in columns:
-                    sample[column] = content
+                elif column not in columns:
+                    if strict and not sample["error"]:
+                        sample["error"] = (
+                            f"{shard}: holds {name}, but {column} is not among the columns that "
+                            "are read; name the columns"
+                        )
+                elif member.why:
+                    sample["error"] = f"{shard}: {member.why}"
+                else:
+                    sample[column] = member.content
                 names[column] = name
         except _UNREADABLE as damage:
             beside = f"{shard}: {damage}"
@@ -312,30 +337,33 @@ def _replace(path: str, content: bytes) -> None:
 
 def write_shard(
     path: str | os.PathLike[str], rows: Iterable[dict[str, Any]]
-) -> tuple[int, dict[str, str]]:
+) -> tuple[int, list[tuple[str, str]]]:
     """Write labelled rows as a tar shard, whole or not at all.
 
     A row `a` becomes `a.semantic.png`, `a.instances.png`, `a.json` and what else OUTPUT_ENDINGS
     names and the row has. Samples stand in the order of their ids, so equal rows give equal bytes.
     Rows with an `error` are not in the tar. `labels.failed.jsonl` beside `labels.tar` lists them,
-    one object a line; it is there only where some failed. Returns how many rows were written, and
-    the reasons of the others by id.
+    one object a line; it is there only where some failed. Two labelled rows of one id both fail;
+    beside a row that failed, the labelled one is written. Returns how many rows were written, and
+    id and reason of each other row.
 
     path  the file; one that is there is replaced
     rows  what `pycambium.labelling.Labeller` gives, one row at a time
     """
     name = os.fspath(path)
     good: dict[str, dict[str, Any]] = {}
-    failed: dict[str, str] = {}
+    twice: set[str] = set()
+    failed: list[tuple[str, str]] = []
     for row in rows:
         id, error = str(row["id"]), str(row.get("error") or "")
-        if id and (id in good or id in failed):
-            good.pop(id, None)
-            failed[id] = f"several rows have the id {id}"
-        elif error:
-            failed[id] = "; ".join(filter(None, (failed.get(id), error)))
+        if error:
+            failed.append((id, error))
+        elif id in good or id in twice:
+            failed += [(id, _several(id))] * (1 + (good.pop(id, None) is not None))
+            twice.add(id)
         else:
             good[id] = row
+    failed.sort()
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for id in sorted(good):
@@ -347,14 +375,72 @@ def write_shard(
                 info = tarfile.TarInfo(id + ending)
                 info.size, info.mode = len(data), 0o644
                 archive.addfile(info, io.BytesIO(data))
+    _write_reasons(name, failed)
+    _replace(name, content.getvalue())
+    return len(good), failed
+
+
+def ids_of(path: str | os.PathLike[str]) -> list[str]:
+    """List the ids of a shard of labels, in their order.
+
+    path  what write_shard wrote
+    """
+    with tarfile.open(path) as archive:
+        return list(
+            dict.fromkeys(
+                name.removesuffix(ending)
+                for name in archive.getnames()
+                for ending in OUTPUT_ENDINGS.values()
+                if name.endswith(ending)
+            )
+        )
+
+
+def drop(path: str, ids: set[str]) -> list[tuple[str, str]]:
+    """Take the labels of ids out of a shard of labels: other shards have them too.
+
+    The ids are then listed beside the shard as failed. Returns id and reason of each.
+
+    path  what write_shard wrote
+    ids   ids of it
+    """
+    content = io.BytesIO()
+    names = {id + ending for id in ids for ending in OUTPUT_ENDINGS.values()}
+    with (
+        tarfile.open(path) as old,
+        tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for info in old:
+            if info.name not in names:
+                archive.addfile(info, old.extractfile(info))
+    failed = [(id, _several(id)) for id in ids]
+    reasons = path.removesuffix(".tar") + ".failed.jsonl"
+    if os.path.exists(reasons):
+        with open(reasons, encoding="utf-8") as file:
+            failed += [(row["id"], row["error"]) for row in map(json.loads, file)]
+    _write_reasons(path, sorted(failed))
+    _replace(path, content.getvalue())
+    return sorted((id, _several(id)) for id in ids)
+
+
+def _several(id: str) -> str:
+    return f"several rows have the id {id}"
+
+
+def is_repeated(id: str, error: str) -> bool:
+    """Tell whether a row failed since others had its id.
+
+    id, error  of write_shard
+    """
+    return error == _several(id)
+
+
+def _write_reasons(name: str, failed: list[tuple[str, str]]) -> None:
     lines = "".join(
-        json.dumps({"id": id, "error": failed[id]}, ensure_ascii=False) + "\n"
-        for id in sorted(failed)
+        json.dumps({"id": id, "error": error}, ensure_ascii=False) + "\n" for id, error in failed
     )
     reasons = name.removesuffix(".tar") + ".failed.jsonl"
     if lines:
         _replace(reasons, lines.encode(errors="backslashreplace"))
     elif os.path.exists(reasons):
         os.unlink(reasons)
-    _replace(name, content.getvalue())
-    return len(good), failed

@@ -465,8 +465,11 @@ class Call:
 
 
 def callables() -> list[tuple[str, Any]]:
-    found = list(public.functions().items())
+    # pycambium.ray is there where Ray is: a call would start a cluster
+    found = [each for each in public.functions().items() if "pycambium.ray." not in each[0]]
     for name, kind in public.classes().items():
+        if "pycambium.ray." in name:
+            continue
         if vars(kind).get("_is_protocol") or issubclass(kind, (BaseException, enum.Enum)):
             continue
         found.append((name, kind))

@@ -1,11 +1,13 @@
 """pycambium.labelling: rows of a table, against the program label on folders."""
 
+import errno
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from drawn import npy, sample, write_folders
 
 import pycambium as pc
+from pycambium import labelling
 from pycambium.labelling import Labeller
 
 pytestmark = pytest.mark.skipif(
@@ -109,10 +112,10 @@ def test_without_classes_a_channel_is_a_class(tmp_path, samples):
     [
         ("image", b"no photograph", "image of c.v2: is neither a JPEG nor a PNG file"),
         ("image", b"", "image of c.v2: is empty"),
-        ("image", None, "image of c.v2: "),
+        ("image", None, "c.v2 has no image"),
         ("image", np.zeros((3, 3)), "image of c.v2: "),
-        ("cam", None, "cam of c.v2: No such file or directory"),
-        ("cam", float("nan"), "cam of c.v2: No such file or directory"),
+        ("cam", None, "c.v2 has no cam"),
+        ("cam", float("nan"), "c.v2 has no cam"),
         ("cam", b"\x93NUMPY", "cam of c.v2: "),
         ("cam", np.zeros((2, 16, 20), object), "cam of c.v2: Object arrays cannot be saved"),
         ("cam", np.full((2, 16, 20), np.nan), "cam of c.v2: "),
@@ -170,7 +173,9 @@ def test_rows_of_one_id_are_labelled_each(samples):
 
 
 def test_an_error_that_comes_with_a_row_stays(samples):
-    batch = {**batch_of(samples), "error": ["", "was cut", "", "", ""], "shard": list("abcde")}
+    nothing = float("nan")  # as pandas writes it
+    given = ["", "was cut", nothing, None, ""]
+    batch = {**batch_of(samples), "error": given, "shard": list("abcde")}
     got = Labeller(keep=["shard"])(batch)
     assert list(got["error"]) == ["", "was cut", "", "", ""]
     assert list(got["shard"]) == list("abcde")
@@ -198,12 +203,16 @@ def test_an_empty_batch():
         ({"crf": True, "refine": "par"}, "--crf and --refine: give one of the two"),
         ({"columns": ["image", "cam"]}, "--boundaries is required"),
         ({"columns": ["displacement"]}, "the table has no column 'displacement'"),
+        ({"keep": ["split"]}, "the table has no column 'split' to keep"),
+        ({"keep": ["error"]}, "keep='error' is a column of the result"),
+        ({"keep": ["semantic"]}, "keep='semantic' is a column of the result"),
+        ({"names": ["a", "b"]}, "names is ['a', 'b']; expected text, a number or a path"),
     ],
 )
 def test_mistakes_are_said_before_work(samples, settings, reason):
     with pytest.raises(ValueError) as said:
         Labeller(**settings).check(batch_of(samples))
-    assert reason in str(said.value) and "/tmp" not in str(said.value)
+    assert reason in str(said.value) and tempfile.gettempdir() not in str(said.value)
     with pytest.raises(ValueError, match="no column 'id'"):
         Labeller()({"image": []})
 
@@ -263,9 +272,68 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs a full disk"
-)
+@pytest.mark.parametrize("problem", [errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS])
+def test_a_disk_without_locks(tmp_path, samples, monkeypatch, problem):
+    def refuse(*_):
+        raise OSError(problem, os.strerror(problem))
+
+    (tmp_path / "pycambium-label-others").mkdir()
+    monkeypatch.setattr(labelling.fcntl, "flock", refuse)
+    labeller = Labeller(scratch=str(tmp_path))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert set(labeller(batch_of(samples))["error"]) == {""}
+    new = {path.name for path in tmp_path.iterdir()} - names
+    assert len(new) == 1 and (tmp_path / "pycambium-label-others").is_dir()
+    labeller.close()
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_a_forked_process_leaves_its_parents_folder(tmp_path, samples):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    labeller = Labeller(scratch=str(scratch))
+    expected = answers(labeller(batch_of(samples)))
+    (own,) = scratch.iterdir()
+    child = os.fork()
+    if child == 0:
+        same = answers(labeller(batch_of(samples))) == expected  # in a folder of its own
+        apart = len(list(scratch.iterdir())) == 2
+        labeller.close()
+        os._exit(0 if same and apart else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert list(scratch.iterdir()) == [own]
+    child = os.fork()
+    if child == 0:
+        labeller.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert list(scratch.iterdir()) == [own]
+    assert answers(labeller(batch_of(samples))) == expected
+
+
+def test_paths_of_options_are_those_of_the_maker(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = labelling._words({"names": "names.txt", "boxes": Path("a/b.json"), "beta": 3})
+    names, boxes = str(tmp_path / "names.txt"), str(tmp_path / "a/b.json")
+    assert words == ["--names", names, "--boxes", boxes, "--beta", "3"]
+
+
+def test_ids_of_other_letters_in_any_locale(tmp_path, samples):
+    rows = {"ü/ö": samples["c.v1"]}
+    expected = label_folders(tmp_path, rows)
+    (tmp_path / "batch").write_bytes(pickle.dumps(batch_of(rows)))
+    code = """
+import pickle, sys
+from pycambium.labelling import Labeller
+batch = pickle.load(open(sys.argv[1], "rb"))
+pickle.dump(dict(Labeller()(batch)), open(sys.argv[2], "wb"))
+"""
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    words = [sys.executable, "-c", code, str(tmp_path / "batch"), str(tmp_path / "got")]
+    subprocess.run(words, check=True, env=plain)
+    assert answers(pickle.loads((tmp_path / "got").read_bytes())) == expected
+
+
 def test_a_full_disk_is_no_fault_of_a_row(tmp_path, samples):
     labeller = Labeller()
     full = tmp_path / "label"

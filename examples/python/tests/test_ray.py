@@ -1,5 +1,6 @@
 """pycambium.ray: Ray Data sets labelled on one machine and on a cluster that loses a node."""
 
+import ast
 import gc
 import io
 import json
@@ -13,8 +14,6 @@ from pathlib import Path
 
 import pytest
 from drawn import members, sample, write_folders, write_tar
-
-import pycambium as pc
 
 
 def test_without_ray_a_sentence_says_what_is_missing():
@@ -119,35 +118,55 @@ def test_shards_in_and_out(here, tmp_path):
     samples = write_set(tmp_path, 40, 4)
     expected = of_one_process(tmp_path, samples, "--exp-times", "4")
     # more damage than a shard of good samples: one member, one sample, one cut
-    lost = {"p/c.v001", "p/c.v006"}
+    lost = {"p/c.v001", "p/c.v013", "p/c.v017", "p/c.v038"}
     files = members("p/c.v001", {**samples["p/c.v001"], "cam": None})
     files += members("p/c.v005", samples["p/c.v005"])
-    files += members("p/c.v006", {**samples["p/c.v006"], "image": b"damaged"})
-    files += [m for i in range(9, 40, 4) for m in members(f"p/c.v{i:03}", samples[f"p/c.v{i:03}"])]
+    files += members("p/c.v013", {**samples["p/c.v013"], "image": b"damaged"})
+    files += [
+        m
+        for i in range(9, 40, 4)
+        for m in members(f"p/c.v{i:03}", samples[f"p/c.v{i:03}"])
+        if i not in (13, 17)
+    ]
+    files += members("p/c.v017", samples["p/c.v017"])
+    files += members("p/c.v006", {**samples["p/c.v006"], "image": b"whole in set-002.tar"})
     write_tar(tmp_path / "set-001.tar", files)
     with tarfile.open(tmp_path / "set-002.tar") as archive:
         cut = archive.getmember("p/c.v038.png").offset
     os.truncate(tmp_path / "set-002.tar", cut)
-    lost |= {"p/c.v038"}
+    again = members("p/c.v017", samples["p/c.v017"])
+    with tarfile.open(tmp_path / "set-003.tar", "a") as archive:  # labelled in two shards
+        for name, content in [*again, ("p/c.v099.displacement.npy", b"")]:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    (tmp_path / "set-004.tar").mkdir()
 
     # as many actors as there are cores: reading and writing must not wait for them
     labels = pr.label(
-        pr.read_shards(tmp_path / "set-{000..003}.tar"), exp_times=4, concurrency=2, batch_size=4
+        pr.read_shards(tmp_path / "set-{000..004}.tar"), exp_times=4, concurrency=2, batch_size=4
     )
     total = pr.write_shards(labels, tmp_path / "out", rows_per_shard=10)
-    # c.v006 is in two shards: whole in set-002, damaged in set-001
-    assert (total.labelled, total.failed) == (38, 3), total
-    assert sorted(total.errors) == [
-        "p/c.v001: cam of p/c.v001: No such file or directory",
-        "p/c.v006: image of p/c.v006: is neither a JPEG nor a PNG file",
-        f"set-002.tar: is cut at byte {cut}",
-    ]
+    several = "several rows have the id p/c.v017"
+    expected_errors = sorted(
+        [
+            "p/c.v001: p/c.v001 has no cam",
+            "p/c.v006: image of p/c.v006: is neither a JPEG nor a PNG file",
+            "p/c.v013: image of p/c.v013: is neither a JPEG nor a PNG file",
+            f"p/c.v017: {several}",
+            f"p/c.v017: {several}",
+            "p/c.v099: set-003.tar: holds p/c.v099.displacement.npy, but displacement is not among "
+            "the columns that are read; name the columns",
+            f"set-002.tar: is cut at byte {cut}",
+            "set-004.tar: Is a directory",
+        ]
+    )
+    assert sorted(total.errors) == expected_errors
+    assert (total.labelled, total.failed) == (36, 8), total
     got = contents(tmp_path / "out")
     assert len(total.shards) >= 2
     assert {name for name in expected if name not in got} == {
-        f"{id}{end}"
-        for id in ("p/c.v001", "p/c.v038")
-        for end in (".semantic.png", ".instances.png", ".json")
+        f"{id}{end}" for id in lost for end in (".semantic.png", ".instances.png", ".json")
     }
     assert all(expected[name] == content for name, content in got.items())
     listed = [
@@ -155,10 +174,40 @@ def test_shards_in_and_out(here, tmp_path):
         for path in (tmp_path / "out").glob("*.failed.jsonl")
         for line in path.read_text().splitlines()
     ]
-    assert len(listed) == 3
+    assert sorted(filter(None, (pr._said(row["id"], row["error"]) for row in listed))) == (
+        expected_errors
+    )
+    assert {path.name.partition("-")[0] for path in (tmp_path / "out").iterdir()} == {"labels"}
 
     with pytest.raises(ValueError, match="holds labels-000000.* of an earlier run"):
         pr.write_shards(labels, tmp_path / "out")
+
+
+def test_an_overwritten_folder_is_whole_until_the_end(here, tmp_path):
+    import pycambium.ray as pr
+
+    out = tmp_path / "out"
+    row = {"semantic": b"S", "instances": b"I", "record": "{}", "error": ""}
+    table = here.data.from_items([{"id": f"{i}", **row} for i in range(4)], override_num_blocks=4)
+    pr.write_shards(table, out, rows_per_shard=1)
+    (out / "labels-000099.tar").write_bytes(b"of an earlier run")
+    (out / "labels-000099.failed.jsonl").write_bytes(b"{}")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(before) > 2
+
+    def fail(batch):
+        if "3" in list(batch["id"]):
+            raise RuntimeError("the disk is full")
+        return batch
+
+    with pytest.raises(Exception, match="the disk is full"):
+        pr.write_shards(table.map_batches(fail, batch_size=1), out, overwrite=True)
+    kept = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert kept == before
+    total = pr.write_shards(table, out, rows_per_shard=100, overwrite=True)
+    assert (total.labelled, total.shards) == (4, ["labels-000000.tar"])
+    assert [path.name for path in out.iterdir()] == ["labels-000000.tar"]
+    assert len(contents(out)) == 12
 
 
 def test_rows_of_a_table(here, tmp_path):
@@ -209,6 +258,11 @@ def test_shards_are_files_that_are_there(here, tmp_path):
         pr.read_shards(tmp_path / "set-*.tar")
     with pytest.raises(ValueError, match="no column 'depth'"):
         pr.read_shards("a.tar", ["depth"])
+    write_set(tmp_path, 2, 2)
+    said = "set-001.tar: there is no such file; 3 of 4 shards are missing"
+    (tmp_path / "set-001.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=said):
+        pr.read_shards(tmp_path / "set-{000..003}.tar")
 
 
 def test_types_of_the_module(tmp_path):
@@ -238,8 +292,8 @@ def test_the_example(tmp_path):
     lines = ended.stdout.splitlines()
     assert lines[0] == "46 labelled, 2 failed, " + lines[0].split(", ")[-1]
     assert lines[1].strip().startswith("photograph.0.1: image of photograph.0.1: ")
-    assert lines[2].strip() == ("photograph.1.2: cam of photograph.1.2: No such file or directory")
-    classes = eval(lines[3].split(": ", 1)[1])
+    assert lines[2].strip() == "photograph.1.2: photograph.1.2 has no cam"
+    classes = ast.literal_eval(lines[3].split(": ", 1)[1])
     assert set(classes) == {0, 5} and 0.1 < classes[5] / sum(classes.values()) < 0.3
 
 

@@ -1,16 +1,19 @@
 """pycambium.shards: tar shards, against Python's tarfile and the program tar."""
 
 import gzip
+import itertools
 import json
+import re
 import shutil
 import subprocess
+import sys
 import tarfile
 
 import numpy as np
 import pytest
 from drawn import write_tar
 
-from pycambium import shards
+from pycambium import labelling, shards
 
 
 FOUR = ("image", "cam", "boundary", "classes")
@@ -33,6 +36,7 @@ def cells(row):
         ("{9..10}/{0..1}", ["9/0", "9/1", "10/0", "10/1"]),
         ("{8..010}", ["008", "009", "010"]),
         ("{id}.tar", ["{id}.tar"]),
+        ("set{id}-{0..2}.tar", ["set{id}-0.tar", "set{id}-1.tar", "set{id}-2.tar"]),
     ],
 )
 def test_braces(pattern, names):
@@ -82,7 +86,8 @@ def test_columns_are_those_asked_for(tmp_path):
 
 
 def test_the_longest_ending_counts(tmp_path):
-    others = ("instances.png", "overlay.jpg", "scores.png", "trust.png", "truth_semantic.png")
+    others = ["instances.png", "overlay.jpg", "scores.png", "trust.png", "truth_semantic.png"]
+    others += ["overlay.JPG", "SEMANTIC.PNG", "Scribbles.png"]
     files = [("a.PNG", b"1"), ("a.semantic.png", b"2"), ("a.CAM.NPY", b"3")]
     write_tar(tmp_path / "s.tar", files + [("a." + other, b"4") for other in others])
     (row,) = rows(tmp_path / "s.tar", ("image", "semantic", "cam"))
@@ -126,8 +131,9 @@ def test_tars_of_the_program_tar(tmp_path, form):
         ".",
     ]
     subprocess.run(words, check=True)
-    (row,) = rows(tmp_path / "s.tar", ("image", "cam"))
+    row, link = rows(tmp_path / "s.tar", ("image", "cam"))
     assert row["id"] == deep + "/a.v2" and row["error"] == ""
+    assert link["error"] == f"s.tar: {deep}/link.jpg is a link"
     assert (row["image"], row["cam"]) == (b"x" * 700, b"y" * 512)
 
 
@@ -206,6 +212,67 @@ def test_a_damaged_header_is_named_and_passed(tmp_path, rng):
     assert (damage["error"], a["error"]) == (said, f"a may lack members, since {said}")
 
 
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_a_damaged_first_header_of_a_long_name(tmp_path, form):
+    path = tmp_path / "s.tar"
+    long = "x" * 150
+    with tarfile.open(path, "w", format=form) as archive:
+        for name in (long + ".jpg", "b.jpg", "c.jpg"):
+            archive.addfile(tarfile.TarInfo(name))
+    content = bytearray(path.read_bytes())
+    content[2 * 512 + 150] ^= 0xFF  # the member's own header, behind that of its name
+    path.write_bytes(content)
+    damage, b, c = rows(path, ("image",))
+    said = "s.tar: bytes 0 to 1536 hold no member of a tar: they are skipped"
+    assert (damage["error"], b["id"], c["id"]) == (said, "b", "c")
+    assert (b["error"], c["error"]) == ("", "")
+
+
+@pytest.mark.parametrize("size", [-1024, -512, -100])
+def test_a_negative_size_is_damage(tmp_path, size):
+    path = tmp_path / "s.tar"
+    write_tar(path, [("a.jpg", b"1"), ("b.jpg", b"2"), ("c.jpg", b"3")])
+    with tarfile.open(path) as archive:
+        at = archive.getmember("b.jpg").offset
+    content = bytearray(path.read_bytes())
+    header = content[at : at + 512]
+    header[124:136] = (256**12 + size).to_bytes(12, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[at : at + 512] = header
+    path.write_bytes(content)
+    damage, a, c = itertools.islice(shards.read_shard(path, ("image",)), 3)
+    assert (a["image"], c["image"]) == (b"1", b"3")
+    said = f"s.tar: bytes {at} to {at + 1024} hold no member of a tar: they are skipped"
+    assert damage["error"] == said
+
+
+def test_links_are_no_files(tmp_path):
+    with tarfile.open(tmp_path / "s.tar", "w") as archive:
+        for name, kind in (("a.jpg", tarfile.REGTYPE), ("a.cam.npy", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "a.jpg"
+            archive.addfile(info)
+        info = tarfile.TarInfo("b.jpg")
+        info.type = tarfile.FIFOTYPE
+        archive.addfile(info)
+        info = tarfile.TarInfo("c.txt")
+        info.type = tarfile.SYMTYPE
+        archive.addfile(info)
+    assert shards.columns_of(tmp_path / "s.tar") == ("image", "cam")
+    a, b = shards.read_shard(tmp_path / "s.tar")
+    assert (a["id"], a["error"]) == ("a", "s.tar: a.cam.npy is a link")
+    assert (b["id"], b["error"]) == ("b", "s.tar: b.jpg is no plain file")
+
+
+def test_members_of_other_columns(tmp_path):
+    write_tar(tmp_path / "s.tar", [("a.jpg", b"1"), ("b.jpg", b"2"), ("b.cls", b"3")])
+    assert [r["error"] for r in rows(tmp_path / "s.tar", ("image",))] == ["", ""]
+    a, b = shards.read_shard(tmp_path / "s.tar", ("image",), strict=True)
+    said = "s.tar: holds b.cls, but classes is not among the columns that are read; "
+    assert (a["error"], b["error"]) == ("", said + "name the columns")
+
+
 def test_what_is_no_tar(tmp_path):
     (tmp_path / "s.tar").write_bytes(b"\xff\xd8" + b"jpeg" * 1000)
     (row,) = rows(tmp_path / "s.tar")
@@ -271,7 +338,7 @@ def test_labels_as_a_shard(tmp_path):
         labelled("a", overlay=b"O", trust=b""),
         labelled("b", error="no CAM"),
     ]
-    assert shards.write_shard(path, given) == (2, {"b": "no CAM"})
+    assert shards.write_shard(path, given) == (2, [("b", "no CAM")])
     assert list(contents(path).items()) == [
         ("a.semantic.png", b"Sa"),
         ("a.instances.png", b"I\0"),
@@ -284,7 +351,7 @@ def test_labels_as_a_shard(tmp_path):
     reasons = tmp_path / "labels-000000.failed.jsonl"
     assert json.loads(reasons.read_text()) == {"id": "b", "error": "no CAM"}
     first = path.read_bytes()
-    assert shards.write_shard(path, given[1::-1]) == (2, {})
+    assert shards.write_shard(path, given[1::-1]) == (2, [])
     assert path.read_bytes() == first
     assert [p.name for p in tmp_path.iterdir()] == ["labels-000000.tar"]
     (row,) = (r for r in rows(path, ("semantic",)) if r["id"] == "a")
@@ -292,11 +359,42 @@ def test_labels_as_a_shard(tmp_path):
 
 
 def test_rows_of_one_id_are_refused(tmp_path):
+    path = tmp_path / "l.tar"
     given = [labelled("a"), labelled("b"), labelled("a"), labelled("c"), labelled("c", error="x")]
-    done, failed = shards.write_shard(tmp_path / "l.tar", given)
-    assert done == 1
-    assert failed == {"a": "several rows have the id a", "c": "several rows have the id c"}
-    assert [name.split(".")[0] for name in contents(tmp_path / "l.tar")] == ["b"] * 3
+    given += [labelled("", error="2.tar: is cut"), labelled("", error="1.tar: is cut")]
+    several = "several rows have the id "
+    expected = [("", "1.tar: is cut"), ("", "2.tar: is cut")]
+    expected += [("a", several + "a"), ("a", several + "a"), ("c", "x")]
+    for order in (given, given[::-1], given[2:] + given[:2]):
+        done, failed = shards.write_shard(path, order)
+        assert (done, failed) == (2, expected) and done + len(failed) == len(given)
+        assert [name.split(".")[0] for name in contents(path)] == ["b"] * 3 + ["c"] * 3
+    assert shards.ids_of(path) == ["b", "c"]
+    assert shards.drop(str(path), {"c"}) == [("c", several + "c")]
+    shards.write_shard(tmp_path / "b.tar", [labelled("b")])
+    assert path.read_bytes() == (tmp_path / "b.tar").read_bytes()
+    lines = (tmp_path / "l.failed.jsonl").read_text().splitlines()
+    listed = [(row["id"], row["error"]) for row in map(json.loads, lines)]
+    assert listed == [*expected[:4], ("c", several + "c"), ("c", "x")]
+
+
+def test_the_tables_of_endings_agree():
+    read, written = set(labelling._INPUTS), set(labelling._OUTPUTS)
+    assert set(shards.ENDINGS) == read == set().union(*labelling._METHODS.values())
+    assert set(shards.OUTPUT_ENDINGS) == written | {"record"}
+    for method, columns in labelling._METHODS.items():
+        words = [sys.executable, "-m", "pycambium", "label", "--method", method, "--help"]
+        ended = subprocess.run(words, capture_output=True, text=True)
+        if ended.returncode == 0:  # else the package was built without the programs
+            flags = {labelling._INPUTS[column][0] for column in columns}
+            assert flags <= set(re.findall(r"--[a-z-]+", ended.stdout)), method
+    for column, (flag, kind) in labelling._INPUTS.items():
+        assert column in ("image", "classes") or all(
+            ending == f".{column}.{kind}" for ending in shards.ENDINGS[column]
+        )
+    for column, path in labelling._OUTPUTS.items():
+        ending = shards.OUTPUT_ENDINGS[column]
+        assert path.endswith(ending.rpartition(".")[2]) and f"{column}." in ending
 
 
 def test_a_shard_is_written_whole_or_not_at_all(tmp_path):

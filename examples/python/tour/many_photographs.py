@@ -18,12 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster of this machine alone
-
-import ray
-
 import pycambium as pc
-import pycambium.ray as pr
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -75,6 +70,12 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("many_photographs"))
     parser.add_argument("--address", help="of a cluster; without it Ray starts on this machine")
     words = parser.parse_args()
+    if not words.address:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster of this machine alone
+    import ray  # reads the variable
+
+    import pycambium.ray as pr
+
     folder = words.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     write_set(folder, shards=4, each=12)

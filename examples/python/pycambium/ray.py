@@ -191,8 +191,8 @@ def label(
         **options,
     }
     there = dataset.columns(fetch_if_missing=False)
-    if there is None:
-        there = columns
+    if there is None and columns is not None:
+        there = [*columns, *keep]
     probe = Labeller(**{**settings, "scratch": None})
     if there is not None:  # mistakes are said here, before hours of work
         probe.check(there)

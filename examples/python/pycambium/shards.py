@@ -77,6 +77,7 @@ _NO_PHOTOGRAPHS = tuple(
 )
 
 _BLOCK = 512
+_MOST = 10_000_000
 
 
 def braces(pattern: str) -> list[str]:
@@ -104,6 +105,8 @@ def braces(pattern: str) -> list[str]:
     padded = any(len(word) > 1 and word.startswith("0") for word in (first, last))
     width = max(len(first), len(last)) if padded else 0
     rest = braces(pattern[end + 1 :])
+    if (int(last) - int(first) + 1) * len(rest) > _MOST:
+        raise ValueError(f"braces: {pattern!r} means more than ten million names")
     numbers = range(int(first), int(last) + 1)
     return [f"{pattern[:at]}{i:0{width}}{tail}" for i in numbers for tail in rest]
 

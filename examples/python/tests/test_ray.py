@@ -234,6 +234,10 @@ def test_rows_of_a_table(here, tmp_path):
         pr.summarise(pr.label(table))
     with pytest.raises(ValueError, match="--exp-times: Value 99 not in range"):
         pr.label(table, columns=["image", "cam", "boundary"], exp_times=99)
+    with pytest.raises(ValueError, match="no column 'fold' to keep"):
+        pr.label(table, keep=["fold"])
+    unknown = table.map_batches(lambda batch: batch)  # Ray knows no columns before it has run
+    pr.label(unknown, columns=["image", "cam", "boundary"], keep=["split"])
     labels = pr.label(table, keep=["split"], outputs=["semantic"], concurrency=1).materialize()
     assert labels.columns() and set(labels.columns()) == {
         *("id", "semantic", "record", "error", "split")
@@ -297,8 +301,8 @@ def test_the_example(tmp_path):
     assert set(classes) == {0, 5} and 0.1 < classes[5] / sum(classes.values()) < 0.3
 
 
-def test_a_node_that_is_killed_costs_a_retry_and_nothing_else(tmp_path):
-    """Two nodes, of which one is killed when a quarter of the images is labelled."""
+def test_a_node_that_is_killed_costs_a_retry_and_nothing_else(tmp_path, monkeypatch):
+    """Two nodes that both label. One is killed when a quarter of the images is labelled."""
     os.environ.update(SETTINGS)
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -308,12 +312,23 @@ def test_a_node_that_is_killed_costs_a_retry_and_nothing_else(tmp_path):
     ray.shutdown()  # that of the other tests
     samples = write_set(tmp_path, 120, 6)
     expected = of_one_process(tmp_path, samples)
-    marks = tmp_path / "marks"
+    marks = tmp_path / "marks"  # a file for each batch that begins or ends, with its node
     marks.mkdir()
 
-    def mark(batch):
-        (marks / batch["id"][0].replace("/", "_")).touch()
-        return batch
+    class Marked(pr.Labeller):
+        def __call__(self, batch):
+            node = ray.get_runtime_context().get_node_id()
+            first = batch["id"][0].replace("/", "_") if len(batch["id"]) else "none"
+            (marks / f"begun {node} {first} {time.time_ns()}").touch()
+            got = super().__call__(batch)
+            (marks / f"ended {node} {first} {time.time_ns()}").touch()
+            return got
+
+    def marked(what, node=None):
+        found = [path.name.split() for path in marks.iterdir()]
+        return [each[2] for each in found if each[0] == what and node in (None, each[1])]
+
+    monkeypatch.setattr(pr, "Labeller", Marked)
 
     node = {"num_cpus": 2, "object_store_memory": MEMORY}
     cluster = start(
@@ -324,23 +339,29 @@ def test_a_node_that_is_killed_costs_a_retry_and_nothing_else(tmp_path):
         raylet = second.all_processes["raylet"][0].process
         ray.init(address=cluster.address, log_to_driver=False)
         cluster.wait_for_nodes()
+        lost = second.node_id
         killed = []
 
         def kill():
-            while len(list(marks.iterdir())) < 8:
+            until = time.monotonic() + 300
+            while len(marked("ended")) < 8 or not marked("ended", lost):
+                if time.monotonic() > until:
+                    return
                 time.sleep(0.02)
-            killed.append(len(list(marks.iterdir())))
+            killed.append(len(marked("ended")))
             cluster.remove_node(second, allow_graceful=False)
 
         killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         samples_read = pr.read_shards(tmp_path / "set-*.tar")
         labels = pr.label(samples_read, concurrency=4, batch_size=4)
-        marked = labels.map_batches(mark, num_cpus=0, batch_size=4, batch_format="numpy")
-        total = pr.write_shards(marked, tmp_path / "out", rows_per_shard=20)
+        total = pr.write_shards(labels, tmp_path / "out", rows_per_shard=20)
         killer.join(timeout=60)
         assert killed and killed[0] < 30, "the node must be killed in the middle"
         assert raylet.poll() is not None
+        begun = marked("begun")
+        again = {first for first in marked("begun", lost) if begun.count(first) > 1}
+        assert again, "some batches of the node must be labelled again"
         assert (total.labelled, total.failed) == (120, 0), total
         assert contents(tmp_path / "out") == expected
     finally:

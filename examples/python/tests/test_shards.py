@@ -49,6 +49,12 @@ def test_braces_that_mean_nothing(pattern):
         shards.braces(pattern)
 
 
+def test_braces_that_mean_too_much():
+    for pattern in ("{0..10000000}", "{0..9999}{0..9999}"):
+        with pytest.raises(ValueError, match="more than ten million"):
+            shards.braces(pattern)
+
+
 def test_an_id_keeps_its_dots_and_folders(tmp_path):
     files = [
         ("c.v1.jpg", b"1"),

@@ -31,12 +31,22 @@ option box_files::crowds_option()
   return {"--crowds",
           choice(crowds, {"ignore", "objects"}),
           {},
-          "regions of several objects in a COCO file: their pixels count for nothing, or each is an object"};
+          "regions of several objects in a COCO file: neither objects nor background, or each is an object"};
 }
 
 void box_files::open()
 {
   if (path.empty()) throw usage_error("--boxes is empty");
+  read_shared();
+  std::string const& where = xml() ? names_file : path;
+  demand(classes() <= 254, where, "has " + std::to_string(classes()) + " classes; a label map holds 254 at most");
+  if (!no_class_.empty())
+    std::fprintf(stderr, "label: %s: class 1 is %s. If it is none, leave it out, or every class is one too high\n",
+                 where.c_str(), no_class_.c_str());
+}
+
+void box_files::read_shared()
+{
   if (xml() && !names_file.empty()) {
     for (auto const& name : read_names(names_file)) classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
     if (classes_.contains("background") && classes_.at("background") == 0) no_class_ = "'background'";
@@ -65,8 +75,8 @@ std::optional<boxes_of_image> box_files::find(image_files& files, extent2 image)
   if (!files.has("boxes")) return std::nullopt;
   auto const file = files.path("boxes");
   auto const read = parse_voc_annotation(files.file("boxes"), file, {.zero_based = zero_based, .image = image});
-  for (auto const& note : read.notes) std::fprintf(stderr, "note: %s: %s\n", file.c_str(), note.c_str());
   boxes_of_image out{{read.height, read.width}, {}};
+  for (auto const& note : read.notes) out.notes.push_back(file + ": " + note);
   for (auto const& object : read.objects) {
     auto const at = classes_.find(object.name);
     demand(at != classes_.end(), file, "'" + object.name + "' is no class; --names lists one's own");

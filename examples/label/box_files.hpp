@@ -37,8 +37,9 @@ class box_files {
   /// The file that all images share, "" where there is none.
   [[nodiscard]] std::string shared_path() const { return xml() ? "" : path; }
 
-  /// Checks the flags and reads what all images share. Says what a person should hear of a COCO file, on stderr.
-  /// @throws usage_error: flags of the other kind of file; io_error
+  /// Checks the flags and reads what all images share. Says on stderr what a person should hear of a COCO file, and that
+  /// a first class may be none.
+  /// @throws usage_error: flags of the other kind of file; io_error: also of more than 254 classes
   void open();
 
   /// How many classes there are.
@@ -49,7 +50,7 @@ class box_files {
   [[nodiscard]] std::string const& shared_hash() const { return shared_hash_; }
   [[nodiscard]] std::string path_of(image_files const& files) const { return xml() ? files.path("boxes") : path; }
 
-  /// What is said of an image; nothing where its file, or the COCO file, does not know it. Notes go to stderr.
+  /// What is said of an image; nothing where its file, or the COCO file, does not know it.
   /// @param image  the photograph's size, for XML files that have none
   /// @throws io_error
   [[nodiscard]] std::optional<boxes_of_image> find(image_files& files, cambium::extent2 image) const;
@@ -64,6 +65,8 @@ class box_files {
   }
 
  private:
+  void read_shared();
+
   std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   coco_boxes coco_;
   std::string shared_hash_, no_class_;

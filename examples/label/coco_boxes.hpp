@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -25,6 +26,13 @@ struct boxes_of_image {
   std::vector<cambium::class_box> boxes;
   cambium::grid<std::uint8_t, 2> ignored{};  ///< [H,W] 1 where regions of several objects are; without cells: nowhere
   std::string error{};                       ///< why its boxes are not known; "" where they are
+  std::vector<std::string> notes{};          ///< deviations of its XML file that were read
+
+  /// On stderr, a line each.
+  void say_notes() const
+  {
+    for (auto const& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  }
 };
 
 /// The boxes of a COCO file by image; classes are the ranks of its categories' ids, as in the 80 contiguous ones.

@@ -221,6 +221,7 @@ class boxes_method : public method {
     std::string const boxes_path = boxes_.path_of(files);
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
     if (found) {
+      found->say_notes();
       demand(found->error.empty() || mask.size() > 0, boxes_path, found->error);
       same_size(found->image, boxes_path);
       known.boxes = found->boxes;

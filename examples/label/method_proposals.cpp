@@ -377,6 +377,7 @@ class proposals_method : public method {
     auto const path = boxes_.path_of(files);
     auto const image = found.masks.image;
     auto known = known_boxes(files, image);
+    known.say_notes();
     demand(known.error.empty(), path, known.error);
     demand(known.image == image, path,
            "is of an image of " + std::to_string(known.image.height) + " x " + std::to_string(known.image.width) +

@@ -431,6 +431,56 @@ TEST_CASE("mistakes with proposals name the file and the place", "[label][propos
     CHECK(contains(said(words, 1), p.at("boxes.json") + ": "));
     CHECK(contains(said({"--boxes", p.at("none.json")}, 2), "none.json"));
   }
+  SECTION("more classes than a label map holds")
+  {
+    auto boxes = coco_boxes_of_a();
+    for (int id = 100; boxes["categories"].size() < 254; ++id)
+      boxes["categories"].push_back({{"id", id}, {"name", "class " + std::to_string(id)}});
+    replace_file(p.root / "boxes.json", boxes.dump());
+    std::string names;
+    for (auto const& c : boxes["categories"]) names += c.at("name").get<std::string>() + "\n";
+    replace_file(p.root / "names", names);
+    std::vector<std::string> const coco{"--boxes", p.at("boxes.json")},
+        xml{"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")};
+    (void)said(coco, 0), (void)said(xml, 0);
+    fs::remove_all(p.root / "out");
+    boxes["categories"].push_back({{"id", 1000}, {"name", "one more"}});
+    replace_file(p.root / "boxes.json", boxes.dump());
+    replace_file(p.root / "names", names + "one more\n");
+    CHECK(contains(said(coco, 2), p.at("boxes.json") + ": has 255 classes; a label map holds 254 at most"));
+    CHECK(contains(said(xml, 2), p.at("names") + ": has 255 classes; a label map holds 254 at most"));
+    CHECK_FALSE(fs::exists(p.root / "out"));
+  }
+  SECTION("a first class that may be none")
+  {
+    auto boxes = coco_boxes_of_a();
+    replace_file(p.root / "boxes.json", boxes.dump());
+    replace_file(p.root / "names", std::string_view("bird\naeroplane\n"));
+    std::vector<std::string> const coco{"--boxes", p.at("boxes.json")},
+        xml{"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")};
+    CHECK_FALSE(contains(said(coco, 0), "class 1"));
+    CHECK_FALSE(contains(said(xml, 0), "class 1"));
+    boxes["categories"].push_back({{"id", 0}, {"name", "background"}});
+    replace_file(p.root / "boxes.json", boxes.dump());
+    replace_file(p.root / "names", std::string_view("background\nbird\naeroplane\n"));
+    CHECK(contains(said(coco, 0), p.at("boxes.json") + ": class 1 is category 0 ('background'), of which no "
+                                                       "annotation is. If it is none, leave it out"));
+    CHECK(contains(said(xml, 0), p.at("names") + ": class 1 is 'background'. If it is none, leave it out"));
+  }
+  SECTION("an XML file's notes are said once, also where it alone knows the size")
+  {
+    replace_file(p.root / "masks/a.json", std::string_view("[]"));
+    replace_file(
+        p.root / "xml/a.xml",
+        std::string_view("<annotation><size><width>90</width><height>60</height></size><object><name>bird</name>"
+                         "<difficult>perhaps</difficult><bndbox><xmin>5</xmin><ymin>5</ymin><xmax>36</xmax>"
+                         "<ymax>26</ymax></bndbox></object></annotation>"));
+    auto const text = said({"--boxes", p.at("xml/{id}.xml")}, 0);
+    std::string const note = p.at("xml/a.xml") + ": object 0: difficult is 'perhaps', taken for 0";
+    auto const first = text.find(note);
+    REQUIRE(first != std::string::npos);
+    CHECK(text.find(note, first + 1) == std::string::npos);
+  }
   SECTION("one file for all without image ids")
   {
     auto const r = run_program(p.root, CAMBIUM_LABEL,

@@ -183,6 +183,22 @@ def test_shards_in_and_out(here, tmp_path):
         pr.write_shards(labels, tmp_path / "out")
 
 
+@pytest.mark.parametrize("rows_per_shard", [1, 100])
+def test_rows_of_one_id_fail_in_whatever_shards(here, tmp_path, rows_per_shard):
+    import pycambium.ray as pr
+
+    row = {"semantic": b"S", "instances": b"I", "record": "{}", "error": ""}
+    rows = [{"id": id, **row} for id in "abcbab"]
+    rows += [{**rows[0], "id": "c", "error": "has no cam"}]
+    table = here.data.from_items(rows, override_num_blocks=7)
+    total = pr.write_shards(table, tmp_path / "out", rows_per_shard=rows_per_shard)
+    assert (len(total.shards) > 2) == (rows_per_shard == 1)
+    several = [f"{id}: several rows have the id {id}" for id in "aabbb"]
+    assert sorted(total.errors) == sorted([*several, "c: has no cam"])
+    assert (total.labelled, total.failed) == (1, 6)
+    assert list(contents(tmp_path / "out")) == ["c.semantic.png", "c.instances.png", "c.json"]
+
+
 def test_an_overwritten_folder_is_whole_until_the_end(here, tmp_path):
     import pycambium.ray as pr
 

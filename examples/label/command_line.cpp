@@ -1,4 +1,5 @@
 #include "hand_out.hpp"
+#include "image_files.hpp"
 #include "join.hpp"
 #include "method.hpp"
 #include "method_irnet.hpp"
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -180,6 +182,108 @@ void refuse_flags_of_others(std::string const& asked, option_table const& mine, 
   }
 }
 
+/// The command line, taken apart.
+struct command_line {
+  std::shared_ptr<method> how;
+  std::string method_name = "irnet", shard;
+  option_table table;
+  shard_words shards;
+  std::set<std::string> given;
+};
+
+/// @return the status, if there is nothing more to do: it was --help
+/// @throws usage_error
+std::optional<int> read_command_line(settings& s, command_line& line, std::vector<std::string> const& words, int count,
+                                     char const* const* arguments)
+{
+  for (auto const& word : words)
+    if (word.rfind("--mpi=", 0) == 0)
+      throw usage_error(word + ": --mpi takes no value; 'mpirun -n N label --mpi' says how many processes");
+  auto const name = method_asked_for(words);
+  line.how = make_method(name, s);
+  s.how = line.how;
+  line.table = table_of(s, *line.how, line.method_name, line.shard);
+  add_shards(line.table, line.shards, words);
+  refuse_flags_of_others(name, line.table, words);
+  program_words const about{
+      "label",
+      "Turns weak labels into semantic and instance labels: class activation maps and boundary maps (irnet),\n"
+      "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes "
+      "(proposals),\n"
+      "or scribbles and points (scribbles).",
+      "Files are named by templates: --images 'DIR/{id}.jpg' or 'DIR/{id}/image.jpg'; {id} stands for the image's "
+      "id.\nThese are the flags of --method " +
+          name +
+          "; each method has a --help of its own.\n"
+          "Status: 0 all images labelled, 1 some failed, 2 usage."};
+  if (auto const status = parse(about, line.table, count, arguments, &line.given)) return status;
+
+  std::string const& shard = line.shard;
+  if (s.mpi && !shard.empty())
+    throw usage_error("--mpi hands out the images itself; --shard is for processes that do not know of each other");
+  if (auto const job = processes_of_job(); !s.mpi && shard.empty() && job.processes > 1)
+    throw usage_error("this is one of " + std::to_string(job.processes) + " processes, by " + job.variable +
+                      ", and each of them would label all images; --mpi or --shard auto divides them, --shard 1/1 says "
+                      "that this one labels all");
+  if (!shard.empty()) {
+    auto const mine = shard_of(shard);
+    s.shard = mine.number, s.shards = mine.of;
+    if (shard == "auto") std::fprintf(stderr, "shard %d/%d, by %s\n", mine.number, mine.of, mine.source.c_str());
+  }
+  // many processes on a machine: each more thread would take a core from another process
+  if ((s.mpi || !shard.empty()) && !line.given.contains("--threads") && std::getenv("OMP_NUM_THREADS") == nullptr)
+    s.threads = 1;
+  if (!names_shards(s.images) && (line.shards.files || !line.shards.leave_out.empty()))
+    throw usage_error(std::string(line.shards.files ? "--files" : "--leave-out") +
+                      " is for tar shards, which --images names");
+  if (s.out.empty()) throw usage_error("--out is empty");
+  return std::nullopt;
+}
+
+/// Reads what the command line names and all images share.
+/// @throws usage_error, io_error
+void get_ready(settings& s, command_line const& line)
+{
+  if (names_shards(s.images)) {
+    find_members(s, line.table, line.given, line.shards.required, line.shards.leave_out);
+    if (!line.shards.files) s.shard_outputs = output_names(s.shard_files);
+  }
+  if (s.truth_semantic.empty() && !s.truth_instances.empty())
+    throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
+  if (s.overlay && s.images.empty()) throw usage_error("--overlay needs --images to draw on");
+  line.how->get_ready(line.given);
+}
+
+/// What decides the bytes of the outputs, apart from the inputs' content.
+json what_decides(settings const& s)
+{
+  json inputs = json::array();
+  for (auto const& input : inputs_of(s)) inputs.push_back(input.name);
+  return {{"version", CAMBIUM_VERSION},
+          {"parameters", s.how->parameters()},
+          {"inputs", inputs},
+          {"shards", s.shard_outputs}};
+}
+
+/// All processes say the same.
+/// @param subject  what is compared, for the complaint
+/// @throws usage_error in all of them, if one says anything else than the leader
+void expects_same(crew& workers, std::string const& subject, json const& mine)
+{
+  std::string text = mine.dump();
+  json const here = json::parse(text);
+  workers.share(text);
+  workers.expects_ready(complaint_of([&] {
+    json const there = json::parse(text);
+    json const difference = json::diff(there, here);
+    if (difference.empty()) return;
+    json::json_pointer const at(difference.front().at("path").get<std::string>());
+    auto const value = [&](json const& of) { return of.contains(at) ? of.at(at).dump() : "nothing"; };
+    throw usage_error("its " + subject + " differs from rank 0's: " + at.to_string().substr(1) + " is " + value(here) +
+                      " instead of " + value(there));
+  }));
+}
+
 }  // namespace
 
 int label(int count, char const* const* arguments)
@@ -192,55 +296,26 @@ int label(int count, char const* const* arguments)
       if (words.size() != (words.front() == "--join" ? 2u : 1u)) throw usage_error("--join OUT stands alone");
       return join(out);
     }
-    bool const mpi = std::find(words.begin(), words.end(), "--mpi") != words.end();
+    bool const mpi = std::any_of(words.begin(), words.end(), [](std::string const& word) {
+      return word == "--mpi" || word.rfind("--mpi=", 0) == 0;
+    });
     workers = mpi ? join_mpi() : std::make_unique<lone_process>();
     if (!workers->leads()) others.begin();
-    auto const name = method_asked_for(words);
     settings s;
-    auto const how = make_method(name, s);
-    s.how = how;
-    std::string method_name = "irnet", shard;
-    auto table = table_of(s, *how, method_name, shard);
-    shard_words shards;
-    add_shards(table, shards, words);
-    refuse_flags_of_others(name, table, words);
-    std::set<std::string> given;
-    program_words const about{
-        "label",
-        "Turns weak labels into semantic and instance labels: class activation maps and boundary maps (irnet),\n"
-        "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes "
-        "(proposals),\n"
-        "or scribbles and points (scribbles).",
-        "Files are named by templates: --images 'DIR/{id}.jpg' or 'DIR/{id}/image.jpg'; {id} stands for the image's "
-        "id.\nThese are the flags of --method " +
-            name +
-            "; each method has a --help of its own.\n"
-            "Status: 0 all images labelled, 1 some failed, 2 usage."};
-    if (auto const status = parse(about, table, count, arguments, &given)) return *status;
-    if (s.mpi && !shard.empty())
-      throw usage_error("--mpi hands out the images itself; --shard is for processes that do not know of each other");
-    if (!shard.empty()) {
-      auto const mine = shard_of(shard);
-      s.shard = mine.number, s.shards = mine.of;
-      if (shard == "auto") std::fprintf(stderr, "shard %d/%d, by %s\n", mine.number, mine.of, mine.source.c_str());
-    }
-    // many processes on a machine: each more thread would take a core from another process
-    if ((s.mpi || !shard.empty()) && !given.contains("--threads") && std::getenv("OMP_NUM_THREADS") == nullptr)
-      s.threads = 1;
-    if (names_shards(s.images)) {
-      workers->expects_ready(complaint_of([&] {
-        find_members(s, table, given, shards.required, shards.leave_out);
-        if (!shards.files) s.shard_outputs = output_names(s.shard_files);
-      }));
-    } else if (shards.files || !shards.leave_out.empty()) {
-      throw usage_error(std::string(shards.files ? "--files" : "--leave-out") +
-                        " is for tar shards, which --images names");
-    }
-    if (s.truth_semantic.empty() && !s.truth_instances.empty())
-      throw usage_error("--truth-instances needs --truth-semantic, which says their classes");
-    if (s.out.empty()) throw usage_error("--out is empty");
-    if (s.overlay && s.images.empty()) throw usage_error("--overlay needs --images to draw on");
-    workers->expects_ready(complaint_of([&] { how->get_ready(given); }));
+    command_line line;
+    std::optional<int> ended;
+    workers->expects_ready(complaint_of([&] { ended = read_command_line(s, line, words, count, arguments); }));
+    if (workers->processes() > 1)
+      expects_same(*workers, "command line",
+                   {{"--help", ended.has_value()},
+                    {"--method", line.method_name},
+                    {"--resume", s.resume},
+                    {"--dry-run", s.dry_run},
+                    {"tar shards", names_shards(s.images)},
+                    {"--files", line.shards.files}});
+    if (ended) return *ended;
+    workers->expects_ready(complaint_of([&] { get_ready(s, line); }));
+    if (workers->processes() > 1) expects_same(*workers, "run", what_decides(s));
     others.end();
     return run(s, *workers);
   });

@@ -4,12 +4,22 @@
 
 #include <cambium/exec/parallel.hpp>
 
+#include <cstdlib>
 #include <mutex>
 #include <utility>
 
 namespace labelling {
 
 using namespace cambium;
+
+started_together processes_of_job()
+{
+  for (char const* const name : {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "PMI_SIZE"}) {
+    char const* const text = std::getenv(name);
+    if (int const processes = text == nullptr ? 1 : std::atoi(text); processes > 1) return {processes, name};
+  }
+  return {};
+}
 
 void lone_process::expects_ready(std::string const& complaint)
 {

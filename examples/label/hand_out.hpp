@@ -35,7 +35,7 @@ class crew {
   virtual bool leads() const = 0;
   virtual int processes() const = 0;
 
-  /// Go on in all processes, or in none.
+  /// A vote: all processes go on, or none does.
   /// @param complaint  why this process cannot go on; empty if it can
   /// @throws usage_error in every process if one has a complaint: the first one's, with the name of its rank and host
   virtual void expects_ready(std::string const& complaint) = 0;
@@ -49,6 +49,14 @@ class crew {
   /// @param done  gets what the workers report, one outcome at a time, in the process that leads
   virtual void hand_out(cambium::cpu const& where, std::size_t count, work const& each, report const& done) = 0;
 };
+
+/// Of how many processes a job system started this one, and the variable that says so.
+struct started_together {
+  int processes = 1;
+  std::string variable{};
+};
+/// By the environment of Open MPI, Slurm and MPICH.
+started_together processes_of_job();
 
 /// What `attempt` throws, in words; empty if it does not.
 template <class Attempt>

@@ -3,6 +3,7 @@
 
 #include "on_mpi.hpp"
 
+#include "pace.hpp"
 #include "settings.hpp"
 
 #include <cambium/exec/parallel.hpp>
@@ -67,8 +68,8 @@ struct last_words {
 };
 last_words at_end;
 constexpr char farewell[] =
-    "label: the MPI job was ended before all images were labelled; mpirun names the rank that died, and its host. The "
-    "same command with --resume does only what is missing.\n";
+    "label: ended before all images were labelled; if a rank died, mpirun names it and its host. The same command with "
+    "--resume does only what is missing.\n";
 
 extern "C" void on_sigterm(int)
 {
@@ -266,26 +267,27 @@ class mpi_crew final : public crew {
   {
     share_of_work mine;
     std::mutex guard;  // MPI is called by one thread at a time
-    std::uint64_t begun = 0;
+    pace quick(clock::now());
     bool more = true;
-    auto const start = clock::now();
     report const tell = [&](outcome const& one) {
       auto const message = packed(one);
       std::lock_guard const lock(guard);
       send(message.data(), message.size(), told);
     };
-    work_off(where, each, tell, [&](std::size_t& item) {
+    work const each_in_time = [&](cpu const& here, std::size_t item, report const& to) {
+      each(here, item, to);
+      std::lock_guard const lock(guard);
+      quick.one_done();
+    };
+    work_off(where, each_in_time, tell, [&](std::size_t& item) {
       std::lock_guard const lock(guard);
       if (mine.first == mine.last && more) {
-        // as much as takes a tenth of a second: of what is quick several, so that asking costs little
-        double const elapsed = std::chrono::duration<double>(clock::now() - start).count();
-        mine = ask_for(begun == 0 ? 1 : static_cast<std::uint64_t>(1 + 0.1 * static_cast<double>(begun) / elapsed));
+        mine = ask_for(quick.done_in_a_tenth_of_a_second(clock::now()));
         more = mine.first < mine.last;
       }
       item = mine.first;
       if (!more) return false;
       ++mine.first;
-      ++begun;
       return true;
     });
     send(nullptr, 0, finished);
@@ -341,10 +343,11 @@ std::unique_ptr<crew> join_mpi()
   auto out = std::make_unique<mpi_crew>();
   std::string complaint;
   if (level < MPI_THREAD_SERIALIZED) complaint = "--mpi: this MPI allows one thread only; use --shard";
-  char const* const tasks = std::getenv("SLURM_STEP_NUM_TASKS");
-  if (out->processes() == 1 && tasks != nullptr && std::atoi(tasks) > 1)
-    complaint = std::string("--mpi: srun started ") + tasks +
-                " processes, but MPI does not join them; use mpirun, or srun --mpi=pmix where Slurm has it";
+  auto const job = processes_of_job();
+  if (out->processes() == 1 && job.processes > 1)
+    complaint = "--mpi: this is one of " + std::to_string(job.processes) + " processes, by " + job.variable +
+                ", but MPI does not join them; use the mpirun of the MPI that label was built with, or srun --mpi=pmix "
+                "where Slurm has it";
   out->expects_ready(complaint);
   return out;
 }

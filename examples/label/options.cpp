@@ -185,7 +185,8 @@ std::optional<int> parse(program_words const& words, option_table const& table, 
   try {
     app.parse(count, arguments);
   } catch (CLI::ParseError const& e) {
-    return app.exit(e, std::cout, std::cerr) == 0 ? 0 : 2;
+    if (e.get_exit_code() != 0) throw usage_error(e.what());
+    return app.exit(e, std::cout, std::cerr);  // --help
   }
   for_each_option(table, [&](auto const&, option const& row) {
     if (auto const* const number = std::get_if<double*>(&row.to); number != nullptr && !std::isfinite(**number))

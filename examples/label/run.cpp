@@ -158,6 +158,30 @@ void share(settings const& s, image_set& set, crew& workers)
   if (workers.leads()) fs::remove(sign, ignored);
 }
 
+/// Says which images of this run have no record now, though none of them failed: another program removed or replaced it, or
+/// a network file system does not show it yet.
+/// @param failures  in the order of the images
+bool tell_lost(settings const& s, image_set const& set, summary const& total,
+               std::vector<std::pair<std::size_t, std::string>> const& failures)
+{
+  std::size_t lost = 0, first = 0;
+  auto failed = failures.begin();
+  for (std::size_t const place : total.absent) {
+    while (failed != failures.end() && failed->first < place) ++failed;
+    bool const ours = static_cast<int>(place % static_cast<std::size_t>(s.shards)) == s.shard - 1;
+    if (!ours || (failed != failures.end() && failed->first == place)) continue;
+    if (lost++ == 0) first = place;
+  }
+  if (lost == 0) return false;
+  std::fprintf(
+      stderr,
+      "label: %zu images were labelled but are not in the summary, %s first: their records in %s/records are gone, "
+      "or of other parameters. Does another process write there? The same command with --resume labels them "
+      "again.\n",
+      lost, set.ids[first].c_str(), s.out.c_str());
+  return true;
+}
+
 /// Labels an image and writes its files, unless an earlier run did.
 outcome label_one(settings const& s, image_set const& set, std::size_t place, cpu const& where)
 {
@@ -236,8 +260,9 @@ int run(settings const& s, crew& workers)
   std::puts("");
   print(total);
   for (auto const& note : total.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  if (failures.empty()) return 0;
   std::sort(failures.begin(), failures.end());
+  bool const lost = tell_lost(s, set, total, failures);
+  if (failures.empty()) return lost ? 1 : 0;
   std::fprintf(stderr, "\n%zu of %zu images failed:\n", failures.size(), mine.size());
   for (auto const& [place, reason] : failures)
     std::fprintf(stderr, "  %s: %s\n", set.ids[place].c_str(), reason.c_str());

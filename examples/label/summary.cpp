@@ -166,13 +166,19 @@ summary write_summary(settings const& s, image_set const& set)
 {
   folder_lock const alone(s.out);
   summary_writer writer(s.out, words_of(s));
+  std::vector<std::size_t> absent;
   for (std::size_t place = 0; place < set.ids.size(); ++place) {
     auto const record = read_record(s, set.ids[place]);
-    if (!record) continue;
+    if (!record) {
+      absent.push_back(place);
+      continue;
+    }
     writer.add(set.number(place), set.ids[place], *record);
     for (auto const& d : record->at("detections")) writer.add_detection(d);
   }
-  return writer.finish(set.ids.size());
+  auto total = writer.finish(set.ids.size());
+  total.absent = std::move(absent);
+  return total;
 }
 
 }  // namespace labelling

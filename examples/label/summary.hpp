@@ -22,7 +22,8 @@
 namespace labelling {
 
 struct summary {
-  std::size_t images = 0;  ///< with a record
+  std::size_t images = 0;           ///< with a record
+  std::vector<std::size_t> absent;  ///< places of images without one
   std::size_t instances = 0;
   std::size_t fragments = 0;  ///< instances of score 0
   bool scored = false;

@@ -66,28 +66,45 @@ class Mpi(unittest.TestCase):
                 self.assertEqual(err.count("60/60 images"), 1)
                 self.assertEqual(err.count("failed: "), 2)
 
+    def slow_words(self, images):
+        """Inputs of that many equal images, which take some tens of milliseconds each."""
+        folder = "slow%d" % images
+        words = draw(self.at(folder), 1, width=300, height=240)
+        for kind in os.listdir(self.at(folder)):
+            (name,) = os.listdir(self.at(folder + "/" + kind))
+            for i in range(1, images):
+                shutil.copy(self.at("%s/%s/%s" % (folder, kind, name)), self.at("%s/%s/%s" % (folder, kind, name.replace("00000", "%05d" % i))))
+        return words
+
     def test_images_go_to_whoever_is_free(self):
-        words = draw(self.at("slow"), 1, width=300, height=240)
-        for kind in os.listdir(self.at("slow")):
-            (name,) = os.listdir(self.at("slow/" + kind))
-            for i in range(1, 60):
-                shutil.copy(self.at("slow/%s/%s" % (kind, name)), self.at("slow/%s/%s" % (kind, name.replace("00000", "%05d" % i))))
-        out = self.at("r_slow")
-        job = subprocess.Popen(mpirun_words(MPIRUN, 2, LABEL, "--mpi", *words, "--out", out), env=ENVIRONMENT,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            wait_until(lambda: records(out) >= 3, 60, "three images labelled")
-            halted = process_of_rank(1, LABEL, out)
-            os.kill(halted, signal.SIGSTOP)
-            # it keeps what it had taken, at most an eighth of what was left; rank 0 does the rest and waits
-            wait_until(lambda: records(out) >= 52, 90, "rank 0 at the end")
-            time.sleep(1)
-            self.assertIsNone(job.poll())
-            os.kill(halted, signal.SIGCONT)
-            self.assertEqual(job.wait(60), 0)
-            self.assertEqual(records(out), 60)
-        finally:
-            job.kill()
+        # a halted rank keeps what it had taken: one image a thread, or what it does in a tenth of a second
+        for images, threads, kept in ((60, 1, 8), (200, 8, 16)):
+            with self.subTest(threads=threads):
+                words, out = self.slow_words(images), self.at("r_slow%d" % threads)
+                job = subprocess.Popen(mpirun_words(MPIRUN, 2, LABEL, "--mpi", *words, "--threads", str(threads), "--out", out),
+                                       env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    wait_until(lambda: records(out) >= 3, 60, "three images labelled")
+                    halted = process_of_rank(1, LABEL, out)
+                    os.kill(halted, signal.SIGSTOP)
+                    wait_until(lambda: records(out) >= images - kept, 120, "rank 0 at the end")
+                    time.sleep(1)
+                    self.assertIsNone(job.poll())
+                    os.kill(halted, signal.SIGCONT)
+                    self.assertEqual(job.wait(60), 0)
+                    self.assertEqual(records(out), images)
+                finally:
+                    job.kill()
+
+    def test_a_run_that_is_ended_says_how_to_go_on(self):
+        words = draw(self.at("ended"), 300, seed=3) + ["--exp-times", "11"]
+        job = subprocess.Popen([LABEL, "--mpi", *words, "--out", self.at("r_ended")], env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: records(self.at("r_ended")) >= 3, 60, "three images labelled")
+        job.terminate()  # as Slurm does at the end of a job's time
+        err = job.communicate(timeout=15)[1]
+        self.assertEqual(err.count("ended before all images were labelled; if a rank died, mpirun names it"), 1, err)
+        self.assertEqual(err.count("The same command with --resume does only what is missing."), 1, err)
 
     def test_a_killed_rank_ends_the_job_and_says_how_to_go_on(self):
         words = draw(self.at("many"), 300, seed=2) + ["--exp-times", "11"]  # so that the job outlives its rank by seconds
@@ -161,6 +178,55 @@ class Mpi(unittest.TestCase):
         self.assertRegex(err, r"label: rank 1 on \S+: \S*names\.gone: No such file")
         self.assertFalse(os.path.exists(self.at("r_no")))
 
+    def one_differs(self, sentence, mine, others):
+        """A job of two ranks whose command lines end differently is refused."""
+        status, said, err = run(mpirun_words(MPIRUN, 1, LABEL, "--mpi", *self.words, "--out", self.at("r_no"), *mine, ":", "-n", "1",
+                                             LABEL, "--mpi", *self.words, "--out", self.at("r_no"), *others))
+        self.assertEqual(status, 2, said + err)
+        self.assertEqual(len(re.findall(sentence, err)), 1, said + err)
+        self.assertNotIn("MPI_ERR", err)
+        self.assertFalse(os.path.exists(self.at("r_no")))
+
+    def test_ranks_of_other_parameters_are_named(self):
+        named = r"label: rank 1 on \S+: its %s differs from rank 0's: %s"
+        self.one_differs(named % ("run", "parameters/beta is 10.0 instead of 8.0"), ["--beta", "8"], ["--beta", "10"])
+        self.one_differs(named % ("run", "parameters/overlay is true instead of false"), [], ["--overlay"])
+        self.one_differs(named % ("command line", "--resume is true instead of false"), [], ["--resume"])
+        self.one_differs(named % ("command line", "--dry-run is false instead of true"), ["--dry-run"], [])
+        without_truth = self.words[:self.words.index("--truth-semantic")]
+        status, said, err = run(mpirun_words(MPIRUN, 1, LABEL, "--mpi", *without_truth, "--out", self.at("r_no"), ":", "-n", "1", LABEL,
+                                             "--mpi", *self.words, "--out", self.at("r_no")))
+        self.assertEqual(status, 2, err)
+        self.assertRegex(err, named % ("run", "parameters/scored is true"))
+        self.assertFalse(os.path.exists(self.at("r_no")))
+
+    def test_a_wrong_command_line_of_one_rank_is_named(self):
+        self.one_differs(r"label: rank 1 on \S+: --beta: ", [], ["--beta", "-1"])
+        self.one_differs(r"label: --beta: ", ["--beta", "-1"], [])
+        self.one_differs(r"label: rank 1 on \S+: .*--no-such-flag", [], ["--no-such-flag"])
+        self.one_differs(r"label: rank 1 on \S+: --mpi hands out the images itself", [], ["--shard", "1/2"])
+        self.one_differs(r"label: rank 1 on \S+: its command line differs from rank 0's: --help", [], ["--help"])
+
+    def test_processes_that_would_label_the_same_images_are_refused(self):
+        words = [*self.words, "--out", self.at("r_no")]
+        status, said, err = run(mpirun_words(MPIRUN, 2, LABEL, *words))
+        self.assertEqual(status, 2, err)
+        self.assertIn("this is one of 2 processes, by OMPI_COMM_WORLD_SIZE, and each of them would label all images", err)
+        self.assertFalse(os.path.exists(self.at("r_no")))
+        self.refused("--mpi=true: --mpi takes no value", *words, "--mpi=true", ranks=2)
+        status, said, err = run(mpirun_words(MPIRUN, 2, LABEL, *words, "--mpi=true"))
+        self.assertEqual((status, err.count("--mpi takes no value")), (2, 1), err)
+        self.assertFalse(os.path.exists(self.at("r_no")))
+        for variable in ("SLURM_STEP_NUM_TASKS", "PMI_SIZE"):
+            status, said, err = run([LABEL, *words], dict(ENVIRONMENT, **{variable: "3"}))
+            self.assertEqual(status, 2, err)
+            self.assertIn("one of 3 processes, by " + variable, err)
+        self.assertFalse(os.path.exists(self.at("r_no")))
+        # one that is to label all says so
+        status, said, err = run(mpirun_words(MPIRUN, 2, LABEL, *self.words, "--shard", "1/1", "--dry-run", "--out", self.at("r_no")))
+        self.assertEqual(status, 1, err)
+        self.assertEqual(said.count("60 images listed, 60 in this run"), 2)
+
     def test_ranks_must_see_one_output_folder(self):
         status, said, err = run(mpirun_words(MPIRUN, 1, LABEL, "--mpi", *self.words, "--out", self.at("r_a"), ":", "-n", "2", LABEL, "--mpi",
                                        *self.words, "--out", self.at("r_b")))
@@ -178,7 +244,7 @@ class Mpi(unittest.TestCase):
         status, said, err = run([LABEL, "--mpi", *self.words, "--out", self.at("r_no")],
                                 dict(ENVIRONMENT, SLURM_STEP_NUM_TASKS="16"))
         self.assertEqual(status, 2, err)
-        self.assertIn("srun started 16 processes, but MPI does not join them", err)
+        self.assertIn("one of 16 processes, by SLURM_STEP_NUM_TASKS, but MPI does not join them", err)
         self.assertFalse(os.path.exists(self.at("r_no")))
 
 

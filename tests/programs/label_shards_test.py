@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from drawn_images import differences, draw  # noqa: E402
-from mpi_job import ENVIRONMENT  # noqa: E402
+from mpi_job import ENVIRONMENT, wait_until  # noqa: E402
 
 LABEL, WITHOUT_MPI, SOURCE = sys.argv[1:4]
 
@@ -45,6 +45,22 @@ class Shards(unittest.TestCase):
                               capture_output=True, env=dict(ENVIRONMENT, **{k: str(v) for k, v in variables.items()}), timeout=60)
         self.assertFalse(os.path.exists(self.at("none")))
         return done
+
+    def test_a_record_that_is_gone_at_the_end_is_told(self):
+        out = self.at("robbed")
+        robbed = os.path.join(out, "records", "image_00003.json")
+        job = subprocess.Popen([LABEL, *self.words, "--out", out, "--threads", "1", "--exp-times", "11"], text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=ENVIRONMENT)
+        wait_until(lambda: os.path.exists(robbed), 60, "the record of the fourth image")
+        os.remove(robbed)
+        said, err = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 1, err)
+        self.assertIn("24 labelled, 0 kept from before, 0 failed", said)
+        self.assertIn("23 of 24 images", said)
+        self.assertEqual(err.count("label: 1 images were labelled but are not in the summary, image_00003 first"), 1, err)
+        again = subprocess.run([LABEL, *self.words, "--out", out, "--exp-times", "11", "--resume"], text=True, capture_output=True, env=ENVIRONMENT)
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertIn("1 labelled, 23 kept from before", again.stdout)
 
     def test_auto_takes_the_job_systems_numbers(self):
         rank = {"OMPI_COMM_WORLD_RANK": 2, "OMPI_COMM_WORLD_SIZE": 3}

@@ -79,14 +79,22 @@ extent2 image_files::image_size(extent2 otherwise)
   return *size_;
 }
 
+void image_files::expects_tags() const
+{
+  if (set_.tagged && !s_.shard_files.empty() && !set_.tags.contains(id_))
+    throw io_error(from_.path({"tags", s_.tags}) + ": is missing");
+}
+
 std::vector<int> image_files::channel_classes(std::int64_t channels) const
 {
+  expects_tags();
   return set_.classes(id_, channels, s_.tags);
 }
 
 std::optional<std::vector<int>> image_files::tags(std::int64_t classes) const
 {
   if (!set_.tagged) return std::nullopt;
+  expects_tags();
   auto const found = set_.tags.find(id_);
   demand(found != set_.tags.end(), s_.tags, "has no line for '" + id_ + "'");
   for (int const c : found->second)

@@ -107,6 +107,8 @@ class image_files {
 
  private:
   input_file const* find(std::string const& name) const;
+  /// @throws io_error: a shard has classes, but this image's are missing
+  void expects_tags() const;
 
   settings const& s_;
   image_set const& set_;

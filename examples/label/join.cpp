@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -86,6 +87,29 @@ struct finished_shard {
   std::size_t images = 0;
 };
 
+/// "1 image", "2 images".
+std::string number_of(std::size_t count, char const* one, char const* many)
+{
+  return std::to_string(count) + " " + (count == 1 ? one : many);
+}
+
+/// The entries that differ, with both values: "tags: none, not {id}.cls".
+std::string differences(json const& these, json const& those)
+{
+  auto const value = [](json const& of, std::string const& key) {
+    auto const found = of.find(key);
+    return found == of.end() ? std::string("none") : found->template get<std::string>();
+  };
+  std::set<std::string> keys;
+  for (auto const* const of : {&these, &those})
+    for (auto const& entry : of->items()) keys.insert(entry.key());
+  std::string out;
+  for (auto const& key : keys)
+    if (auto const a = value(these, key), b = value(those, key); a != b)
+      out += (out.empty() ? "" : ", ") + key + ": " + a + ", not " + b;
+  return out;
+}
+
 /// The ids of all images as far as they must be told apart.
 class id_check {
  public:
@@ -135,7 +159,18 @@ class joiner {
       throw usage_error("--join " + out + ": has no " + std::string(shard_list) +
                         "; is it the --out of a run on shards?");
     json const listed = parse_file(list);
-    for (auto const& one : listed.at("shards")) read_record_of(one.at("labels").get<std::string>());
+    std::set<std::string> names;
+    for (auto const& one : listed.at("shards")) {
+      auto const name = one.at("labels").get<std::string>();
+      names.insert(name);
+      read_record_of(name);
+    }
+    for (auto const& file : fs::directory_iterator(out_)) {
+      auto const name = file.path().stem().string();
+      if (file.path().extension() == ".json" && name.rfind("labels-", 0) == 0 && !names.contains(name))
+        unlisted_.push_back(name);
+    }
+    std::sort(unlisted_.begin(), unlisted_.end());
     if (shards_.empty()) throw usage_error("--join " + out + ": no shard is finished");
   }
 
@@ -191,11 +226,15 @@ class joiner {
     try {
       if (shards_.empty()) {
         fingerprint_ = record.at("fingerprint");
+        members_ = record.at("members");
         words_ = {record.at("version"), record.at("parameters"), record.at("categories"), record.at("scored"),
                   record.at("instances_scored")};
       } else if (record.at("fingerprint") != fingerprint_) {
         throw usage_error(path.string() + ": was made with other parameters than " + shards_.front().name +
                           ".tar; label again with --resume");
+      } else if (record.at("members") != members_) {
+        throw usage_error(path.string() + ": was made of other inputs than " + shards_.front().name + ".tar (" +
+                          differences(record.at("members"), members_) + "); label again with --resume");
       }
       for (auto const& [file, sum] : record.at("outputs").items())
         if (!fs::exists(out_ / file, failure)) throw io_error((out_ / file).string() + ": is missing");
@@ -239,20 +278,27 @@ class joiner {
 
   int complaints() const
   {
-    if (failed_ > 0) std::fprintf(stderr, "%zu images failed; the records of their shards say why\n", failed_);
+    if (failed_ > 0)
+      std::fprintf(stderr, "%s failed; the records of their shards say why\n",
+                   number_of(failed_, "image", "images").c_str());
     for (auto const& name : cut_) std::fprintf(stderr, "%s was cut off or damaged: images may be lost\n", name.c_str());
     if (!missing_.empty())
-      std::fprintf(stderr, "%zu shards are not finished, the first is %s.tar; label again with --resume\n",
-                   missing_.size(), missing_.front().c_str());
-    return failed_ > 0 || !cut_.empty() || !missing_.empty() ? 1 : 0;
+      std::fprintf(stderr, "%s not finished, the first is %s.tar; label again with --resume\n",
+                   number_of(missing_.size(), "shard is", "shards are").c_str(), missing_.front().c_str());
+    if (!unlisted_.empty())
+      std::fprintf(
+          stderr,
+          "%s not in %s, so their images do not count: %s.tar; label with all shards in --images and --resume\n",
+          number_of(unlisted_.size(), "shard is", "shards are").c_str(), shard_list, unlisted_.front().c_str());
+    return failed_ > 0 || !cut_.empty() || !missing_.empty() || !unlisted_.empty() ? 1 : 0;
   }
 
   fs::path out_;
-  json fingerprint_;
+  json fingerprint_, members_;
   run_words words_;
   std::vector<finished_shard> shards_;
   std::map<std::string, json> records_outputs_;
-  std::vector<std::string> missing_, cut_;
+  std::vector<std::string> missing_, cut_, unlisted_;
   std::map<std::string, std::size_t> ignored_;
   std::size_t listed_ = 0, failed_ = 0;
 };

@@ -1,6 +1,7 @@
 #pragma once
 // What the command line says, whatever the method.
 
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -33,7 +34,8 @@ struct settings {
   std::string images, truth_instances, truth_semantic;
   std::string ids, tags, out;
   tag_numbers tags_how;
-  std::vector<std::string> shard_files;    ///< tar shards that hold the inputs; empty: files in folders
+  std::vector<std::string> shard_files;             ///< tar shards that hold the inputs; empty: files in folders
+  std::map<std::string, std::string> shard_unread;  ///< endings of inputs that the first shard lacks, and their flags
   std::vector<std::string> shard_outputs;  ///< their outputs' names without ending; empty: outputs are files in folders
 
   // what changes results: this is what the manifest records, with the method's own parameters

@@ -109,7 +109,8 @@ std::string hash_of_file(fs::path const& path)
   return std::ferror(file.get()) != 0 ? "" : sum.text();
 }
 
-/// Whether an earlier run finished the shard: same parameters, same input, nothing failed, outputs unchanged.
+/// Whether an earlier run finished the shard: same parameters, same shard, same members read of it, nothing failed,
+/// outputs unchanged.
 /// @return how many images it labelled
 std::optional<std::size_t> still_holds(settings const& s, std::string const& name, shard_index const& index)
 {
@@ -120,6 +121,7 @@ std::optional<std::size_t> still_holds(settings const& s, std::string const& nam
     auto const content = read_file(fs::path(s.out) / files.record);
     auto const record = json::parse(content.begin(), content.end());
     if (record.at("fingerprint") != fingerprint(s) || record.at("input") != index.hash) return std::nullopt;
+    if (record.at("members") != members_read(s)) return std::nullopt;
     if (!index.cut.empty() || !record.at("failed").empty() || record.at("samples") != index.samples.size())
       return std::nullopt;
     for (auto const& [file, sum] : record.at("outputs").items())
@@ -130,10 +132,11 @@ std::optional<std::size_t> still_holds(settings const& s, std::string const& nam
   }
 }
 
-void forget_shard(settings const& s, std::string const& name)
+/// The shard is unfinished, as far as --resume and --join see; its labels stay.
+void doubt_shard(settings const& s, std::string const& name)
 {
   std::error_code ignored;
-  for (auto const& file : files_of_shard(name).all()) fs::remove(fs::path(s.out) / file, ignored);
+  fs::remove(fs::path(s.out) / files_of_shard(name).record, ignored);
 }
 
 /// An image that failed keeps a place in the order.
@@ -287,6 +290,7 @@ void label_into_shard(settings const& s, std::size_t place, shard_index const& i
              {"fingerprint", fingerprint(s)},
              {"shard", fs::path(path).filename().string()},
              {"input", index.hash},
+             {"members", members_read(s)},
              {"parameters", words.parameters},
              {"categories", words.categories},
              {"scored", words.scored},
@@ -305,8 +309,11 @@ void label_shard(settings const& s, std::size_t place, cpu const& where, report 
   shard_index index;
   try {
     index = index_shard(s, path);
-  } catch (std::exception const& e) {
-    if (!as_files) forget_shard(s, s.shard_outputs[place]);
+  } catch (content_error const& e) {
+    if (!as_files) doubt_shard(s, s.shard_outputs[place]);
+    tell({outcome::kind::failed, place, e.what()});
+    return;
+  } catch (std::exception const& e) {  // the disk is at fault: it may be better the next time
     tell({outcome::kind::failed, place, e.what()});
     return;
   }
@@ -343,6 +350,29 @@ image_set set_of_shards(settings const& s)
   return set;
 }
 
+/// No finished shard of an earlier run in the same folder is left out: --join would not see its labels.
+/// @param path  of the list of the earlier run
+void expects_all_listed(settings const& s, fs::path const& path, json const& list)
+{
+  json earlier;
+  try {
+    auto const content = read_file(path);
+    earlier = json::parse(content.begin(), content.end());
+    auto const& now = list.at("shards");
+    for (auto const& one : earlier.at("shards")) {
+      std::error_code failure;
+      auto const name = one.at("labels").get<std::string>();
+      if (std::find(now.begin(), now.end(), one) == now.end() &&
+          fs::exists(fs::path(s.out) / files_of_shard(name).record, failure))
+        throw usage_error("--out " + s.out + ": holds " + name + ".tar, the labels of " +
+                          one.at("shard").get<std::string>() +
+                          ", which --images does not name; name all shards of the folder, or write into another one");
+    }
+  } catch (json::exception const&) {
+    // a list that cannot be read is as good as none
+  }
+}
+
 void write_list(settings const& s)
 {
   json list{{"shards", json::array()}};
@@ -356,6 +386,7 @@ void write_list(settings const& s)
   if (fs::exists(path, failure)) {
     auto const content = read_file(path);
     if (std::equal(content.begin(), content.end(), text.begin(), text.end())) return;
+    expects_all_listed(s, path, list);
   }
   replace_file(path, text);
 }

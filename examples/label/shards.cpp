@@ -244,9 +244,12 @@ void find_members(settings& s, option_table const& table, std::set<std::string> 
     std::size_t length = 0;
     return ends_as_photograph(ending, length) && length == ending.size();
   };
-  if (left.erase("images") == 0 &&
-      std::any_of(there.begin(), there.end(), [&](auto const& e) { return is_photograph(e.first); }))
-    s.images = std::string(photograph);
+  if (left.erase("images") == 0) {
+    if (std::any_of(there.begin(), there.end(), [&](auto const& e) { return is_photograph(e.first); }))
+      s.images = std::string(photograph);
+    else
+      s.shard_unread.emplace(photograph.substr(4), "--images");
+  }
   if (s.images.empty() && required.contains("--images"))
     throw usage_error(s.shard_files.front() + ": has no photograph (.jpg, .jpeg, .png)");
 
@@ -272,6 +275,8 @@ void find_members(settings& s, option_table const& table, std::set<std::string> 
       } else if (required.contains(row.name())) {
         throw usage_error(s.shard_files.front() + ": no member ends in " + usual->ending + ", as " + row.name() +
                           " needs; " + row.name() + " '{id}.ENDING' names another ending");
+      } else if (!out) {
+        s.shard_unread.emplace(usual->ending, usual->flag);
       }
       inputs_read.push_back(path);
     }
@@ -313,14 +318,36 @@ void expects_near(std::vector<std::pair<std::uint32_t, std::uint64_t>> const& me
       open.erase(place);
     }
     if (held > largest_held && open.size() > 1)
-      throw io_error(path + ": the files of '" + ids[open.begin()->first] + "' and of " +
-                     std::to_string(open.size() - 1) +
-                     " other images lie so far apart that more than 1 GB would have to be held; write the shard with "
-                     "the files of an image side by side");
+      throw content_error(
+          path + ": the files of '" + ids[open.begin()->first] + "' and of " + std::to_string(open.size() - 1) +
+          " other images lie so far apart that more than 1 GB would have to be held; write the shard with "
+          "the files of an image side by side");
   }
 }
 
+/// No shard holds an input that would be read if the first shard had it.
+/// @param called  a member that is not read
+void expects_no_input(settings const& s, member_name const& name, std::string const& called, std::string const& path)
+{
+  std::size_t length = 0;
+  bool const is_photograph = ends_as_photograph(name.ending, length) && length == name.ending.size();
+  auto const found = s.shard_unread.find(is_photograph ? std::string(photograph.substr(4)) : name.ending);
+  if (found == s.shard_unread.end()) return;
+  std::string const input = found->second.substr(2);
+  throw content_error(path + ": holds " + called + ", but " + s.shard_files.front() + " has no such member, so " +
+                      found->second + " would not be read; say " +
+                      (is_photograph ? "" : "--" + input + " '{id}" + name.ending + "' or ") + "--leave-out " + input);
+}
+
 }  // namespace
+
+json members_read(settings const& s)
+{
+  json out = json::object();
+  for (auto const& input : inputs_of(s)) out[input.name] = input.path_template;
+  if (!s.tags.empty()) out["tags"] = s.tags;
+  return out;
+}
 
 shard_index index_shard(settings const& s, std::string const& path)
 {
@@ -350,6 +377,7 @@ shard_index index_shard(settings const& s, std::string const& path)
     if (one.folder) continue;
     auto const name = names.of(one.name);
     if (name.input.empty()) {
+      expects_no_input(s, name, one.name, path);
       ++out.ignored[ending_of(name, one.name)];
       continue;
     }
@@ -368,8 +396,8 @@ shard_index index_shard(settings const& s, std::string const& path)
     damaged = false;
     auto const bit = std::uint64_t{1} << bits.try_emplace(name.input, bits.size()).first->second;
     if ((has[place] & bit) != 0)
-      throw io_error(path + ": the image '" + name.id + "' occurs twice: " + one.name + " is a second " +
-                     (name.input == photograph ? "photograph" : name.ending) + " of it");
+      throw content_error(path + ": the image '" + name.id + "' occurs twice: " + one.name + " is a second " +
+                          (name.input == photograph ? "photograph" : name.ending) + " of it");
     has[place] |= bit;
     if (!one.odd.empty() && reasons[place].empty()) reasons[place] = one.name + ": " + one.odd;
     ++counts[place];
@@ -409,6 +437,7 @@ image_set shard_sample::set(settings const& s) const
   out.tagged = !s.tags.empty();
   if (!out.tagged) return out;
   input_file const input{"tags", s.tags};
+  if (!has(input)) return out;  // an image without a CAM needs none
   auto const content = read(input);
   out.tags[id_] = parse_classes({content.begin(), content.end()}, path(input), s.tags_how);
   return out;

@@ -39,7 +39,8 @@ std::vector<std::string> expand_shards(std::string const& images);
 std::vector<std::string> output_names(std::vector<std::string> const& shards);
 
 /// Let the flags of inputs name members of the shards. A flag that the command line has must be a template such as
-/// '{id}.heat.npy'. Of the others those are set whose usual ending occurs in the first shard.
+/// '{id}.heat.npy'. Of the others those are set whose usual ending occurs in the first shard; index_shard() refuses
+/// shards that hold one more.
 /// @param required  flags that cannot be left out
 /// @param leave_out names of inputs that are not read although they are there
 /// @throws usage_error, io_error
@@ -59,8 +60,13 @@ struct shard_index {
   std::map<std::string, std::size_t> ignored;  ///< members that no input is, by their ending
 };
 
+/// The members that are read for an image: their inputs and templates. Labels that were made from others differ.
+json members_read(settings const& s);
+
 /// Reads the names of all members.
-/// @throws io_error "shard: reason": it is no archive; an id occurs twice; members of a sample lie too far apart
+/// @throws content_error "shard: reason": it is no archive; an id occurs twice; members of a sample lie too far apart; it
+/// holds an input that the first shard lacks
+/// @throws io_error "shard: reason": the disk fails
 shard_index index_shard(settings const& s, std::string const& path);
 
 /// An image of a shard: its files are in memory.
@@ -75,7 +81,7 @@ class shard_sample : public image_source {
   cambium::bytes read(input_file const& input) const override;
 
   std::string const& id() const { return id_; }
-  /// The image alone, with the classes of its .cls.
+  /// The image alone, with the classes of its .cls if it has one.
   /// @throws io_error
   image_set set(settings const& s) const;
 

@@ -12,8 +12,7 @@ namespace {
 {
   throw usage_error(
       "this program was built without libarchive, which tar shards need; install it (on Debian libarchive-dev) and "
-      "build "
-      "the program again");
+      "build the program again");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <archive_entry.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <clocale>
 #include <cstring>
@@ -44,7 +45,7 @@ class utf8_names {
   locale_t before_;
 };
 
-constexpr std::size_t block = 512;  // of tar
+constexpr std::uint64_t block = 512;  // of tar
 using reader_ptr = std::unique_ptr<archive, int (*)(archive*)>;
 using entry_ptr = std::unique_ptr<archive_entry, void (*)(archive_entry*)>;
 
@@ -54,15 +55,36 @@ std::string words_of(archive* a)
   return text == nullptr ? "cannot be read" : text;
 }
 
+using tar_block = std::array<unsigned char, block>;
+
+bool is_zero(tar_block const& b)
+{
+  return std::all_of(b.begin(), b.end(), [](unsigned char c) { return c == 0; });
+}
+
+/// Whether a block is the header of a member: it has the mark of ustar, PAX and GNU, and its sum.
+bool is_header(tar_block const& b)
+{
+  if (std::memcmp(b.data() + 257, "ustar", 5) != 0) return false;
+  std::uint64_t sum = 0, told = 0;
+  for (std::size_t i = 0; i < block; ++i) sum += i >= 148 && i < 156 ? ' ' : b[i];
+  for (std::size_t i = 148; i < 156; ++i)
+    if (b[i] >= '0' && b[i] <= '7') told = 8 * told + (b[i] - '0');
+  return sum == told;
+}
+
 }  // namespace
 
 struct tar_reader::state {
   std::string path, reason;
   int file = -1;
-  std::uint64_t size = 0, read = 0;
+  std::uint64_t size = 0, read = 0, hashed = 0;  // bytes of the file; the next one to be read and to be hashed
+  std::uint64_t begin = 0;                       // where the handle began to read
+  std::uint64_t behind = 0;                      // where the header after the last member should be
   hasher sum;
-  unsigned char part[64 * 1024] = {}, last[block] = {};
+  unsigned char part[64 * 1024] = {};
   bool failed = false, began = false;
+  tar_step step = tar_step::entry;  // the last one
   reader_ptr handle{::archive_read_new(), &::archive_read_free};
   archive_entry* entry = nullptr;
 
@@ -82,13 +104,12 @@ struct tar_reader::state {
       reason = std::strerror(errno);
     }
     if (n <= 0) return n;
-    auto const got = static_cast<std::size_t>(n);
-    sum.add(part, got);
+    auto const got = static_cast<std::uint64_t>(n);
+    if (read + got > hashed) {  // after a damage some bytes are read again
+      sum.add(part + (hashed - read), read + got - hashed);
+      hashed = read + got;
+    }
     read += got;
-    if (got >= block)
-      std::memcpy(last, part + got - block, block);
-    else
-      std::memmove(last, last + got, block - got), std::memcpy(last + block - got, part, got);
     return n;
   }
 
@@ -99,7 +120,66 @@ struct tar_reader::state {
     return s->more();
   }
 
-  std::uint64_t at() const { return static_cast<std::uint64_t>(::archive_read_header_position(handle.get())); }
+  /// Where the last header begins, with those that PAX and GNU put before it.
+  std::uint64_t at() const { return begin + static_cast<std::uint64_t>(::archive_read_header_position(handle.get())); }
+
+  /// @return ARCHIVE_OK if it can be an archive
+  int open_here()
+  {
+    begin = read;
+    handle.reset(::archive_read_new());
+    archive* const a = handle.get();
+    ::archive_read_support_format_tar(a);
+    ::archive_read_set_options(a, "read_concatenated_archives");  // cat a.tar b.tar
+    return ::archive_read_open(a, this, nullptr, &state::give, nullptr);
+  }
+
+  /// A block of the file; nothing where the file ends before it does.
+  std::optional<tar_block> block_at(std::uint64_t where)
+  {
+    tar_block out;
+    std::size_t got = 0;
+    while (got < block) {
+      ssize_t const n = ::pread(file, out.data() + got, block - got, static_cast<off_t>(where + got));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) throw io_error(path + ": " + std::strerror(errno));
+      if (n == 0) return std::nullopt;
+      got += static_cast<std::size_t>(n);
+    }
+    return out;
+  }
+
+  /// Whether blocks of zeros follow, as at the end of an archive. Zeros at the end of the file alone say nothing: they
+  /// may be the last member's.
+  bool has_end()
+  {
+    auto const where = step == tar_step::damage ? size - std::min(size, block) : behind;
+    auto const found = block_at(where);
+    return found && is_zero(*found);
+  }
+
+  /// Goes on at the first header behind a place.
+  /// @return false if there is none; then the old handle stays
+  bool go_on_behind(std::uint64_t where)
+  {
+    for (where += block;; where += block) {
+      auto const found = block_at(where);
+      if (!found) return false;
+      if (!is_header(*found)) continue;
+      while (read < where && more() > 0) {  // for the hash
+      }
+      if (failed) throw io_error(path + ": " + reason);
+      if (::lseek(file, static_cast<off_t>(where), SEEK_SET) < 0) throw io_error(path + ": " + std::strerror(errno));
+      read = where;
+      return open_here() == ARCHIVE_OK;
+    }
+  }
+
+  tar_step stop(tar_step what, std::string why)
+  {
+    reason = std::move(why);
+    return step = what;
+  }
 };
 
 tar_reader::tar_reader(std::string const& path) : state_(std::make_unique<state>())
@@ -112,16 +192,14 @@ tar_reader::tar_reader(std::string const& path) : state_(std::make_unique<state>
   if (S_ISDIR(about.st_mode)) throw io_error(path + ": is a folder");
   s.size = static_cast<std::uint64_t>(about.st_size);
   utf8_names const names;
-  archive* const a = s.handle.get();
-  ::archive_read_support_format_tar(a);
-  ::archive_read_set_options(a, "read_concatenated_archives");  // cat a.tar b.tar
-  if (::archive_read_open(a, &s, nullptr, &state::give, nullptr) != ARCHIVE_OK) {
+  if (s.open_here() != ARCHIVE_OK) {
     unsigned char const* const p = s.part;
     bool const zipped = s.read >= 4 && ((p[0] == 0x1f && p[1] == 0x8b) || (p[0] == 'B' && p[1] == 'Z') ||
                                         (p[0] == 0x28 && p[1] == 0xb5) || (p[0] == 0xfd && p[1] == '7'));
-    throw io_error(path + ": " +
-                   (s.failed ? s.reason
-                    : zipped ? "is compressed; shards are plain tar archives, since photographs are compressed already"
+    if (s.failed) throw io_error(path + ": " + s.reason);
+    throw content_error(path + ": " +
+                        (zipped
+                             ? "is compressed; shards are plain tar archives, since photographs are compressed already"
                              : "is no tar archive"));
   }
 }
@@ -134,27 +212,32 @@ tar_step tar_reader::next(tar_member& to)
 {
   state& s = *state_;
   utf8_names const names;
+  bool const first = !std::exchange(s.began, true);
+  bool const within = !first && s.step == tar_step::entry && ::archive_read_data_skip(s.handle.get()) < ARCHIVE_WARN;
+  if (s.failed) throw io_error(s.path + ": " + s.reason);
+  if (within)
+    return s.stop(tar_step::cut,
+                  "is cut off at byte " + std::to_string(s.size) + " (" + words_of(s.handle.get()) + ")");
+  s.behind = s.begin + static_cast<std::uint64_t>(::archive_filter_bytes(s.handle.get(), 0));
   int const status = ::archive_read_next_header(s.handle.get(), &s.entry);
   if (s.failed) throw io_error(s.path + ": " + s.reason);
-  bool const first = !std::exchange(s.began, true);
   if (status == ARCHIVE_EOF) {
-    while (s.more() > 0) {
-    }
-    if (s.failed) throw io_error(s.path + ": " + s.reason);
-    // an archive ends with blocks of zeros
-    if (std::all_of(std::begin(s.last), std::end(s.last), [](unsigned char c) { return c == 0; })) return tar_step::end;
-    s.reason = "the archive has no end: it is cut off at byte " + std::to_string(s.size);
-    return tar_step::cut;
+    if (s.has_end()) return s.step = tar_step::end;
+    return s.stop(tar_step::cut, "is cut off at byte " + std::to_string(s.size) + ": the archive has no end");
   }
-  if (status == ARCHIVE_FATAL && first && s.read < block) throw io_error(s.path + ": is no tar archive");
-  if (status == ARCHIVE_FATAL) {
-    s.reason = "is cut off at byte " + std::to_string(s.size) + " (" + words_of(s.handle.get()) + ")";
-    return tar_step::cut;
-  }
+  if (status == ARCHIVE_FATAL && first && s.size < block) throw content_error(s.path + ": is no tar archive");
   if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {
-    s.reason = "is damaged near byte " + std::to_string(s.at()) + " (" + words_of(s.handle.get()) + ")";
-    return tar_step::damage;
+    auto const why = words_of(s.handle.get());
+    auto const place = status == ARCHIVE_FATAL ? s.behind : s.at();
+    // a header that is damaged behind one of PAX or GNU ends libarchive's reading
+    if (status != ARCHIVE_FATAL || s.go_on_behind(place))
+      return s.stop(tar_step::damage, "is damaged near byte " + std::to_string(place) + " (" + why + ")");
+    if (why.find("Damaged") == std::string::npos)  // of a header that ends with the file
+      return s.stop(tar_step::cut, "is cut off at byte " + std::to_string(s.size) + " (" + why + ")");
+    return s.stop(tar_step::cut, "is damaged near byte " + std::to_string(place) + " (" + why +
+                                     "), and no member can be read behind it");
   }
+  s.step = tar_step::entry;
   char const* name = ::archive_entry_pathname(s.entry);
   if (name == nullptr) name = ::archive_entry_pathname_utf8(s.entry);
   to = {};
@@ -188,7 +271,7 @@ cambium::bytes tar_reader::content(tar_member const& one)
 
 std::string tar_reader::hash()
 {
-  while (state_->more() > 0) {
+  while (state_->more() > 0) {  // to the end
   }
   if (state_->failed) throw io_error(state_->path + ": " + state_->reason);
   return state_->sum.text();

@@ -9,6 +9,11 @@
 
 namespace labelling {
 
+/// The content of a file is at fault, not the disk: it will not be better the next time.
+class content_error : public cambium::io_error {
+  using cambium::io_error::io_error;
+};
+
 struct tar_member {
   std::string name;
   std::uint64_t size = 0;
@@ -21,13 +26,14 @@ enum class tar_step { entry, damage, cut, end };
 /// Reads an uncompressed archive from its begin to its end. Names of any length (PAX, GNU) are UTF-8.
 class tar_reader {
  public:
-  /// @throws io_error "path: reason"
+  /// @throws io_error "path: reason"; content_error: the file is no archive
   explicit tar_reader(std::string const& path);
   ~tar_reader();
 
   /// Go to the next member. After `damage` a header could not be read, and reading goes on behind it. After `cut` and
   /// `end` there is nothing more.
-  /// @throws io_error: the file is no archive, or the disk fails
+  /// @throws content_error: the file is no archive
+  /// @throws io_error: the disk fails
   tar_step next(tar_member& to);
 
   /// What the last step ran into, in words.

@@ -284,7 +284,7 @@ TEST_CASE("a damaged member fails its image, a cut shard what is behind the cut"
     CHECK_FALSE(fs::exists(s.root / "un/b.json"));
     auto const j = s.join("out");
     CHECK(j.status == 1);
-    CHECK(contains(j.err, "1 images failed"));
+    CHECK(contains(j.err, "1 image failed"));
     CHECK(parse(s.root / "out/manifest.json").at("images_listed") == 4);
     CHECK(parse(s.root / "out/manifest.json").at("images_labelled") == 3);
   }
@@ -318,8 +318,49 @@ TEST_CASE("a damaged member fails its image, a cut shard what is behind the cut"
     auto const r = s.label("set-0.tar", "out");
     INFO(r.err);
     CHECK(r.status == 1);
-    CHECK(contains(r.err, "the archive has no end: it is cut off at byte "));
+    CHECK(contains(r.err, ": the archive has no end"));
     CHECK(contains(r.out, "1 labelled"));
+  }
+  SECTION("a shard that is cut off behind a member whose end are zeros, as an archive's is")
+  {
+    // the header of .npy is padded to 128 bytes; 1024 bytes of zeros end the archive's last block
+    write_npy<2>(s.in("b", ".boundary.npy"), grid<float, 2>(5, 200));
+    s.endings = {".jpg", ".cam.npy", ".boundary.npy"};
+    s.pack("set-0.tar", s.ids);
+    auto const where = header_of(s.root / "set-0.tar", "c.jpg");
+    auto const whole = read_file(s.root / "set-0.tar");
+    REQUIRE(std::all_of(whole.begin() + static_cast<std::ptrdiff_t>(where) - 512,
+                        whole.begin() + static_cast<std::ptrdiff_t>(where), [](unsigned char c) { return c == 0; }));
+    fs::resize_file(s.root / "set-0.tar", where);
+    auto const r = s.label("set-0.tar", "out");
+    INFO(r.out << r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "is cut off at byte " + std::to_string(where) + ": the archive has no end"));
+    CHECK(contains(r.err, "set-0.tar: b: the shard is cut off at byte "));
+    CHECK(contains(r.out, "1 labelled"));
+    CHECK(s.join("out").status == 1);
+    fs::resize_file(s.root / "set-0.tar", where + 512);  // a block of zeros: a whole archive, as short as possible
+    replace_file(s.in("b", ".boundary.npy"), read_file(s.in("a", ".boundary.npy")));
+    s.pack("set-0.tar", {"a", "b"});
+    fs::resize_file(s.root / "set-0.tar", header_of(s.root / "set-0.tar", "b.boundary.npy") + 1024);
+    CHECK(contains(s.label("set-0.tar", "out").err, "the archive has no end"));
+    fs::resize_file(s.root / "set-0.tar", header_of(s.root / "set-0.tar", "b.boundary.npy") + 1536);
+    CHECK(s.label("set-0.tar", "out").status == 0);
+  }
+  SECTION("archives that are joined, the last one cut between members")
+  {
+    s.pack("set-0.tar", {"a", "b"}), s.pack("set-1.tar", {"c", "d"});
+    auto both = read_file(s.root / "set-0.tar"), second = read_file(s.root / "set-1.tar");
+    auto const where = header_of(s.root / "set-1.tar", "d.jpg");
+    both.insert(both.end(), second.begin(), second.end());
+    replace_file(s.root / "set-2.tar", both);
+    CHECK(contains(s.label("set-2.tar", "out").out, "4 labelled, 0 kept from before, 0 failed"));
+    fs::resize_file(s.root / "set-2.tar", both.size() - second.size() + where);
+    auto const r = s.label("set-2.tar", "out");
+    INFO(r.out << r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "the archive has no end"));
+    CHECK(contains(r.out, "2 labelled"));
   }
   SECTION("a header that is damaged fails the images beside it")
   {
@@ -330,6 +371,38 @@ TEST_CASE("a damaged member fails its image, a cut shard what is behind the cut"
     CHECK(r.status == 1);
     CHECK(contains(r.err, "set-0.tar: b: the shard is damaged near byte "));
     CHECK(contains(r.out, "3 labelled"));
+  }
+  SECTION("a header that is damaged behind a PAX header: what is behind it is read")
+  {
+    s.pack_members("set-0.tar", s.members(s.ids), "float");
+    auto const place = header_of(s.root / "set-0.tar", "b.boundary.npy");
+    flip(s.root / "set-0.tar", place + 3);
+    auto const r = s.label("set-0.tar", "out");
+    INFO(r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "set-0.tar: b: the shard is damaged near byte " + std::to_string(place - 1024)));
+    CHECK_FALSE(contains(r.err, "cut off"));
+    CHECK(contains(r.out, "3 labelled"));
+    std::string const sum = "test $(sha256sum < " + s.at("set-0.tar") + " | cut -d ' ' -f 1) = " +
+                            parse(s.root / "out/labels-0.json").at("input").get<std::string>();
+    CHECK(std::system(sum.c_str()) == 0);  // the whole file once, though parts were read twice
+    s.unpack("out/labels-0.tar", "un");
+    // two more: at the begin, and in the last member's
+    flip(s.root / "set-0.tar", header_of(s.root / "set-0.tar", "a.jpg") + 3);
+    auto const last = header_of(s.root / "set-0.tar", "d.truth_instances.png");
+    flip(s.root / "set-0.tar", last + 3);
+    auto const more = s.label("set-0.tar", "out");
+    INFO(more.err);
+    CHECK(more.status == 1);
+    CHECK(contains(more.err, "is damaged near byte " + std::to_string(last - 1024)));
+    CHECK(contains(more.err, "no member can be read behind it"));
+    CHECK(contains(more.out, "1 labelled"));
+    auto const un = s.unpack("out/labels-0.tar", "un2");
+    CHECK((un.size() == 3 && un[0].at("name") == "c.semantic.png"));
+    CHECK(text_of(s.root / "un/c.instances.png") == text_of(s.root / "un2/c.instances.png"));
+    // cut within the headers of a member
+    fs::resize_file(s.root / "set-0.tar", header_of(s.root / "set-0.tar", "d.jpg") - 512);
+    CHECK(contains(s.label("set-0.tar", "out").err, "is cut off at byte "));
   }
   SECTION("what is no archive")
   {
@@ -342,10 +415,161 @@ TEST_CASE("a damaged member fails its image, a cut shard what is behind the cut"
     CHECK(contains(r.out, "2 labelled"));
     CHECK_FALSE(fs::exists(s.root / "out/labels-1.json"));
     auto const j = s.join("out");
-    CHECK((j.status == 1 && contains(j.err, "1 shards are not finished, the first is labels-1.tar")));
+    CHECK((j.status == 1 && contains(j.err, "1 shard is not finished, the first is labels-1.tar")));
     replace_file(s.root / "set-0.tar", std::string("\x1f\x8b\x08\x00 and so on, zipped", 24));
     CHECK(contains(s.label("set-0.tar", "out").err, "is compressed"));
   }
+}
+
+TEST_CASE("labels of other inputs are neither kept nor joined", "[shards][property]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  for (auto const id : {"a", "b", "c", "d"}) s.add(id);
+  auto what = [&](std::vector<std::string> const& of) {
+    auto out = s.members(of);
+    for (auto const& id : of) {
+      out.push_back({{"name", id + ".heat.npy"}, {"file", s.in("b", ".cam.npy").string()}});
+      out.push_back({{"name", id + ".other.truth"}, {"file", s.in(id, ".truth_semantic.png").string()}});
+    }
+    return out;
+  };
+  s.pack_members("set-0.tar", what({"a", "b"})), s.pack_members("set-1.tar", what({"c", "d"}));
+  std::vector<std::vector<std::string>> const changes{{"--leave-out", "tags"},
+                                                      {"--cams", "{id}.heat.npy"},
+                                                      {"--truth-semantic", "{id}.other.truth"},
+                                                      {"--leave-out", "truth-instances"}};
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    INFO(changes[i][0] << " " << changes[i][1]);
+    auto const out = "out" + std::to_string(i), fresh = "fresh" + std::to_string(i);
+    REQUIRE(s.label("set-{0..1}.tar", out).status == 0);
+    auto const changed = [&](std::vector<std::string> more) {
+      more.insert(more.end(), changes[i].begin(), changes[i].end());
+      return more;
+    };
+    // one of the two shards is labelled otherwise
+    REQUIRE(s.label("set-{0..1}.tar", out, changed({"--shard", "2/2"})).status == 0);
+    auto const j = s.join(out);
+    INFO(j.err);
+    CHECK(j.status == 2);
+    CHECK(contains(j.err, "labels-1.json: was made of other inputs than labels-0.tar ("));
+    CHECK_FALSE(fs::exists(s.root / out / "manifest.json"));
+    auto const again = s.label("set-{0..1}.tar", out, changed({"--resume"}));
+    CHECK(contains(again.out, "2 labelled, 2 kept from before, 0 failed"));
+    REQUIRE(s.label("set-{0..1}.tar", fresh, changed({})).status == 0);
+    CHECK(everything(s.root / out) == everything(s.root / fresh));
+    CHECK(s.join(out).status == 0);
+  }
+  auto const j = [&] {
+    REQUIRE(s.label("set-{0..1}.tar", "words").status == 0);
+    REQUIRE(s.label("set-{0..1}.tar", "words", {"--shard", "2/2", "--leave-out", "tags"}).status == 0);
+    return s.join("words");
+  }();
+  CHECK(contains(j.err, "(tags: none, not {id}.cls)"));
+}
+
+TEST_CASE("a shard that holds an input which the first one lacks fails", "[shards][errors]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  for (auto const id : {"a", "b", "c", "d"}) s.add(id);
+  s.endings = {".jpg", ".cam.npy", ".boundary.npy"};
+  s.pack("set-0.tar", {"a", "b"});
+  for (auto const& [ending, flag] :
+       std::vector<std::pair<std::string, std::string>>{{".cls", "tags"},
+                                                        {".displacement.npy", "displacements"},
+                                                        {".truth_semantic.png", "truth-semantic"},
+                                                        {".truth_instances.png", "truth-instances"}}) {
+    INFO(ending);
+    auto what = s.members({"c", "d"});
+    what.push_back({{"name", "c" + ending}, {"file", s.in("c", ".cls").string()}});
+    s.pack_members("set-1.tar", what);
+    auto const r = s.label("set-{0..1}.tar", "out" + flag);
+    INFO(r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, s.at("set-1.tar") + ": holds c" + ending + ", but " + s.at("set-0.tar") +
+                              " has no such member, so --" + flag + " would not be read; say --" + flag + " '{id}" +
+                              ending + "' or --leave-out " + flag));
+    CHECK(contains(r.out, "2 labelled, 0 kept from before, 1 failed"));
+    CHECK_FALSE(fs::exists(s.root / ("out" + flag) / "labels-1.json"));
+    auto const left = s.label("set-{0..1}.tar", "out" + flag, {"--resume", "--leave-out", flag});
+    INFO(left.err);
+    CHECK(contains(left.out, "2 labelled, 2 kept from before, 0 failed"));
+    CHECK(s.join("out" + flag).status == 0);
+  }
+  // bestie does without photographs
+  json bare = json::array();
+  for (auto const ending : {".seg.npy", ".centres.npy", ".offsets.npy"})
+    bare.push_back({{"name", std::string("a") + ending}, {"file", s.in("a", ".cam.npy").string()}});
+  s.pack_members("bare-0.tar", bare);
+  bare.push_back({{"name", "c.jpg"}, {"file", s.in("c", ".jpg").string()}});
+  s.pack_members("bare-1.tar", bare);
+  auto const r = s.label("bare-{0..1}.tar", "bare", {"--method", "bestie"});
+  INFO(r.err);
+  CHECK(contains(r.err, "bare-1.tar: holds c.jpg, but " + s.at("bare-0.tar") + " has no such member, so --images"));
+  CHECK_FALSE(
+      contains(s.label("bare-{0..1}.tar", "bare", {"--method", "bestie", "--leave-out", "images"}).err, "holds c.jpg"));
+}
+
+TEST_CASE("two runs into one folder must name all shards", "[shards][errors]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  for (auto const id : {"a", "b", "c"}) s.add(id);
+  s.pack("set-0.tar", {"a"}), s.pack("set-1.tar", {"b"}), s.pack("set-2.tar", {"c"});
+  REQUIRE(s.label("set-0.tar", "out").status == 0);
+  auto const before = everything(s.root / "out");
+  auto const r = s.label("set-1.tar", "out");
+  INFO(r.err);
+  CHECK(r.status == 2);
+  CHECK(contains(r.err, "holds labels-0.tar, the labels of set-0.tar, which --images does not name"));
+  CHECK(everything(s.root / "out") == before);
+  REQUIRE(s.label("set-{0..1}.tar", "out", {"--resume"}).status == 0);
+  CHECK(contains(s.join("out").out, "2 of 2 images"));
+  // a run with another list that began at the same time: its labels are there, its list is not
+  REQUIRE(s.label("set-2.tar", "other").status == 0);
+  for (auto const& file : fs::directory_iterator(s.root / "other"))
+    if (file.path().filename() != "shards.json") fs::copy(file.path(), s.root / "out");
+  auto const j = s.join("out");
+  INFO(j.err);
+  CHECK(j.status == 1);
+  CHECK(contains(j.err, "1 shard is not in shards.json, so their images do not count: labels-2.tar"));
+  REQUIRE(s.label("set-{0..2}.tar", "out", {"--resume"}).status == 0);
+  CHECK(contains(s.join("out").out, "3 of 3 images"));
+}
+
+TEST_CASE("a shard that cannot be read for a moment keeps its labels", "[shards][errors]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  for (auto const id : {"a", "b"}) s.add(id);
+  s.pack("set-0.tar", {"a"}), s.pack("set-1.tar", {"b"});
+  REQUIRE(s.label("set-{0..1}.tar", "out").status == 0);
+  auto const whole = everything(s.root / "out");
+  fs::rename(s.root / "set-1.tar", s.root / "away");
+  SECTION("the disk fails")
+  {
+    fs::create_symlink("/proc/self/mem", s.root / "set-1.tar");  // opens, but its first byte cannot be read
+    auto const r = s.label("set-{0..1}.tar", "out", {"--resume"});
+    INFO(r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, s.at("set-1.tar") + ": Input/output error"));
+    CHECK(everything(s.root / "out") == whole);
+  }
+  SECTION("it holds something else: its labels stay, but --join does not take them for finished")
+  {
+    replace_file(s.root / "set-1.tar", std::string(5000, 'x'));
+    CHECK(s.label("set-{0..1}.tar", "out", {"--resume"}).status == 1);
+    auto without = whole;
+    without.erase("labels-1.json");
+    CHECK(everything(s.root / "out") == without);
+    CHECK(contains(s.join("out").err, "1 shard is not finished, the first is labels-1.tar"));
+    for (auto const file : {"manifest.json", "detections.json", "scores.json"}) fs::remove(s.root / "out" / file);
+  }
+  fs::remove(s.root / "set-1.tar");
+  fs::rename(s.root / "away", s.root / "set-1.tar");
+  CHECK(s.label("set-{0..1}.tar", "out", {"--resume"}).status == 0);
+  CHECK(everything(s.root / "out") == whole);
 }
 
 TEST_CASE("images that share an id are refused by name", "[shards][errors]")
@@ -443,6 +667,27 @@ TEST_CASE("a shard's inputs are told by their endings", "[shards][errors]")
     CHECK(std::all_of(labels.cells().begin(), labels.cells().end(), [](auto v) { return v == 0; }));
     CHECK(parse(s.root / "un/b.json").at("detections").empty());
     CHECK(!parse(s.root / "un/a.json").at("detections").empty());
+    // it needs no classes either; one with a CAM does
+    fs::remove(s.in("b", ".cls"));
+    s.pack("set-0.tar", s.ids);
+    auto const bare = s.label("set-0.tar", "bare", {"--background-without-cam"});
+    INFO(bare.err);
+    REQUIRE(bare.status == 0);
+    s.unpack("bare/labels-0.tar", "un2");
+    CHECK(text_of(s.root / "un2/b.semantic.png") == text_of(s.root / "un/b.semantic.png"));
+    CHECK(parse(s.root / "un2/b.json").at("tags").is_null());
+    s.add("c");
+    fs::remove(s.in("c", ".cls"));
+    s.pack("set-0.tar", s.ids);
+    for (auto const& more : std::vector<std::vector<std::string>>{{}, {"--files"}}) {
+      auto with = more;
+      with.push_back("--background-without-cam");
+      auto const r2 = s.label("set-0.tar", "bare" + std::to_string(more.size()), with);
+      INFO(r2.err);
+      CHECK(r2.status == 1);
+      CHECK(contains(r2.err, "set-0.tar: c.cls: is missing"));
+      CHECK(contains(r2.out, "2 labelled, 0 kept from before, 1 failed"));
+    }
   }
   SECTION("other endings, and inputs left out")
   {

@@ -1,6 +1,6 @@
 """Python's tarfile, for the tests of tar shards: it shares no line with libarchive.
 
-    tar_shards.py pack OUT.tar pax|gnu < members.json      [{"name": ..., "file": ...} or {"name": ..., "kind": "link"}, ...]
+    tar_shards.py pack OUT.tar pax|gnu|float < members.json      [{"name": ..., "file": ...} or {"name": ..., "kind": "link"}, ...]
     tar_shards.py unpack IN.tar FOLDER             prints the members in their order, as JSON
 """
 import io
@@ -14,10 +14,12 @@ KINDS = {"link": tarfile.SYMTYPE, "hard link": tarfile.LNKTYPE, "device": tarfil
 
 
 def pack(out, members, form):
-    with tarfile.open(out, "w", format=form) as to:
+    with tarfile.open(out, "w", format=tarfile.GNU_FORMAT if form == "gnu" else tarfile.PAX_FORMAT) as to:
         for one in members:
             about = tarfile.TarInfo(one["name"])
             about.mtime, about.uid, about.uname = 1234567890, 1000, "somebody"  # no input has a say in outputs
+            if form == "float":  # as tarfile.add writes it: a PAX header for every member
+                about.mtime += 0.25
             if "kind" in one:
                 about.type = KINDS[one["kind"]]
                 about.linkname = "/etc/passwd"
@@ -43,6 +45,6 @@ def unpack(path, folder):
 
 if __name__ == "__main__":
     if sys.argv[1] == "pack":
-        pack(sys.argv[2], json.load(sys.stdin), {"pax": tarfile.PAX_FORMAT, "gnu": tarfile.GNU_FORMAT}[sys.argv[3]])
+        pack(sys.argv[2], json.load(sys.stdin), sys.argv[3])
     else:
         unpack(sys.argv[2], sys.argv[3])

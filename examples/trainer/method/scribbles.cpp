@@ -1,6 +1,7 @@
 #include "method/scribbles.hpp"
 
 #include "data/batch.hpp"
+#include "data/fingerprint.hpp"
 #include "data/loader.hpp"
 #include "loss/losses.hpp"
 #include "method/scores.hpp"
@@ -35,64 +36,27 @@ namespace {
 
 char const* const who = "train_scribbles";
 
-/// A photograph ready to be learned from.
-struct lesson {
-  grid<float, 3> photograph;
-  grid<std::int32_t, 2> labels;  ///< 255 unlabelled
-  cambium::box seen;             ///< the rest is padding
-};
-
-struct lesson_batch {
+struct sample_batch {
   torch::Tensor photograph;  ///< [B,3,H,W]
   torch::Tensor labels;      ///< [B,H,W]
   torch::Tensor unlabelled;  ///< [B,1,H,W] 1 on unlabelled pixels of the photograph
 };
 
-lesson_batch stacked(std::vector<lesson>&& items)
+sample_batch stacked(std::vector<scribble_sample>&& items)
 {
   std::vector<torch::Tensor> photographs, labels, unlabelled;
-  for (lesson const& l : items) {
-    photographs.push_back(to_tensor(l.photograph));
-    labels.push_back(to_tensor(l.labels));
-    auto inside = torch::zeros({1, l.labels.shape()[0], l.labels.shape()[1]});
-    inside.slice(1, l.seen.top, l.seen.bottom).slice(2, l.seen.left, l.seen.right).fill_(1);
-    unlabelled.push_back(inside * (labels.back() == ignore));
+  for (scribble_sample const& s : items) {
+    photographs.push_back(to_tensor(s.photograph));
+    labels.push_back(to_tensor(s.labels));
+    unlabelled.push_back(to_tensor(s.unlabelled).unsqueeze(0).to(torch::kFloat));
   }
   return {torch::stack(photographs), torch::stack(labels), torch::stack(unlabelled)};
 }
 
-/// A lesson of one photograph. Marks move as points do: a line of one pixel would lose most of its cells otherwise.
-lesson make_lesson(weak_image image, std::uint64_t seed, std::int64_t classes, scribble_training const& options)
-{
-  auto const marks = marks_of(image, classes, options);
-  labelled_photograph from;
-  index_t const W = marks.shape()[1];
-  for (index_t n = 0; n < marks.size(); ++n)
-    if (marks.data()[n] != ignore)
-      from.points.push_back({static_cast<double>(n / W), static_cast<double>(n % W), marks.data()[n], 1});
-  if (options.spread) from.maps.push_back(labels_of_marks(image, marks, options));
-  from.photograph = std::move(image.photograph);
-  auto how = options.augmentation;
-  how.fill = ignore, how.exact_points = true;
-  augmented a = augment_bestie(from, seed, how);
-  lesson out{std::move(a.photograph), {}, a.seen};
-  index_t const h = out.photograph.shape()[1], w = out.photograph.shape()[2];
-  if (options.spread) {
-    out.labels = std::move(a.maps[0]);
-  } else {
-    out.labels = grid<std::int32_t, 2>(h, w);
-    std::fill(out.labels.cells().begin(), out.labels.cells().end(), ignore);
-  }
-  for (auto const& p : a.points)
-    out.labels(std::clamp<index_t>(static_cast<index_t>(std::floor(p.y + 0.5)), 0, h - 1),
-               std::clamp<index_t>(static_cast<index_t>(std::floor(p.x + 0.5)), 0, w - 1)) = p.category;
-  return out;
-}
-
 /// What learns: the network, and the layer that makes features for the high tree.
-class learner : public torch::nn::Module {
+class training_network : public torch::nn::Module {
  public:
-  learner(std::shared_ptr<bestie_network> network, tree_energy_settings const& tree)
+  training_network(std::shared_ptr<bestie_network> network, tree_energy_settings const& tree)
       : own_(register_module("network", std::move(network)))
   {
     if (tree.weight > 0 && tree.high)
@@ -142,6 +106,9 @@ void check(dataset const& set, bestie_network const* network, scribble_training 
           "; the network wants multiples of ", network->multiple());
   expects(o.tree.weight >= 0 && std::isfinite(o.tree.weight), who, ": tree.weight is ", o.tree.weight,
           "; expected a finite number >= 0");
+  expects(o.tree.low.sigma > 0 && std::isfinite(o.tree.low.sigma), who, ": tree.low.sigma is ", o.tree.low.sigma,
+          "; expected a finite number > 0");
+  expects(o.spreading.limit > 0, who, ": spreading.limit is ", o.spreading.limit, "; expected a number > 0");
   expects(o.tree.embedding >= 1, who, ": tree.embedding is ", o.tree.embedding, " channels");
   expects(o.spreading.confidence >= 0 && o.spreading.confidence <= 1, who, ": spreading.confidence is ",
           o.spreading.confidence, ", outside [0,1]");
@@ -207,32 +174,83 @@ grid<std::int32_t, 2> labels_of_marks(weak_image const& image, grid<std::int32_t
   return cambium::scribble_labels(cambium::cpu{.threads = 1}, in, how).semantic;
 }
 
-void expects_marks(dataset const& set, scribble_training const& options)
+scribble_sample sample_of_marks(weak_image image, std::uint64_t seed, std::int64_t classes,
+                                scribble_training const& options)
 {
+  auto const marks = marks_of(image, classes, options);
+  labelled_photograph from;
+  index_t const W = marks.shape()[1];
+  for (index_t n = 0; n < marks.size(); ++n)
+    if (marks.data()[n] != ignore)
+      from.points.push_back({static_cast<double>(n / W), static_cast<double>(n % W), marks.data()[n], 1});
+  if (options.spread) from.maps.push_back(labels_of_marks(image, marks, options));
+  from.photograph = std::move(image.photograph);
+  auto how = options.augmentation;
+  how.fill = ignore, how.exact_points = true;
+  augmented a = augment_bestie(from, seed, how);
+  scribble_sample out{std::move(a.photograph), {}, {}};
+  index_t const h = out.photograph.shape()[1], w = out.photograph.shape()[2];
+  if (options.spread) {
+    out.labels = std::move(a.maps[0]);
+  } else {
+    out.labels = grid<std::int32_t, 2>(h, w);
+    std::fill(out.labels.cells().begin(), out.labels.cells().end(), ignore);
+  }
+  for (auto const& p : a.points)
+    out.labels(std::clamp<index_t>(static_cast<index_t>(std::floor(p.y + 0.5)), 0, h - 1),
+               std::clamp<index_t>(static_cast<index_t>(std::floor(p.x + 0.5)), 0, w - 1)) = p.category;
+  out.unlabelled = grid<std::int32_t, 2>(h, w);
+  for (index_t y = a.seen.top; y < a.seen.bottom; ++y)
+    for (index_t x = a.seen.left; x < a.seen.right; ++x) out.unlabelled(y, x) = out.labels(y, x) == ignore ? 1 : 0;
+  return out;
+}
+
+std::uint64_t expects_marks(dataset const& set, scribble_training const& options)
+{
+  struct found {
+    bool any = false, ground = false;
+    std::uint64_t marks = 0;
+  };
   auto const classes = static_cast<std::int64_t>(set.class_names().size());
-  loader<bool> marked(set.size(), 0, options.workers,
-                      [&](std::size_t i, std::uint64_t) {
-                        auto const marks = marks_of(set.load(i), classes, options);
-                        return std::any_of(marks.cells().begin(), marks.cells().end(),
-                                           [](auto v) { return v != ignore; });
-                      },
-                      {.shuffle = false});
-  marked.start(0);
+  loader<found> images(set.size(), 0, options.workers,
+                       [&](std::size_t i, std::uint64_t) {
+                         auto const marks = marks_of(set.load(i), classes, options);
+                         found out;
+                         for (auto const v : marks.cells()) {
+                           out.any = out.any || v != ignore;
+                           out.ground = out.ground || v == background;
+                         }
+                         fingerprint all;
+                         all.add(marks.shape()[0]).add(marks.shape()[1]);
+                         out.marks = all.add(marks.data(), marks.cells().size() * sizeof(std::int32_t)).value();
+                         return out;
+                       },
+                       {.shuffle = false});
+  images.start(0);
+  fingerprint all;
   std::size_t place = 0, first = 0, without = 0;
-  for (; auto const is = marked.next(); ++place)
-    if (!*is && without++ == 0) first = place;
+  bool ground = false;
+  for (; auto const image = images.next(); ++place) {
+    if (!image->any && without++ == 0) first = place;
+    ground = ground || image->ground;
+    all.add(image->marks);
+  }
   expects(without < set.size(), who, ": no image of the set is marked, neither by a scribble nor by a point");
   expects(without == 0, who, ": image ", set.id(first), " has no marked pixel",
           without > 1 ? ", nor have " + std::to_string(without - 1) + " others" : std::string());
+  expects(ground, who,
+          ": no image has a mark of the background, so every pixel would be an object; "
+          "frame (--frame) marks the outermost pixels, or draw scribbles of it (0)");
+  return all.value();
 }
 
-std::string scribbles_recipe(dataset const& set, scribble_training const& o)
+std::string scribbles_recipe(dataset const& set, scribble_training const& o, std::uint64_t marks)
 {
   recipe words("scribbles");
   words.add(set)
       .add("seed", o.seed)
       .add("steps", o.steps, o.batch, o.rate, o.warm_up)
-      .add("marks", o.points, o.frame, o.balance)
+      .add("marks", marks, o.points, o.frame, o.balance)
       .add("tree", o.tree.weight, o.tree.low.sigma, o.tree.low.groups, o.tree.high, o.tree.embedding);
   if (o.spread)
     words.add("spread", o.spreading.cost.step, o.spreading.cost.image, o.spreading.limit, o.spreading.unreached,
@@ -245,20 +263,20 @@ journal_entry train_scribbles(dataset const& set, std::shared_ptr<bestie_network
 {
   check(set, network.get(), options);
   auto const classes = network->classes();
-  loader<lesson> items(
+  loader<scribble_sample> items(
       set.size(), seed_of(options.seed, static_cast<std::uint64_t>(chance::order)), options.workers,
-      [&](std::size_t i, std::uint64_t seed) { return make_lesson(set.load(i), seed, classes, options); });
+      [&](std::size_t i, std::uint64_t seed) { return sample_of_marks(set.load(i), seed, classes, options); });
   epoch_batches batches(who, items, options.batch, stacked);
-  expects_marks(set, options);
+  auto const marks = expects_marks(set, options);
 
   at::manual_seed(seed_of(options.seed, static_cast<std::uint64_t>(chance::dropout)));
-  auto const learns = std::make_shared<learner>(network, options.tree);
+  auto const learns = std::make_shared<training_network>(network, options.tree);
   learns->train();
   auto adam = optimizer::adam(
       {{learns->parameters()}},
       rates_of(poly_schedule{options.rate, options.steps, 0.9, std::min(options.warm_up, options.steps), 0.001}));
   cambium::cpu const where{.threads = options.threads};
-  training_plan const plan{scribbles_recipe(set, options), options.steps, 1000};
+  training_plan const plan{scribbles_recipe(set, options, marks), options.steps, 1000};
   return run_training(*learns, adam, plan, record, [&](std::int64_t step) -> step_result {
     auto const of = batches(step);
     auto const H = of.photograph.size(2), W = of.photograph.size(3);

@@ -46,7 +46,7 @@ struct scribble_training {
   std::int64_t batch = 16;
   double rate = 5e-5;  ///< Adam's
   std::int64_t warm_up = 2000;
-  bestie_augmentation augmentation;  ///< its points and fill are not used: padding has no label and no tree
+  bestie_augmentation augmentation;  ///< its exact_points and fill are not used: padding has no label and no tree
   std::string beside;  ///< for the recipe: facts that are no option: which marks, the source of the initial weights
   std::uint64_t seed = 1;
   int workers = 2;  ///< threads that prepare photographs; the result does not depend on their number
@@ -71,13 +71,30 @@ struct scribble_training {
                                                              cambium::grid<std::int32_t, 2> const& marks,
                                                              scribble_training const& options);
 
-/// Reads every image of a set once, with several threads, and checks its marks.
-/// @throws cambium::precondition_error: as marks_of; no image is marked; an image without a mark: the first and how many
-///         more there are; cambium::io_error as set.load
-void expects_marks(dataset const& set, scribble_training const& options);
+/// A photograph as the training sees it: resized, cut out, padded.
+struct scribble_sample {
+  cambium::grid<float, 3> photograph;     ///< [3,S,S] normalised
+  cambium::grid<std::int32_t, 2> labels;  ///< [S,S] 255 unlabelled, and all padding
+  cambium::grid<std::int32_t, 2>
+      unlabelled;  ///< [S,S] 1 on unlabelled pixels of the photograph, 0 on labels and padding
+};
 
-/// The recipe of a training: names and weak labels of the set, all options but threads and workers.
-[[nodiscard]] std::string scribbles_recipe(dataset const& set, scribble_training const& options);
+/// Augments an image and its marks. Each mark moves to the nearest cell, as a point does: a line of one pixel would lose
+/// most of its cells if it were resized as a map is. With `spread`, the spread labels are resized as a map, and the marks
+/// are put over them.
+/// @throws as marks_of, augment_bestie
+[[nodiscard]] scribble_sample sample_of_marks(weak_image image, std::uint64_t seed, std::int64_t classes,
+                                              scribble_training const& options);
+
+/// Reads every image of a set once, with several threads, and checks its marks.
+/// @return a number that tells marks apart: the fingerprint of all images' marks
+/// @throws cambium::precondition_error: as marks_of; no image is marked; an image without a mark: the first and how many
+///         more there are; no mark of the background in any image; cambium::io_error as set.load
+std::uint64_t expects_marks(dataset const& set, scribble_training const& options);
+
+/// The recipe of a training: names and weak labels of the set, its marks, all options but threads and workers.
+/// @param marks  what expects_marks returns for this set and these options
+[[nodiscard]] std::string scribbles_recipe(dataset const& set, scribble_training const& options, std::uint64_t marks);
 
 /// Trains a network on marks.
 ///

@@ -95,13 +95,10 @@ int run_scribbles(scribbles_flags f)
   mark(marked, *sets.train, f.marks, scenes);
 
   bool const small = f.network.network == "small";
-  auto how = f.how;
-  if (small) {
-    auto const preset = small_scribbles(f.iterations > 0 ? f.iterations : 500, f.data.side);
-    how.batch = preset.batch, how.rate = preset.rate, how.warm_up = preset.warm_up, how.steps = preset.steps;
-    how.augmentation = preset.augmentation;
-    how.tree.embedding = preset.tree.embedding, how.balance = preset.balance;
-  }
+  auto how = small ? small_scribbles(500, f.data.side) : scribble_training();
+  how.frame = f.how.frame, how.spread = f.how.spread, how.spreading = f.how.spreading, how.seed = f.how.seed;
+  how.balance = how.balance || f.how.balance;
+  how.tree.weight = f.how.tree.weight, how.tree.low = f.how.tree.low;
   if (f.iterations > 0) how.steps = f.iterations;
   how.warm_up = std::min(how.warm_up, how.steps / 10);
   if (f.no_tree) how.tree.weight = 0;
@@ -113,7 +110,7 @@ int run_scribbles(scribbles_flags f)
   fs::path const out = f.out, weights = out / "scribbles.safetensors";
   seed_everything(how.seed, true, true);
   auto const network = make_instance_network(f.network, marked.set->class_names().size());
-  auto const made_as = scribbles_recipe(*marked.set, how);
+  auto const made_as = scribbles_recipe(*marked.set, how, expects_marks(*marked.set, how));
   if (made_by(made_as, weights)) {
     load_weights(*network, weights);
   } else {
@@ -134,6 +131,8 @@ void add_scribbles_command(CLI::App& app, int& status)
   f->data.side = 96;
   add_data_flags(*command, f->data);
   add_network_flags(*command, f->network);
+  command->add_option("--scribbles", f->data.scribbles,
+                      "VOC folder: folder of ID.png, 255 unmarked, 0 background, 1..C");
   command
       ->add_option(
           "--marks", f->marks,
@@ -143,16 +142,27 @@ void add_scribbles_command(CLI::App& app, int& status)
   command->add_flag("--frame", f->how.frame, "unmarked pixels of the outermost rows and columns are marked background");
   command->add_flag("--balance", f->how.balance,
                     "marks of objects and of background count alike, however many; always with --network small");
-  command->add_flag("--no-tree", f->no_tree, "without the tree energy loss: marked pixels alone");
-  command->add_option("--tree-weight", f->how.tree.weight, "of the tree energy loss")->capture_default_str();
-  command->add_option("--tree-sigma", f->how.tree.low.sigma, "of the photograph's tree")->capture_default_str();
-  command->add_flag("--no-high-tree", f->no_high, "without the tree of the network's features");
-  command->add_flag("--spread", f->how.spread, "first spread the marks along the photograph, as pseudo labels");
+  auto* const no_tree = command->add_flag("--no-tree", f->no_tree, "without the tree energy loss: marked pixels alone");
+  command->add_option("--tree-weight", f->how.tree.weight, "of the tree energy loss")
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(no_tree)
+      ->capture_default_str();
+  command->add_option("--tree-sigma", f->how.tree.low.sigma, "of the photograph's tree")
+      ->check(CLI::PositiveNumber)
+      ->excludes(no_tree)
+      ->capture_default_str();
+  command->add_flag("--no-high-tree", f->no_high, "without the tree of the network's features")->excludes(no_tree);
+  auto* const spread =
+      command->add_flag("--spread", f->how.spread, "first spread the marks along the photograph, as pseudo labels");
   command->add_option("--confidence", f->how.spreading.confidence, "--spread: pixels of less stay unlabelled")
+      ->check(CLI::Range(0., 1.))
+      ->needs(spread)
       ->capture_default_str();
   command->add_option("--limit", f->limit, "--spread: paths that cost more reach nothing; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->needs(spread)
       ->capture_default_str();
-  command->add_option("--iterations", f->iterations, "instead of the usual number");
+  command->add_option("--iterations", f->iterations, "instead of the usual number")->check(CLI::PositiveNumber);
   command->add_option("--seed", f->how.seed, "of weights, order, augmentation")->capture_default_str();
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");

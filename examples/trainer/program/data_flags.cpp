@@ -33,8 +33,6 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0");
   app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
   app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
-  app.add_option("--scribbles", s.scribbles,
-                 "VOC folder: folder of ID.png, 255 unmarked, 0 background, 1..C: for 'trainer scribbles'");
   app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
   app.add_flag("--tags-are-classes", s.tags_are_classes,
                "VOC folder: numbers 1 are classes, though they look like the flags of ImageSets/Main");

@@ -93,13 +93,60 @@ index_t steps_out(grid<std::int32_t, 2> const& labels, index_t y, index_t x)
   return least;
 }
 
-/// Scenes whose first so many images have other marks than the skeleton of their objects.
+/// An image of one grey, brighter where it is marked: by classes 1, 2, ... at these rows and columns.
+weak_image bright_marks(index_t H, index_t W, std::vector<std::array<index_t, 2>> const& at)
+{
+  weak_image out;
+  out.id = "it";
+  out.photograph = grid<std::uint8_t, 3>(H, W, 3);
+  std::fill(out.photograph.cells().begin(), out.photograph.cells().end(), std::uint8_t{100});
+  out.scribbles = unmarked(H, W);
+  std::int32_t category = 0;
+  for (auto const& [y, x] : at) {
+    out.scribbles(y, x) = ++category;
+    for (index_t c = 0; c < 3; ++c) out.photograph(y, x, c) = 200;
+  }
+  return out;
+}
+
+/// Colours as they are, divided by 255; padding is 0.
+scribble_training plain(index_t long_side, index_t crop)
+{
+  scribble_training o;
+  o.augmentation.long_side = long_side, o.augmentation.crop = crop, o.augmentation.multiple = 1;
+  o.augmentation.scales = {1};
+  o.augmentation.photometric.chance = 0;
+  o.augmentation.colours.mean = {0, 0, 0}, o.augmentation.colours.deviation = {1, 1, 1};
+  return o;
+}
+
+/// How many cells are labelled. Checks that these are the ones at least so bright, and that of the others those of the
+/// photograph are unlabelled and those of the padding neither.
+index_t labelled_where_bright(scribble_sample const& s, float least)
+{
+  index_t out = 0;
+  auto const [h, w] = s.labels.shape();
+  for (index_t y = 0; y < h; ++y)
+    for (index_t x = 0; x < w; ++x) {
+      bool const padding = s.photograph(0, y, x) == 0, bright = s.photograph(0, y, x) >= least;
+      INFO("row " << y << ", column " << x);
+      REQUIRE((s.labels(y, x) != cambium::label::ignore) == bright);
+      REQUIRE(s.unlabelled(y, x) == (padding || bright ? 0 : 1));
+      out += bright;
+    }
+  return out;
+}
+
+/// Scenes with other marks than the skeleton of their objects.
 class remarked : public dataset {
  public:
-  scenes from = small_scenes(6);
-  std::size_t without = 0;  ///< so many images have no mark
-  bool small = false;       ///< the scribbles of image 2 are of another size
-  std::int32_t stray = -1;  ///< a value in image 3
+  explicit remarked(std::size_t count = 6) : from(small_scenes(count)) {}
+  scenes from;
+  bool corrected = false;     ///< one pixel of image 4 is marked otherwise
+  bool objects_only = false;  ///< the background has no mark
+  std::size_t without = 0;    ///< so many images have no mark
+  bool small = false;         ///< the scribbles of image 2 are of another size
+  std::int32_t stray = -1;    ///< a value in image 3
 
   std::size_t size() const override { return from.size(); }
   std::vector<std::string> const& class_names() const override { return from.class_names(); }
@@ -109,6 +156,8 @@ class remarked : public dataset {
     auto out = drawn_marks(from, mark_rule::skeleton).load(i);
     if (i < without) out.scribbles = i == 0 ? grid<std::int32_t, 2>() : unmarked(48, 48);
     if (small && i == 2) out.scribbles = unmarked(48, 47);
+    if (objects_only) std::replace(out.scribbles.cells().begin(), out.scribbles.cells().end(), 0, 255);
+    if (corrected && i == 4) out.scribbles(47, 47) = out.scribbles(47, 47) == 1 ? 2 : 1;
     if (stray >= 0 && i == 3) out.scribbles(5, 7) = stray;
     return out;
   }
@@ -235,6 +284,48 @@ TEST_CASE("marks spread to the edge of their colour, and not where two are equal
   CHECK(even(0, 3) == 255);
 }
 
+TEST_CASE("the sample of an image: each mark moves to its nearest cell, padding is neither labelled nor not",
+          "[picture]")
+{
+  // Half as large: a cell is the mean of four, so the cell of a mark is 125. Rows and columns are even and odd.
+  auto const large = bright_marks(10, 14, {{0, 0}, {3, 5}, {6, 3}, {9, 13}});
+  for (std::uint64_t const seed : {1, 2, 3, 4, 5, 6, 7, 8}) {
+    auto o = plain(7, 8);
+    auto const small = sample_of_marks(large, seed, 4, o);
+    REQUIRE(small.labels.shape() == std::array<index_t, 2>{8, 8});
+    CHECK(labelled_where_bright(small, 0.45f) == 4);
+    index_t inside = 0;
+    for (auto const v : small.unlabelled.cells()) inside += v;
+    CHECK(inside == 5 * 7 - 4);
+    auto sorted = small.labels;
+    std::sort(sorted.cells().begin(), sorted.cells().end());
+    CHECK((sorted(0, 0) == 1 && sorted(0, 1) == 2 && sorted(0, 2) == 3 && sorted(0, 3) == 4 && sorted(0, 4) == 255));
+
+    // Spread nowhere: a resized map would lose the marks in odd rows and columns.
+    o.spread = true, o.spreading.limit = 1e-9;
+    CHECK(sample_of_marks(large, seed, 4, o).labels == small.labels);
+    // Spread everywhere: the padding has no label.
+    o.spreading.limit = scribble_training().spreading.limit, o.spreading.confidence = 0;
+    auto const spread = sample_of_marks(large, seed, 4, o);
+    for (index_t y = 0; y < 8; ++y)
+      for (index_t x = 0; x < 8; ++x) {
+        bool const padding = spread.photograph(0, y, x) == 0;
+        REQUIRE((spread.labels(y, x) == 255) == padding);
+        REQUIRE(spread.unlabelled(y, x) == 0);
+        if (small.labels(y, x) != 255) REQUIRE(spread.labels(y, x) == small.labels(y, x));
+      }
+  }
+  // Three times as large: the middle of a mark's nine cells alone has its colour. The window holds some of them.
+  auto const little = bright_marks(5, 7, {{1, 1}, {1, 5}, {3, 2}, {3, 4}});
+  index_t most = 0, least = 4;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    auto const large_sample = sample_of_marks(little, seed, 4, plain(21, 10));
+    auto const seen = labelled_where_bright(large_sample, 200.f / 255 - 1e-4f);
+    most = std::max(most, seen), least = std::min(least, seen);
+  }
+  CHECK((most >= 2 && least <= 1));
+}
+
 TEST_CASE("train_scribbles: a network learns classes from scribbles and from points", "[property]")
 {
   discs const from(24), held_out(30);
@@ -267,8 +358,7 @@ TEST_CASE("train_scribbles: a network learns classes from scribbles and from poi
 TEST_CASE("train_scribbles: killed and gone on with, and other workers, are the same to the bit", "[property]")
 {
   support::temporary_folder const folder;
-  auto const scenes = small_scenes(10);  // an epoch of two batches and a rest
-  drawn_marks const set(scenes, mark_rule::skeleton);
+  remarked const set(10);  // an epoch of two batches and a rest
   auto const C = set.class_names().size();
   auto const whole = fresh(C), other = fresh(C), killed = fresh(C), resumed = fresh(C);
   auto o = quick(6);
@@ -304,7 +394,13 @@ TEST_CASE("train_scribbles: killed and gone on with, and other workers, are the 
             (void)train_scribbles(set, resumed, changed, record);
           }).find("is of another training") != std::string::npos);
   }
-  drawn_marks const points(scenes, mark_rule::deepest);
+  remarked other_marks(10);
+  other_marks.corrected = true;  // one pixel, in a folder of the same name
+  REQUIRE(other_marks.weak_labels() == set.weak_labels());
+  CHECK(support::refusal([&] {
+          (void)train_scribbles(other_marks, resumed, o, record);
+        }).find("is of another training") != std::string::npos);
+  drawn_marks const points(set.from, mark_rule::deepest);
   CHECK(support::refusal([&] { (void)train_scribbles(points, resumed, o, record); }).find("is of another training") !=
         std::string::npos);
 }
@@ -361,6 +457,10 @@ TEST_CASE("train_scribbles: what is wrong is named", "[errors]")
   says(refusal(o), "tree.embedding is 0 channels");
   o = quick(1), o.spreading.confidence = 2;
   says(refusal(o), "spreading.confidence is 2, outside [0,1]");
+  o = quick(1), o.spreading.limit = -1;
+  says(refusal(o), "spreading.limit is -1; expected a number > 0");
+  o = quick(1), o.tree.low.sigma = 0;
+  says(refusal(o), "tree.low.sigma is 0; expected a finite number > 0");
 
   set.without = 1;
   says(refusal(quick(1)), "image " + set.id(0) + " has no marked pixel");
@@ -372,7 +472,11 @@ TEST_CASE("train_scribbles: what is wrong is named", "[errors]")
   (void)train_scribbles(set, network, o);
   o = quick(1), o.points = true;  // this set's points are gone
   says(refusal(o), "no image of the set is marked");
-  set.without = 0, set.small = true;
+  set.without = 0, set.objects_only = true;
+  says(refusal(quick(1)), "no image has a mark of the background");
+  o = quick(1), o.frame = true;
+  (void)train_scribbles(set, network, o);
+  set.objects_only = false, set.small = true;
   says(refusal(quick(1)), "image " + set.id(2) + ": the photograph is [48,48] but its scribbles are [48,47]");
   set.small = false, set.stray = 7;
   says(refusal(quick(1)), "image " + set.id(3) + ": the scribble at row 5, column 7 is 7, outside 0..6 and not 255");

@@ -71,7 +71,10 @@ option_table table_of(settings& s, method const& how, std::string& method_name, 
          {},
          "I/N: only every N-th image, beginning with the I-th (1..N); auto: I and N from Slurm's or Open MPI's "
          "environment"},
-        {"--mpi", &s.mpi, {}, "share the images with the other processes of mpirun or srun"},
+        {"--mpi",
+         &s.mpi,
+         {},
+         "share the images with the other processes: mpirun -n N label --mpi ..., or srun --mpi=pmix"},
         {"--resume", &s.resume, {}, "keep what an earlier run finished with the same inputs and parameters"},
         {"--overlay", &s.overlay, {}, "also draw the instances on the photographs"},
         {"--dry-run", &s.dry_run, {}, "count files, estimate time and memory, write nothing"}}}};

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <string>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,6 +11,14 @@
 #include <unistd.h>
 
 namespace labelling {
+
+/// A name for what this process writes before it is renamed to `path`. No other process takes it, on this host or another.
+inline std::filesystem::path name_of_this_process(std::filesystem::path path)
+{
+  char host[256] = {};
+  static_cast<void>(::gethostname(host, sizeof host - 1));
+  return path += std::string(".") + host + "-" + std::to_string(::getpid()) + ".partial";
+}
 
 /// One process at a time puts the summary together; the others wait. The lock is a file that is open for writing: network
 /// file systems lock no folders. It goes away with its holder.
@@ -23,7 +32,7 @@ class folder_lock {
       }
       struct stat mine = {}, there = {};
       bool const same = ::fstat(file_, &mine) == 0 && ::stat(path_.c_str(), &there) == 0 && mine.st_ino == there.st_ino;
-      if (same || locked != 0) break;  // without locks of files the last one to write is right
+      if (same || locked != 0) break;  // without locks of files several go on; the one that renames last wins
       ::close(file_);                  // its holder removed it meanwhile
     }
   }

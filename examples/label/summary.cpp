@@ -21,12 +21,24 @@ json number(double v) { return std::isnan(v) ? json(nullptr) : json(v); }
 /// Where entries of the manifest wait until all are counted.
 std::FILE* nameless_file(fs::path const& folder)
 {
-  fs::path const path = folder / "manifest.json.entries.partial";
+  fs::path const path = name_of_this_process(folder / "manifest.json.entries");
   std::FILE* const file = std::fopen(path.c_str(), "w+b");
   if (file == nullptr) throw cambium::io_error(path.string() + ": " + std::strerror(errno));
   std::error_code ignored;
   fs::remove(path, ignored);
   return file;
+}
+
+/// Ends a file that was written under the name of this process, and gives it its own name.
+/// @throws io_error
+void finish_as(fs::path const& path, cambium::file_replacement& file)
+{
+  file.finish();
+  std::error_code failure, ignored;
+  fs::rename(file.path(), path, failure);
+  if (!failure) return;
+  fs::remove(file.path(), ignored);
+  throw cambium::io_error(path.string() + ": " + failure.message());
 }
 
 }  // namespace
@@ -59,7 +71,7 @@ run_words words_of(settings const& s)
 summary_writer::summary_writer(fs::path out, run_words about)
     : out_(std::move(out)),
       about_(std::move(about)),
-      detections_(out_ / "detections.json"),
+      detections_(name_of_this_process(out_ / "detections.json")),
       entries_(nameless_file(out_), &std::fclose)
 {
   total_.scored = about_.scored;
@@ -131,13 +143,15 @@ void summary_writer::write_scores()
     for (std::size_t c = 0; c < total_.ap[1].of_class.size(); ++c)
       if (!std::isnan(total_.ap[1].of_class[c])) scores["ap50_of_class"][std::to_string(c)] = total_.ap[1].of_class[c];
   }
-  cambium::replace_file(out_ / "scores.json", scores.dump(1) + "\n");
+  cambium::file_replacement file(name_of_this_process(out_ / "scores.json"));
+  file.write(scores.dump(1) + "\n");
+  finish_as(out_ / "scores.json", file);
 }
 
 summary summary_writer::finish(std::size_t listed)
 {
   detections_.write(total_.instances == 0 ? "]\n" : "\n]\n");
-  detections_.finish();
+  finish_as(out_ / "detections.json", detections_);
   std::error_code ignored;
   if (total_.scored)
     write_scores();
@@ -150,7 +164,7 @@ summary summary_writer::finish(std::size_t listed)
   if (!about_.categories.is_null()) manifest["categories"] = about_.categories;
   std::string const text = manifest.dump(1) + "\n";
   std::size_t const entries = text.rfind("\"images\": []") + 11;  // no name or parameter holds this text unescaped
-  cambium::file_replacement file(out_ / "manifest.json");
+  cambium::file_replacement file(name_of_this_process(out_ / "manifest.json"));
   file.write(std::string_view(text).substr(0, entries));
   std::rewind(entries_.get());
   char part[65536];
@@ -158,7 +172,7 @@ summary summary_writer::finish(std::size_t listed)
   if (std::ferror(entries_.get()) != 0) throw cambium::io_error(file.path().string() + ": " + std::strerror(errno));
   if (total_.images > 0) file.write("\n ");
   file.write(std::string_view(text).substr(entries));
-  file.finish();
+  finish_as(out_ / "manifest.json", file);
   return total_;
 }
 

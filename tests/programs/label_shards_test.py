@@ -127,6 +127,19 @@ class Shards(unittest.TestCase):
             all_at_once("many%d" % turn)
             all_at_once("many%d" % turn, "--resume")  # they do hardly more than the summary
 
+    def test_without_locks_of_files_summaries_at_once_are_whole(self):
+        out = self.at("unlocked")
+        subprocess.run([LABEL, *self.words, "--out", self.at("locked")], env=ENVIRONMENT, capture_output=True, check=True)
+        subprocess.run([LABEL, *self.words, "--out", out], env=ENVIRONMENT, capture_output=True, check=True)
+        os.mkdir(os.path.join(out, ".summary.lock"))  # a folder is no file to lock
+        for turn in range(8):
+            jobs = [subprocess.Popen([LABEL, *self.words, "--out", out, "--resume", "--shard", "%d/6" % i], env=ENVIRONMENT,
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(1, 7)]
+            for job in jobs:
+                _, err = job.communicate(timeout=60)
+                self.assertEqual(job.returncode, 0, err)
+            self.assertEqual(differences(self.at("locked"), out), [])
+
     def test_without_mpi_a_sentence_says_how_to_get_it(self):
         done = subprocess.run([WITHOUT_MPI, "--mpi", *self.words, "--out", self.at("none")], capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)

@@ -306,17 +306,22 @@ int label(int count, char const* const* arguments)
     if (!workers->leads()) others.begin();
     settings s;
     command_line line;
-    std::optional<int> ended;
-    workers->expects_ready(complaint_of([&] { ended = read_command_line(s, line, words, count, arguments); }));
+    bool ended = false;
+    int status = 0;
+    workers->expects_ready(complaint_of([&] {
+      auto const done = read_command_line(s, line, words, count, arguments);
+      ended = done.has_value();
+      status = done.value_or(0);
+    }));
     if (workers->processes() > 1)
       expects_same(*workers, "command line",
-                   {{"--help", ended.has_value()},
+                   {{"--help", ended},
                     {"--method", line.method_name},
                     {"--resume", s.resume},
                     {"--dry-run", s.dry_run},
                     {"tar shards", names_shards(s.images)},
                     {"--files", line.shards.files}});
-    if (ended) return *ended;
+    if (ended) return status;
     workers->expects_ready(complaint_of([&] { get_ready(s, line); }));
     if (workers->processes() > 1) expects_same(*workers, "run", what_decides(s));
     others.end();

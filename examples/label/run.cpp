@@ -55,6 +55,29 @@ void prepare(std::string const& folder_of_all, bool files)
   }
 }
 
+void expects_one_folder(settings const& s, crew& workers)
+{
+  std::string name = ".mpi-" + std::to_string(::getpid()) + ".partial";
+  workers.share(name);
+  fs::path const sign = fs::path(s.out) / "records" / name;
+  std::error_code ignored;
+  workers.expects_ready(complaint_of([&] {
+    if (workers.leads()) replace_file(sign, "for the other ranks to see\n");
+  }));
+  std::string const complaint = complaint_of([&] {
+    if (!fs::exists(sign, ignored))
+      throw usage_error("--out " + s.out + ": is not the folder that rank 0 writes to; all ranks need the same one");
+    prepare(s.out);
+  });
+  try {
+    workers.expects_ready(complaint);
+  } catch (...) {
+    if (workers.leads()) fs::remove(sign, ignored);
+    throw;
+  }
+  if (workers.leads()) fs::remove(sign, ignored);
+}
+
 namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start)
@@ -135,27 +158,7 @@ void share(settings const& s, image_set& set, crew& workers)
   std::string text = workers.leads() ? as_text(set) : "";
   workers.share(text);
   if (!workers.leads()) set = set_of_text(text);
-  if (s.dry_run) return;
-
-  std::string name = ".mpi-" + std::to_string(::getpid()) + ".partial";
-  workers.share(name);
-  fs::path const sign = fs::path(s.out) / "records" / name;
-  std::error_code ignored;
-  workers.expects_ready(complaint_of([&] {
-    if (workers.leads()) replace_file(sign, "for the other ranks to see\n");
-  }));
-  std::string const complaint = complaint_of([&] {
-    if (!fs::exists(sign, ignored))
-      throw usage_error("--out " + s.out + ": is not the folder that rank 0 writes to; all ranks need the same one");
-    prepare(s.out);
-  });
-  try {
-    workers.expects_ready(complaint);
-  } catch (...) {
-    if (workers.leads()) fs::remove(sign, ignored);
-    throw;
-  }
-  if (workers.leads()) fs::remove(sign, ignored);
+  if (!s.dry_run) expects_one_folder(s, workers);
 }
 
 /// Says which images of this run have no record now, though none of them failed: another program removed or replaced it, or

@@ -471,6 +471,7 @@ int run_shards(settings const& s, crew& workers)
         if (!as_files) write_list(s);
       }
     }));
+    if (as_files && !s.dry_run && workers.processes() > 1) expects_one_folder(s, workers);
   } catch (std::exception const& e) {
     if (workers.leads()) std::fprintf(stderr, "label: %s\n", e.what());
     return 2;
@@ -517,6 +518,13 @@ int run_shards(settings const& s, crew& workers)
                 total.instances, s.out.c_str());
     print(total);
     for (auto const& note : total.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+    if (total.images < labelled + kept) {
+      std::fprintf(stderr,
+                   "label: %zu images were labelled but are not in the summary: their records in %s/records are gone. "
+                   "Does another process write there? The same command with --resume labels them again.\n",
+                   labelled + kept - total.images, s.out.c_str());
+      return 1;
+    }
   } else {
     std::printf("%s; %zu shards in %s\n", all.c_str(), mine.size(), s.out.c_str());
     std::printf("label --join %s puts their results together\n", s.out.c_str());

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -135,6 +136,62 @@ class Mpi(unittest.TestCase):
         self.assertEqual(status, 1, err)
         self.assertIn("2 labelled, 56 kept from before, 2 failed", said)
         self.assertEqual(differences(self.at("one"), self.at("r_again")), [])
+
+    def pack(self, name, count, each):
+        """Writes drawn images into tar shards. Returns the command line of label, without --out."""
+        draw(self.at(name), count, seed=5)
+        members = (("images", ".png", ".png"), ("cams", ".npy", ".cam.npy"), ("edges", ".npy", ".boundary.npy"),
+                   ("semantic", ".png", ".truth_semantic.png"), ("instances", ".png", ".truth_instances.png"))
+        for shard in range(count // each):
+            with tarfile.open(self.at("%s-%d.tar" % (name, shard)), "w") as to:
+                for i in range(shard * each, (shard + 1) * each):
+                    for kind, ending, member in members:
+                        to.add(self.at("%s/%s/image_%05d%s" % (name, kind, i, ending)), arcname="image_%05d%s" % (i, member))
+        return ["--images", self.at("%s-{0..%d}.tar" % (name, count // each - 1))]
+
+    def test_shards_go_to_whoever_is_free(self):
+        status, _, err = run([LABEL, "--images", "none.tar", "--out", self.at("none")])
+        if "without libarchive" in err:
+            self.skipTest(err)
+        words = self.pack("set", 40, 5)
+        for folder in ("t1", "f1"):
+            status, said, err = run([LABEL, *words, "--out", self.at(folder), *(["--files"] if folder == "f1" else [])])
+            self.assertEqual(status, 0, err)
+        for ranks, threads in ((2, 1), (4, 1), (3, 2)):
+            with self.subTest(ranks=ranks, threads=threads):
+                for folder, more in (("t1", ()), ("f1", ("--files",))):
+                    out = "%s-%d" % (folder, ranks)
+                    status, said, err = self.label(ranks, out, "--threads", str(threads), *more, words=words)
+                    self.assertEqual(status, 0, err)
+                    self.assertIn("40 labelled, 0 kept from before, 0 failed", said)
+                    self.assertEqual(differences(self.at(folder), self.at(out)), [])
+        os.remove(self.at("t1-4/labels-3.json"))
+        status, said, err = self.label(2, "t1-4", "--resume", words=words)
+        self.assertEqual(status, 0, err)
+        self.assertIn("5 labelled, 35 kept from before, 0 failed", said)
+        self.assertEqual(differences(self.at("t1"), self.at("t1-4")), [])
+        for folder in ("t1", "t1-4"):
+            self.assertEqual(run([LABEL, "--join", self.at(folder)])[0], 0)
+        self.assertEqual(differences(self.at("t1"), self.at("t1-4")), [])
+        # ranks that write files need one folder; shards may have one each
+        for folder in ("here", "there"):
+            os.makedirs(self.at(folder))
+        job = [*mpirun_words(MPIRUN, 1), "-wdir", self.at("here"), LABEL, "--mpi", *words, "--out", "o", "--files", ":",
+               "-n", "1", "-wdir", self.at("there"), LABEL, "--mpi", *words, "--out", "o", "--files"]
+        status, said, err = run(job)
+        self.assertEqual(status, 2, err)
+        self.assertIn("is not the folder that rank 0 writes to", said + err)
+        status, said, err = run(["p" if word == "o" else word for word in job if word != "--files"])
+        self.assertEqual(status, 0, err)
+        self.assertIn("40 labelled, 0 kept from before, 0 failed", said)
+        for name in os.listdir(self.at("there/p")):  # into one folder, for --join
+            shutil.copy(self.at("there/p/" + name), self.at("here/p/" + name))
+        self.assertEqual(run([LABEL, "--join", self.at("here/p")])[0], 0)
+        self.assertEqual(differences(self.at("t1"), self.at("here/p")), [])
+        # the same labels as those of files
+        for name in ("detections.json", "manifest.json", "scores.json"):
+            with open(self.at("t1/" + name), "rb") as one, open(self.at("f1/" + name), "rb") as other:
+                self.assertEqual(one.read(), other.read(), name)
 
     def test_dry_run_is_one_ranks(self):
         status, said, err = self.label(4, "r_dry", "--dry-run")

@@ -200,7 +200,7 @@ int run_points(point_settings const& s)
 
 }  // namespace
 
-int main(int count, char** arguments)
+int labelling::points_program(int count, char const* const* arguments)
 {
   point_settings s;
   auto& o = s.options;

@@ -56,4 +56,10 @@ struct settings {
 /// @return the status: 0 all images labelled, 1 some failed, 2 the command line makes no sense
 int label(int count, char const* const* arguments);
 
+/// The program sweep: tries thresholds on kept scores. Status as label's.
+int sweep_program(int count, char const* const* arguments);
+
+/// The program points: writes the peaks of class activation maps as point files. Status as label's.
+int points_program(int count, char const* const* arguments);
+
 }  // namespace labelling

@@ -311,7 +311,7 @@ int run_sweep(sweep_settings const& s)
 
 }  // namespace
 
-int main(int count, char** arguments)
+int labelling::sweep_program(int count, char const* const* arguments)
 {
   sweep_settings s;
   option_table const table{

@@ -28,7 +28,7 @@ def main(words: list[str]) -> int:
         known = ", ".join(PROGRAMS)
         print(f"pycambium: '{name}' is none of its programs: {known}", file=sys.stderr)
         return 2
-    program = Path(__file__).parent / "bin" / name
+    program = Path(__file__).parent / "bin" / "programs"
     if not program.exists():
         print(
             f"pycambium: {name} is not in this installation; it was built without CLI11, OpenSSL, "
@@ -36,7 +36,7 @@ def main(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    arguments = [f"python -m pycambium {name}", *rest]  # the name in --help
+    arguments = ["python -m pycambium", name, *rest]  # what --help says
     if os.name == "posix":
         sys.stdout.flush()
         os.execv(

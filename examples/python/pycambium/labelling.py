@@ -266,7 +266,7 @@ class Labeller:
         self._where = scratch
         self._scratch: _Scratch | None = None
         self._checked: set[tuple[str, ...]] = set()
-        self._program = Path(__file__).parent / "bin" / "label"
+        self._program = Path(__file__).parent / "bin" / "programs"
         if not self._program.exists():
             raise RuntimeError(
                 "Labeller: this pycambium was built without the program label, since CLI11, "
@@ -464,7 +464,7 @@ class Labeller:
     def _run(
         self, folder: Path, used: tuple[str, ...], *more: str
     ) -> subprocess.CompletedProcess[bytes]:
-        words = ["label", "--method", self.method, "--threads", str(self._threads)]
+        words = ["pycambium", "label", "--method", self.method, "--threads", str(self._threads)]
         for column in used:
             flag, kind = _INPUTS[column]
             if column == "classes":

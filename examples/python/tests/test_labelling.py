@@ -19,7 +19,7 @@ from pycambium import labelling
 from pycambium.labelling import Labeller
 
 pytestmark = pytest.mark.skipif(
-    not (Path(pc.__file__).parent / "bin" / "label").exists(),
+    not (Path(pc.__file__).parent / "bin" / "programs").exists(),
     reason="this package was built without the programs",
 )
 

@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -73,8 +74,11 @@ constexpr char farewell[] =
 
 extern "C" void on_sigterm(int)
 {
-  if (at_end.speaks != 0 && (at_end.leader == 0 || (::kill(at_end.leader, 0) != 0 && errno == ESRCH)))
+  if (at_end.speaks != 0 && (at_end.leader == 0 || (::kill(at_end.leader, 0) != 0 && errno == ESRCH))) {
     static_cast<void>(::write(STDERR_FILENO, farewell, sizeof farewell - 1) != 0);
+    timespec const until_read{0, 200'000'000};  // mpirun drops what it has not read when a process has ended
+    ::nanosleep(&until_read, nullptr);
+  }
   ::_exit(128 + SIGTERM);
 }
 

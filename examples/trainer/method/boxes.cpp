@@ -9,6 +9,7 @@
 #include "network/resnet.hpp"
 #include "network/uncertain_head.hpp"
 #include "run/optimizer.hpp"
+#include "run/recipe.hpp"
 #include "run/schedule.hpp"
 #include "run/seed.hpp"
 
@@ -28,6 +29,28 @@ using cambium::grid;
 using cambium::index_t;
 
 namespace {
+
+/// What decides what is learned, as far as command lines and photographs can differ between processes.
+std::string boxes_recipe(box_supervision_kind kind, std::vector<box_sample> const& samples, std::int64_t classes,
+                         boxes_options const& o)
+{
+  fingerprint images;
+  for (box_sample const& s : samples) {
+    images.add(s.id).add(s.exact).add(s.boxes.size());
+    images.add(s.photograph.data(), static_cast<std::size_t>(s.photograph.size()));
+    images.add(s.mask.data(), static_cast<std::size_t>(s.mask.size()) * sizeof(std::int32_t));
+  }
+  return recipe("boxes")
+      .add("kind", name_of(kind))
+      .add("images", samples.size(), classes, images.value())
+      .add("seed", o.seed)
+      .add("steps", o.steps, o.batch, o.rate, o.weight_decay)
+      .add("width", o.width)
+      .add("exact", o.exact_share, o.exact_seen)
+      .add("warm_up", o.warm_up)
+      .add("boxinst", o.boxinst.weight, o.boxinst.warm_up)
+      .words();
+}
 
 void check(boxes_options const& options)
 {
@@ -358,8 +381,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
 
   auto const mine = share_of_batch("boxes", options.batch);
-  std::string const words = "boxes " + name_of(kind) + " seed " + std::to_string(options.seed);
-  training_plan const plan{.recipe = words, .steps = options.steps, .shares_batches = true};
+  training_plan const plan{
+      .recipe = boxes_recipe(kind, samples, classes, options), .steps = options.steps, .shares_batches = true};
   run_training(network, descent, plan, record, [&](std::int64_t step) -> step_result {
     std::vector<at::Tensor> photographs;
     std::vector<seen> known;

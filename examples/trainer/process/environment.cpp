@@ -77,7 +77,9 @@ place place_from(variables const& value)
   std::optional<said> slurm;
   if (value("SLURM_STEP_ID"))  // a batch script alone has SLURM_PROCID, too
     slurm = said_by(value, {"SLURM_PROCID", value("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS"});
-  auto const starter = mpi ? mpi : slurm;  // mpirun within Slurm starts its daemons by srun
+  auto starter = mpi ? mpi : slurm;  // mpirun within Slurm starts its daemons by srun
+  // a shell of srun or mpirun, in which processes were started otherwise
+  if (torch && starter && starter->size == 1) starter.reset();
 
   if (!torch) {
     for (auto const& [there, missing] : {std::pair{"RANK", "WORLD_SIZE"}, {"WORLD_SIZE", "RANK"}}) {
@@ -102,13 +104,25 @@ place place_from(variables const& value)
 
   place out;
   auto const by = torch ? torch : starter;
+  if (!torch && (!by || by->size == 1)) {
+    auto const others = number_of(value, "PMI_SIZE", 0, 1 << 20);  // of MPICH and its kin
+    expects(!others || others->value <= 1, "processes: ", others ? others->said : std::string(),
+            " speaks of several processes, in a way that is not read here; set RANK, WORLD_SIZE, MASTER_ADDR and "
+            "MASTER_PORT in each, or start them by torchrun, Open MPI's mpirun or srun");
+  }
   if (!by) return out;
   out.rank = by->rank, out.size = by->size, out.from = by->words;
   if (out.size == 1) return out;
 
+  // Only what the family that counts gives to all processes: each torchrun can have a step of Slurm of its own, and
+  // those that mpirun starts on its own machine are in no step.
+  std::vector<char const*> names{"SLURM_JOB_ID", "SLURM_STEP_ID"};
+  if (torch && (!starter || value("TORCHELASTIC_RUN_ID")))
+    names = {"TORCHELASTIC_RUN_ID"};
+  else if (mpi)
+    names = {value("PMIX_NAMESPACE") ? "PMIX_NAMESPACE" : "SLURM_JOB_ID"};
   std::uint64_t job = 0xcbf29ce484222325u;
-  for (char const* const name : {"TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE"})
-    job = mixed_in(job, value(name).value_or(""));
+  for (char const* const name : names) job = mixed_in(job, value(name).value_or(""));
   out.job = job;
 
   if (auto const address = value("MASTER_ADDR"); address && !address->empty()) {

@@ -28,12 +28,12 @@ using variables = std::function<std::optional<std::string>(char const* name)>;
 ///   OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE    mpirun; MASTER_ADDR where there are several machines
 ///   SLURM_PROCID SLURM_STEP_NUM_TASKS            srun; the first machine of SLURM_STEP_NODELIST, or MASTER_ADDR
 ///
-/// The first of these families that is whole is taken. A batch script of Slurm without srun is one process. Without
+/// The first of these families that is whole is taken; srun or mpirun of one task beside RANK counts nothing. A batch script of Slurm without srun is one process. Without
 /// MASTER_PORT the port is made of the job's number.
 ///
 /// @throws cambium::precondition_error naming the variables: one of a pair is missing, no number, a rank that is not
 ///         below the size, two families that disagree (but torchrun's beside those of what started torchrun), no
-///         address of rank 0
+///         address of rank 0, several processes of MPICH (PMI_SIZE) and none of these families
 [[nodiscard]] place place_from(variables const& value);
 
 /// As place_from, of the environment of this process.

@@ -64,6 +64,8 @@ int launched(int count)
       ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // who ends the starting process ends all
 #endif
       if (::getppid() != parent) ::_exit(1);
+      for (char const* const of_torchrun : {"TORCHELASTIC_RUN_ID", "TORCHELASTIC_USE_AGENT_STORE"})
+        ::unsetenv(of_torchrun);  // that started this one process
       ::setenv("RANK", std::to_string(rank).c_str(), 1);
       ::setenv("LOCAL_RANK", std::to_string(rank).c_str(), 1);
       ::setenv("WORLD_SIZE", size.c_str(), 1);

@@ -41,6 +41,17 @@ struct greeting {
   char host[44];
 };
 
+/// Whether something happens within `most`, whatever signals come.
+bool ready(pollfd& one, milliseconds most)
+{
+  auto const until = ticks::now() + most;
+  for (;;) {
+    auto const left = std::chrono::duration_cast<milliseconds>(until - ticks::now()).count();
+    int const count = ::poll(&one, 1, static_cast<int>(std::max<long>(left, 0)));
+    if (count >= 0 || errno != EINTR) return count > 0;
+  }
+}
+
 class line {
  public:
   line() = default;
@@ -80,13 +91,19 @@ class line {
     while (n > 0) {
       auto const left = std::chrono::duration_cast<milliseconds>(until - ticks::now()).count();
       pollfd one{handle_, POLLIN, 0};
-      if (left <= 0 || ::poll(&one, 1, static_cast<int>(left)) <= 0) return false;
+      if (left <= 0 || !ready(one, milliseconds(left))) return false;
       auto const got = ::recv(handle_, at, n, 0);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) return false;
       at += got, n -= static_cast<std::size_t>(got);
     }
     return true;
+  }
+  /// Whether the other end closed it.
+  [[nodiscard]] bool closed() const
+  {
+    char next = 0;
+    return ::recv(handle_, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
   }
   /// The address of one of its ends.
   [[nodiscard]] std::string address(bool own) const
@@ -144,7 +161,7 @@ line connection(std::string const& host, std::uint16_t port, milliseconds most)
       pollfd one{out.handle(), POLLOUT, 0};
       int failure = 0;
       socklen_t n = sizeof failure;
-      if (errno != EINPROGRESS || ::poll(&one, 1, static_cast<int>(most.count())) <= 0 ||
+      if (errno != EINPROGRESS || !ready(one, most) ||
           ::getsockopt(out.handle(), SOL_SOCKET, SO_ERROR, &failure, &n) != 0 || failure != 0)
         continue;
     }
@@ -212,6 +229,7 @@ struct watch::state {
                      std::strerror(errno) + "; does another job use it? MASTER_PORT names another");
     peers.resize(static_cast<std::size_t>(where.size) - 1);
     auto const until = ticks::now() + options.meet;
+    bool another_job = false;
     for (int come = 1; come < where.size;) {
       pollfd one{open.handle(), POLLIN, 0};
       auto const left = std::chrono::duration_cast<milliseconds>(until - ticks::now()).count();
@@ -228,17 +246,27 @@ struct watch::state {
       if (!to || !to.receive(&hello, sizeof hello, milliseconds(5000)) ||
           std::memcmp(hello.name, magic, sizeof magic) != 0)
         continue;  // somebody else's
+      hello.host[sizeof hello.host - 1] = '\0';
       auto const answer = own_greeting(where);
       to.send(&answer, sizeof answer);
-      if (hello.job != where.job) continue;
+      if (hello.job != where.job) {
+        if (!another_job)
+          std::fprintf(stderr, "trainer: rank %d of another job (%s, process %d) called rank 0 of this one\n",
+                       hello.rank, hello.host, hello.process);
+        another_job = true;
+        continue;
+      }
       if (hello.size != where.size)
         throw io_error("processes: rank " + std::to_string(hello.rank) + " says that there are " +
                        std::to_string(hello.size) + " processes, rank 0 that there are " + std::to_string(where.size));
-      if (hello.rank < 1 || hello.rank >= where.size || peers[static_cast<std::size_t>(hello.rank) - 1].to)
+      std::string const name = name_of(hello);
+      bool const is_place = hello.rank >= 1 && hello.rank < where.size;
+      peer& p = peers[is_place ? static_cast<std::size_t>(hello.rank) - 1 : 0];
+      // one that got no answer in time calls again
+      if (!is_place || (p.to && p.name != name && !p.to.closed()))
         throw io_error("processes: two processes say that they are rank " + std::to_string(hello.rank));
-      peer& p = peers[static_cast<std::size_t>(hello.rank) - 1];
-      p.to = std::move(to), p.rank = hello.rank, p.name = name_of(hello);
-      ++come;
+      if (!p.to) ++come;
+      p.to = std::move(to), p.rank = hello.rank, p.name = name;
     }
     own = peers.front().to.address(true);
     first = own;
@@ -269,6 +297,7 @@ struct watch::state {
       own = out.address(true), first = out.address(false);
       peers.resize(1);
       peers[0].to = std::move(out), peers[0].rank = 0, peers[0].name = name_of(answer);
+      peers[0].heard = ticks::now() + options.meet;  // it says nothing before all have come
       return;
     }
   }
@@ -332,7 +361,7 @@ struct watch::state {
       before = now;
       for (std::size_t k = 0; k < peers.size(); ++k) {
         peer& p = peers[k];
-        if (slept) p.heard = now;
+        if (slept) p.heard = std::max(p.heard, now);
         if (p.left) continue;
         if (all[k].revents != 0) {
           auto const got = ::recv(p.to.handle(), room.data(), room.size(), MSG_DONTWAIT);

@@ -3,6 +3,7 @@
 
 #include "process/processes.hpp"
 #include "process/environment.hpp"
+#include "process/watch.hpp"
 
 #include "network/safetensors.hpp"
 
@@ -19,8 +20,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,6 +32,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -244,6 +249,208 @@ TEST_CASE("variables that lack or contradict are named", "[errors]")
              says("neither MASTER_ADDR nor SLURM_STEP_NODELIST"));
 }
 
+TEST_CASE("the number of a job is that of the family that counts", "[picture]")
+{
+  // one torchrun on each machine, each in a step of its own
+  auto const torchrun = [](char const* rank, char const* step, char const* tasks) {
+    return place_of({{"RANK", rank},
+                     {"WORLD_SIZE", "2"},
+                     {"MASTER_ADDR", "a"},
+                     {"MASTER_PORT", "9"},
+                     {"TORCHELASTIC_RUN_ID", "x"},
+                     {"SLURM_JOB_ID", "77"},
+                     {"SLURM_STEP_ID", step},
+                     {"SLURM_PROCID", "0"},
+                     {"SLURM_STEP_NUM_TASKS", tasks}});
+  };
+  CHECK(torchrun("0", "0", "1").job == torchrun("1", "1", "1").job);
+  CHECK(torchrun("0", "0", "2").job == torchrun("1", "1", "2").job);
+  // mpirun in a batch script: its own machine is in no step, the daemon of the other one is
+  setting mpi{{"OMPI_COMM_WORLD_RANK", "0"},
+              {"OMPI_COMM_WORLD_SIZE", "2"},
+              {"PMIX_NAMESPACE", "1234"},
+              {"MASTER_ADDR", "a"},
+              {"SLURM_JOB_ID", "77"}};
+  auto other = mpi;
+  other["OMPI_COMM_WORLD_RANK"] = "1";
+  other.merge(setting{{"SLURM_STEP_ID", "0"}, {"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "2"}});
+  CHECK(place_of(mpi).job == place_of(other).job);
+  CHECK(place_of(mpi).port == place_of(other).port);
+  other["PMIX_NAMESPACE"] = "1235";
+  CHECK(place_of(mpi).job != place_of(other).job);
+  // two steps of one job of Slurm
+  setting step{{"SLURM_PROCID", "0"},
+               {"SLURM_STEP_NUM_TASKS", "2"},
+               {"SLURM_STEP_NODELIST", "a"},
+               {"SLURM_JOB_ID", "77"},
+               {"SLURM_STEP_ID", "1"}};
+  auto const first = place_of(step).job;
+  step["SLURM_STEP_ID"] = "2";
+  CHECK(place_of(step).job != first);
+}
+
+TEST_CASE("processes that were started in srun or mpirun of one task are those of RANK", "[picture]")
+{
+  setting const children{{"RANK", "1"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "127.0.0.1"}, {"MASTER_PORT", "9"}};
+  auto in_srun = children, in_mpirun = children;
+  in_srun.merge(setting{{"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_STEP_ID", "0"}});
+  in_mpirun.merge(setting{{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "1"}, {"PMIX_NAMESPACE", "5"}});
+  for (auto const& one : {in_srun, in_mpirun}) {
+    auto const place = place_of(one);
+    CHECK((place.rank == 1 && place.size == 4 && place.host == "127.0.0.1" && place.port == 9));
+    CHECK(place.job == place_of(children).job);
+  }
+  auto of_two = in_srun;
+  of_two["SLURM_STEP_NUM_TASKS"] = "2";
+  CHECK_THAT(refused(of_two), says("but SLURM_PROCID=0, SLURM_STEP_NUM_TASKS=2"));
+}
+
+TEST_CASE("several processes of MPICH are no training of one", "[errors]")
+{
+  CHECK_THAT(refused({{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}}), says("PMI_SIZE=4 speaks of several processes"));
+  setting in_srun{{"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_STEP_ID", "0"}, {"PMI_SIZE", "4"}};
+  CHECK_THAT(refused(in_srun), says("PMI_SIZE=4"));
+  CHECK(place_of({{"PMI_RANK", "0"}, {"PMI_SIZE", "1"}}).size == 1);
+  CHECK(place_of({{"PMI_SIZE", "4"}, {"RANK", "0"}, {"WORLD_SIZE", "1"}}).size == 1);  // somebody says so
+  in_srun["SLURM_STEP_NUM_TASKS"] = "4", in_srun["SLURM_STEP_NODELIST"] = "a";         // srun speaks PMI, too
+  CHECK(place_of(in_srun).size == 4);
+}
+
+namespace {
+
+constexpr std::uint64_t job = 42;
+
+/// Runs something in a process of its own, which ends with the status of `work`, its words in `log`.
+pid_t apart(std::string const& log, std::function<void()> const& work)
+{
+  pid_t const child = ::fork();
+  if (child != 0) return child;
+  ::dup2(::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644), 2);
+  try {
+    work();
+    ::_exit(0);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "%s\n", e.what());
+    ::_exit(3);
+  }
+}
+int status_of(pid_t child)
+{
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+std::string text_of(std::string const& file)
+{
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// Meets the others, hears a number of rank 0, leaves.
+void meets(int rank, int size, int port, std::chrono::milliseconds silence)
+{
+  processes::place where;
+  where.rank = rank, where.size = size, where.host = "127.0.0.1", where.port = static_cast<std::uint16_t>(port);
+  where.job = job;
+  processes::watch lines(where, {std::chrono::milliseconds(20000), silence});
+  if (lines.told_by_first(rank == 0 ? 77 : 0) != 77) throw std::runtime_error("another number");
+  lines.leave();
+}
+
+/// A line to rank 0, and the greeting of a process: 8 letters, job, rank, size, process, 44 letters of the host.
+int connected(int port)
+{
+  sockaddr_in a{};
+  a.sin_family = AF_INET, a.sin_addr.s_addr = htonl(INADDR_LOOPBACK), a.sin_port = htons(static_cast<uint16_t>(port));
+  for (int i = 0; i < 400; ++i) {
+    int const handle = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::connect(handle, reinterpret_cast<sockaddr*>(&a), sizeof a) == 0) return handle;
+    ::close(handle);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return -1;
+}
+std::string greeting(std::uint64_t of_job, std::int32_t rank, std::int32_t size, std::int32_t process)
+{
+  std::string out = "cambium1";
+  out.append(reinterpret_cast<char const*>(&of_job), 8);
+  for (std::int32_t const* n : {&rank, &size, &process}) out.append(reinterpret_cast<char const*>(n), 4);
+  out.resize(72);
+  return out;
+}
+/// Sends a greeting; whether rank 0 answers with its own.
+bool answered(int handle, std::string const& words, std::chrono::milliseconds pause = {})
+{
+  ::send(handle, words.data(), 20, MSG_NOSIGNAL);
+  std::this_thread::sleep_for(pause);
+  ::send(handle, words.data() + 20, words.size() - 20, MSG_NOSIGNAL);
+  char got[72] = "";
+  return ::recv(handle, got, sizeof got, MSG_WAITALL) == 72 && std::string(got, 8) == "cambium1";
+}
+
+}  // namespace
+
+TEST_CASE("processes may come longer apart than one may be silent", "[property]")
+{
+  support::temporary_folder const folder;
+  std::string const log = folder / "said";
+  int const port = free_port();
+  std::chrono::milliseconds const silence(1000);
+  std::vector<pid_t> children;
+  for (int rank : {0, 1, 2})
+    children.push_back(apart(log, [=] {
+      if (rank == 2) std::this_thread::sleep_for(2 * silence);
+      meets(rank, 3, port, silence);
+    }));
+  for (pid_t const child : children) CHECK(status_of(child) == 0);
+  CHECK(text_of(log) == "");
+}
+
+TEST_CASE("a process that calls twice is one, two processes of a rank are refused, another job is named", "[errors]")
+{
+  support::temporary_folder const folder;
+  std::chrono::milliseconds const silence(8000);
+  for (std::string const second : {"the same", "another", "another, the first has gone"}) {
+    INFO(second);
+    std::string const log = folder / second;
+    int const port = free_port();
+    pid_t const child = apart(log, [=] {
+      // a profiler interrupts what waits
+      struct sigaction act{};
+      act.sa_handler = [](int) {};
+      ::sigaction(SIGALRM, &act, nullptr);
+      itimerval const often{{0, 10000}, {0, 10000}};
+      ::setitimer(ITIMER_REAL, &often, nullptr);
+      meets(0, 3, port, silence);
+    });
+    for (int i = 0; i < 2; ++i) {
+      int const stranger = connected(port);
+      CHECK(answered(stranger, greeting(job + 1, 1, 3, 5)));
+      ::close(stranger);
+    }
+    int const once = connected(port);
+    REQUIRE(answered(once, greeting(job, 1, 3, 1000), std::chrono::milliseconds(100)));
+    if (second == "another, the first has gone") ::close(once);
+    int const twice = connected(port);
+    REQUIRE(answered(twice, greeting(job, 1, 3, second == "the same" ? 1000 : 1001)));
+    if (second == "another") {
+      CHECK(status_of(child) == 3);
+      CHECK_THAT(text_of(log), says("two processes say that they are rank 1"));
+    } else {
+      int const last = connected(port);
+      REQUIRE(answered(last, greeting(job, 2, 3, 1002)));
+      for (int const handle : {twice, last}) ::send(handle, "e\0\0", 3, MSG_NOSIGNAL);  // they leave as they should
+      CHECK(status_of(child) == 0);
+      ::close(last);
+    }
+    ::close(twice);
+    auto const said = text_of(log);
+    std::string const stranger = "trainer: rank 1 of another job (, process 5) called rank 0 of this one\n";
+    CHECK(said.find(stranger) == 0);
+    CHECK(said.find(stranger, 1) == std::string::npos);
+  }
+}
+
 TEST_CASE("shares are all of a batch, once, in order", "[property]")
 {
   for (int size = 1; size <= 7; ++size)
@@ -430,9 +637,13 @@ TEST_CASE("a process that fails tells the others why", "[errors]")
     CHECK_THAT(end.said, says(") failed: photograph.jpg: cut off; rank 2 ends, too"));
   }
   support::temporary_folder const folder;
-  auto const end = run({"differs", folder / "x"}, 2);
+  auto end = run({"differs", folder / "x"}, 2);
   CHECK(end.status == std::vector<int>{1, 1});
   CHECK_THAT(end.said, says("training: rank 1 has '16 images' but rank 0 '17 images'"));
+  end = run({"boxes_differ", folder / "boxes"}, 2);
+  INFO(end.said);
+  CHECK(end.status == std::vector<int>{1, 1});
+  CHECK_THAT(end.said, says("run_training: rank 1 has 'boxes kind uncertainty images 24"));
 }
 
 TEST_CASE("a training that was killed goes on with the bits it would have had", "[property]")

@@ -223,7 +223,7 @@ TEST_CASE("neither threads nor the division of shards change a byte", "[shards][
   REQUIRE(s.join("parts").status == 0);
 }
 
-TEST_CASE("--resume keeps finished shards and makes the others again", "[shards][property]")
+TEST_CASE("a resumed run keeps finished shards and makes the others again", "[shards][property]")
 {
   shard_scene s;
   if (!s.able()) return;

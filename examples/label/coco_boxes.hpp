@@ -55,7 +55,7 @@ class coco_boxes {
       };
       put(by_path_, name.parent_path() / name.stem());
       put(by_stem_, name.stem());
-      if (auto const number = number_of(name.stem().string())) {
+      if (auto const number = number_of_digits(name.stem().string())) {
         auto const [at, fresh] = by_number_in_name_.try_emplace(*number, place);
         if (!fresh) at->second = two;
       }
@@ -144,7 +144,7 @@ class coco_boxes {
                "two images have the name '" + id + "'" + (names == &by_stem_ ? "; an id names their folder, too" : ""));
         return found->second == two ? std::nullopt : std::optional(found->second);
       }
-    auto const number = number_of(id);
+    auto const number = number_of_digits(id);
     auto const found = number ? by_number_.find(*number) : by_number_.end();
     if (found == by_number_.end()) return std::nullopt;
     auto const named = by_number_in_name_.find(*number);
@@ -154,13 +154,6 @@ class coco_boxes {
            "'" + id + "' is the number of '" + all_.images[found->second].file_name + "', but there is also '" +
                all_.images[named->second].file_name + "'; an id is a name without its ending");
     return std::nullopt;
-  }
-  /// Of a text of digits.
-  static std::optional<std::int64_t> number_of(std::string const& text)
-  {
-    if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos)
-      return std::nullopt;
-    return std::stoll(text);
   }
   std::int32_t rank_of(std::int64_t category_id) const
   {

@@ -172,12 +172,16 @@ std::vector<std::string> read_names(std::string const& path)
   return out;
 }
 
+std::optional<std::int64_t> number_of_digits(std::string const& text)
+{
+  if (text.empty() || text.size() > 15 || text.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  return std::stoll(text);
+}
+
 std::optional<std::int64_t> number_in(std::string const& id)
 {
-  std::string const name = fs::path(id).filename().string();  // COCO's 000000397133, perhaps in a folder
-  if (name.empty() || name.size() > 15 || name.find_first_not_of("0123456789") != std::string::npos)
-    return std::nullopt;
-  return std::stoll(name);
+  return number_of_digits(fs::path(id).filename().string());  // COCO's 000000397133, perhaps in a folder
 }
 
 std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids)

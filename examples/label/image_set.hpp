@@ -49,7 +49,10 @@ std::vector<int> parse_classes(std::string const& text, std::string const& path,
 /// Why a text cannot be an id: ids become part of the names of files that are written. Empty if it can.
 std::string why_no_id(std::string const& id);
 
-/// The number that an id is, without its folders; of 15 digits at most.
+/// The number that a text of at most 15 digits is.
+std::optional<std::int64_t> number_of_digits(std::string const& text);
+
+/// The number that an id is, without its folders.
 std::optional<std::int64_t> number_in(std::string const& id);
 
 /// The numbers of images in COCO files: those that the ids are, if they are distinct numbers; else 1, 2, 3, ...

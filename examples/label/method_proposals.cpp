@@ -247,13 +247,10 @@ class proposals_method : public method {
       number = boxes_.image_number(files.id());
       demand(number.has_value(), boxes_.path, "says nothing about '" + files.id() + "'");
     } else {
-      std::string const stem = files.id().substr(files.id().find_last_of('/') + 1);
-      bool const digits =
-          !stem.empty() && stem.size() <= 15 && stem.find_first_not_of("0123456789") == std::string::npos;
-      demand(digits, proposals_,
+      number = number_in(files.id());
+      demand(number.has_value(), proposals_,
              "knows images by number, and '" + files.id() +
                  "' is none; --proposals 'DIR/{id}.json' names a file for each");
-      number = std::stoll(stem);
     }
     auto const at = of_image_.find(*number);
     return at == of_image_.end() ? std::vector<mask_proposal>{} : at->second;

@@ -171,8 +171,7 @@ bool tell_lost(settings const& s, image_set const& set, summary const& total,
   auto failed = failures.begin();
   for (std::size_t const place : total.absent) {
     while (failed != failures.end() && failed->first < place) ++failed;
-    bool const ours = static_cast<int>(place % static_cast<std::size_t>(s.shards)) == s.shard - 1;
-    if (!ours || (failed != failures.end() && failed->first == place)) continue;
+    if (!s.takes(place) || (failed != failures.end() && failed->first == place)) continue;
     if (lost++ == 0) first = place;
   }
   if (lost == 0) return false;
@@ -224,9 +223,7 @@ int run(settings const& s, crew& workers)
     if (workers.leads()) std::fprintf(stderr, "label: %s\n", e.what());
     return 2;
   }
-  std::vector<std::size_t> mine;
-  for (std::size_t i = 0; i < set.ids.size(); ++i)
-    if (static_cast<int>(i % static_cast<std::size_t>(s.shards)) == s.shard - 1) mine.push_back(i);
+  auto const mine = s.places(set.ids.size());
   if (s.dry_run) return workers.leads() ? rehearse(s, set, mine, workers.processes()) : 0;
 
   auto const start = std::chrono::steady_clock::now();

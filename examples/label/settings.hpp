@@ -1,6 +1,7 @@
 #pragma once
 // What the command line says, whatever the method.
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -48,6 +49,20 @@ struct settings {
   bool mpi = false;
   bool resume = false;
   bool dry_run = false;
+
+  /// Whether --shard leaves this place of a list to this run.
+  bool takes(std::size_t place) const
+  {
+    return place % static_cast<std::size_t>(shards) == static_cast<std::size_t>(shard - 1);
+  }
+  /// The places among `count` that it leaves to this run.
+  std::vector<std::size_t> places(std::size_t count) const
+  {
+    std::vector<std::size_t> mine;
+    for (std::size_t i = 0; i < count; ++i)
+      if (takes(i)) mine.push_back(i);
+    return mine;
+  }
 
   bool scored() const { return !truth_instances.empty() || !truth_semantic.empty(); }
 };

@@ -476,9 +476,7 @@ int run_shards(settings const& s, crew& workers)
     if (workers.leads()) std::fprintf(stderr, "label: %s\n", e.what());
     return 2;
   }
-  std::vector<std::size_t> mine;
-  for (std::size_t i = 0; i < s.shard_files.size(); ++i)
-    if (static_cast<int>(i % static_cast<std::size_t>(s.shards)) == s.shard - 1) mine.push_back(i);
+  auto const mine = s.places(s.shard_files.size());
   if (s.dry_run) return workers.leads() ? rehearse_shards(s, mine) : 0;
 
   auto const start = std::chrono::steady_clock::now();

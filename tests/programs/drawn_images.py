@@ -3,7 +3,10 @@ import array
 import hashlib
 import os
 import random
+import shutil
 import struct
+import tempfile
+import unittest
 import zlib
 
 
@@ -75,3 +78,16 @@ def differences(one, other):
     """Names of files that only one tree has or that differ, at most five."""
     a, b = tree(one), tree(other)
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))[:5]
+
+
+class InFolder(unittest.TestCase):
+    """Tests that share a temporary folder."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix="cambium-label-")
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+
+    @classmethod
+    def at(cls, name):
+        return os.path.join(cls.root, name)

@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from drawn_images import differences, draw  # noqa: E402
+from drawn_images import InFolder, differences, draw  # noqa: E402
 from mpi_job import ENVIRONMENT, mpirun_words, process_of_rank, records, wait_until  # noqa: E402
 
 LABEL, MPIRUN = sys.argv[1], sys.argv[2]
@@ -25,24 +24,16 @@ def run(words, environment=None, seconds=120):
     return done.returncode, done.stdout, done.stderr
 
 
-class Mpi(unittest.TestCase):
+class Mpi(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="cambium-mpi-")
+        super().setUpClass()
         cls.words = draw(cls.at("in"), 60)
         # two images fail: one lacks a file, one holds a damaged one
         os.remove(cls.at("in/cams/image_00041.npy"))
         with open(cls.at("in/edges/image_00007.npy"), "wb") as file:
             file.write(b"\x93NUMPY, or so")
         cls.status, cls.out, cls.err = run([LABEL, *cls.words, "--out", cls.at("one")])
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.root)
-
-    @classmethod
-    def at(cls, name):
-        return os.path.join(cls.root, name)
 
     def label(self, ranks, out, *more, words=None):
         return run(mpirun_words(MPIRUN, ranks, LABEL, "--mpi", *(words or self.words), "--out", self.at(out), *more))

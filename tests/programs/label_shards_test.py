@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from drawn_images import differences, draw  # noqa: E402
+from drawn_images import InFolder, differences, draw  # noqa: E402
 from mpi_job import ENVIRONMENT, wait_until  # noqa: E402
 
 LABEL, WITHOUT_MPI, SOURCE = sys.argv[1:4]
@@ -26,19 +26,11 @@ def array(task, count, low, high, step=None):
     return out
 
 
-class Shards(unittest.TestCase):
+class Shards(InFolder):
     @classmethod
     def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="cambium-shards-")
+        super().setUpClass()
         cls.words = draw(cls.at("in"), 24)
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.root)
-
-    @classmethod
-    def at(cls, name):
-        return os.path.join(cls.root, name)
 
     def auto(self, variables, word="auto"):
         done = subprocess.run([LABEL, *self.words, "--out", self.at("none"), "--dry-run", "--shard", word], text=True,

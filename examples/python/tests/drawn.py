@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -69,3 +71,8 @@ def write_folders(folder: Path, samples: dict[str, dict[str, Any]]) -> list[str]
     return [
         str(folder / word) if "/" in word or word in ("tags", "ids") else word for word in words
     ]
+
+
+def run_label(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pycambium", "label", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import npy, sample, write_folders
+from drawn import npy, run_label, sample, write_folders
 
 import pycambium as pc
 from pycambium import labelling
@@ -43,17 +43,7 @@ def label_folders(folder, samples, *more):
     for name in ("ids", "tags"):
         tags = " 3 7" if name == "tags" else ""
         (folder / name).write_text("".join(f"{quoted[id]}{tags}\n" for id in samples))
-    command = [
-        sys.executable,
-        "-m",
-        "pycambium",
-        "label",
-        *words,
-        "--out",
-        str(folder / "out"),
-        *more,
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = run_label(*words, "--out", str(folder / "out"), *more)
     assert ended.returncode in (0, 1), ended.stderr
     out = folder / "out"
     return {

@@ -329,4 +329,14 @@ cambium::instances<> scenes::truth(std::size_t i) const
   return draw_scene(options_, i).objects;
 }
 
+scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out)
+{
+  scene_options o;
+  o.seed = seed_of(seed, held_out ? 2 : 1);
+  o.name = (held_out ? "held_out_" : "train_") + std::to_string(seed) + "_" + std::to_string(side);
+  o.count = count;
+  o.height = o.width = side;
+  return o;
+}
+
 }  // namespace trainer

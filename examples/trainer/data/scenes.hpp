@@ -54,4 +54,8 @@ class scenes final : public dataset {
   scene_options options_;
 };
 
+/// Square scenes of a seed: those to learn from and those held out have no scene in common.
+/// @param side  [pixels]; the layout of a scene does not hang on it
+[[nodiscard]] scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out);
+
 }  // namespace trainer

@@ -2,7 +2,6 @@
 
 #include "data/coco_set.hpp"
 #include "data/kept.hpp"
-#include "data/random.hpp"
 #include "data/voc_folder.hpp"
 #include "process/processes.hpp"
 
@@ -56,16 +55,6 @@ void say_remarks(std::vector<std::string> const& remarks)
 {
   if (!processes::first()) return;
   for (auto const& line : remarks) std::fprintf(stderr, "%s\n", line.c_str());
-}
-
-scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out)
-{
-  scene_options o;
-  o.seed = seed_of(seed, held_out ? 2 : 1);
-  o.name = (held_out ? "held_out_" : "train_") + std::to_string(seed) + "_" + std::to_string(side);
-  o.count = count;
-  o.height = o.width = side;
-  return o;
 }
 
 data_sets open_data(data_settings const& s)

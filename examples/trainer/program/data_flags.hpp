@@ -49,7 +49,4 @@ struct data_sets {
 /// Says what a person should hear of a file, a line each, on stderr.
 void say_remarks(std::vector<std::string> const& remarks);
 
-/// Scenes of a seed: those to learn from and those held out have no scene in common.
-[[nodiscard]] scene_options scenes_of(std::uint64_t seed, std::size_t count, cambium::index_t side, bool held_out);
-
 }  // namespace trainer

@@ -1,104 +1,195 @@
-// study: each method and its ablations on drawn scenes, with several seeds; means, spread and the claims.
+// study: each method and its ablations on drawn scenes, with several seeds; figures, claims with intervals, a page.
 //
-//   study DOCS [--seeds 1,2,3] [--parts irnet,bestie,boxes] [--work out/study]
+//   study DOCS [--seeds 1,2,3,4,5] [--arms REGEX] [--jobs N] [--work out/study] [--list]
 
 #include "process/processes.hpp"
 #include "program/commands.hpp"
-#include "program/data_flags.hpp"
-#include "program/study_parts.hpp"
-#include "program/study_report.hpp"
+#include "study/page.hpp"
+#include "study/parts.hpp"
+#include "study/runner.hpp"
+#include "study/store.hpp"
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
 #include <CLI/CLI.hpp>
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace trainer;
+using namespace trainer::study;
 namespace fs = std::filesystem;
 
 namespace {
 
-/// What the figures of a part hang on, beside its seed.
-std::string recipe_of(std::string const& part, study_size const& size)
+struct settings {
+  std::string docs = "docs", own_docs, work, pattern, one;
+  std::vector<std::uint64_t> seeds{1, 2, 3, 4, 5};
+  std::size_t jobs = std::max(1u, std::thread::hardware_concurrency());
+  study_size size;
+  bool list = false;
+};
+
+std::string machine()
 {
-  auto const words = [](std::size_t images, std::size_t held_out) {
-    return "images " + std::to_string(images) + " held out " + std::to_string(held_out);
-  };
-  if (part == "bestie") return words(size.images, size.measured_on()) + " steps " + std::to_string(size.bestie_steps);
-  if (part == "boxes")
-    return words(size.boxes_images(), size.measured_on()) + " steps " + std::to_string(size.boxes_steps) +
-           " with boxinst";
-  return words(size.images, size.held_out);
+  std::string out = "unknown processor";
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("model name", 0) == 0 && line.find(':') != std::string::npos) {
+      out = line.substr(line.find(':') + 2);
+      break;
+    }
+  return out + ", " + std::to_string(std::thread::hardware_concurrency()) + " threads";
 }
 
-/// A part that was measured for a seed is read, not measured again.
-figures measured(fs::path const& file, std::string const& recipe, auto const& measure)
+std::string today()
 {
-  if (fs::exists(file)) {
-    auto const content = cambium::read_file(file);
-    auto const is = nlohmann::json::parse(content.begin(), content.end(), nullptr, false);
-    if (!is.is_discarded() && is.value("recipe", "") == recipe) return is.at("figures").get<figures>();
+  std::time_t const now = std::time(nullptr);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
+  return text;
+}
+
+/// What a person would type, without the folders of this machine.
+std::string command_of(int count, char** arguments)
+{
+  std::string out = "./run study";
+  for (int i = 2; i < count; ++i) {
+    std::string const word = arguments[i];
+    if (word == "--docs" || word == "--work")
+      ++i;
+    else if (word.rfind("--docs=", 0) != 0 && word.rfind("--work=", 0) != 0)
+      out += " " + word;
   }
-  figures const out = measure();
-  cambium::replace_file(file, nlohmann::json{{"recipe", recipe}, {"figures", out}}.dump(1) + "\n");
   return out;
+}
+
+int list(std::vector<part> const& parts, settings const& s)
+{
+  auto const arms = arms_of(parts);
+  for (auto const& name : matching(arms, s.pattern)) {
+    auto const& a = arm_of(arms, name);
+    std::string known_seeds;
+    for (auto const seed : s.seeds)
+      if (known(arms, place_of(s.work, name, seed), nullptr)) known_seeds += " " + std::to_string(seed);
+    std::printf("%s\n    %s\n", name.c_str(), a.recipe.c_str());
+    for (auto const& need : a.needs) std::printf("    needs %s\n", need.c_str());
+    std::printf("    measured for seeds:%s\n", known_seeds.empty() ? " none" : known_seeds.c_str());
+  }
+  return 0;
+}
+
+int run(std::vector<part> const& parts, settings const& s, std::string const& command)
+{
+  auto const arms = arms_of(parts);
+  auto const names = matching(arms, s.pattern);
+  std::string const self = fs::read_symlink("/proc/self/exe").string();
+  run_options how{.work = s.work, .seeds = s.seeds, .at_once = s.jobs, .command = {}};
+  how.command = [&](place const& at) {
+    std::vector<std::string> words{self,         s.docs,
+                                   "--one",      at.arm,
+                                   "--seeds",    std::to_string(at.seed),
+                                   "--work",     s.work,
+                                   "--images",   std::to_string(s.size.images),
+                                   "--held-out", std::to_string(s.size.held_out)};
+    if (s.size.rehearsal) words.push_back("--rehearsal");
+    return words;
+  };
+  auto const report = run_arms(arms, names, how);
+  if (report.signal != 0) {
+    std::fprintf(stderr, "study: ended by signal %d; the same command goes on from here\n", report.signal);
+    return 128 + report.signal;
+  }
+  std::vector<std::string> missing;
+  results all{.command = command, .date = today(), .machine = machine(), .seeds = s.seeds, .at_once = s.jobs};
+  all.arms = gathered(arms, names, how, missing);
+  if (!missing.empty()) {
+    for (auto const& line : report.failed) std::fprintf(stderr, "study: %s\n", line.c_str());
+    std::fprintf(stderr, "study: no page is written; these are missing:\n");
+    for (auto const& line : missing) std::fprintf(stderr, "  %s\n", line.c_str());
+    return 1;
+  }
+  if (report.known == 0) all.run_seconds = report.seconds;
+  for (auto const& p : parts)
+    for (auto const& claim : judge_into(all, p.name, p.claims))
+      std::fprintf(stderr, "study: left out, since not all of its arms were asked for: %s\n", claim.c_str());
+  auto const text = page_of(all, parts, s.size);
+  cambium::replace_file(fs::path(s.docs) / "results.md", text);
+  cambium::replace_file(fs::path(s.docs) / "results.json", json_of(all).dump(1) + "\n");
+  for (auto const& c : all.claims)
+    std::printf("%-10s %s: %s\n", word_of(c.found.holds).c_str(), c.part.c_str(), c.what.name.c_str());
+  std::printf("%s\n", (fs::path(s.docs) / "results.md").c_str());
+  return 0;
+}
+
+/// What a child process does.
+int measure_one(std::vector<part> const& parts, settings const& s)
+{
+  cambium::expects(s.seeds.size() == 1, "study: --one needs one seed");
+  at::set_num_threads(1);
+  measure(arms_of(parts), place_of(s.work, s.one, s.seeds.front()));
+  return 0;
 }
 
 }  // namespace
 
 int main(int count, char** arguments)
 {
+  // One thread an arm: its figures do not hang on how many run beside it, nor on the machine's cores.
+  for (char const* const variable : {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"})
+    ::setenv(variable, "1", 1);
   CLI::App app("study: every method and ablation on drawn scenes, with several seeds");
-  std::string docs = "docs", work = "out/study";
-  std::vector<std::uint64_t> seeds{1, 2, 3};
-  std::vector<std::string> parts{"irnet", "bestie", "boxes"};
-  study_size size;
-  app.add_option("DOCS", docs, "folder for results.md and results.json")->capture_default_str();
-  app.add_option("--work", work, "folder for everything else; a study that was stopped goes on from there")
+  settings s;
+  app.add_option("DOCS", s.docs, "folder for results.md and results.json")->capture_default_str();
+  app.add_option("--docs", s.own_docs, "another folder for them");
+  app.add_option("--work", s.work,
+                 "folder for everything else, out/study; a study that was stopped goes on from there");
+  app.add_option("--seeds", s.seeds, "of scenes and weights; at most 31")->delimiter(',')->capture_default_str();
+  app.add_option("--arms", s.pattern,
+                 "only arms of whose names this regular expression matches a part, and what they need");
+  app.add_option("--jobs", s.jobs, "arms at a time, each with one thread")
+      ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--seeds", seeds, "of scenes and trainings")->delimiter(',')->capture_default_str();
-  app.add_option("--parts", parts, "which methods")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"irnet", "bestie", "boxes"}))
+  app.add_option("--images", s.size.images, "scenes to learn from")
+      ->check(CLI::Range(32, 100000))
       ->capture_default_str();
-  app.add_option("--images", size.images, "scenes to learn from")->check(CLI::Range(32, 100000))->capture_default_str();
-  app.add_option("--held-out", size.held_out, "scenes to measure on")
+  app.add_option("--held-out", s.size.held_out, "scenes to measure on")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  auto* const rehearsal =
+      app.add_flag("--rehearsal", s.size.rehearsal,
+                   "every arm in seconds, to see that it runs: 32 scenes, a few steps, in out/rehearsal");
+  app.add_flag("--list", s.list, "say which arms there are and which are measured");
+  app.add_option("--one", s.one)->group("");
   CLI11_PARSE(app, count, arguments);
+  if (rehearsal->count() > 0) {
+    if (app.count("--images") == 0) s.size.images = 32;
+    if (app.count("--held-out") == 0) s.size.held_out = 8;
+    s.docs = "out/rehearsal";
+  }
+  if (!s.own_docs.empty()) s.docs = s.own_docs;
+  if (s.work.empty()) s.work = s.size.rehearsal ? "out/rehearsal" : "out/study";
 
   return run_command("study", [&] {
     cambium::expects(processes::size() == 1, "study runs as one process; there are ", processes::size());
-    study_results all;
-    for (auto const seed : seeds) {
-      fs::path const folder = fs::path(work) / ("seed_" + std::to_string(seed));
-      auto const add = [&](std::string const& part, auto const& measure) {
-        std::fprintf(stderr, "\n== %s, seed %llu\n", part.c_str(), static_cast<unsigned long long>(seed));
-        auto const found = measured(folder / (part + ".json"), recipe_of(part, size), measure);
-        for (auto const& [name, value] : found) {
-          std::fprintf(stderr, "%-36s %.1f\n", name.c_str(), 100 * value);
-          all[part][name].push_back(value);
-        }
-      };
-      for (auto const& part : parts)
-        if (part == "irnet")
-          add(part, [&] { return study_irnet(seed, size, folder / "irnet"); });
-        else if (part == "bestie")
-          add(part, [&] { return study_bestie(seed, size, folder / "irnet"); });
-        else
-          add(part, [&] { return study_boxes(seed, size, folder / "irnet"); });
-    }
-    std::string command = "./run study";
-    for (int i = 2; i < count; ++i) command += std::string(" ") + arguments[i];
-    auto const report = format_report(all, seeds, size, command);
-    cambium::replace_file(fs::path(docs) / "results.md", report.text);
-    cambium::replace_file(fs::path(docs) / "results.json", report.json.dump(1) + "\n");
-    std::printf("%s", report.text.c_str());
-    return report.claims_hold ? 0 : 3;
+    auto seeds = s.seeds;
+    std::sort(seeds.begin(), seeds.end());
+    cambium::expects(
+        !seeds.empty() && seeds.size() <= 31 && std::adjacent_find(seeds.begin(), seeds.end()) == seeds.end(),
+        "--seeds: expected 1 to 31 different ones");
+    auto const parts = all_parts(s.size);
+    if (!s.one.empty()) return measure_one(parts, s);
+    if (s.list) return list(parts, s);
+    return run(parts, s, command_of(count, arguments));
   });
 }

@@ -1,0 +1,189 @@
+#include "study/page.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+
+namespace trainer::study {
+
+namespace {
+
+std::string points(double v)
+{
+  char text[32];
+  std::snprintf(text, sizeof text, "%+.1f", 100 * v);
+  return text;
+}
+
+std::string percent(double v)
+{
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", 100 * v);
+  return text;
+}
+
+std::string plain(double v)
+{
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", v);
+  return text;
+}
+
+/// "more − 0.97 less".
+std::string formula(claim const& c)
+{
+  std::string out = "more";
+  if (!c.less.empty()) out += c.factor == 1 ? " − less" : " − " + plain(c.factor) + " less";
+  if (c.margin != 0) out += (c.margin > 0 ? " − " : " + ") + percent(std::abs(c.margin));
+  return out;
+}
+
+std::string listed(std::vector<std::uint64_t> const& seeds)
+{
+  std::string out;
+  for (std::size_t i = 0; i < seeds.size(); ++i)
+    out += (i == 0 ? "" : i + 1 == seeds.size() ? " and " : ", ") + std::to_string(seeds[i]);
+  return out;
+}
+
+std::string core_minutes(double seconds)
+{
+  char text[40];
+  std::snprintf(text, sizeof text, "%.0f", seconds / 60);
+  return text;
+}
+
+std::string mean_in(results const& all, std::string const& name)
+{
+  if (name.empty()) return "0";
+  return percent(mean_of(*values_of(all.arms, name)));
+}
+
+std::string claims_table(results const& all, std::string const& part)
+{
+  std::string out;
+  for (auto const& c : all.claims) {
+    if (c.part != part) continue;
+    if (out.empty())
+      out =
+          "| claim | the paper | less | more | the difference is | mean and interval | holds |\n"
+          "|---|---|---|---|---|---|---|\n";
+    out += "| " + c.what.name + " | " + c.what.paper + " | " + mean_in(all, c.what.less) + " | " +
+           mean_in(all, c.what.more) + " | " + formula(c.what) + " | " + points(c.found.difference);
+    if (c.found.range) out += " [" + points(c.found.range->low) + ", " + points(c.found.range->high) + "]";
+    out += std::string(" | ") + (c.found.holds == verdict::yes ? "yes" : "**" + word_of(c.found.holds) + "**") + " |\n";
+  }
+  return out;
+}
+
+std::string figures_table(results const& all, std::string const& part)
+{
+  std::string out = "| arm | figure | mean ± deviation | each seed |\n|---|---|---|---|\n";
+  for (auto const& [name, of] : all.arms) {
+    if (name != part && name.rfind(part + "/", 0) != 0) continue;
+    for (auto const& [figure, values] : of.figures) {
+      bool const count = figure.rfind("count_", 0) == 0;
+      auto const text = [&](double v) { return count ? plain(std::round(10 * v) / 10) : percent(v); };
+      out += "| " + name + " | " + figure + " | " + text(mean_of(values));
+      if (values.size() > 1) out += " ± " + text(deviation_of(values));
+      out += " |";
+      for (double const v : values) out += " " + text(v);
+      out += " |\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string page_of(results const& all, std::vector<part> const& parts, study_size const& size)
+{
+  std::string const seeds = listed(all.seeds);
+  std::string out =
+      "# Results on drawn scenes\n\n`" + all.command + "`, " + all.date + ", " + all.machine +
+      ". The program wrote this page and [results.json](results.json); `./run study --check` computes every "
+      "claim again from the values of the seeds.\n\n";
+  if (size.rehearsal)
+    out += "**This was a rehearsal: the trainings took a few steps, and no figure means anything.**\n\n";
+  out +=
+      "**What was asked.** Three papers learn masks from weak labels: tags of the image (IRNet, BESTIE), points "
+      "(BESTIE), "
+      "or boxes (label uncertainty). Each paper says that some part of its method helps. Does this library's version "
+      "of "
+      "the part help, too?\n\n"
+      "**What was done.** The program draws scenes with objects of several classes "
+      "(`examples/trainer/data/scenes.cpp`), " +
+      std::to_string(size.images) + " to learn from and " + std::to_string(size.held_out) +
+      " that are held out, for each seed. Boxes learn from " + std::to_string(size.boxes_images()) +
+      ". BESTIE and boxes are measured on " + std::to_string(size.measured_on()) +
+      " held-out scenes. The networks are small. Classifiers start from random weights, the other networks from those "
+      "of "
+      "IRNet's classifier. Every training is an *arm*. It is repeated with seeds " +
+      seeds +
+      ": other scenes, other weights. Two arms of one seed see the same scenes and start from the same weights. So "
+      "they "
+      "are compared seed by seed.\n\n"
+      "**How to read it.** Figures are percent: mIoU and IoU of pixels, AP50 of objects (the average precision where a "
+      "found object must overlap a true one by half). ± is the standard deviation over seeds. A claim is a difference "
+      "of "
+      "two figures of one seed, in points. The brackets are the 95 % interval of its mean (Student's t, " +
+      std::to_string(all.seeds.size() - 1) +
+      " degrees of freedom). The claim **holds** (yes) if the whole interval is above 0. It does **not** hold (no) if "
+      "the "
+      "whole interval is below 0. Otherwise it is **not shown**: the seeds differ by more than the effect. The figures "
+      "say "
+      "nothing about photographs; [photographs.md](photographs.md) does.\n\n";
+
+  bool chosen_here = false;
+  for (auto const s : all.seeds) chosen_here = chosen_here || (11 <= s && s <= 13);
+  out += chosen_here
+             ? "**Settings** were chosen on seeds 11, 12 and 13. Some of them are on this page, so that its claims are "
+               "too good.\n\n"
+             : "**Settings** were chosen on seeds 11, 12 and 13, which are not on this page.\n\n";
+
+  std::string open;
+  for (auto const& c : all.claims)
+    if (c.found.holds != verdict::yes)
+      open += "- " + c.part + ": " + c.what.name +
+              (c.found.holds == verdict::no ? " (it does not hold)" : " (not shown)") + "\n";
+  auto const holding =
+      std::count_if(all.claims.begin(), all.claims.end(), [](auto const& c) { return c.found.holds == verdict::yes; });
+  out += "## What holds and what does not\n\n" + std::to_string(holding) + " of " + std::to_string(all.claims.size()) +
+         " claims hold." + (open.empty() ? "" : " These do not:\n\n" + open) + "\n";
+
+  for (auto const& p : parts) {
+    bool const any = std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) {
+      return a.first == p.name || a.first.rfind(p.name + "/", 0) == 0;
+    });
+    if (!any) continue;
+    out += "\n## " + p.title + "\n\n" + p.text + "\n\n" + claims_table(all, p.name);
+    for (auto const& c : all.claims)
+      if (c.part == p.name && !c.what.remark.empty()) out += "\nAbout \"" + c.what.name + "\": " + c.what.remark + "\n";
+    out += "\n### All figures: " + p.name + "\n\n" + figures_table(all, p.name);
+  }
+
+  out += "\n## Cost\n\n";
+  if (all.seconds() == 0) return out + "The times of this run were not kept.\n";
+  out += "Each arm has one thread. All arms and seeds together took " + core_minutes(all.seconds()) +
+         " minutes of one core (" + core_minutes(all.processor_seconds()) + " of processor time), " +
+         std::to_string(all.at_once) + " at a time.";
+  if (all.run_seconds > 0) out += " The whole run took " + core_minutes(all.run_seconds) + " minutes.";
+  out += "\n\n| part | arms | minutes of a core a seed |\n|---|---|---|\n";
+  for (auto const& p : parts) {
+    std::size_t count = 0;
+    double seconds = 0;
+    for (auto const& [name, of] : all.arms)
+      if (name == p.name || name.rfind(p.name + "/", 0) == 0) {
+        ++count;
+        seconds += std::accumulate(of.seconds.begin(), of.seconds.end(), 0.0);
+      }
+    if (count == 0) continue;
+    char text[40];
+    std::snprintf(text, sizeof text, "%.1f", seconds / 60 / static_cast<double>(all.seeds.size()));
+    out += "| " + p.name + " | " + std::to_string(count) + " | " + text + " |\n";
+  }
+  return out;
+}
+
+}  // namespace trainer::study

@@ -1,0 +1,187 @@
+#include "study/results.hpp"
+
+#include <cambium/core/error.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <sstream>
+
+namespace trainer::study {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+namespace {
+
+double sum(std::map<std::string, arm_results> const& arms, std::vector<double> arm_results::* list)
+{
+  double out = 0;
+  for (auto const& [name, of] : arms)
+    for (double const v : of.*list) out += v;
+  return out;
+}
+
+std::string text_of(double v)
+{
+  std::ostringstream out;
+  out.precision(12);
+  out << v;
+  return out.str();
+}
+
+/// Stored as decimals; what is recomputed may differ by rounding.
+bool same(double a, double b) { return std::abs(a - b) <= 1e-9 * std::max({1.0, std::abs(a), std::abs(b)}); }
+
+/// The faults of one claim.
+void check_claim(json const& stored, std::map<std::string, arm_results> const& arms, std::size_t seeds,
+                 std::vector<std::string>& faults)
+{
+  claim const c{.name = stored.at("name").get<std::string>(),
+                .paper = stored.at("paper").get<std::string>(),
+                .less = stored.at("less").get<std::string>(),
+                .more = stored.at("more").get<std::string>(),
+                .factor = stored.at("factor").get<double>(),
+                .margin = stored.at("margin").get<double>()};
+  auto const fault = [&](std::string const& what) { faults.push_back("claim \"" + c.name + "\": " + what); };
+  std::string const word = stored.at("holds").get<std::string>();
+  auto const& range = stored.at("interval");
+  if (word == "yes" && (!range.is_array() || !(range.at(0).get<double>() > 0)))
+    fault("is said to hold, but its interval " + range.dump() + " is not above 0");
+
+  std::vector<double> const none;
+  auto const values = [&](std::string const& name) -> std::vector<double> const* {
+    if (name.empty()) return &none;
+    auto const* const found = values_of(arms, name);
+    if (found == nullptr)
+      fault("there is no figure " + name);
+    else if (found->size() != seeds)
+      fault(name + " has " + std::to_string(found->size()) + " values for " + std::to_string(seeds) + " seeds");
+    else
+      return found;
+    return nullptr;
+  };
+  auto const* const less = values(c.less);
+  auto const* const more = values(c.more);
+  if (less == nullptr || more == nullptr) return;
+  auto const is = judge(c, *less, *more);
+  auto const compare = [&](char const* what, double says, double value) {
+    if (!same(says, value))
+      fault(std::string("its ") + what + " is said to be " + text_of(says) + "; the values give " + text_of(value));
+  };
+  auto const differences = stored.at("differences").get<std::vector<double>>();
+  if (differences.size() != is.differences.size())
+    fault("has " + std::to_string(differences.size()) + " differences for " + std::to_string(seeds) + " seeds");
+  else
+    for (std::size_t s = 0; s < differences.size(); ++s)
+      compare("difference of a seed", differences[s], is.differences[s]);
+  compare("difference", stored.at("difference").get<double>(), is.difference);
+  if (is.range.has_value() != range.is_array()) {
+    fault(std::string("its interval is ") + range.dump() +
+          (is.range ? "; the values give one" : "; one seed gives none"));
+  } else if (is.range) {
+    compare("interval's lower end", range.at(0).get<double>(), is.range->low);
+    compare("interval's upper end", range.at(1).get<double>(), is.range->high);
+  }
+  if (word != word_of(is.holds)) fault("is said to hold: " + word + "; the values say: " + word_of(is.holds));
+}
+
+}  // namespace
+
+double results::seconds() const { return sum(arms, &arm_results::seconds); }
+double results::processor_seconds() const { return sum(arms, &arm_results::processor_seconds); }
+
+std::vector<double> const* values_of(std::map<std::string, arm_results> const& arms, std::string const& name)
+{
+  auto const colon = name.find(':');
+  if (colon == std::string::npos) return nullptr;
+  auto const of = arms.find(name.substr(0, colon));
+  if (of == arms.end()) return nullptr;
+  auto const figure = of->second.figures.find(name.substr(colon + 1));
+  return figure == of->second.figures.end() ? nullptr : &figure->second;
+}
+
+std::vector<std::string> judge_into(results& all, std::string const& part, std::vector<claim> const& claims)
+{
+  std::vector<std::string> left_out;
+  std::vector<double> const none;
+  for (auto const& c : claims) {
+    for (auto const& other : all.claims)
+      cambium::expects(other.what.name != c.name, "study: there are two claims \"", c.name, "\"");
+    auto const* const less = c.less.empty() ? &none : values_of(all.arms, c.less);
+    auto const* const more = values_of(all.arms, c.more);
+    if (less == nullptr || more == nullptr)
+      left_out.push_back(c.name);
+    else
+      all.claims.push_back({c, part, judge(c, *less, *more)});
+  }
+  return left_out;
+}
+
+ordered_json json_of(results const& all)
+{
+  ordered_json out{{"command", all.command},
+                   {"date", all.date},
+                   {"machine", all.machine},
+                   {"seeds", all.seeds},
+                   {"jobs", all.at_once},
+                   {"seconds", all.seconds()},
+                   {"processor_seconds", all.processor_seconds()},
+                   {"run_seconds", all.run_seconds},
+                   {"arms", ordered_json::object()},
+                   {"claims", ordered_json::array()}};
+  for (auto const& [name, of] : all.arms)
+    out["arms"][name] = {{"recipe", of.recipe},
+                         {"figures", of.figures},
+                         {"seconds", of.seconds},
+                         {"processor_seconds", of.processor_seconds}};
+  for (auto const& c : all.claims) {
+    ordered_json const range =
+        c.found.range ? ordered_json{c.found.range->low, c.found.range->high} : ordered_json(nullptr);
+    out["claims"].push_back(ordered_json{{"part", c.part},
+                                         {"name", c.what.name},
+                                         {"paper", c.what.paper},
+                                         {"less", c.what.less},
+                                         {"more", c.what.more},
+                                         {"factor", c.what.factor},
+                                         {"margin", c.what.margin},
+                                         {"differences", c.found.differences},
+                                         {"difference", c.found.difference},
+                                         {"interval", range},
+                                         {"holds", word_of(c.found.holds)}});
+  }
+  return out;
+}
+
+std::vector<std::string> faults_of(std::string const& text)
+{
+  std::vector<std::string> faults;
+  try {
+    auto const all = json::parse(text);
+    auto const seeds = all.at("seeds").get<std::vector<std::uint64_t>>();
+    if (seeds.empty()) faults.push_back("there is no seed");
+    if (std::set<std::uint64_t>(seeds.begin(), seeds.end()).size() != seeds.size())
+      faults.push_back("a seed is there twice");
+    std::map<std::string, arm_results> arms;
+    for (auto const& [name, of] : all.at("arms").items()) {
+      auto& arm = arms[name];
+      arm.recipe = of.at("recipe").get<std::string>();
+      arm.figures = of.at("figures").get<decltype(arm.figures)>();
+      for (auto const& [figure, values] : arm.figures)
+        if (values.size() != seeds.size())
+          faults.push_back("arm " + name + ": " + figure + " has " + std::to_string(values.size()) + " values for " +
+                           std::to_string(seeds.size()) + " seeds");
+    }
+    std::set<std::string> names;
+    for (auto const& c : all.at("claims")) {
+      if (!names.insert(c.at("name").get<std::string>()).second)
+        faults.push_back("claim \"" + c.at("name").get<std::string>() + "\" is there twice");
+      check_claim(c, arms, seeds.size(), faults);
+    }
+  } catch (std::exception const& e) {
+    faults.push_back(std::string("the file has another form: ") + e.what());
+  }
+  return faults;
+}
+
+}  // namespace trainer::study

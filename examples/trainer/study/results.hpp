@@ -1,0 +1,60 @@
+#pragma once
+// What a study found, as docs/results.json has it, and the check that the file says nothing that its values do not.
+
+#include "study/claims.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trainer::study {
+
+struct arm_results {
+  std::string recipe;
+  std::map<std::string, std::vector<double>> figures;  ///< of each seed, in the order of results::seeds
+  std::vector<double> seconds, processor_seconds;      ///< of each seed; 0 where nobody knows
+};
+
+struct judged_claim {
+  claim what;
+  std::string part;  ///< "boxes"
+  judgement found;
+};
+
+struct results {
+  std::string command, date, machine;
+  std::vector<std::uint64_t> seeds;
+  std::size_t at_once = 1;  ///< processes
+  double run_seconds = 0;   ///< of the run that wrote this; 0 where it measured not all arms itself
+  std::map<std::string, arm_results> arms{};
+  std::vector<judged_claim> claims{};
+
+  /// @return the sum over all arms and seeds
+  [[nodiscard]] double seconds() const;
+  [[nodiscard]] double processor_seconds() const;
+};
+
+/// The values of "ARM:FIGURE".
+/// @return nullptr where there are none
+[[nodiscard]] std::vector<double> const* values_of(std::map<std::string, arm_results> const& arms,
+                                                   std::string const& name);
+
+/// Adds the claims whose figures are there. @param part  which the claims belong to
+/// @return the claims that were left out, since an arm was not measured
+/// @throws cambium::precondition_error: two claims of one name; as judge
+std::vector<std::string> judge_into(results& all, std::string const& part, std::vector<claim> const& claims);
+
+/// {"command", "date", "machine", "seeds", "jobs", "seconds", "processor_seconds", "run_seconds",
+///  "arms": {NAME: {"recipe", "figures": {NAME: [of each seed]}, "seconds": [...], "processor_seconds": [...]}},
+///  "claims": [{"part", "name", "paper", "less", "more", "factor", "margin", "differences", "difference",
+///              "interval": [low, high] or null, "holds": "yes", "no" or "not shown"}]}
+[[nodiscard]] nlohmann::ordered_json json_of(results const& all);
+
+/// Reads the text of docs/results.json again and recomputes each claim from the values of the seeds.
+/// @return a sentence for each fault; none: the file is right. No JSON, and JSON of another form, are faults.
+[[nodiscard]] std::vector<std::string> faults_of(std::string const& text);
+
+}  // namespace trainer::study

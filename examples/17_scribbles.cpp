@@ -6,7 +6,7 @@
 //
 //   $ ./17_scribbles
 //
-// Next: 20_gpu.
+// Next: 18_normalised_cut.
 
 #include <cambium/component/farthest_points.hpp>
 #include <cambium/component/skeleton.hpp>

@@ -143,5 +143,6 @@ stage_table const& pixel_adaptive_stages();
 stage_table const& proposal_stages();
 stage_table const& tree_stages();
 stage_table const& attention_stages();
+stage_table const& mask_cut_stages();
 
 }  // namespace conformance

@@ -54,16 +54,13 @@ int main(int count, char** arguments)
       conformance::golden_case c(folder);
       bool known = false;
       using conformance::stage_table;
-      std::pair<char const*, stage_table const*> const tables[] = {{"irnet", &conformance::irnet_stages()},
-                                                                   {"irnet", &conformance::irnet_training_stages()},
-                                                                   {"bestie", &conformance::bestie_stages()},
-                                                                   {"bestie", &conformance::bestie_loss_stages()},
-                                                                   {"bestie", &conformance::evaluation_stages()},
-                                                                   {"blocks", &conformance::box_loss_stages()},
-                                                                   {"blocks", &conformance::pixel_adaptive_stages()},
-                                                                   {"blocks", &conformance::proposal_stages()},
-                                                                   {"blocks", &conformance::tree_stages()},
-                                                                   {"blocks", &conformance::attention_stages()}};
+      std::pair<char const*, stage_table const*> const tables[] = {
+          {"irnet", &conformance::irnet_stages()},           {"irnet", &conformance::irnet_training_stages()},
+          {"bestie", &conformance::bestie_stages()},         {"bestie", &conformance::bestie_loss_stages()},
+          {"bestie", &conformance::evaluation_stages()},     {"blocks", &conformance::box_loss_stages()},
+          {"blocks", &conformance::pixel_adaptive_stages()}, {"blocks", &conformance::proposal_stages()},
+          {"blocks", &conformance::tree_stages()},           {"blocks", &conformance::attention_stages()},
+          {"blocks", &conformance::mask_cut_stages()}};
       for (auto const& [system, table] : tables) {
         auto const found = table->find(c.stage);
         if (c.system != system || found == table->end()) continue;

@@ -126,14 +126,15 @@ struct fill_panel {
   }
 };
 
-/// One panel of the square of a symmetric matrix, above the diagonal. Both factors are read from the panels: entry
-/// (i, k) stands in the panel of column i too.
+/// One panel of the product X^t X, for the rows before `end`: out(i, place + x) = sum over k < depth of X(k, i) X(k, j),
+/// j = panel's column x. Both factors are read from the panels of X's columns. The square of a symmetric matrix is one.
 template <class T>
-struct square_panel {
+struct product_panel {
   static constexpr int rows = 4;        ///< of a block in registers
   static constexpr index_t deep = 128;  ///< rows of two panels that stay in the first-level cache
   T const* panels;
-  index_t panel;
+  index_t panel, depth, end;
+  index_t place;  ///< of the panel's first column in out
   image_view<T> out;
 
   template <int Bytes>
@@ -141,14 +142,14 @@ struct square_panel {
   {
     constexpr int lanes = Bytes / static_cast<int>(sizeof(T));
     constexpr index_t width = panel_width<Bytes, T>;
-    index_t const N = out.extent[0], first = panel * width, count = std::min(width, N - first);
-    for (index_t begin = 0; begin < N; begin += deep) {
-      index_t const end = std::min(begin + deep, N);
-      for (index_t i = 0; i < std::min(N, first + width); i += rows) {
+    index_t const count = std::min(width, out.extent[0] - panel * width);
+    for (index_t begin = 0; begin < depth; begin += deep) {
+      index_t const stop = std::min(begin + deep, depth);
+      for (index_t i = 0; i < end; i += rows) {
         pack<T, lanes> sum[rows][2]{};
-        T const* a = panels + (i / width * N + begin) * width + i % width;
-        T const* b = panels + (panel * N + begin) * width;
-        for (index_t k = begin; k < end; ++k, a += width, b += width) {
+        T const* a = panels + (i / width * depth + begin) * width + i % width;
+        T const* b = panels + (panel * depth + begin) * width;
+        for (index_t k = begin; k < stop; ++k, a += width, b += width) {
           pack<T, lanes> const low = lanes_at<lanes>(b).v, high = lanes_at<lanes>(b + lanes).v;
           CAMBIUM_UNROLL
           for (int r = 0; r < rows; ++r) {
@@ -159,8 +160,8 @@ struct square_panel {
         }
         CAMBIUM_UNROLL
         for (int r = 0; r < rows; ++r) {
-          if (i + r >= N) continue;
-          T* const to = &out(i + r, first);
+          if (i + r >= out.extent[0]) continue;
+          T* const to = &out(i + r, place);
           if (count == width) {
             if (begin > 0) {
               sum[r][0] = lanes_at<lanes>(to).v + sum[r][0];
@@ -239,11 +240,14 @@ void square_on(cpu const& where, image_view<T> matrix, T* panels)
   for_each_share(where, count, 1, [&](index_t first, index_t last) {
     for (index_t p = first; p < last; ++p) run_widest(set, rule::fill_panel<T>{matrix, p, panels});
   });
+  auto const square = [&](index_t p) {  // above the diagonal
+    run_widest(set, rule::product_panel<T>{panels, p, N, std::min(N, (p + 1) * width), p * width, matrix});
+  };
   // A panel takes longer the farther right it is, so a share has panels from both ends.
   for_each_share(where, (count + 1) / 2, 1, [&](index_t first, index_t last) {
     for (index_t p = first; p < last; ++p) {
-      run_widest(set, rule::square_panel<T>{panels, p, matrix});
-      if (count - 1 - p != p) run_widest(set, rule::square_panel<T>{panels, count - 1 - p, matrix});
+      square(p);
+      if (count - 1 - p != p) square(count - 1 - p);
     }
   });
   for_each_pair(where, N, [=](index_t i, index_t j) { matrix(j, i) = matrix(i, j); });

@@ -171,6 +171,48 @@ TEST_CASE("soft suppression equals the loop over all masks", "[proposal][referen
   }
 }
 
+TEST_CASE("soft suppression of rectangles, by fractions", "[proposal][picture]")
+{
+  // Expected scores were computed outside of this project by exact fractions from the paper's formula, on sets of cells.
+  box const rectangles[] = {{0, 0, 8, 10},   {0, 2, 8, 12}, {0, 0, 8, 5},    {4, 4, 12, 14},
+                            {9, 15, 12, 19}, {1, 1, 9, 11}, {9, 15, 12, 18}, {0, 0, 4, 10}};
+  grid<std::uint8_t, 3> cells(8, 12, 20);
+  for (index_t i = 0; i < 8; ++i)
+    for (index_t y = rectangles[i].top; y < rectangles[i].bottom; ++y)
+      for (index_t x = rectangles[i].left; x < rectangles[i].right; ++x) cells(i, y, x) = 1;
+  for (index_t x = 16; x < 19; ++x) cells(4, 0, x) = cells(4, 1, x) = 1;  // mask 4 has two parts; 6 is half of it
+  std::vector<double> const scores{0.9, 0.8, 0.75, 0.7, 0.6, 0.95, 0.5, 0.3};
+  auto const masks = pack_masks(cpu{}, cells);
+  struct expected {
+    soft_nms_options how;
+    std::vector<index_t> order;
+    std::vector<double> score;
+  };
+  for (auto const& [how, order, score] :
+       {expected{{.kernel = nms_kernel::gaussian, .sigma = 0.5},
+                 {5, 2, 4, 3, 6, 1, 7, 0},
+                 {0.95, 0.62316916076761, 0.6, 0.5969911049851367, 0.3032653298563167, 0.2679904652486069,
+                  0.1557921957707324, 0.055012575920243195}},
+        expected{{.kernel = nms_kernel::gaussian, .sigma = 0.3, .min_score = 0.1},
+                 {5, 4, 2, 3, 6, 7},
+                 {0.95, 0.6, 0.5507684816635601, 0.5368847569853489, 0.2172991042535391, 0.15640593393895114}},
+        expected{
+            {.kernel = nms_kernel::linear, .threshold = 0.3},
+            {5, 3, 4, 2, 1, 6, 7, 0},
+            {0.95, 0.7, 0.6, 0.5217391304347826, 0.2804123711340206, 0.25, 0.1272727272727273, 0.026288659793814437}},
+        expected{
+            {.kernel = nms_kernel::linear, .threshold = 0.5},  // 1/2, of masks 0 and 2 and of 4 and 6, is not above
+            {5, 2, 3, 4, 6, 0, 7, 1},
+            {0.95, 0.75, 0.7, 0.6, 0.5, 0.3154639175257732, 0.3, 0.09347079037800689}}}) {
+    auto const have = soft_nms(cpu{}, masks, scores, how);
+    REQUIRE(have.size() == order.size());
+    for (std::size_t k = 0; k < order.size(); ++k) {
+      CHECK(have[k].index == order[k]);
+      CHECK(std::abs(have[k].score - score[k]) <= 1e-15);
+    }
+  }
+}
+
 TEST_CASE("matrix suppression equals its matrices", "[proposal][reference]")
 {
   auto const kernel = GENERATE(nms_kernel::linear, nms_kernel::gaussian);

@@ -4,7 +4,7 @@
 #include "data/batch.hpp"
 #include "data/random.hpp"
 #include "loss/losses.hpp"
-#include "network/evaluation.hpp"
+#include "method/boxes_order.hpp"
 #include "network/irnet_heads.hpp"
 #include "network/resnet.hpp"
 #include "network/uncertain_head.hpp"
@@ -15,6 +15,7 @@
 
 #include <cambium/core/label.hpp>
 #include <cambium/interop/torch.hpp>
+#include <cambium/io/file.hpp>
 #include <cambium/loss/lab.hpp>
 
 #include <algorithm>
@@ -30,7 +31,7 @@ using cambium::index_t;
 
 namespace {
 
-/// What decides what is learned, as far as command lines and photographs can differ between processes.
+/// What decides what is learned: a checkpoint of another recipe is refused, and so are processes that differ.
 std::string boxes_recipe(box_supervision_kind kind, std::vector<box_sample> const& samples, std::int64_t classes,
                          boxes_options const& o)
 {
@@ -39,16 +40,27 @@ std::string boxes_recipe(box_supervision_kind kind, std::vector<box_sample> cons
     images.add(s.id).add(s.exact).add(s.boxes.size());
     images.add(s.photograph.data(), static_cast<std::size_t>(s.photograph.size()));
     images.add(s.mask.data(), static_cast<std::size_t>(s.mask.size()) * sizeof(std::int32_t));
+    for (auto const& [at, category] : s.boxes)
+      images.add(at.top).add(at.left).add(at.bottom).add(at.right).add(category);
   }
+  fingerprint classifier;
+  if (!o.classifier.empty()) {
+    auto const file = cambium::read_file(o.classifier);
+    classifier.add(file.data(), file.size());
+  }
+  auto const& [loss, bootstrap] = o.supervision;
+  auto const& [projection, pairs, rise, weight] = o.boxinst;
   return recipe("boxes")
       .add("kind", name_of(kind))
       .add("images", samples.size(), classes, images.value())
       .add("seed", o.seed)
       .add("steps", o.steps, o.batch, o.rate, o.weight_decay)
-      .add("width", o.width)
-      .add("exact", o.exact_share, o.exact_seen)
-      .add("warm_up", o.warm_up)
-      .add("boxinst", o.boxinst.weight, o.boxinst.warm_up)
+      .add("width", o.width, o.log_variance, o.classifier.empty(), classifier.value())
+      .add("exact", o.exact_share, o.exact_seen, o.exact_batch, o.box_batch)
+      .add("loss", loss.classes, loss.largest_sigma, loss.box_weight, loss.samples)
+      .add("bootstrap", bootstrap.mode, o.warm_up, bootstrap.tau_lo, bootstrap.tau_hi, bootstrap.confidence)
+      .add("boxes", bootstrap.unsure, bootstrap.min_fill, bootstrap.tight, bootstrap.keep)
+      .add("boxinst", weight, rise, projection.smooth, pairs.size, pairs.dilation, pairs.threshold)
       .words();
 }
 
@@ -63,6 +75,9 @@ void check(boxes_options const& options)
           options.boxinst.warm_up, ", outside [0,1]");
   expects(options.boxinst.weight >= 0 && std::isfinite(options.boxinst.weight), "boxes: boxinst.weight is ",
           options.boxinst.weight, "; expected a finite number >= 0");
+  expects(std::isfinite(options.log_variance), "boxes: log_variance is ", options.log_variance);
+  expects(options.exact_batch >= 0 && options.box_batch >= 0, "boxes: a step of ", options.exact_batch, " exact and ",
+          options.box_batch, " other images");
   expects(options.exact_seen >= 0 && options.exact_seen < 1, "boxes: exact_seen is ", options.exact_seen,
           ", outside [0,1)");
 }
@@ -163,46 +178,6 @@ struct boxinst_terms {
   }
 };
 
-/// Indices in random order, again and again, each pass in an order of its own.
-class endless_order {
- public:
-  endless_order(std::vector<std::size_t> list, std::uint64_t seed) : list_(std::move(list)), seed_(seed) {}
-
-  std::size_t next()
-  {
-    if (at_ == 0) dice(item_seed(seed_, chance::order, pass_++, 0)).shuffle(list_);
-    std::size_t const i = list_[at_];
-    at_ = (at_ + 1) % list_.size();
-    return i;
-  }
-
- private:
-  std::vector<std::size_t> list_;
-  std::uint64_t seed_, pass_ = 0;
-  std::size_t at_ = 0;
-};
-
-/// Exact images and others in turn: of the first n there are round(share * n) exact ones, whatever n.
-class mixed_order {
- public:
-  mixed_order(std::vector<std::size_t> exact, std::vector<std::size_t> others, double share, std::uint64_t seed)
-      : exact_(std::move(exact), seed), others_(std::move(others), seed), share_(share)
-  {
-  }
-
-  std::size_t next()
-  {
-    auto const by_now = [this](std::uint64_t n) { return std::llround(share_ * static_cast<double>(n)); };
-    ++taken_;
-    return by_now(taken_) > by_now(taken_ - 1) ? exact_.next() : others_.next();
-  }
-
- private:
-  endless_order exact_, others_;
-  double share_;
-  std::uint64_t taken_ = 0;
-};
-
 }  // namespace
 
 std::string name_of(box_supervision_kind kind)
@@ -233,108 +208,18 @@ cambium::box_supervision_options boxes_options::careful()
   return out;
 }
 
-std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed)
-{
-  expects(count > 0, "boxes: there is no image");
-  expects(share > 0 && share <= 1, "boxes: exact_share is ", share, ", outside (0,1]");
-  auto const wanted =
-      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(count))));
-  std::vector<std::size_t> list(count);
-  std::iota(list.begin(), list.end(), std::size_t{0});
-  dice(item_seed(seed, chance::sampling, 0, 0)).shuffle(list);
-  std::vector<bool> exact(count);
-  for (std::size_t i = 0; i < wanted; ++i) exact[list[i]] = true;
-  return exact;
-}
-
-std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
-                                     std::vector<std::string>* left_out)
-{
-  expects(exact.size() == from.size(), "boxes: ", exact.size(), " marks for ", from.size(), " images");
-  auto const classes = static_cast<std::int32_t>(from.class_names().size());
-  std::vector<box_sample> out;
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    weak_image image = from.load(i);
-    auto const shape = image.photograph.shape();
-    if (!exact[i] && !image.lost_box.empty()) {
-      expects(left_out != nullptr, "boxes: image ", image.id, ": not all of its boxes are known: ", image.lost_box);
-      left_out->push_back(image.id + ": not all of its boxes are known: " + image.lost_box);
-      continue;
-    }
-    box_sample sample{image.id, std::move(image.photograph), exact[i], {}, {}};
-    if (!out.empty()) {
-      auto const first = out.front().photograph.shape();
-      expects(shape == first, "boxes: image ", sample.id, " is [", shape[0], ",", shape[1], ",", shape[2], "] but ",
-              out.front().id, " is [", first[0], ",", first[1], ",", first[2], "]; a batch needs one size");
-    }
-    expects(shape[0] > 0 && shape[1] > 0 && shape[2] == 3, "boxes: image ", sample.id, " is [", shape[0], ",", shape[1],
-            ",", shape[2], "]; expected [H,W,3]");
-    auto const category = [&](std::int32_t c, char const* what, std::size_t number) {
-      expects(0 <= c && c < classes, "boxes: image ", sample.id, ": ", what, " ", number, " has category ", c,
-              ", outside 0..", classes - 1);
-      return several ? c : 0;
-    };
-    if (exact[i]) {
-      cambium::instances<> const truth = from.truth(i);
-      expects(truth.label.shape()[0] == shape[0] && truth.label.shape()[1] == shape[1], "boxes: image ", sample.id,
-              " is [", shape[0], ",", shape[1], "] but its truth is [", truth.label.shape()[0], ",",
-              truth.label.shape()[1], "]");
-      sample.mask = cambium::make_grid<std::int32_t>({shape[0], shape[1]});
-      for (index_t k = 0; k < sample.mask.size(); ++k) {
-        auto const at = truth.label.data()[k];
-        expects(0 <= at && at <= static_cast<std::int32_t>(truth.found.size()), "boxes: image ", sample.id,
-                ": its truth names object ", at, " of ", truth.found.size());
-        sample.mask.data()[k] = at == 0 ? 0
-                                        : 1 + category(truth.found[static_cast<std::size_t>(at - 1)].category, "object",
-                                                       static_cast<std::size_t>(at - 1));
-      }
-      auto const ignored = from.ignored(i);
-      expects(ignored.size() == 0 || ignored.size() == sample.mask.size(), "boxes: image ", sample.id, " is [",
-              shape[0], ",", shape[1], "] but what its truth ignores is ", ignored.view());
-      for (index_t k = 0; k < ignored.size(); ++k)
-        if (ignored.data()[k] != 0) sample.mask.data()[k] = cambium::label::ignore;
-    } else {
-      sample.ignored = std::move(image.ignored);
-      expects(!image.boxes.empty() || image.tags.empty(), "boxes: image ", sample.id, " has tags but no boxes");
-      for (std::size_t k = 0; k < image.boxes.size(); ++k) {
-        auto const& b = image.boxes[k].bounds;
-        expects(0 <= b.top && b.top < b.bottom && b.bottom <= shape[0] && 0 <= b.left && b.left < b.right &&
-                    b.right <= shape[1],
-                "boxes: image ", sample.id, ": box ", k, " has rows ", b.top, "..", b.bottom, " and columns ", b.left,
-                "..", b.right, ", not inside [", shape[0], ",", shape[1], "]");
-        sample.boxes.push_back({b, category(image.boxes[k].category, "box", k)});
-      }
-    }
-    out.push_back(std::move(sample));
-  }
-  return out;
-}
-
-grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes, index_t height, index_t width)
-{
-  auto const area = [](cambium::class_box const& b) {
-    return (b.bounds.bottom - b.bounds.top) * (b.bounds.right - b.bounds.left);
-  };
-  std::stable_sort(boxes.begin(), boxes.end(), [&](auto const& a, auto const& b) { return area(a) > area(b); });
-  grid<std::int32_t, 2> out(height, width);
-  for (auto const& b : boxes) {
-    auto const part = cambium::clipped(b.bounds, height, width);
-    for (index_t y = part.top; y < part.bottom; ++y)
-      std::fill_n(&out(y, part.left), part.right - part.left, b.category + 1);
-  }
-  return out;
-}
-
 namespace {
 
 std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_options const& options)
 {
-  auto const outputs = outputs_for(classes, options);
-  if (options.classifier.empty()) return small_uncertain_network(outputs, options.width);
-  auto const backbone = small_resnet(options.width, {.strides = {1, 2, 2, 1}, .pool = false});
-  load_cam_backbone(*backbone, options.classifier);
+  resnet_options body{.pool = false};
+  if (!options.classifier.empty()) body.strides = {1, 2, 2, 1};
+  auto const backbone = small_resnet(options.width, body);
+  if (!options.classifier.empty()) load_cam_backbone(*backbone, options.classifier);
   return std::make_shared<uncertain_network>(backbone,
-                                             uncertain_network_options{.outputs = outputs, .width = options.width});
+                                             uncertain_network_options{.outputs = outputs_for(classes, options),
+                                                                       .width = options.width,
+                                                                       .initial_log_variance = options.log_variance});
 }
 
 }  // namespace
@@ -343,16 +228,26 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                           boxes_options const& options, training_record const& record)
 {
   check(options);
-  expects(record.checkpoint.empty(), "boxes: ", name_of(kind), " cannot resume from ", record.checkpoint.string());
+  if (kind == box_supervision_kind::exact)
+    for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
   std::vector<std::size_t> exact, others;
+  auto const part = kind == box_supervision_kind::exact && paired(options) && !samples.empty()
+                        ? choose_exact(samples.size(), options.exact_share, options.seed)
+                        : std::vector<bool>{};
   for (std::size_t i = 0; i < samples.size(); ++i)
-    if (samples[i].exact)
+    if (part.empty() ? samples[i].exact : part[i])
       exact.push_back(i);
     else if (kind != box_supervision_kind::exact_part)
       others.push_back(i);
   expects(!exact.empty() || !others.empty(), "boxes: ", name_of(kind), " has no image to learn from");
-  if (kind == box_supervision_kind::exact)
-    for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
+  if (paired(options)) {
+    expects(!exact.empty() || options.exact_batch == 0, "boxes: ", name_of(kind),
+            ": no image is exact, and a step takes ", options.exact_batch);
+    expects(!others.empty() || options.box_batch == 0 || kind == box_supervision_kind::exact_part,
+            "boxes: ", name_of(kind), ": all images are exact, and a step takes ", options.box_batch, " others");
+    expects(kind != box_supervision_kind::exact_part || options.exact_batch > 0, "boxes: ", name_of(kind),
+            ": a step takes no exact image");
+  }
 
   bool const boxinst = kind == box_supervision_kind::boxinst;
   expects(!boxinst || options.supervision.loss.classes == cambium::class_model::one_vs_rest,
@@ -374,21 +269,19 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
   auto const rise =
       std::max<std::int64_t>(1, std::llround(options.boxinst.warm_up * static_cast<double>(options.steps)));
   double const all = static_cast<double>(exact.size() + others.size());
-  double const share = others.empty() || exact.empty() || options.exact_seen == 0
-                           ? static_cast<double>(exact.size()) / all
-                           : options.exact_seen;
-  mixed_order order(std::move(exact), std::move(others), share, options.seed);
+  box_batches batches(std::move(exact), std::move(others), options);
   bool const as_masks = kind == box_supervision_kind::boxes_as_masks;
 
-  auto const mine = share_of_batch("boxes", options.batch);
+  auto const mine = share_of_batch("boxes", batches.size());
   training_plan const plan{
       .recipe = boxes_recipe(kind, samples, classes, options), .steps = options.steps, .shares_batches = true};
   run_training(network, descent, plan, record, [&](std::int64_t step) -> step_result {
     std::vector<at::Tensor> photographs;
     std::vector<seen> known;
-    std::vector<grid<std::uint8_t, 3>> coloured(static_cast<std::size_t>(boxinst ? options.batch : 0));
-    for (std::int64_t b = 0; b < options.batch; ++b) {
-      box_sample const& sample = samples[order.next()];
+    std::vector<grid<std::uint8_t, 3>> coloured(static_cast<std::size_t>(boxinst ? batches.size() : 0));
+    auto const& images = batches(step);
+    for (std::int64_t b = 0; b < batches.size(); ++b) {
+      box_sample const& sample = samples[images[static_cast<std::size_t>(b)]];
       bool const mirrored = dice(item_seed(options.seed, chance::augmentation, static_cast<std::uint64_t>(step),
                                            static_cast<std::uint64_t>(b)))
                                 .chance(0.5);
@@ -404,8 +297,8 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
                              k.ignored.size() > 0 ? k.ignored.view() : cambium::image_view<std::uint8_t const>{}});
 
     auto const logits = network.forward(at::cat(photographs).contiguous(c10::MemoryFormat::ChannelsLast));
-    auto const mean = processes::gathered(logits.mean, options.batch).contiguous(),
-               spread = processes::gathered(logits.log_variance, options.batch).contiguous();
+    auto const mean = processes::gathered(logits.mean, batches.size()).contiguous(),
+               spread = processes::gathered(logits.log_variance, batches.size()).contiguous();
     double replaced = 0, boxed = 0;
     at::Tensor loss = cambium::differentiable({mean, spread}, [&](at::Tensor const& m, at::Tensor const& s) {
       rules.loss.seed = static_cast<std::uint64_t>(step);
@@ -416,7 +309,7 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
       boxed = static_cast<double>(got.loss.boxed);
       return cambium::with_gradients(got.loss.value, std::move(got.loss.by_mean), std::move(got.loss.by_log_variance));
     });
-    step_result result{static_cast<double>((step + 1) * options.batch) / all, {}};
+    step_result result{static_cast<double>((step + 1) * batches.size()) / all, {}};
     if (boxinst) {
       boxinst_terms const terms(mean, known, coloured, cambium::pairwise_warm_up(step + 1, rise), options);
       if (terms.projection.defined()) loss = loss + options.boxinst.weight * (terms.projection + terms.pairwise);
@@ -430,41 +323,6 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     return result;
   });
   return out;
-}
-
-grid<std::int32_t, 2> predict(uncertain_network& network, grid<std::uint8_t, 3> const& photograph,
-                              cambium::class_model model)
-{
-  evaluation const now(network);
-  at::Tensor const out = network.forward(picture_of(photograph)).mean.contiguous();
-  auto const mean = cambium::tensor_view<float const, 4>(out, "boxes: mean")[0];
-  bool const softmax = model != cambium::class_model::one_vs_rest;
-  auto labels = cambium::make_grid<std::int32_t>({mean.extent[1], mean.extent[2]});
-  for (index_t y = 0; y < mean.extent[1]; ++y)
-    for (index_t x = 0; x < mean.extent[2]; ++x) {
-      float best = softmax ? mean(0, y, x) : 0;
-      labels(y, x) = 0;
-      for (index_t c = softmax; c < mean.extent[0]; ++c)
-        if (mean(c, y, x) > best) best = mean(c, y, x), labels(y, x) = static_cast<std::int32_t>(softmax ? c : c + 1);
-    }
-  return labels;
-}
-
-cambium::confusion_matrix evaluate(uncertain_network& network, std::vector<box_sample> const& held_out,
-                                   std::size_t classes, boxes_options const& options)
-{
-  expects(!held_out.empty(), "boxes: there is no image to measure by");
-  cambium::confusion_matrix counts(options.several ? static_cast<int>(classes) + 1 : 2);
-  for (auto const& sample : held_out) {
-    expects(sample.exact, "boxes: image ", sample.id, " has no mask to measure by");
-    cambium::accumulate(counts, predict(network, sample.photograph, options.supervision.loss.classes), sample.mask);
-  }
-  return counts;
-}
-
-double figure_of(cambium::confusion_matrix const& counts)
-{
-  return counts.classes == 2 ? cambium::class_iou(counts)[1] : cambium::mean_iou(counts);
 }
 
 boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_options const& options,

@@ -54,9 +54,14 @@ struct boxes_options {
   /// of an image that is not exact calls background pixels beside the object foreground. With 82 % such images no
   /// uncertainty compensates for this (sigma without bound: 77 %, up to 5: 63 %).
   double exact_seen = 0.5;
+  /// Exact images and others of every step, beside each other; both 0: `batch` and `exact_seen` say it. The trainings of
+  /// a seed are then paired: each sees the same exact images in the same step, mirrored alike. exact_part sees these
+  /// alone. For `exact` they are those that choose_exact takes by exact_share.
+  std::int64_t exact_batch = 0, box_batch = 0;
   double rate = 4e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
   double weight_decay = 1e-4;  ///< of Adam
   std::int64_t width = 16;     ///< [channels] of the network's stem
+  double log_variance = -2;    ///< what the network says of sigma before it has learned
   /// Safetensors of a classifier that `trainer irnet` trained on tags, of the same width: every training starts with
   /// its backbone. Empty: random initial weights. The classifier's stem pools; here the stem does not.
   std::filesystem::path classifier;
@@ -113,7 +118,7 @@ struct boxes_training {
 /// BoxInst's network has a map for each object; here the objects of a class share one, so that the projection cannot ask
 /// for background outside its box. The pixels outside all boxes do.
 /// @param classes  of the set; used only with options.several
-/// @param record   without a checkpoint: these trainings do not resume. Losses: "loss", "replaced"
+/// @param record   losses: "loss", "replaced"; a training that resumes returns those of its own steps
 /// @throws cambium::precondition_error: options outside their ranges, no sample, for exact_part none that is
 ///         exact, for boxinst classes that are not one_vs_rest
 /// @determinism the same bits for the same seed, build and number of threads
@@ -134,6 +139,29 @@ struct boxes_training {
 /// The figure of a matrix: with two classes the foreground's IoU, otherwise the mean over all classes and the
 /// background.
 [[nodiscard]] double figure_of(cambium::confusion_matrix const& counts);
+
+/// How well an order of values tells where a flag is set.
+struct rank_agreement {
+  double spearman = 0;  ///< correlation of ranks, -1..1; equal values share their mean rank; 0 where all are equal
+  double auc = 0;       ///< chance that a value with the flag is larger than one without; equal values count a half
+};
+
+/// @throws cambium::precondition_error: lists of two lengths, a value that is not finite, flags all or none set
+[[nodiscard]] rank_agreement agreement_of(std::vector<float> const& value, std::vector<std::uint8_t> const& flag);
+
+/// What a network says of pixels in boxes, against the truth.
+struct box_agreement {
+  rank_agreement sigma;  ///< of sigma with "the box is wrong here"
+  rank_agreement mean;   ///< of -mean with the same
+  double wrong = 0;      ///< share of the pixels in boxes that are not of the box's class
+  double found = 0;      ///< share of these that the mean calls background
+};
+
+/// Looks at all pixels in boxes of the images that are not exact, class by class.
+/// @param truth  the same images with masks
+/// @throws cambium::precondition_error: other images than `boxes`, a softmax, what agreement_of throws
+[[nodiscard]] box_agreement agreement_in_boxes(uncertain_network& network, std::vector<box_sample> const& boxes,
+                                               std::vector<box_sample> const& truth, boxes_options const& options);
 
 struct boxes_result {
   std::size_t exact_images = 0, box_images = 0;

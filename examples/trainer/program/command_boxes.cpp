@@ -59,7 +59,7 @@ int run_boxes(boxes_flags const& f)
         *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
         how.several, &these);
     if (left_out.empty()) left_out = these;
-    auto const trained = train_with(known[kind], samples, classes, how, {.log = folder, .quiet = f.quiet});
+    auto const trained = train_with(known[kind], samples, classes, how, record_in(folder, f.quiet));
     processes::first_alone([&] {
       save_weights(*trained.network, folder / "network.safetensors");
       auto const model = how.supervision.loss.classes;
@@ -95,6 +95,17 @@ void add_boxes_command(CLI::App& app, int& status)
       ->capture_default_str();
   command->add_option("--iterations", f->how.steps, "of each training")->capture_default_str();
   command->add_option("--batch", f->how.batch, "images a step")->capture_default_str();
+  command->add_option("--exact-batch", f->how.exact_batch,
+                      "exact images a step, beside --box-batch others, in place of --batch and --exact-seen");
+  command->add_option("--box-batch", f->how.box_batch, "images a step that are not exact, beside --exact-batch");
+  auto& rules = f->how.supervision;
+  command->add_option("--box-weight", rules.loss.box_weight, "of a pixel in a box; a certain one has 1")
+      ->capture_default_str();
+  command->add_option("--largest-sigma", rules.loss.largest_sigma, "cap of the uncertainty")->capture_default_str();
+  command->add_option("--warm-up", f->how.warm_up, "share of the iterations during which boxes do not change")
+      ->capture_default_str();
+  command->add_option("--confidence", rules.bootstrap.confidence, "from which on a box pixel becomes background")
+      ->capture_default_str();
   command->add_option("--classifier", f->how.classifier, "cam.safetensors of 'trainer irnet', to begin with");
   command->add_option("--seed", f->how.seed, "of weights, order, and which images are exact")->capture_default_str();
   command->add_flag("--quiet", f->quiet, "no progress");

@@ -62,13 +62,26 @@ constexpr std::array<std::array<colour, 2>, classes> faces{{{{{225, 40, 40}, {25
                                                             {{{190, 50, 200}, {250, 230, 160}}},
                                                             {{{50, 205, 215}, {40, 20, 70}}}}};
 
-/// One object in its own coordinates: its body lies within radius 1, its face around (0, 0.42).
+/// What tells the class of an object, in the object's own coordinates: a disc around (0, at), covered from one side.
+struct face {
+  double at = 0.42, radius = 0.46;
+  double covered = 0, from = 0;  ///< share of the diameter, direction
+
+  [[nodiscard]] bool shows(double v, double u) const
+  {
+    if (!(std::hypot(v, u - at) < radius)) return false;
+    return covered <= 0 || std::sin(from) * v + std::cos(from) * (u - at) < radius * (1 - 2 * covered);
+  }
+};
+
+/// One object in its own coordinates: its body lies within radius 1.
 struct object {
   int category = 0;  ///< from 0, or -1 for a body without a face
   int outline = 0;   ///< of three families, shared by classes
   double y = 0, x = 0, radius = 1, angle = 0, stretch = 1, phase = 0;
   colour body{}, spots{};
   int texture = 0;
+  std::vector<face> parts{{}};
 
   [[nodiscard]] std::array<double, 2> own(double py, double px) const
   {
@@ -92,19 +105,19 @@ struct object {
 
   [[nodiscard]] colour paint(double v, double u) const
   {
-    double const face = std::hypot(v, u - 0.42);
-    if (category >= 0 && face < 0.46) {
+    for (face const& part : parts) {
+      if (category < 0 || !part.shows(v, u)) continue;
       auto const& [ground, mark] = faces[static_cast<std::size_t>(category)];
       bool marked = false;
       switch (category % 3) {
         case 0:  // rings
-          marked = std::fmod(face, 0.28) > 0.15;
+          marked = std::fmod(std::hypot(v, u - part.at), 0.28) > 0.15;
           break;
         case 1:  // bars
           marked = std::fmod(v + 2.1, 0.3) > 0.16;
           break;
         default:  // a cross
-          marked = std::abs(v) < 0.1 || std::abs(u - 0.42) < 0.1;
+          marked = std::abs(v) < 0.1 || std::abs(u - part.at) < 0.1;
       }
       return marked ? mark : ground;
     }
@@ -183,6 +196,20 @@ bool fits(object const& o, std::vector<object> const& others, index_t H, index_t
                       [&](object const& p) { return std::hypot(p.y - o.y, p.x - o.x) < 0.72 * (p.radius + o.radius); });
 }
 
+/// The faces of an object. So many numbers are drawn for every object, whatever the options: each option changes what
+/// it names and nothing else.
+std::vector<face> any_faces(dice& d, scene_options const& o)
+{
+  bool const two = d.chance(o.second_face);
+  std::vector<face> out(2);
+  for (face& f : out) f.covered = o.covered * d(0, 1), f.from = d(0, turn);
+  if (two)
+    out[0].at = 0.54, out[0].radius = 0.36, out[1].at = -0.5, out[1].radius = 0.36;
+  else
+    out.resize(1);
+  return out;
+}
+
 void check(scene_options const& o)
 {
   expects(o.height >= 32 && o.width >= 32, "scenes: height x width is ", o.height, "x", o.width, "; at least 32x32");
@@ -192,9 +219,17 @@ void check(scene_options const& o)
           o.largest, "; expected 0.08 <= smallest <= largest <= 0.6");
   expects(o.touching >= 0 && o.touching <= 1, "scenes: touching is ", o.touching, "; expected 0 to 1");
   expects(o.clutter >= 0, "scenes: clutter is ", o.clutter);
+  expects(o.second_face >= 0 && o.second_face <= 1, "scenes: second_face is ", o.second_face, "; expected 0 to 1");
+  expects(o.covered >= 0 && o.covered <= 0.8, "scenes: covered is ", o.covered, "; expected 0 to 0.8");
 }
 
 }  // namespace
+
+scene_options hard_scenes(scene_options easy)
+{
+  easy.second_face = 0.6, easy.covered = 0.5, easy.touching = 0.5;
+  return easy;
+}
 
 scene draw_scene(scene_options const& options, std::size_t index)
 {
@@ -222,6 +257,8 @@ scene draw_scene(scene_options const& options, std::size_t index)
              : any_object(d, options, ground);
     if (fits(o, objects, H, W)) objects.push_back(o);
   }
+  dice look(seed_of(options.seed, index, 2));  // its own: the objects above do not hang on it
+  for (object& o : objects) o.parts = any_faces(look, options);
 
   noise const coarse(d, 0.3 * side), fine(d, 0.06 * side), grain(d, 1.3);
   double const light_y = d(-1, 1), light_x = d(-1, 1), bright = d(0.8, 1.15);

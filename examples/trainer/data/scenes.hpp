@@ -26,7 +26,15 @@ struct scene_options {
   double largest = 0.55;          ///< in [smallest, 0.6]
   double touching = 0.35;         ///< chance that an object is put beside another one of its class
   int clutter = 6;                ///< strokes; half as many bodies without a face
+  double second_face = 0;         ///< chance that an object has a second face, at its other end; see hard_scenes
+  double covered = 0;             ///< of a face's diameter: its body's paint covers at most so much; in [0,0.8]
 };
+
+/// Scenes that are as hard to label as photographs: objects with two faces, faces partly covered, more that touch.
+///
+/// `touching` changes objects and places. The two other options change the look of the same objects at the same places.
+/// docs/rationale.md says why these values were chosen, before any training had seen such a scene.
+[[nodiscard]] scene_options hard_scenes(scene_options easy);
 
 /// One scene with everything that is known of it.
 struct scene {

@@ -100,9 +100,9 @@ struct spoiled_truth_options {
 
 // --- 4 knowledge transfer -------------------------------------------------------------------------
 
-/// The quality of pseudo labels: their regions against true objects.
+/// The quality of labels of instances: their pixels against true objects.
 struct label_quality {
-  std::size_t accepted = 0;  ///< pseudo instances
+  std::size_t accepted = 0;  ///< labels: pixels of a class whose offsets end at one point
   std::size_t right = 0;     ///< those that overlap a true object of their class by half or more
   std::size_t objects = 0;   ///< true ones
 };
@@ -110,6 +110,14 @@ struct label_quality {
 [[nodiscard]] label_quality pseudo_label_quality(dataset const& images, semantic_maps const& semantic,
                                                  std::vector<cambium::points> const& cues,
                                                  cambium::bestie_transfer_options const& options = {});
+
+/// The same of the labels that a network's own groups would be: what self-refinement would teach it next.
+/// @param network  in its evaluation mode for the call
+/// @throws cambium::precondition_error: lists of another length, a network of other classes, photographs of sizes that
+///         the network does not take, a foreground from the network
+[[nodiscard]] label_quality refined_label_quality(dataset const& images, semantic_maps const& semantic,
+                                                  bestie_network& network,
+                                                  cambium::bestie_refine_options const& options = {}, int threads = 0);
 
 // --- 5 the instance network -----------------------------------------------------------------------
 

@@ -2,19 +2,25 @@
 
 #include "method/bestie.hpp"
 
+#include "data/batch.hpp"
 #include "data/random.hpp"
+#include "network/evaluation.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>
+#include <cambium/interop/torch.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/label_map.hpp>
 #include <cambium/io/photograph.hpp>
 #include <cambium/metric/instance_ap.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -26,6 +32,7 @@ using cambium::grid;
 using cambium::image_view;
 using cambium::index_t;
 using cambium::points;
+using cambium::tensor_view;
 
 semantic_maps read_semantic_maps(dataset const& images, std::filesystem::path const& folder)
 {
@@ -94,6 +101,41 @@ semantic_maps spoiled_truth(dataset const& images, spoiled_truth_options const& 
   return out;
 }
 
+namespace {
+
+/// Adds the labels of an image. Pixels of one label have one class, and their offsets end at one point.
+void add_labels(label_quality& to, dataset const& images, std::size_t image, grid<std::uint8_t, 2> const& semantic,
+                cambium::centre_targets_view<cambium::host> const& labels, char const* who)
+{
+  auto truth = images.truth(image);
+  mark_unknown(truth.label, images.ignored(image), who + (": " + images.id(image)));
+  std::map<std::tuple<int, long, long>, std::int32_t> number;  // of (class + 1, point in 1/64 of a pixel)
+  std::vector<int> value{0};                                   // class + 1 of each label
+  auto const H = semantic.shape()[0], W = semantic.shape()[1];
+  grid<std::int32_t, 2> found(H, W);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      if (!(labels.weight(y, x) > 0)) continue;
+      auto const end = [](index_t at, float by) { return std::lround(64 * (static_cast<double>(at) + double{by})); };
+      int const category = semantic(y, x);
+      auto const [at, is_new] =
+          number.try_emplace({category, end(y, labels.offset(0, y, x)), end(x, labels.offset(1, y, x))},
+                             static_cast<std::int32_t>(value.size()));
+      if (is_new) value.push_back(category);
+      found(y, x) = at->second;
+    }
+  auto const P = static_cast<index_t>(value.size()) - 1, T = static_cast<index_t>(truth.found.size());
+  auto const iou = cambium::label_iou(found, P, truth.label, T);
+  to.accepted += static_cast<std::size_t>(P);
+  to.objects += truth.found.size();
+  for (index_t p = 0; p < P; ++p)
+    for (index_t t = 0; t < T; ++t)
+      to.right += iou(p, t) >= 0.5f &&
+                  truth.found[static_cast<std::size_t>(t)].category + 1 == value[static_cast<std::size_t>(p + 1)];
+}
+
+}  // namespace
+
 label_quality pseudo_label_quality(dataset const& images, semantic_maps const& semantic,
                                    std::vector<points> const& cues, cambium::bestie_transfer_options const& options)
 {
@@ -101,27 +143,40 @@ label_quality pseudo_label_quality(dataset const& images, semantic_maps const& s
           " images, ", semantic.size(), " semantic maps and ", cues.size(), " lists of cues");
   auto const C = static_cast<index_t>(images.class_names().size());
   label_quality out;
-  cpu const where{};
   for (std::size_t i = 0; i < images.size(); ++i) {
-    auto truth = images.truth(i);
-    mark_unknown(truth.label, images.ignored(i), "pseudo_label_quality: " + images.id(i));
-    auto const weak = cambium::bestie_pseudo_labels(where, semantic[i], images.load(i).tags, cues[i], C, options);
-    auto kept = semantic[i];
-    for (index_t y = 0; y < kept.shape()[0]; ++y)
-      for (index_t x = 0; x < kept.shape()[1]; ++x)
-        if (!(weak.weight(y, x) > 0)) kept(y, x) = 0;
-    auto const found = cambium::connected_equal(where, image_view<std::uint8_t const>(kept.view()), cambium::c8);
-    auto const T = static_cast<index_t>(truth.found.size());
-    std::vector<std::uint8_t> value(static_cast<std::size_t>(found.count + 1));  // class + 1 of each component
-    for (index_t y = 0; y < kept.shape()[0]; ++y)
-      for (index_t x = 0; x < kept.shape()[1]; ++x) value[static_cast<std::size_t>(found.label(y, x))] = kept(y, x);
-    auto const iou = cambium::label_iou(found.label, static_cast<index_t>(found.count), truth.label, T);
-    out.accepted += static_cast<std::size_t>(found.count);
-    out.objects += truth.found.size();
-    for (index_t p = 0; p < static_cast<index_t>(found.count); ++p)
-      for (index_t t = 0; t < T; ++t)
-        out.right += iou(p, t) >= 0.5f && truth.found[static_cast<std::size_t>(t)].category + 1 ==
-                                              std::int32_t{value[static_cast<std::size_t>(p + 1)]};
+    auto weak = cambium::bestie_pseudo_labels(cpu{}, semantic[i], images.load(i).tags, cues[i], C, options);
+    add_labels(out, images, i, semantic[i], {weak.centre, weak.offset, weak.weight}, "pseudo_label_quality");
+  }
+  return out;
+}
+
+label_quality refined_label_quality(dataset const& images, semantic_maps const& semantic, bestie_network& network,
+                                    cambium::bestie_refine_options const& options, int threads)
+{
+  char const* const who = "refined_label_quality";
+  expects(semantic.size() == images.size(), who, ": ", images.size(), " images and ", semantic.size(),
+          " semantic maps");
+  expects(static_cast<std::int64_t>(images.class_names().size()) == network.classes(), who, ": the set has ",
+          images.class_names().size(), " classes but the network ", network.classes());
+  expects(options.from == cambium::foreground::semantic, who, ": counts labels by the class of the semantic map");
+  evaluation const now(network);
+  label_quality out;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    auto const image = images.load(i);
+    auto const H = image.photograph.shape()[0], W = image.photograph.shape()[1];
+    expects(H % network.multiple() == 0 && W % network.multiple() == 0, who, ": ", image.id, " has ", H, " x ", W,
+            " pixels; the network wants multiples of ", network.multiple());
+    auto const said = network.forward(to_tensor(normalised(image.photograph)).unsqueeze(0));
+    auto const seg = said.seg.contiguous(), centre = said.centre.contiguous(), offset = said.offset.contiguous();
+    grid<std::int32_t, 3> classes(1, H, W);
+    std::copy(semantic[i].cells().begin(), semantic[i].cells().end(), classes.cells().begin());
+    auto own =
+        cambium::bestie_refined_labels(cpu{.threads = threads},
+                                       cambium::bestie_batch<float>{tensor_view<float const, 4>(seg, "logits"),
+                                                                    tensor_view<float const, 4>(centre, "centres"),
+                                                                    tensor_view<float const, 4>(offset, "offsets")},
+                                       classes, {image.tags}, options);
+    add_labels(out, images, i, semantic[i], own[0], who);
   }
   return out;
 }

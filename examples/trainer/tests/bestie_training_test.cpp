@@ -2,6 +2,7 @@
 
 #include "method/bestie.hpp"
 
+#include "data/batch.hpp"
 #include "data/pseudo_labelled.hpp"
 #include "data/scenes.hpp"
 #include "method/pseudo_labels.hpp"
@@ -185,6 +186,77 @@ TEST_CASE("true cues on true maps make right pseudo labels, and a file of them i
   auto const fewer = few(3, 5), more = few(3, 7);
   CHECK_THROWS_WITH(pseudo_labelled(fewer, tmp / "pseudo.json"), says("is not among those to learn from"));
   CHECK_THROWS_WITH(pseudo_labelled(more, tmp / "pseudo.json"), says("scene_00006 is missing"));
+}
+
+namespace {
+
+/// Says where the objects of a set are, by their truth: what a perfect network would answer.
+class knowing : public bestie_network {
+ public:
+  explicit knowing(dataset const& of) : of_(of) {}
+
+  bestie_maps forward(torch::Tensor const& image) override
+  {
+    std::size_t i = 0;
+    while (i < of_.size() && !torch::equal(to_tensor(normalised(of_.load(i).photograph)), image[0])) ++i;
+    auto const truth = of_.truth(i);
+    auto const H = image.size(2), W = image.size(3);
+    bestie_maps out{torch::zeros({1, 7, H, W}), torch::zeros({1, 6, H, W}), torch::zeros({1, 2, H, W})};
+    for (auto const& p : of_.load(i).points) {
+      auto const number = truth.label(static_cast<index_t>(p.y), static_cast<index_t>(p.x));
+      out.centre[0][p.category][static_cast<index_t>(p.y)][static_cast<index_t>(p.x)] = 0.9;
+      for (index_t y = 0; y < H; ++y)
+        for (index_t x = 0; x < W; ++x)
+          if (truth.label(y, x) == number) {
+            out.seg[0][p.category + 1][y][x] = 9;
+            out.offset[0][0][y][x] = p.y - static_cast<double>(y),
+            out.offset[0][1][y][x] = p.x - static_cast<double>(x);
+          }
+    }
+    return out;
+  }
+  semantic_half semantic(torch::Tensor const&) override { return {}; }
+  std::int64_t feature_channels() const override { return 0; }
+  std::int64_t classes() const override { return 6; }
+  std::int64_t multiple() const override { return 1; }
+
+ private:
+  dataset const& of_;
+};
+
+}  // namespace
+
+TEST_CASE("a network that is right has right labels for itself, also where objects touch", "[reference]")
+{
+  scene_options o;
+  o.seed = 3, o.count = 30, o.height = o.width = side, o.touching = 1;
+  scenes const train(o);
+  auto const maps = spoiled_truth(train, {.swell = 0, .lost = 0});
+  cambium::bestie_refine_options how;
+  how.smallest = 1, how.groups.kernel = 3, how.groups.beta = 0, how.labels.most = 9;
+  std::size_t objects = 0;
+  for (std::size_t i = 0; i < train.size(); ++i) objects += train.truth(i).found.size();
+  knowing network(train);
+  auto const own = refined_label_quality(train, maps, network, how, 1);
+  CHECK(own.objects == objects);
+  CHECK(own.accepted == objects);
+  CHECK(own.right == objects);
+  auto const given = pseudo_label_quality(train, maps, given_cues(train));
+  CHECK(given.objects == objects);
+  CHECK(given.right < own.right);  // regions of two cues have no label
+
+  // three quarters of each map are unknown: what is left of an object is rarely half of it
+  auto halves = maps;
+  for (auto& map : halves)
+    for (index_t y = 0; y < side; ++y)
+      for (index_t x = 0; x < side; ++x)
+        if (y % 2 == 1 || x % 2 == 1) map(y, x) = 0;
+  CHECK(refined_label_quality(train, halves, network, how, 1).right < objects / 10);
+  auto others = maps;
+  others.pop_back();
+  CHECK_THROWS_WITH(refined_label_quality(train, others, network), says("30 images and 29 semantic maps"));
+  how.from = cambium::foreground::prediction;
+  CHECK_THROWS_WITH(refined_label_quality(train, maps, network, how), says("by the class of the semantic map"));
 }
 
 TEST_CASE("a recipe tells what decides", "[property]")

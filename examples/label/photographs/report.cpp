@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <numeric>
 #include <stdexcept>
+#include <vector>
 
 namespace labelling {
 
@@ -111,8 +113,10 @@ json figures_of(cpu const& where, std::vector<std::vector<measured_arm>> const& 
            {"arms", std::move(arms)}};
   // the same differences on drawn scenes
   auto const scene = [&](char const* name) -> json {
-    if (!on_scenes.is_object() || !on_scenes.contains("irnet") || !on_scenes["irnet"].contains(name)) return nullptr;
-    return on_scenes["irnet"][name].value("mean", json(nullptr));
+    auto const at = json::json_pointer("/arms/irnet/figures") / name;
+    if (!on_scenes.is_object() || !on_scenes.contains(at) || on_scenes[at].empty()) return nullptr;
+    auto const of_seeds = on_scenes[at].get<std::vector<double>>();
+    return std::accumulate(of_seeds.begin(), of_seeds.end(), 0.0) / static_cast<double>(of_seeds.size());
   };
   struct pair {
     char const *arm, *figure, *less, *more;

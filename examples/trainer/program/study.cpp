@@ -111,7 +111,12 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
     return 128 + report.signal;
   }
   std::vector<std::string> missing;
-  results all{.command = command, .date = today(), .machine = machine(), .seeds = s.seeds, .at_once = s.jobs};
+  results all{.command = command,
+              .date = today(),
+              .machine = machine(),
+              .seeds = s.seeds,
+              .chosen_on = {11, 12, 13},
+              .at_once = s.jobs};
   all.arms = gathered(arms, names, how, missing);
   if (!missing.empty()) {
     for (auto const& line : report.failed) std::fprintf(stderr, "study: %s\n", line.c_str());

@@ -135,12 +135,16 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
       "say "
       "nothing about photographs; [photographs.md](photographs.md) does.\n\n";
 
-  bool chosen_here = false;
-  for (auto const s : all.seeds) chosen_here = chosen_here || (11 <= s && s <= 13);
-  out += chosen_here
-             ? "**Settings** were chosen on seeds 11, 12 and 13. Some of them are on this page, so that its claims are "
-               "too good.\n\n"
-             : "**Settings** were chosen on seeds 11, 12 and 13, which are not on this page.\n\n";
+  auto const on_page = [&](std::uint64_t s) {
+    return std::find(all.seeds.begin(), all.seeds.end(), s) != all.seeds.end();
+  };
+  if (all.chosen_on.empty())
+    out += "**Settings** were chosen in short trainings. Nobody kept on which seeds.\n\n";
+  else if (std::any_of(all.chosen_on.begin(), all.chosen_on.end(), on_page))
+    out += "**Settings** were chosen on seeds " + listed(all.chosen_on) +
+           ". Some of them are on this page, so that its claims are too good.\n\n";
+  else
+    out += "**Settings** were chosen on seeds " + listed(all.chosen_on) + ", which are not on this page.\n\n";
 
   std::string open;
   for (auto const& c : all.claims)
@@ -150,7 +154,7 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
   auto const holding =
       std::count_if(all.claims.begin(), all.claims.end(), [](auto const& c) { return c.found.holds == verdict::yes; });
   out += "## What holds and what does not\n\n" + std::to_string(holding) + " of " + std::to_string(all.claims.size()) +
-         " claims hold." + (open.empty() ? "" : " These do not:\n\n" + open) + "\n";
+         " claims hold." + (open.empty() ? "" : " These do not hold, or are not shown:\n\n" + open) + "\n";
 
   for (auto const& p : parts) {
     bool const any = std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) {
@@ -165,9 +169,11 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
 
   out += "\n## Cost\n\n";
   if (all.seconds() == 0) return out + "The times of this run were not kept.\n";
-  out += "Each arm has one thread. All arms and seeds together took " + core_minutes(all.seconds()) +
-         " minutes of one core (" + core_minutes(all.processor_seconds()) + " of processor time), " +
-         std::to_string(all.at_once) + " at a time.";
+  out +=
+      "Each arm has one thread, so that its figures do not hang on how many run at a time. All arms and seeds together "
+      "took " +
+      core_minutes(all.seconds()) + " minutes of one core (" + core_minutes(all.processor_seconds()) +
+      " of processor time), " + std::to_string(all.at_once) + " at a time.";
   if (all.run_seconds > 0) out += " The whole run took " + core_minutes(all.run_seconds) + " minutes.";
   out += "\n\n| part | arms | minutes of a core a seed |\n|---|---|---|\n";
   for (auto const& p : parts) {

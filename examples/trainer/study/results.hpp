@@ -26,9 +26,11 @@ struct judged_claim {
 
 struct results {
   std::string command, date, machine;
+  std::string note{};  ///< what a reader must know of the run
   std::vector<std::uint64_t> seeds;
-  std::size_t at_once = 1;  ///< processes
-  double run_seconds = 0;   ///< of the run that wrote this; 0 where it measured not all arms itself
+  std::vector<std::uint64_t> chosen_on{};  ///< the seeds that settings were chosen on; none: nobody kept them
+  std::size_t at_once = 1;                 ///< processes
+  double run_seconds = 0;                  ///< of the run that wrote this; 0 where it measured not all arms itself
   std::map<std::string, arm_results> arms{};
   std::vector<judged_claim> claims{};
 
@@ -47,7 +49,7 @@ struct results {
 /// @throws cambium::precondition_error: two claims of one name; as judge
 std::vector<std::string> judge_into(results& all, std::string const& part, std::vector<claim> const& claims);
 
-/// {"command", "date", "machine", "seeds", "jobs", "seconds", "processor_seconds", "run_seconds",
+/// {"command", "date", "machine", "note", "seeds", "chosen_on", "jobs", "seconds", "processor_seconds", "run_seconds",
 ///  "arms": {NAME: {"recipe", "figures": {NAME: [of each seed]}, "seconds": [...], "processor_seconds": [...]}},
 ///  "claims": [{"part", "name", "paper", "less", "more", "factor", "margin", "differences", "difference",
 ///              "interval": [low, high] or null, "holds": "yes", "no" or "not shown"}]}

@@ -201,10 +201,11 @@ cambium::box_supervision_options boxes_options::careful()
 {
   cambium::box_supervision_options out;
   out.loss.largest_sigma = 5;
-  out.loss.box_weight = 0.25;
-  out.bootstrap.tau_lo = 1;
+  out.loss.box_weight = 0.6;
+  out.bootstrap.tau_lo = 4;
   out.bootstrap.tau_hi = 5;  // not below largest_sigma: sigma alone makes nothing background
   out.bootstrap.confidence = 0.9;
+  out.bootstrap.unsure = cambium::undecided::ignore;
   return out;
 }
 

@@ -33,7 +33,8 @@ std::shared_ptr<method> make_method(std::string const& name, settings& s)
   if (name == "boxes") return make_boxes(s);
   if (name == "proposals") return make_proposals(s);
   if (name == "scribbles") return make_scribbles(s);
-  throw usage_error("--method: " + name + " not in {irnet,bestie,boxes,proposals,scribbles}");
+  if (name == "cut") return make_cut(s);
+  throw usage_error("--method: " + name + " not in {irnet,bestie,boxes,proposals,scribbles,cut}");
 }
 
 namespace {
@@ -42,10 +43,10 @@ namespace {
 option_table table_of(settings& s, method const& how, std::string& method_name, std::string& shard)
 {
   auto const photographs = how.needs_photographs() ? option_is::required : option_is::usual;
-  option_table table{
-      {"",
-       {{"--method", &method_name, one_of(method_names), "whose labels: irnet, bestie, boxes, proposals or scribbles"},
-        {"--images", &s.images, has_id(), "photographs, JPEG or PNG", photographs}}}};
+  option_table table{{"",
+                      {{"--method", &method_name, one_of(method_names),
+                        "whose labels: irnet, bestie, boxes, proposals, scribbles or cut"},
+                       {"--images", &s.images, has_id(), "photographs, JPEG or PNG", photographs}}}};
   table.insert(table.end(), how.table().begin(), how.table().end());
   option_table const common{
       {"",
@@ -213,7 +214,7 @@ std::optional<int> read_command_line(settings& s, command_line& line, std::vecto
       "Turns weak labels into semantic and instance labels: class activation maps and boundary maps (irnet),\n"
       "semantic maps, points and centres (bestie), boxes (boxes), masks of a model that knows no classes "
       "(proposals),\n"
-      "or scribbles and points (scribbles).",
+      "scribbles and points (scribbles), or a network's features, without any label (cut).",
       "Files are named by templates: --images 'DIR/{id}.jpg' or 'DIR/{id}/image.jpg'; {id} stands for the image's "
       "id.\nThese are the flags of --method " +
           name +

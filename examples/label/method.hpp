@@ -62,6 +62,9 @@ class method {
   /// Whether there are no labels without photographs.
   virtual bool needs_photographs() const { return false; }
 
+  /// Whether objects have the classes of the truth; else every object, and every true one, is of class 1.
+  virtual bool knows_classes() const { return true; }
+
   /// Complain of flags that make no sense together, and read what all images share.
   /// @param given  flags that the command line has
   /// @throws usage_error, io_error
@@ -93,7 +96,7 @@ class method {
 };
 
 /// The words after --method.
-inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes", "proposals", "scribbles"};
+inline std::vector<std::string> const method_names{"irnet", "bestie", "boxes", "proposals", "scribbles", "cut"};
 
 /// @param s  the common settings, for as long as the method lives
 std::shared_ptr<method> make_method(std::string const& name, settings& s);
@@ -101,5 +104,6 @@ std::shared_ptr<method> make_bestie(settings& s);
 std::shared_ptr<method> make_boxes(settings& s);
 std::shared_ptr<method> make_proposals(settings& s);
 std::shared_ptr<method> make_scribbles(settings& s);
+std::shared_ptr<method> make_cut(settings& s);
 
 }  // namespace labelling

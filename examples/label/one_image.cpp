@@ -4,6 +4,7 @@
 #include "overlay.hpp"
 #include "truth.hpp"
 
+#include <cambium/core/label.hpp>
 #include <cambium/io/jpeg.hpp>
 #include <cambium/io/png.hpp>
 #include <cambium/io/rle.hpp>
@@ -26,6 +27,9 @@ truth read_truth(image_files& files, extent2 image)
     return parse_truth(files.file(name), files.path(name), image, semantic);
   };
   if (files.has("truth_semantic")) is.semantic = read("truth_semantic", true);
+  if (!files.of().how->knows_classes())
+    for (auto& c : is.semantic.cells())
+      if (c != label::background && c != label::ignore) c = 1;
   if (files.has("truth_instances")) is.instances = read("truth_instances", false);
   return is;
 }

@@ -37,6 +37,7 @@ constexpr usual_ending usual_endings[] = {{"--cams", ".cam.npy"},
                                           {"--masks", ".masks.png"},
                                           {"--proposals", ".proposals.json"},
                                           {"--scribbles", ".scribbles.png"},
+                                          {"--features", ".features.npy"},
                                           {"--tags", ".cls"},
                                           {"--truth-semantic", ".truth_semantic.png"},
                                           {"--truth-instances", ".truth_instances.png"}};

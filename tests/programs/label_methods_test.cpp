@@ -896,7 +896,7 @@ TEST_CASE("flags of another method, and missing ones, are refused", "[label][err
     CHECK(contains(r.err, says));
     CHECK_FALSE(fs::exists(p.root / "out"));
   };
-  refused({"--method", "magic"}, "--method: magic not in {irnet,bestie,boxes,proposals,scribbles}");
+  refused({"--method", "magic"}, "--method: magic not in {irnet,bestie,boxes,proposals,scribbles,cut}");
   refused({"--seg", "{id}"}, "--seg is a flag of --method bestie; the method here is irnet");
   refused(p.network({"--boundaries=x"}), "--boundaries is a flag of --method irnet and scribbles; the method here is bestie");
   refused(p.boxes({"--tags", "x"}), "--tags is a flag of --method irnet and bestie and proposals; the method here is boxes");

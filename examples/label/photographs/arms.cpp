@@ -285,8 +285,7 @@ class arms_of {
 
   void add_scribbles()
   {
-    auto const seeds = scribbles(in_.is, objects_);
-    auto const spread = [&](arm_words words, grid<float, 3> const& costs) {
+    auto const spread = [&](arm_words words, grid<float, 3> const& costs, grid<std::int32_t, 2> const& seeds) {
       auto owner = geodesic(where_, costs, seeds).label;
       for (auto& v : owner.cells())
         if (v > static_cast<std::int32_t>(objects_.size())) v = 0;
@@ -294,11 +293,13 @@ class arms_of {
       out_.begin(std::move(words));
       out_.add("", &labels.semantic, &labels.objects);
     };
-    spread({"scribbles", "scribbles along colours", "", "photograph, scribbles", ""},
-           geodesic_costs(where_, in_.pixels));
-    spread({"scribbles_boundary", "scribbles along colours and boundaries", "scribbles",
-            "photograph, boundaries, scribbles", ""},
-           costs_);
+    auto const colours = geodesic_costs(where_, in_.pixels);
+    auto const deep = scribbles(in_.is, objects_), thin = skeletons(where_, in_.is, objects_);
+    std::string const alone = "photograph, scribbles", more = "photograph, boundaries, scribbles";
+    spread({"scribbles", "scribbles along colours", "", alone, ""}, colours, deep);
+    spread({"scribbles_boundary", "scribbles along colours and boundaries", "scribbles", more, ""}, costs_, deep);
+    spread({"skeletons", "skeletons along colours", "scribbles", alone, ""}, colours, thin);
+    spread({"skeletons_boundary", "skeletons along colours and boundaries", "skeletons", more, ""}, costs_, thin);
   }
 
   void add_boxes()

@@ -1,5 +1,6 @@
 #include "photographs/drawn.hpp"
 
+#include <cambium/component/skeleton.hpp>
 #include <cambium/core/label.hpp>
 
 #include <algorithm>
@@ -9,6 +10,27 @@
 namespace labelling {
 
 using namespace cambium;
+
+namespace {
+
+/// The region of each pixel: place of the object + 1, their number + 1 for the background, 0 void.
+/// @param frame  [pixels] of no region around the image
+grid<std::int32_t, 2> regions_of(truth const& is, std::vector<true_object> const& objects, index_t frame)
+{
+  index_t const H = is.instances.shape()[0], W = is.instances.shape()[1];
+  std::map<std::int32_t, std::int32_t> number;
+  for (std::size_t i = 0; i < objects.size(); ++i) number[objects[i].id] = static_cast<std::int32_t>(i + 1);
+  grid<std::int32_t, 2> region(H + 2 * frame, W + 2 * frame);
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x)
+      if (auto const found = number.find(is.instances(y, x)); found != number.end())
+        region(y + frame, x + frame) = found->second;
+      else if (is.instances(y, x) == 0 && is.semantic(y, x) == label::background)
+        region(y + frame, x + frame) = static_cast<std::int32_t>(objects.size() + 1);
+  return region;
+}
+
+}  // namespace
 
 std::vector<true_object> objects_of(truth const& is)
 {
@@ -60,17 +82,8 @@ points centre_points(truth const& is, std::vector<true_object> const& objects)
 grid<std::int32_t, 2> scribbles(truth const& is, std::vector<true_object> const& objects)
 {
   index_t const H = is.instances.shape()[0], W = is.instances.shape()[1];
-  auto const background = static_cast<std::int32_t>(objects.size() + 1);
-  std::map<std::int32_t, std::int32_t> number;
-  for (std::size_t i = 0; i < objects.size(); ++i) number[objects[i].id] = static_cast<std::int32_t>(i + 1);
-  // with a frame of one pixel, which is no region
-  grid<std::int32_t, 2> region(H + 2, W + 2), depth(H + 2, W + 2);
-  for (index_t y = 0; y < H; ++y)
-    for (index_t x = 0; x < W; ++x)
-      if (auto const found = number.find(is.instances(y, x)); found != number.end())
-        region(y + 1, x + 1) = found->second;
-      else if (is.instances(y, x) == 0 && is.semantic(y, x) == label::background)
-        region(y + 1, x + 1) = background;
+  auto const region = regions_of(is, objects, 1);
+  grid<std::int32_t, 2> depth(H + 2, W + 2);
   auto const depth_at = [&](index_t y, index_t x, std::int32_t of) { return region(y, x) == of ? depth(y, x) : 0; };
   auto const pass = [&](index_t y, index_t x, index_t step) {
     auto const of = region(y, x);
@@ -99,6 +112,11 @@ grid<std::int32_t, 2> scribbles(truth const& is, std::vector<true_object> const&
       if (ridge) out(y - 1, x - 1) = of;
     }
   return out;
+}
+
+grid<std::int32_t, 2> skeletons(cpu const& where, truth const& is, std::vector<true_object> const& objects)
+{
+  return skeleton(where, regions_of(is, objects, 0));
 }
 
 }  // namespace labelling

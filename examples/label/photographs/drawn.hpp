@@ -3,6 +3,7 @@
 
 #include "truth.hpp"
 
+#include <cambium/exec/cpu.hpp>
 #include <cambium/grid/box.hpp>
 #include <cambium/grid/points.hpp>
 
@@ -30,5 +31,9 @@ struct true_object {
 /// pixel that is not of the region; beyond the image there is none. Void is no region.
 /// @return [H,W] place of the object + 1, their number + 1 for the background, 0 unmarked
 [[nodiscard]] cambium::grid<std::int32_t, 2> scribbles(truth const& is, std::vector<true_object> const& objects);
+
+/// The same by another rule: the skeletons of the components of these regions, with all their branches.
+[[nodiscard]] cambium::grid<std::int32_t, 2> skeletons(cambium::cpu const& where, truth const& is,
+                                                       std::vector<true_object> const& objects);
 
 }  // namespace labelling

@@ -40,6 +40,7 @@ _INPUTS: dict[str, tuple[str, str]] = {
     "masks": ("--masks", "png"),
     "proposals": ("--proposals", "json"),
     "scribbles": ("--scribbles", "png"),
+    "features": ("--features", "npy"),
 }
 """A column, the flag of `label` that takes it, and what its files are."""
 
@@ -49,6 +50,7 @@ _METHODS: dict[str, tuple[str, ...]] = {
     "boxes": ("image", "boxes", "mu", "log_variance", "masks"),
     "proposals": ("image", "proposals", "semantic", "cam", "points", "boxes", "classes"),
     "scribbles": ("image", "scribbles", "points", "boundary"),
+    "cut": ("image", "features"),
 }
 """The columns that a method reads where a table has them."""
 
@@ -219,7 +221,7 @@ class Labeller:
     docs/label.md is there, labels and records have the bytes that `label` gives for a folder, and
     what fails or crashes is one row. It costs some milliseconds a batch.
 
-    method   irnet, bestie, boxes, proposals or scribbles
+    method   irnet, bestie, boxes, proposals, scribbles or cut
     columns  the input columns; without it those of the method that the batch has. An image needs a
              value in each, unless the method's files are optional (docs/label.md)
     outputs  columns of labels: semantic and instances; overlay, scores, trust, and the training

@@ -169,7 +169,7 @@ def label(
 
     dataset      rows of `id` (text) and files as bytes or arrays: for irnet `image`, `cam`,
                  `boundary` and, where the table has them, `displacement` and `classes`
-    method       irnet, bestie, boxes, proposals or scribbles
+    method       irnet, bestie, boxes, proposals, scribbles or cut
     columns      the input columns; without it those of the method that the table has
     outputs      columns of labels, as in pycambium.labelling.Labeller
     keep         columns of the data set that stay

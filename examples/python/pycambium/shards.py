@@ -46,6 +46,7 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "masks": (".masks.png",),
     "proposals": (".proposals.json",),
     "scribbles": (".scribbles.png",),
+    "features": (".features.npy",),
 }
 """How members of a sample end, by the column that they fill. The longest ending that fits counts.
 Photographs may end in capitals."""

@@ -1,0 +1,177 @@
+// Objects without labels: normalised cuts of a network's features, one object after another.
+
+#include "axes.hpp"
+#include "image_files.hpp"
+#include "method_irnet.hpp"
+#include "options.hpp"
+
+#include <cambium/crf/dense_crf.hpp>
+#include <cambium/crf/kept_lattices.hpp>
+#include <cambium/io/photograph.hpp>
+#include <cambium/pipeline/adaptive_labels.hpp>
+#include <cambium/pipeline/mask_cut.hpp>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+namespace labelling {
+
+using namespace cambium;
+
+namespace {
+
+class cut_method : public method {
+ public:
+  explicit cut_method(settings& s) : s_(s)
+  {
+    table_ = {{"",
+               {{"method", [] { return "cut"; }},
+                {"--features", &features_, has_id(), "features of patches, npy float [D,h,w]", option_is::required},
+                {"--stretched",
+                 &stretched_,
+                 {},
+                 "the network saw photographs that were stretched to another shape, for example to 480x480",
+                 option_is::unrecorded}}},
+              {"Labels",
+               {{"--tau", &o_.tau, within(-1, 1), "patches are alike if the cosine of their features is larger"},
+                {"--eps", &o_.cut.eps, within(1e-12, 1), "affinity of patches that are not alike"},
+                {"--passes", &passes_, whole(1, 254), "most objects of an image"},
+                {"--corners", &corners_, whole(1, 5),
+                 "a side of a cut that holds so many corners of the map is background; 5: none is"},
+                {"--repeats", &o_.repeats, within(0, 1), "a pass is rejected if its IoU with the one before is larger"},
+                {"--smallest", &o_.smallest, within(0, 1), "and if it has at most this part of the patches"},
+                {"--crf", &crf_, {}, "refine objects with a dense CRF on the photograph"},
+                {"--refine",
+                 choice(refine_, {"none", "par", "pamr"}),
+                 {},
+                 "refine objects by the colours of the photograph: 'par' or 'pamr', instead of --crf"},
+                {"void_counts", [&s] { return s.void_counts; }},
+                {"overlay", [&s] { return s.overlay; }},
+                {"scored", [&s] { return s.scored(); }}}}};
+  }
+
+  bool needs_photographs() const override { return true; }
+  bool knows_classes() const override { return false; }
+
+  void get_ready(std::set<std::string> const&) override
+  {
+    if (crf_ && refine_ != adaptive::none) throw usage_error("--crf and --refine: give one of the two");
+    o_.passes = static_cast<index_t>(passes_), o_.corners = static_cast<int>(corners_);
+  }
+
+  std::vector<input_file> inputs() const override { return {{"features", features_}}; }
+
+  answer label(cpu const& where, image_files& files) const override
+  {
+    auto const image = files.image_size({});
+    auto const found = mask_cut(where, read_features(files, image), o_);
+    answer out;
+    out.objects.label = enlarged(where, found.masks, image);
+    std::vector<int> all(static_cast<std::size_t>(found.masks.size()));
+    std::iota(all.begin(), all.end(), 1);
+    if (crf_)
+      out.objects.label = crf_refiner(where, files.photograph(), all, &lattices_)(out.objects.label);
+    else if (refine_ != adaptive::none)
+      out.objects.label = adaptive_refiner(where, files.photograph(), all, refine_)(out.objects.label);
+    find_objects(found, out);
+    out.classes = {1};
+    out.about["cuts"] = json::array();
+    for (auto const& pass : found.passes)
+      out.about["cuts"].push_back({{"lambda", pass.mode.value},
+                                   {"cost", pass.cost},
+                                   {"accepted", pass.accepted},
+                                   {"settled", pass.mode.settled}});
+    return out;
+  }
+
+  double memory(image_files& files) const override
+  {
+    auto const image = files.image_size({});
+    auto const features = files.any_maps<3>("features");
+    double const cells = static_cast<double>(image.height) * static_cast<double>(image.width);
+    auto const values = static_cast<double>(features.size());
+    auto const patches = static_cast<double>(features.shape()[1]) * static_cast<double>(features.shape()[2]);
+    double const cut = 8 * values + patches * (patches / 2 + 128 + 8 * 200);
+    double const field = crf_ ? dense_crf<>::bytes_needed(image, 3, crf_preset::irn(), o_.passes + 1)
+                         : refine_ != adaptive::none
+                             ? adapt_labels_bytes(cpu{.threads = 1}, image.height, image.width, o_.passes + 1)
+                             : 0;
+    return 16 * cells + std::max(cut, field);
+  }
+
+ private:
+  grid<float, 3> read_features(image_files& files, extent2 image) const
+  {
+    auto out = files.maps<3>("features");
+    auto const path = files.path("features");
+    index_t const D = out.shape()[0], h = out.shape()[1], w = out.shape()[2];
+    auto const is_map = [&](extent2 e) {
+      return e.height <= image.height && e.width <= image.width && (stretched_ || fits(e, image));
+    };
+    demand(D >= 1 && h >= 1 && w >= 1 && h * w >= 2, path,
+           "holds " + shape_text(out.shape()) + "; [D,h,w] is needed, with two patches at least");
+    demand(is_map({h, w}), path,
+           "holds " + shape_text(out.shape()) + ", no map of an image of " + std::to_string(image.height) + " x " +
+               std::to_string(image.width) + (stretched_ ? "" : scale_hint({D, h, w}, is_map)));
+    return out;
+  }
+
+  /// The masks at the size of an image, by nearest neighbours: [H,W] number of the mask + 1, or 0.
+  static grid<std::int32_t, 2> enlarged(cpu const& where, mask_set<> const& masks, extent2 image)
+  {
+    auto const cells = unpack_masks(where, masks);
+    index_t const h = masks.image.height, w = masks.image.width;
+    grid<std::int32_t, 2> owner(h, w), out(image.height, image.width);
+    for (index_t p = 0; p < masks.size(); ++p)
+      for (index_t y = 0; y < h; ++y)
+        for (index_t x = 0; x < w; ++x)
+          if (cells(p, y, x) != 0) owner(y, x) = static_cast<std::int32_t>(p + 1);
+    for (index_t y = 0; y < image.height; ++y)
+      for (index_t x = 0; x < image.width; ++x) out(y, x) = owner(y * h / image.height, x * w / image.width);
+    return out;
+  }
+
+  /// Objects of the masks that have a pixel, in the order of passes. Their numbers in the map become places.
+  static void find_objects(mask_cuts const& found, answer& out)
+  {
+    auto& map = out.objects.label;
+    index_t const H = map.shape()[0], W = map.shape()[1];
+    std::vector<instance> of_pass(found.passes.size());
+    for (auto& one : of_pass) one.bounds = {H, W, 0, 0};
+    for (index_t y = 0; y < H; ++y)
+      for (index_t x = 0; x < W; ++x) {
+        if (map(y, x) == 0) continue;
+        auto& one = of_pass[static_cast<std::size_t>(map(y, x) - 1)];
+        ++one.area;
+        one.bounds = {std::min(one.bounds.top, y), std::min(one.bounds.left, x), std::max(one.bounds.bottom, y + 1),
+                      std::max(one.bounds.right, x + 1)};
+      }
+    std::vector<std::int32_t> place(found.passes.size() + 1, 0);
+    for (std::size_t p = 0; p < of_pass.size(); ++p) {
+      if (of_pass[p].area == 0) continue;
+      of_pass[p].score = 1 - found.passes[p].cost / 2;
+      out.objects.found.push_back(of_pass[p]);
+      place[p + 1] = static_cast<std::int32_t>(out.objects.found.size());
+    }
+    out.semantic = grid<std::int32_t, 2>(H, W);
+    for (std::size_t i = 0; i < map.cells().size(); ++i) {
+      map.cells()[i] = place[static_cast<std::size_t>(map.cells()[i])];
+      out.semantic.cells()[i] = map.cells()[i] != 0 ? 1 : 0;
+    }
+  }
+
+  settings const& s_;
+  std::string features_;
+  bool stretched_ = false, crf_ = false;
+  adaptive refine_ = adaptive::none;
+  std::int64_t passes_ = 3, corners_ = 3;
+  mask_cut_options o_;
+  mutable kept_lattices<> lattices_{2};
+};
+
+}  // namespace
+
+std::shared_ptr<method> make_cut(settings& s) { return std::make_shared<cut_method>(s); }
+
+}  // namespace labelling

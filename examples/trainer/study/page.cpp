@@ -116,7 +116,8 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
       "(`examples/trainer/data/scenes.cpp`), " +
       std::to_string(size.images) + " to learn from and " + std::to_string(size.held_out) +
       " that are held out, for each seed. Boxes learn from " + std::to_string(size.boxes_images()) +
-      ". BESTIE and boxes are measured on " + std::to_string(size.measured_on()) +
+      ". Boxes are measured on " + std::to_string(size.measured_on()) + ", BESTIE on " +
+      std::to_string(size.bestie_measured_on()) +
       " held-out scenes. The networks are small. Classifiers start from random weights, the other networks from those "
       "of "
       "IRNet's classifier. Every training is an *arm*. It is repeated with seeds " +

@@ -71,6 +71,7 @@ int main(int count, char** arguments)
   bench::add_walk();
   bench::add_affinity();
   bench::add_attention();
+  bench::add_mask_cut();
   bench::add_activation();
   bench::add_displacement();
   bench::add_component();

@@ -108,6 +108,7 @@ void add_machine();
 void add_activation();
 void add_affinity();
 void add_attention();
+void add_mask_cut();
 void add_walk();
 void add_displacement();
 void add_component();

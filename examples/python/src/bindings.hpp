@@ -89,6 +89,7 @@ void bind_cc3d(nb::module_& m);
 void bind_coco(nb::module_& m);
 void bind_component(nb::module_& m);
 void bind_crf(nb::module_& m);
+void bind_cut(nb::module_& m);
 void bind_displacement(nb::module_& m);
 void bind_geodesic(nb::module_& m);
 void bind_graph_cut(nb::module_& m);

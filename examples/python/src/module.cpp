@@ -61,6 +61,7 @@ NB_MODULE(_cambium, m)
   bind_coco(m);
   bind_component(m);
   bind_crf(m);
+  bind_cut(m);
   bind_displacement(m);
   bind_geodesic(m);
   bind_graph_cut(m);

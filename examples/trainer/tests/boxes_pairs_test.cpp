@@ -4,6 +4,9 @@
 
 #include "discs.hpp"
 #include "network/uncertain_head.hpp"
+#include "study/boxes_picture.hpp"
+
+#include <cambium/io/photograph.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -224,6 +227,51 @@ TEST_CASE("sigma is compared where boxes are, and with nothing else", "[property
   options.supervision.loss.classes = cambium::class_model::mean_field;
   CAMBIUM_THROWS_SAYING((void)agreement_in_boxes(*network, boxes, truth, options), precondition_error,
                         "expected class_model::one_vs_rest");
+}
+
+TEST_CASE("a picture shows photograph, boxes, sigma, labels and truth beside each other", "[picture]")
+{
+  support::temporary_folder const folder;
+  discs const set(6);
+  auto options = quick();
+  options.exact_share = 0.3;
+  auto const boxes = weak(set, options), truth = masks(set, options);
+  auto const network = small_uncertain_network(1, 8);
+  {
+    at::NoGradGuard const no_gradient;  // sigma is 2.5 everywhere, half the cap, and all is certainly background
+    for (auto const& p : network->named_parameters()) {
+      if (p.key().rfind("mean.", 0) == 0) p.value().fill_(p.key() == "mean.bias" ? -10 : 0);
+      if (p.key().rfind("log_variance.", 0) == 0)
+        p.value().fill_(p.key() == "log_variance.bias" ? 2 * std::log(2.5) : 0);
+    }
+  }
+  study::write_box_pictures(*network, boxes, truth, options, 2, folder / "boxes.png");
+  auto const page = cambium::read_photograph(folder / "boxes.png");
+  REQUIRE((page.shape()[0] == 2 * 34 - 2 && page.shape()[1] == 5 * 34 - 2));
+  index_t row = 0;
+  for (std::size_t i = 0; i < boxes.size() && row < 2; ++i) {
+    if (boxes[i].exact) continue;
+    auto const& b = boxes[i].boxes[0].bounds;
+    index_t doubted = 0;
+    for (index_t y = 0; y < 32; ++y)
+      for (index_t x = 0; x < 32; ++x) {
+        auto const shown = [&](index_t column) { return int{page(34 * row + y, 34 * column + x, 1)}; };
+        bool const inside = b.top <= y && y < b.bottom && b.left <= x && x < b.right;
+        REQUIRE(shown(0) == boxes[i].photograph(y, x, 1));
+        REQUIRE(shown(1) == (inside ? 255 : 0));
+        REQUIRE(std::abs(shown(2) - 128) <= 1);
+        REQUIRE((shown(3) == 0 || (inside && shown(3) == 128)));
+        REQUIRE(shown(4) == (truth[i].mask(y, x) > 0 ? 255 : 0));
+        doubted += shown(3) == 128;
+      }
+    // the first cell of each row and column, or a quarter of the box
+    index_t const h = b.bottom - b.top, w = b.right - b.left;
+    REQUIRE(doubted == std::max(h + w - 1, (h * w + 3) / 4));
+    ++row;
+  }
+  REQUIRE(row == 2);
+  CAMBIUM_THROWS_SAYING(study::write_box_pictures(*network, truth, truth, options, 2, folder / "none.png"),
+                        precondition_error, "no image with boxes");
 }
 
 TEST_CASE("paired trainings name what a step lacks", "[errors]")

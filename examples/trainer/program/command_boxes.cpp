@@ -89,6 +89,9 @@ void add_boxes_command(CLI::App& app, int& status)
                    "uncertainty or boxinst, and what they are compared with: exact boxes_as_masks exact_part")
       ->delimiter(',');
   command->add_flag("--several", f->how.several, "every class by itself; otherwise all are one foreground");
+  command->add_flag_callback(
+      "--softmax", [f] { f->how.supervision.loss.classes = cambium::class_model::mean_field; },
+      "a pixel has one class, or is background; otherwise each class is a question of its own");
   command->add_option("--exact", f->how.exact_share, "share of the images that have exact masks")
       ->capture_default_str();
   command->add_option("--exact-seen", f->how.exact_seen, "share of what a step sees that is exact; 0: as there are")

@@ -27,6 +27,7 @@ figures measure_irnet(place const& at, study_size const& size)
   irnet_run_options run;
   run.how = small_irnet();
   run.how.seed = at.seed;
+  run.how.workers = run.how.threads = 1;
   if (size.rehearsal) run.how.cam_epochs = run.how.field_epochs = 1;
   run.folder = at.folder();
   std::vector<std::string> failed;

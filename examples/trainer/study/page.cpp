@@ -152,10 +152,20 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
     if (c.found.holds != verdict::yes)
       open += "- " + c.part + ": " + c.what.name +
               (c.found.holds == verdict::no ? " (it does not hold)" : " (not shown)") + "\n";
-  auto const holding =
-      std::count_if(all.claims.begin(), all.claims.end(), [](auto const& c) { return c.found.holds == verdict::yes; });
-  out += "## What holds and what does not\n\n" + std::to_string(holding) + " of " + std::to_string(all.claims.size()) +
-         " claims hold." + (open.empty() ? "" : " These do not hold, or are not shown:\n\n" + open) + "\n";
+  auto const counted = [&](std::string const& part) {  // empty: of all parts
+    std::size_t among = 0, holding = 0;
+    for (auto const& c : all.claims)
+      if (part.empty() || c.part == part) ++among, holding += c.found.holds == verdict::yes;
+    return std::to_string(holding) + " of " + std::to_string(among);
+  };
+  out += "## What holds and what does not\n\n" + counted("") + " claims hold (";
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    out += (i == 0 ? "" : ", ") + parts[i].name + ": " + counted(parts[i].name);
+  out +=
+      "). Where an arm makes no difference its claim still holds by chance in one of 40 studies. So a claim that "
+      "barely "
+      "holds among so many is weak.";
+  out += (open.empty() ? "" : " These do not hold, or are not shown:\n\n" + open) + "\n";
 
   for (auto const& p : parts) {
     bool const any = std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) {

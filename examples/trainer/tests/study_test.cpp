@@ -512,10 +512,10 @@ TEST_CASE("study: the page says what holds and what does not", "[property]")
   auto const all = three_seeds();
   part const s{.name = "s", .title = "A system", .text = "What was asked."};
   auto const page = page_of(all, {s}, {});
+  CHECK(has(page, "1 of 3 claims hold (s: 1 of 3). "));
   CHECK(has(page,
-            "1 of 3 claims hold. These do not hold, or are not shown:\n\n- s: near beats low (not shown)\n- s: low "
-            "beats high (it does not "
-            "hold)\n"));
+            "These do not hold, or are not shown:\n\n- s: near beats low (not shown)\n- s: low beats high (it does "
+            "not hold)\n\n"));
   CHECK(has(page, "## A system\n\nWhat was asked."));
   CHECK(has(page, "| high beats low | +9 | 51.0 | 71.7 | more − less | +20.7 [+19.2, +22.1] | yes |"));
   CHECK(has(page, "| **not shown** |"));

@@ -65,7 +65,13 @@ class cut_method : public method {
   answer label(cpu const& where, image_files& files) const override
   {
     auto const image = files.image_size({});
-    auto const found = mask_cut(where, read_features(files, image), o_);
+    auto const features = read_features(files, image);
+    mask_cuts found;
+    try {
+      found = mask_cut(where, features, o_);
+    } catch (precondition_error const& e) {  // too many patches
+      throw io_error(files.path("features") + ": " + e.what());
+    }
     answer out;
     out.objects.label = enlarged(where, found.masks, image);
     std::vector<int> all(static_cast<std::size_t>(found.masks.size()));

@@ -107,6 +107,9 @@ TEST_CASE("feature_affinity names what it refuses", "[affinity][errors]")
   f(2, 1, 4) = std::numeric_limits<float>::infinity();
   CAMBIUM_THROWS_SAYING(feature_affinity(cpu{}, f), precondition_error, "features(2,1,4) is inf");
   CAMBIUM_THROWS_SAYING(feature_affinity(cpu{}, grid<float, 3>(0, 3, 5)), precondition_error, "without a feature");
+  CAMBIUM_THROWS_SAYING(feature_affinity(cpu{}, grid<float, 3>(4, 3, 5), {.most_bytes = 84}), precondition_error,
+                        "features are [4,3,5]; all pairs of 15 patches and a cut of them take about 84.375 bytes");
+  CHECK(feature_affinity(cpu{}, grid<float, 3>(4, 3, 5), {.most_bytes = 85}).size() == 15);
   CAMBIUM_THROWS_SAYING(
       feature_affinity(cpu{}, grid<float, 3>(4, 3, 5), {.tau = std::numeric_limits<double>::quiet_NaN()}),
       precondition_error, "feature_affinity: tau is nan");

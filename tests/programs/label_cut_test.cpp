@@ -216,10 +216,12 @@ TEST_CASE("features without a difference give no object; bad ones fail their ima
   put("none", grid<float, 3>(0, h, w));
   put("square", grid<float, 3>(16, 9, 9));
   write_npy<2>(p.root / "features/flat.npy", grid<float, 2>(h, w));
+  p.add("many", 400, 600);
+  put("many", grid<float, 3>(1, 400, 600));
   put("large", grid<float, 3>(1, h * side + 8, w * side + 12));
   auto const r = p.run();
   INFO(r.err);
-  CHECK((r.status == 1 && contains(r.out, "2 labelled, 0 kept from before, 8 failed")));
+  CHECK((r.status == 1 && contains(r.out, "2 labelled, 0 kept from before, 9 failed")));
   auto const nothing = read_labels(p.root / "out/instances/same.png");
   CHECK(std::all_of(nothing.cells().begin(), nothing.cells().end(), [](auto v) { return v == 0; }));
   CHECK(contains(r.err, "features/nan.npy: value(5,2,3) is nan; expected a finite number"));
@@ -229,6 +231,7 @@ TEST_CASE("features without a difference give no object; bad ones fail their ima
   CHECK(contains(r.err, "features/none.npy: holds [0,8,12]; [D,h,w] is needed"));
   CHECK(contains(r.err, "features/square.npy: holds [16,9,9], no map of an image of 64 x 96; --stretched is for"));
   CHECK(contains(r.err, "features/flat.npy"));
+  CHECK(contains(r.err, "features/many.npy: feature_affinity: features are [1,400,600]; all pairs of 240000 patches"));
   CHECK(contains(r.err, "features/large.npy: holds [1,72,108], no map of an image of 64 x 96"));
   CHECK(p.run({"--stretched", "--ids",
                [&] {

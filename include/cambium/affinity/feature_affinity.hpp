@@ -17,7 +17,8 @@
 namespace cambium {
 
 struct feature_affinity_options {
-  double tau = 0.15;  ///< patches are alike if the cosine of their features is larger, strictly
+  double tau = 0.15;                      ///< patches are alike if the cosine of their features is larger, strictly
+  index_t most_bytes = index_t{4} << 30;  ///< [bytes] refuse maps whose pairs would take more
 };
 
 namespace rule {
@@ -66,7 +67,8 @@ struct fill_unit_panel {
 /// @param options   tau = 0.15
 /// @return mask_set of N = H * W masks [H,W]; mask y * W + x is of patch (y,x)
 ///
-/// @throws       precondition_error: no feature (D = 0), features or a tau that are not finite
+/// @throws       precondition_error: no feature (D = 0), features or a tau that are not finite, more patches than
+///               most_bytes allows
 /// @invariant    j is in mask i exactly if i is in mask j. Multiplying a patch's features by a number > 0 changes nothing,
 ///               up to rounding
 /// @complexity   Theta(D * N^2); memory of D * N features, N^2 / 8 bytes, and 128 N bytes a thread
@@ -84,6 +86,10 @@ template <stack_like F>
   index_t const D = in.extent[0], H = in.extent[1], W = in.extent[2], N = H * W;
   expects(D > 0, "feature_affinity: features are ", in, ", without a feature");
   expects(std::isfinite(options.tau), "feature_affinity: tau is ", options.tau);
+  double const patches = static_cast<double>(H) * static_cast<double>(W), needed = patches * patches * 0.375;
+  expects(needed <= static_cast<double>(options.most_bytes), "feature_affinity: features are ", in, "; all pairs of ",
+          patches, " patches and a cut of them take about ", needed,
+          " bytes, more than most_bytes = ", options.most_bytes);
   expects_finite(where, in, "feature_affinity: features");
   if (N == 0) return {{H, W}, {}, {}};
 

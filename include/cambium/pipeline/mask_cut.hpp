@@ -19,12 +19,13 @@
 namespace cambium {
 
 struct mask_cut_options {
-  double tau = 0.15;           ///< patches are alike if the cosine of their features is larger
-  index_t passes = 3;          ///< [count] most objects; >= 1
-  normalised_cut_options cut{};  ///< eps = 1e-5
-  int corners = 3;             ///< [1..5] a side with so many corners of the map is background; 5: none is
-  double repeats = 0.5;        ///< [0,1] a pass is rejected if its IoU with the pass before is larger
-  double smallest = 0.01;      ///< [0,1] and if it has at most this part of the patches
+  double tau = 0.15;                      ///< patches are alike if the cosine of their features is larger
+  index_t passes = 3;                     ///< [count] most objects; >= 1
+  normalised_cut_options cut{};           ///< eps = 1e-5
+  int corners = 3;                        ///< [1..5] a side with so many corners of the map is background; 5: none is
+  double repeats = 0.5;                   ///< [0,1] a pass is rejected if its IoU with the pass before is larger
+  double smallest = 0.01;                 ///< [0,1] and if it has at most this part of the patches
+  index_t most_bytes = index_t{4} << 30;  ///< [bytes] refuse maps whose pairs of patches would take more
 };
 
 /// What one pass of mask_cut found.
@@ -41,7 +42,7 @@ struct mask_cuts {
   std::vector<mask_cut_pass> passes;  ///< one a mask
 };
 
-/// What look like patches if those inside lose their features: cosines with them are 0.
+/// The relation of patches after those inside have lost their features: their cosine with every patch is 0.
 inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, image_view<std::uint8_t const> inside,
                                    bool zero_is_alike)
 {
@@ -80,7 +81,7 @@ inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, im
 /// @return a mask for each pass, and what the pass found
 ///
 /// @throws       precondition_error: fewer than 2 patches, no feature, features that are not finite, options outside their
-///               ranges
+///               ranges, more patches than most_bytes allows
 /// @invariant    masks are disjoint. Multiplying a patch's features by a number > 0 changes nothing, up to rounding
 /// @complexity   feature_affinity once, and a normalised_cut a pass
 /// @determinism  run to run
@@ -102,7 +103,7 @@ template <stack_like F>
   expects(options.smallest >= 0 && options.smallest <= 1, "mask_cut: smallest is ", options.smallest);
   expects(options.corners >= 1 && options.corners <= 5, "mask_cut: corners is ", options.corners, "; expected 1..5");
 
-  auto alike = feature_affinity(where, in, {.tau = options.tau});
+  auto alike = feature_affinity(where, in, {.tau = options.tau, .most_bytes = options.most_bytes});
   grid<std::uint8_t, 3> masks(options.passes, H, W);
   grid<std::uint8_t, 2> before(H, W), taken(H, W);
   mask_cuts out;

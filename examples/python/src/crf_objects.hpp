@@ -351,7 +351,7 @@ class mean_field_object {
   /// Begin, step, and hand the marginals over: [L,N], the cells of a pixel together.
   nb::object run(int count, int threads)
   {
-    index_t const L = field_.labels, stride = field_.stride, N = field_.pixels();
+    index_t const L = field_.labels, N = field_.pixels();
     auto* const kept = new grid<float, 1>(alone([&](dense_crf<> const& crf) {
       auto const where = policy(threads, "MeanField.run");
       crf.restart(where, field_);
@@ -359,7 +359,7 @@ class mean_field_object {
       auto rows = make_grid<float>({N * L});
       float const* const ours = field_.q.data();
       cambium::for_each_pixel(where, {field_.size}, 1, [&](index_t, index_t y, index_t x, index_t at) {
-        std::copy_n(ours + at * stride, L, rows.data() + (y * field_.size.width + x) * L);
+        std::copy_n(ours + at * L, L, rows.data() + (y * field_.size.width + x) * L);
       });
       field_.q = {};
       return rows;
@@ -425,19 +425,17 @@ class mean_field_object {
     auto* const theirs = q.data();
     float* const ours = field_.q.data();
     std::int64_t const to_label = q.stride(0), to_pixel = q.stride(1);
-    index_t const stride = field_.stride, L = field_.labels;
+    index_t const L = field_.labels;
     cambium::for_each_pixel(where, {field_.size}, 1, [&](index_t, index_t y, index_t x, index_t at) {
       index_t const i = y * field_.size.width + x;
-      for (index_t l = 0; l < L; ++l) body(theirs[l * to_label + i * to_pixel], ours[at * stride + l]);
+      for (index_t l = 0; l < L; ++l) body(theirs[l * to_label + i * to_pixel], ours[at * L + l]);
     });
   }
   template <class Cells>
   void read(cpu const& where, dense_crf<> const& crf, Cells const& q)
   {
-    crf.restart_at(where, field_, [&](view<float, 1> ours) {
-      if (field_.stride > field_.labels) fill(where, ours.extent[0], ours.data, 0.f);
-      for_each_pixel(where, q, [](float from, float& to) { to = from; });
-    });
+    crf.restart_at(where, field_,
+                   [&](view<float, 1> ours) { for_each_pixel(where, q, [](float from, float& to) { to = from; }); });
   }
 
   std::shared_ptr<shared_crf> of_;

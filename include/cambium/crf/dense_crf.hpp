@@ -199,11 +199,11 @@ class dense_crf {
     for (std::size_t l = 0; l < id.size(); ++l) place[static_cast<std::size_t>(id[l])] = static_cast<std::int32_t>(l);
     mean_field<P> field;
     field.crf = id_, field.size = size_;
-    field.labels = L, field.all = all, field.stride = padded_labels<P>(L);
+    field.labels = L, field.all = all;
     field.id = to_memory(where, id);
     field.place = to_memory(where, place);
-    field.gain = make_grid<float>(where, {N * field.stride});
-    planes_to_rows(where, {size_}, in, field.id.view().data, L, field.stride, field.gain.view().data);
+    field.gain = make_grid<float>(where, {N * L});
+    planes_to_rows(where, {size_}, in, field.id.view().data, L, field.gain.view().data);
     return field;
   }
 
@@ -216,8 +216,7 @@ class dense_crf {
     start_on(where, built_, field);
   }
 
-  /// Go on from other marginals, which the caller writes to field.q: [N,stride], pixels in pixel_order, 0 beyond
-  /// the labels.
+  /// Go on from other marginals, which the caller writes to field.q: [N,labels], pixels in pixel_order.
   /// @throws precondition_error: see start
   /// @asynchrony gpu: enqueues and returns
   template <class Write>
@@ -263,14 +262,13 @@ class dense_crf {
       auto own = std::visit([&](auto const& filter) { return own_shares(where, filter); }, k.filter());
       float* const share = own.view().data;
       for_each_index(where, N, rule::scale_share{k.before(), k.after(), share});
-      for_each_index(where, N * field.labels, rule::take_own_share{share, q, field.compat(k), field.stride, force});
+      for_each_index(where, N * field.labels, rule::take_own_share{share, q, field.compat(k), force});
     }
     auto sum = make_grid<double>(where, {1});
     workspace<P> space;
     reduce(where, N,
-           rule::divergence_of_pixel{q, field.gain.view().data, force, field.labels, field.stride,
-                                     options.package ? 1 : 0.5},
-           0.0, plus{}, sum.view().data, space);
+           rule::divergence_of_pixel{q, field.gain.view().data, force, field.labels, options.package ? 1 : 0.5}, 0.0,
+           plus{}, sum.view().data, space);
     return read_cell(where, static_cast<double const*>(sum.view().data));
   }
 

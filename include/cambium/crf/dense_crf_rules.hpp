@@ -62,28 +62,27 @@ struct scale_share {
 
 /// A pixel is not its own neighbour.
 struct take_own_share {
-  float const *own, *q;  ///< [N], [N,stride]
+  float const *own, *q;  ///< [N], [N,labels]
   compatibility_map by;
-  index_t stride;
-  float* force;  ///< [N,stride]
+  float* force;  ///< [N,labels]
 
   CAMBIUM_HD void operator()(index_t at) const
   {
     index_t const i = at / by.labels, l = at % by.labels;
-    force[i * stride + l] -= by.take(0.f, own[i], q + i * stride, l);
+    force[at] -= by.take(0.f, own[i], q + i * by.labels, l);
   }
 };
 
 /// A pixel's share of the divergence.
 struct divergence_of_pixel {
-  float const *q, *gain, *force;  ///< [N,stride]; the last may be null: 0
-  index_t labels, stride;
+  float const *q, *gain, *force;  ///< [N,labels]; the last may be null: 0
+  index_t labels;
   double part;  ///< of the forces: half of a pair's energy belongs to each of its pixels
 
   CAMBIUM_HD double operator()(index_t i) const
   {
     double sum = 0;
-    for (index_t at = i * stride; at < i * stride + labels; ++at) {
+    for (index_t at = i * labels; at < (i + 1) * labels; ++at) {
       double const p = static_cast<double>(q[at]);
       double const taken = force == nullptr ? 0 : static_cast<double>(force[at]);
       if (p > 0) sum += p * (std::log(p) - static_cast<double>(gain[at]) - taken * part);

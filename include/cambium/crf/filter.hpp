@@ -193,13 +193,14 @@ struct add_pairs {
   float weight;
   float const* factor;  ///< [N], or null
   index_t channels;
-  float const* on;  ///< or null: 0
+  value_rows on;
   float* to;
 
   CAMBIUM_HD void operator()(index_t i) const
   {
-    float const times = factor == nullptr ? weight : rounded_product(weight, factor[i / channels]);
-    to[i] = (on == nullptr ? 0.f : on[i]) + rounded_product(times, summed[i]);
+    index_t const at = i / channels;
+    float const times = factor == nullptr ? weight : rounded_product(weight, factor[at]);
+    to[i] = (on.first == nullptr ? 0.f : on.first[at * on.step + i % channels]) + rounded_product(times, summed[i]);
   }
 };
 
@@ -246,7 +247,8 @@ template <class P>
 void read_back(P const& where, all_pairs<P> const& pairs, float const* summed, float scale, float const* factor,
                index_t channels, float const* on, float* to, index_t)
 {
-  for_each_index(where, pairs.positions() * channels, rule::add_pairs{summed, scale, factor, channels, on, to});
+  for_each_index(where, pairs.positions() * channels,
+                 rule::add_pairs{summed, scale, factor, channels, {on, channels}, to});
 }
 
 /// The cpu's functions of all_pairs. Sums need all values first, so nothing is spread.
@@ -271,8 +273,7 @@ inline void sum_up(cpu const& where, all_pairs<cpu> const& pairs, float const* f
   });
 }
 inline void read_some(isa, all_pairs<cpu> const&, index_t, index_t first, index_t n, index_t channels,
-                      lattice_values const& values, float scale, float const* factor, float const* on, float* to,
-                      index_t)
+                      lattice_values const& values, float scale, float const* factor, value_rows on, float* to, index_t)
 {
   rule::add_pairs const add{values.cells.data() + first * channels, scale, factor, channels, on, to};
   for (index_t i = 0; i < n * channels; ++i) add(i);
@@ -309,8 +310,7 @@ void filter_on(cpu const& where, Filter const& filter, float const* from, index_
     clear_rest(filter, width, scratch.values);
     sum_up(where, filter, values, apart, nullptr, width, reverse, scratch.values);
     for_each_part(where, parts, [&](index_t p, index_t first, index_t n) {
-      read_some(set, filter, p, first, n, width, scratch.values, 1, nullptr, nullptr, out + first * out_step + c,
-                out_step);
+      read_some(set, filter, p, first, n, width, scratch.values, 1, nullptr, {}, out + first * out_step + c, out_step);
     });
   }
 }

@@ -180,17 +180,23 @@ inline void spread_some(isa set, permutohedral<cpu> const& lattice, index_t part
   });
 }
 
+/// The same rows from channel c on.
+inline value_rows channels_of(value_rows rows, index_t c)
+{
+  return {rows.first == nullptr ? nullptr : rows.first + c, rows.step};
+}
+
 /// Write what n positions of a part read back, times `scale` and their factors, if there are any, on top of `on`, or of
-/// 0 where it is null.
+/// 0 where they are null.
 inline void read_some(isa set, permutohedral<cpu> const& lattice, index_t part, index_t first, index_t n,
-                      index_t channels, lattice_values const& values, float scale, float const* factor, float const* on,
+                      index_t channels, lattice_values const& values, float scale, float const* factor, value_rows on,
                       float* to, index_t step)
 {
   for_each_piece(channels, [&]<int Width>(std::integral_constant<int, Width>, index_t c) {
     with_simplices(lattice, part, [&]<int Fixed, class Slot>(std::integral_constant<int, Fixed>, Slot) {
       auto a = simplices_from<Width, Fixed, Slot>(lattice, part, first, values.piece(lattice, c), values.zero, factor,
                                                   scale);
-      run_widest(set, read_positions<Width, 0, decltype(a)>{a, {}, n, on == nullptr ? nullptr : on + c, to + c, step});
+      run_widest(set, read_positions<Width, 0, decltype(a)>{a, {}, n, channels_of(on, c), to + c, step});
     });
   });
 }
@@ -222,8 +228,7 @@ inline void spread_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu>
 /// As read_some of one lattice and then of the other.
 inline void read_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> const& b, index_t part, index_t first,
                       index_t n, index_t channels, lattice_values const& of_a, lattice_values const& of_b,
-                      float const (&scale)[2], float const* const (&factor)[2], float const* on, float* to,
-                      index_t step)
+                      float const (&scale)[2], float const* const (&factor)[2], value_rows on, float* to, index_t step)
 {
   for_each_two_pieces(channels, [&]<int Width, int More>(std::integral_constant<int, Width>,
                                                          std::integral_constant<int, More>, index_t c) {
@@ -236,7 +241,7 @@ inline void read_both(isa set, permutohedral<cpu> const& a, permutohedral<cpu> c
     auto const of_5 = simplices(std::integral_constant<int, 5>{}, b, of_b, 1);
     run_widest(set,
                read_positions<Width, More, std::remove_const_t<decltype(of_2)>, std::remove_const_t<decltype(of_5)>>{
-                   of_2, of_5, n, on == nullptr ? nullptr : on + c, to + c, step});
+                   of_2, of_5, n, channels_of(on, c), to + c, step});
   });
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace cambium {
 
@@ -106,11 +107,11 @@ struct find_simplices {
 };
 
 /// The simplex of a position in memory: the weights of corners 1..D, then the slots of corners 0..D. All weights of a
-/// simplex sum to 1: corner 0 has the rest.
+/// simplex sum to 1: corner 0 has the rest. One follows another without a gap, so weights lie at any even address.
 template <class Slot>
 constexpr index_t simplex_bytes(int dimension)
 {
-  return (4 * dimension + (dimension + 1) * static_cast<int>(sizeof(Slot)) + 3) / 4 * 4;
+  return 4 * dimension + (dimension + 1) * static_cast<int>(sizeof(Slot));
 }
 
 /// Call each(weight, slot) for corners 0..D of a simplex in memory. Its lambda is inlined.
@@ -118,12 +119,16 @@ template <int Fixed, class Slot, class Each>
 [[gnu::always_inline]] inline void for_each_corner(int dimension, std::byte const* simplex, Each const& each)
 {
   int const D = Fixed > 0 ? Fixed : dimension;
-  auto const* const weight = reinterpret_cast<float const*>(simplex);
-  auto const* const slot = reinterpret_cast<Slot const*>(weight + D);
+  auto const weight = [&](int c) CAMBIUM_INLINE {
+    float w;
+    std::memcpy(&w, simplex + 4 * c, sizeof w);
+    return w;
+  };
+  auto const* const slot = reinterpret_cast<Slot const*>(simplex + 4 * D);
   float rest = 1;
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight[c]; });
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { rest -= weight(c); });
   each(rest, index_t{slot[0]});
-  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight[c], index_t{slot[c + 1]}); });
+  repeat<(Fixed > 0)>(0, D, [&](int c) CAMBIUM_INLINE { each(weight(c), index_t{slot[c + 1]}); });
 }
 
 /// The least and the largest of some finite values.

@@ -38,33 +38,70 @@ namespace cambium {
   lanes_at<4>(to + 3 * to_step).v = v[3];
 }
 
+/// The first `some` of 4 labels of a pixel, whose row ends there; 0 behind.
+[[gnu::always_inline]] inline pack<float, 4> load_labels(float const* from, index_t some)
+{
+  if (some == 4) return lanes_at<4>(from).v;
+  return pack<float, 4>{from[0], some > 1 ? from[1] : 0.f, some > 2 ? from[2] : 0.f, 0.f};
+}
+[[gnu::always_inline]] inline void store_labels(float* to, pack<float, 4> const& v, index_t some)
+{
+  if (some == 4) {
+    lanes_at<4>(to).v = v;
+    return;
+  }
+  to[0] = v[0];
+  if (some > 1) to[1] = v[1];
+  if (some > 2) to[2] = v[2];
+}
+
+/// Write rows of `labels` values as rows of `stride`, which is as many or the next multiple of 4; finite values of other
+/// labels, or 0, lie behind them.
+inline void widen_rows(float const* from, index_t n, index_t labels, float* to, index_t stride)
+{
+  if (stride == labels) {
+    std::copy_n(from, n * labels, to);
+    return;
+  }
+  for (index_t i = 0; i + 1 < n; ++i)  // the last row that is read may go on in the next one
+    for (index_t l = 0; l < stride; l += 4) lanes_at<4>(to + i * stride + l).v = lanes_at<4>(from + i * labels + l).v;
+  if (n > 0) std::fill(std::copy_n(from + (n - 1) * labels, labels, to + (n - 1) * stride), to + n * stride, 0.f);
+}
+/// The other way.
+inline void narrow_rows(float const* from, index_t n, index_t stride, float* to, index_t labels)
+{
+  for (index_t i = 0; i < n; ++i)
+    for (index_t l = 0; l < labels; l += 4)
+      store_labels(to + i * labels + l, lanes_at<4>(from + i * stride + l).v, std::min<index_t>(labels - l, 4));
+}
+
 namespace rule {
 
-/// Minus the unary energy of label l of those that take part, at a pixel; 0 behind the last label.
+/// Minus the unary energy of label l of those that take part, at a pixel.
 template <class U, class S>
 struct begin_gain {
   view<U const, 3, S> unary;
   std::int32_t const* id;
-  index_t labels, stride;
-  float* gain;  ///< [N,stride]
+  index_t labels;
+  float* gain;  ///< [N,labels]
 
   CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
   {
-    gain[at * stride + l] = l < labels ? -static_cast<float>(unary(id[l], y, x)) : 0;
+    gain[at * labels + l] = -static_cast<float>(unary(id[l], y, x));
   }
 };
 
 /// The marginal of label l of all, at a pixel; 0 where it takes no part.
 template <class S>
 struct place_marginals {
-  float const* q;
+  float const* q;  ///< [N,labels]
   std::int32_t const* place;
-  index_t stride;
+  index_t labels;
   view<float, 3, S> out;
 
   CAMBIUM_HD void operator()(index_t l, index_t y, index_t x, index_t at) const
   {
-    out(l, y, x) = place[l] < 0 ? 0.f : q[at * stride + place[l]];
+    out(l, y, x) = place[l] < 0 ? 0.f : q[at * labels + place[l]];
   }
 };
 
@@ -73,55 +110,51 @@ struct place_marginals {
 /// Write rows of minus the energies. `id` has the labels that take part among the planes.
 template <class P, class U, class S>
 void planes_to_rows(P const& where, pixel_order order, view<U const, 3, S> unary, std::int32_t const* id,
-                    index_t labels, index_t stride, float* gain)
+                    index_t labels, float* gain)
 {
-  for_each_pixel(where, order, stride, rule::begin_gain<U, S>{unary, id, labels, stride, gain});
+  for_each_pixel(where, order, labels, rule::begin_gain<U, S>{unary, id, labels, gain});
 }
 /// The cpu's goes by blocks of 4 labels and 4 pixels.
 inline void planes_to_rows(cpu const& where, pixel_order order, view<float const, 3> unary, std::int32_t const* id,
-                           index_t labels, index_t stride, float* gain)
+                           index_t labels, float* gain)
 {
-  rule::begin_gain<float, host> const one{unary, id, labels, stride, gain};
-  if (stride % 4 != 0) return for_each_pixel(where, order, stride, one);
-  for_each_square(where, order, stride, [=](index_t top, index_t left, index_t bottom, index_t right, index_t at) {
+  rule::begin_gain<float, host> const one{unary, id, labels, gain};
+  for_each_square(where, order, labels, [=](index_t top, index_t left, index_t bottom, index_t right, index_t at) {
     index_t const width = right - left, whole = width / 4 * 4;
     float none[std::size_t{pixel_order::side}];  // energies behind the last label
-    std::fill_n(none, pixel_order::side, -0.f);
+    std::fill_n(none, pixel_order::side, 0.f);
     auto const plane = [&](index_t l, index_t y) { return l < labels ? &unary(id[l], y, left) : none; };
     for (index_t y = top; y < bottom; ++y, at += width)
-      for (index_t l = 0; l < stride; l += 4) {
+      for (index_t l = 0; l < labels; l += 4) {
+        index_t const some = std::min<index_t>(labels - l, 4);
         float const *const a = plane(l, y), *const b = plane(l + 1, y), *const c = plane(l + 2, y),
                            *const d = plane(l + 3, y);
-        float* to = gain + at * stride + l;
-        for (index_t x = 0; x < whole; x += 4, to += 4 * stride) {
+        float* to = gain + at * labels + l;
+        for (index_t x = 0; x < whole; x += 4, to += 4 * labels) {
           pack<float, 4> v[4] = {-lanes_at<4>(a + x).v, -lanes_at<4>(b + x).v, -lanes_at<4>(c + x).v,
                                  -lanes_at<4>(d + x).v};
           transpose_4x4(v);
-          lanes_at<4>(to).v = v[0];
-          lanes_at<4>(to + stride).v = v[1];
-          lanes_at<4>(to + 2 * stride).v = v[2];
-          lanes_at<4>(to + 3 * stride).v = v[3];
+          for (index_t i = 0; i < 4; ++i) store_labels(to + i * labels, v[i], some);
         }
         for (index_t x = whole; x < width; ++x)
-          for (index_t k = 0; k < 4; ++k) one(l + k, y, left + x, at + x);
+          for (index_t k = 0; k < some; ++k) one(l + k, y, left + x, at + x);
       }
   });
 }
 
 /// Write planes of marginals. `place` has where each label of all is among those that take part, or -1.
 template <class P, class S>
-void rows_to_planes(P const& where, pixel_order order, float const* q, std::int32_t const*, index_t, index_t stride,
+void rows_to_planes(P const& where, pixel_order order, float const* q, std::int32_t const*, index_t labels,
                     std::int32_t const* place, view<float, 3, S> out)
 {
-  for_each_pixel(where, order, out.extent[0], rule::place_marginals<S>{q, place, stride, out});
+  for_each_pixel(where, order, out.extent[0], rule::place_marginals<S>{q, place, labels, out});
 }
 /// The cpu's, as planes_to_rows.
 inline void rows_to_planes(cpu const& where, pixel_order order, float const* q, std::int32_t const* id, index_t labels,
-                           index_t stride, std::int32_t const* place, view<float, 3> out)
+                           std::int32_t const* place, view<float, 3> out)
 {
   index_t const all = out.extent[0];
-  rule::place_marginals<host> const one{q, place, stride, out};
-  if (stride % 4 != 0) return for_each_pixel(where, order, all, one);
+  rule::place_marginals<host> const one{q, place, labels, out};
   for_each_square(where, order, all, [=](index_t top, index_t left, index_t bottom, index_t right, index_t at) {
     index_t const width = right - left, whole = width / 4 * 4;
     float behind[std::size_t{pixel_order::side}];  // the last label
@@ -130,12 +163,13 @@ inline void rows_to_planes(cpu const& where, pixel_order order, float const* q, 
       for (index_t y = top; place[l] < 0 && y < bottom; ++y) std::fill_n(&out(l, y, left), width, 0.f);
     for (index_t y = top; y < bottom; ++y, at += width)
       for (index_t l = 0; l < labels; l += 4) {
+        index_t const some = std::min<index_t>(labels - l, 4);
         float *const a = plane(l, y), *const b = plane(l + 1, y), *const c = plane(l + 2, y),
                      *const d = plane(l + 3, y);
-        float const* from = q + at * stride + l;
-        for (index_t x = 0; x < whole; x += 4, from += 4 * stride) {
-          pack<float, 4> v[4] = {lanes_at<4>(from).v, lanes_at<4>(from + stride).v, lanes_at<4>(from + 2 * stride).v,
-                                 lanes_at<4>(from + 3 * stride).v};
+        float const* from = q + at * labels + l;
+        for (index_t x = 0; x < whole; x += 4, from += 4 * labels) {
+          pack<float, 4> v[4];
+          for (index_t i = 0; i < 4; ++i) v[i] = load_labels(from + i * labels, some);
           transpose_4x4(v);
           lanes_at<4>(a + x).v = v[0];
           lanes_at<4>(b + x).v = v[1];
@@ -143,7 +177,7 @@ inline void rows_to_planes(cpu const& where, pixel_order order, float const* q, 
           lanes_at<4>(d + x).v = v[3];
         }
         for (index_t x = whole; x < width; ++x)
-          for (index_t k = 0; k < std::min<index_t>(labels - l, 4); ++k) one(id[l + k], y, left + x, at + x);
+          for (index_t k = 0; k < some; ++k) one(id[l + k], y, left + x, at + x);
       }
   });
 }

@@ -113,7 +113,7 @@ class permutohedral {
   ///
   /// @throws       precondition_error: D outside 1..8, NaN or infinite features, features so far apart that the
   ///               lattice's coordinates need more than 126 bits, more than 2^31 corners; gpu_error
-  /// @complexity   cpu: Theta(N * D^2) time; 6 * D + 2 bytes a position, rounded up to a multiple of 4, or 8 * D + 4 where
+  /// @complexity   cpu: Theta(N * D^2) time; 6 * D + 2 bytes a position, or 8 * D + 4 where
   ///               a part of them touches more than 65,535 points, and 5 * (D + 1) bytes a lattice point. gpu: a sort of N * (D + 1) keys, twice where
   ///               they need more than 64 bits; while building up to 80 bytes a corner, then 12 bytes a corner and
   ///               4 + 8 * (D + 1) a point

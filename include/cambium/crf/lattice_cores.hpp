@@ -171,9 +171,8 @@ class permutohedral<cpu> {
     std::int32_t latest[Block::room];
     std::copy_n(b.latest, D + 1, latest);
     for (index_t i = 0; i < n; ++i, at += simplex_bytes<Slot>(D)) {
-      auto* const weight = reinterpret_cast<float*>(at);
-      auto* const slot = reinterpret_cast<Slot*>(weight + D);
-      for (int c = 0; c < D; ++c) weight[c] = b.weight[c * Block::positions + i];
+      auto* const slot = reinterpret_cast<Slot*>(at + 4 * D);
+      for (int c = 0; c < D; ++c) std::memcpy(at + 4 * c, b.weight + c * Block::positions + i, sizeof(float));
       for (int c = 0; c <= D; ++c) {
         std::int32_t const fresh = b.is_fresh[i * (D + 1) + c];  // 0 or 1; no branch, which would be mispredicted
         next += fresh;
@@ -199,7 +198,11 @@ class permutohedral<cpu> {
     Key const all = static_cast<Key>(plan.all), lowest = static_cast<Key>(plan.lowest);
     isa const set = vectors_of(where);
     index_t const P = parts_.count();
+    // All simplices are allocated before what is freed again: so the latter leaves one gap, which an inference fits in.
     simplices_.resize(static_cast<std::size_t>(P));
+    for (index_t p = 0; p < P; ++p)
+      simplices_[static_cast<std::size_t>(p)].resize(
+          static_cast<std::size_t>((parts_.begin(p + 1) - parts_.begin(p)) * simplex_bytes<std::uint16_t>(D)));
     std::vector<key_index<Key>> part(static_cast<std::size_t>(P));
     for_each_share(where, P, 1, [&](index_t begin, index_t end) {
       block_t b;
@@ -209,7 +212,6 @@ class permutohedral<cpu> {
         auto& simplices = simplices_[static_cast<std::size_t>(p)];
         index_t const begin_of_part = parts_.begin(p), last = parts_.begin(p + 1);
         index_t record = simplex_bytes<std::uint16_t>(D);
-        simplices.resize(static_cast<std::size_t>((last - begin_of_part) * record));
         std::fill_n(b.before, D + 1, Key{-1});  // no key
         for (auto& seen : b.seen) seen = {Key{-1}, 0};
         for (index_t first = begin_of_part; first < last; first += block) {
@@ -260,6 +262,7 @@ class permutohedral<cpu> {
           else
             write_simplices<Fixed, std::int32_t>(b, D, n, at);
         }
+        ids.close();
       }
     });
     first_slot_.assign(static_cast<std::size_t>(P) + 1, 0);
@@ -299,7 +302,7 @@ class permutohedral<cpu> {
       keys.push_back(s.key);
       homes.push_back(s.slot > touched ? static_cast<std::int32_t>(++slots_) : s.slot);
     }
-    points = {};
+    points = cells_t<keyed_slot<Key>>();                                 // {} would keep its memory
     keys.push_back((((Key{1} << (8 * sizeof(Key) - 2)) - 1) << 1) + 1);  // no point, behind all
     std::sort(shared_.begin(), shared_.end(),
               [](sharing a, sharing b) { return a.home != b.home ? a.home < b.home : a.slot < b.slot; });

@@ -26,6 +26,12 @@ class key_index {
 
   std::int32_t size() const { return static_cast<std::int32_t>(key_.size() - 1); }
   Key key(std::int32_t i) const { return key_[static_cast<std::size_t>(i)]; }  ///< number i, from 1
+  /// Give back all memory but that of the keys. Nothing can be inserted then.
+  void close()
+  {
+    slot_ = cells_t<std::int32_t>();  // {} would keep its memory
+    key_.shrink_to_fit();
+  }
 
   static hash_t hash(Key key)
   {

@@ -74,7 +74,7 @@ template <>
 struct mean_field_room<cpu> {
   std::vector<lattice_values> held;  ///< per kernel: what the filter holds of q
   index_t together = 1;              ///< parts that read it and spread anew at a time
-  cells_t<float> force;              ///< [N,stride], for the divergence
+  cells_t<float> force;              ///< [N,L], for the divergence
   enum { nothing, spread, summed } holds = nothing;
 };
 
@@ -88,12 +88,11 @@ struct mean_field {
   std::size_t kernels = 0;
   index_t labels = 0;              ///< L, of those that take part
   index_t all = 0;                 ///< labels of the unary energies
-  index_t stride = 0;              ///< of q: L, and on the cpu what fills a register
   index_t steps = 0;               ///< done so far
   grid<std::int32_t, 1, S> id;     ///< [L] which of them take part
   grid<std::int32_t, 1, S> place;  ///< [all] where a label is among them, or -1
-  grid<float, 1, S> gain;          ///< [N,stride] minus the unary energies
-  grid<float, 1, S> q;             ///< [N,stride] marginals
+  grid<float, 1, S> gain;          ///< [N,L] minus the unary energies
+  grid<float, 1, S> q;             ///< [N,L] marginals
   mean_field_room<P> room;
 
   index_t pixels() const { return size.height * size.width; }
@@ -104,7 +103,7 @@ struct mean_field {
   }
 };
 
-/// From one pixel's values to the next one's: on the cpu whole registers.
+/// From one pixel's or lattice point's values to the next one's where they are worked on: on the cpu whole registers.
 template <class P>
 index_t padded_labels(index_t labels)
 {
@@ -125,7 +124,7 @@ double crf_bytes_needed(extent2 size, std::vector<crf_tie> const& kernels, index
     building = std::max(building, 4 * D + 80 * (D + 1));
     inferring = std::max(inferring, 8 * L * share + (k.compat.potts() ? 0 : 4 * L));
   }
-  double const a_pixel = on_cores ? kept + 4 * (L + 2 * stride)                     // unary energies, gain, marginals
+  double const a_pixel = on_cores ? kept + 12 * L                                   // unary energies, gain, marginals
                                   : kept + std::max(building, inferring + 16 * L);  // and forces
   return a_pixel * static_cast<double>(size.height) * static_cast<double>(size.width);
 }
@@ -148,13 +147,12 @@ struct mix_labels {
   float const* message;  ///< [N,stride]
   compatibility_map by;
   index_t stride;
-  float const* on;  ///< or null: 0
-  float* to;
+  value_rows on;
+  float* to;  ///< [N,stride]
 
   CAMBIUM_HD void operator()(index_t i, index_t l) const
   {
-    index_t const at = i * stride + l;
-    to[at] = by.take(on == nullptr ? 0.f : on[at], 1.f, message + i * stride, l);
+    to[i * stride + l] = by.take(on.first == nullptr ? 0.f : on.first[i * on.step + l], 1.f, message + i * stride, l);
   }
   CAMBIUM_HD void operator()(index_t at) const { (*this)(at / by.labels, at % by.labels); }
 };
@@ -178,14 +176,14 @@ struct normalise_pixel {
 
 template <class S>
 struct argmax_of_marginals {
-  float const* q;
+  float const* q;  ///< [N,labels]
   std::int32_t const* id;
-  index_t labels, stride;
+  index_t labels;
   view<std::int32_t, 2, S> out;
 
   CAMBIUM_HD void operator()(index_t, index_t y, index_t x, index_t at) const
   {
-    float const* const here = q + at * stride;
+    float const* const here = q + at * labels;
     index_t best = 0;
     for (index_t l = 1; l < labels; ++l)
       if (here[best] < here[l]) best = l;
@@ -212,7 +210,7 @@ float const* receive(P const& where, std::vector<crf_kernel<P>> const& kernels, 
         },
         k.filter());
     if (!k.potts)
-      for_each_index(where, field.pixels() * L, rule::mix_labels{message, field.compat(k), L, below, force});
+      for_each_index(where, field.pixels() * L, rule::mix_labels{message, field.compat(k), L, {below, L}, force});
     below = force;
   }
   return below;
@@ -251,7 +249,7 @@ void step_on(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_fie
   }
 }
 
-/// What all kernels take off the energies, [N,stride], or null: 0.
+/// What all kernels take off the energies, [N,L], or null: 0.
 template <class P>
 float* energies_taken(P const& where, std::vector<crf_kernel<P>> const& kernels, mean_field<P>& field)
 {
@@ -270,8 +268,8 @@ void marginals_into(P const& where, mean_field<P> const& field, view<float, 3, t
   expects(out.extent[0] == field.all && out.extent[1] == field.size.height && out.extent[2] == field.size.width,
           "marginals: out is ", out, " but the field has ", field.all, " labels of ", field.size.height, " x ",
           field.size.width);
-  rows_to_planes(where, {field.size}, field.q.view().data, field.id.view().data, field.labels, field.stride,
-                 field.place.view().data, out);
+  rows_to_planes(where, {field.size}, field.q.view().data, field.id.view().data, field.labels, field.place.view().data,
+                 out);
 }
 
 /// As marginals_into, and allocates the result.
@@ -300,9 +298,9 @@ void argmax_labels_into(P const& where, mean_field<P> const& field, view<std::in
 {
   expects(out.extent[0] == field.size.height && out.extent[1] == field.size.width, "argmax_labels: out is ", out,
           " but the field is ", field.size.height, " x ", field.size.width);
-  for_each_pixel(where, {field.size}, 1,
-                 rule::argmax_of_marginals<typename P::memory>{field.q.view().data, field.id.view().data, field.labels,
-                                                               field.stride, out});
+  for_each_pixel(
+      where, {field.size}, 1,
+      rule::argmax_of_marginals<typename P::memory>{field.q.view().data, field.id.view().data, field.labels, out});
 }
 
 /// As argmax_labels_into, and allocates the result.

@@ -53,18 +53,22 @@ struct normalise_marginals {
   }
 };
 
+/// How the cpu steps from one pixel's values to the next one's, in a block of pixels and on lattices.
+inline index_t stride_of(mean_field<cpu> const& field) { return padded_labels<cpu>(field.labels); }
+
 /// Clear a part's room on every filter.
 inline void clear_parts(std::vector<crf_kernel<cpu>> const& kernels, index_t part, mean_field<cpu>& field)
 {
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { clear_part(filter, part, field.stride, field.room.held[k]); },
+    std::visit([&](auto const& filter) { clear_part(filter, part, stride_of(field), field.room.held[k]); },
                kernels[k].filter());
 }
 /// All parts have spread.
 inline void end_spreading(std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { clear_rest(filter, field.stride, field.room.held[k]); }, kernels[k].filter());
+    std::visit([&](auto const& filter) { clear_rest(filter, stride_of(field), field.room.held[k]); },
+               kernels[k].filter());
   field.room.holds = mean_field_room<cpu>::spread;
 }
 /// The two lattices of kernels that can work together in a part, or null.
@@ -96,6 +100,22 @@ inline void spread_marginals(isa set, std::vector<crf_kernel<cpu>> const& kernel
         [&](auto const& filter) { spread_some(set, filter, part, first, n, q, stride, factor(k), stride, rooms[k]); },
         kernels[k].filter());
 }
+/// Sums over all pairs need all marginals again.
+inline bool sums_pairs(std::vector<crf_kernel<cpu>> const& kernels)
+{
+  return std::any_of(kernels.begin(), kernels.end(),
+                     [](crf_kernel<cpu> const& k) { return std::holds_alternative<all_pairs<cpu>>(k.filter()); });
+}
+/// The rows of n pixels, [N,labels], as rows of `stride`: where they are, or in `room`, [n,stride].
+inline float const* rows_of(grid<float, 1> const& all, index_t first, index_t n, index_t labels, float* room,
+                            index_t stride)
+{
+  float const* const rows = all.data() + first * labels;
+  if (stride == labels) return rows;
+  widen_rows(rows, n, labels, room, stride);
+  return room;
+}
+
 /// Room on every filter, for threads that take a part each.
 inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
@@ -103,7 +123,7 @@ inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& ker
   room.held.resize(kernels.size());
   room.together = team_size(where, lattice_parts{field.pixels()}.count(), 1);
   for (std::size_t k = 0; k < kernels.size(); ++k)
-    std::visit([&](auto const& filter) { make_room(filter, field.stride, room.held[k], room.together); },
+    std::visit([&](auto const& filter) { make_room(filter, stride_of(field), room.held[k], room.together); },
                kernels[k].filter());
 }
 
@@ -111,54 +131,65 @@ inline void make_rooms(cpu const& where, std::vector<crf_kernel<cpu>> const& ker
 inline void gather(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field)
 {
   auto& room = field.room;
+  index_t const stride = stride_of(field), L = field.labels;
   if (room.holds == mean_field_room<cpu>::nothing) {
     make_rooms(where, kernels, field);
-    for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
+    for_each_part(where, {field.pixels()}, [&](index_t part, index_t begin, index_t count) {
+      constexpr index_t block = normalise_marginals::block;
       clear_parts(kernels, part, field);
-      spread_marginals(vectors_of(where), kernels, field.stride, field.q.data() + first * field.stride, part, first, n,
-                       room.held);
+      std::vector<float> rows(static_cast<std::size_t>(stride * block));
+      for (index_t first = begin; first < begin + count; first += block) {
+        index_t const n = std::min<index_t>(block, begin + count - first);
+        float const* const q = rows_of(field.q, first, n, L, rows.data(), stride);
+        spread_marginals(vectors_of(where), kernels, stride, q, part, first, n, room.held);
+      }
     });
     end_spreading(kernels, field);
   }
   bool const summed = room.holds == mean_field_room<cpu>::summed;
   room.holds = mean_field_room<cpu>::nothing;  // if this is stopped: sums are made in place
-  if (!summed)
+  if (!summed) {
+    cells_t<float> rows(static_cast<std::size_t>(sums_pairs(kernels) && stride != L ? field.pixels() * stride : 0));
+    float const* const q = rows_of(field.q, 0, rows.empty() ? 0 : field.pixels(), L, rows.data(), stride);
     for (std::size_t k = 0; k < kernels.size(); ++k)
       std::visit(
           [&](auto const& filter) {
-            sum_up(where, filter, field.q.data(), field.stride, kernels[k].before(), field.stride, false, room.held[k]);
+            sum_up(where, filter, q, stride, kernels[k].before(), stride, false, room.held[k]);
           },
           kernels[k].filter());
+  }
   room.holds = mean_field_room<cpu>::summed;
 }
 
-/// As receive in mean_field.hpp, for n pixels of a part: all are [n,stride].
-inline float const* receive(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
-                            index_t part, index_t first, index_t n, float const* below, float* force, float* message)
+/// As receive in mean_field.hpp, for n pixels of a part. `below` has whole registers behind the last of them; force and
+/// message are [n,stride].
+inline value_rows receive(isa set, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu> const& field,
+                          index_t part, index_t first, index_t n, value_rows below, float* force, float* message)
 {
+  index_t const stride = stride_of(field);
   auto const factor = [&](std::size_t k) {
     return kernels[k].after() == nullptr ? nullptr : kernels[k].after() + first;
   };
   if (auto const pair = pair_of(kernels, part)) {
     auto const& held = field.room.held;
-    read_both(set, *pair.a, *pair.b, part, first, n, field.stride, held[0], held[1], {kernels[0].gain, kernels[1].gain},
-              {factor(0), factor(1)}, below, force, field.stride);
-    return force;
+    read_both(set, *pair.a, *pair.b, part, first, n, stride, held[0], held[1], {kernels[0].gain, kernels[1].gain},
+              {factor(0), factor(1)}, below, force, stride);
+    return {force, stride};
   }
   for (std::size_t k = 0; k < kernels.size(); ++k) {
     auto const& kernel = kernels[k];
     std::visit(
         [&](auto const& filter) {
-          read_some(set, filter, part, first, n, field.stride, field.room.held[k], kernel.gain, factor(k),
-                    kernel.potts ? below : nullptr, kernel.potts ? force : message, field.stride);
+          read_some(set, filter, part, first, n, stride, field.room.held[k], kernel.gain, factor(k),
+                    kernel.potts ? below : value_rows{}, kernel.potts ? force : message, stride);
         },
         kernel.filter());
     if (!kernel.potts) {
-      rule::mix_labels const mix{message, field.compat(kernel), field.stride, below, force};
+      rule::mix_labels const mix{message, field.compat(kernel), stride, below, force};
       for (index_t i = 0; i < n; ++i)
         for (index_t l = 0; l < field.labels; ++l) mix(i, l);
     }
-    below = force;
+    below = {force, stride};
   }
   return below;
 }
@@ -168,7 +199,7 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
                    bool with_messages, bool spread, bool keep)
 {
   constexpr index_t block = normalise_marginals::block;
-  index_t const stride = field.stride;
+  index_t const stride = stride_of(field), L = field.labels;
   isa const set = vectors_of(where);
   auto& room = field.room;
   lattice_parts const parts{field.pixels()};
@@ -181,16 +212,24 @@ inline void update(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels
   room.holds = mean_field_room<cpu>::nothing;  // if this is stopped
   auto const update_part = [&](index_t part, index_t begin, index_t count) {
     auto const size = static_cast<std::size_t>(stride * block);
-    std::vector<float> force(size), message(size), columns(size), latest(keep ? 0 : size);
+    std::vector<float> force(size), message(size), columns(size), latest(size);
     if (spread) clear_parts(kernels, part, field);
     for (index_t first = begin; first < begin + count; first += block) {
       index_t const n = std::min<index_t>(block, begin + count - first);
-      float const* const gain = field.gain.data() + first * stride;
-      float const* from =
+      // registers that read a pixel of fewer labels go on in the next one: the last pixels of all are copied
+      bool const direct = with_messages && first + n < field.pixels();
+      value_rows const gain = direct ? value_rows{field.gain.data() + first * L, L}
+                                     : value_rows{rows_of(field.gain, first, n, L, force.data(), stride), stride};
+      value_rows const sum =
           with_messages ? receive(set, kernels, field, part, first, n, gain, force.data(), message.data()) : gain;
-      if (from == gain && n < block) from = std::copy_n(gain, n * stride, force.data()) - n * stride;
-      float* const q = keep ? field.q.data() + first * stride : latest.data();
-      run_widest(set, normalise_marginals{from, q, columns.data(), n, field.labels, stride});
+      float const* from = sum.first;
+      if (from != force.data() && (n < block || sum.step != stride)) {
+        widen_rows(from, n, L, force.data(), stride);
+        from = force.data();
+      }
+      float* const q = keep && stride == L ? field.q.data() + first * L : latest.data();
+      run_widest(set, normalise_marginals{from, q, columns.data(), n, L, stride});
+      if (keep && stride != L) narrow_rows(q, n, stride, field.q.data() + first * L, L);
       if (spread) spread_marginals(set, kernels, stride, q, part, first, n, room.held);
     }
   };
@@ -211,10 +250,7 @@ inline void start_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kerne
 }
 inline void step_on(cpu const& where, std::vector<crf_kernel<cpu>> const& kernels, mean_field<cpu>& field, int count)
 {
-  // sums over all pairs need all marginals again
-  bool const pairs = std::any_of(kernels.begin(), kernels.end(), [](crf_kernel<cpu> const& k) {
-    return std::holds_alternative<all_pairs<cpu>>(k.filter());
-  });
+  bool const pairs = sums_pairs(kernels);
   for (int t = 0; t < count; ++t) {
     gather(where, kernels, field);
     update(where, kernels, field, true, t + 1 < count, t + 1 == count || pairs);
@@ -227,10 +263,15 @@ inline float* energies_taken(cpu const& where, std::vector<crf_kernel<cpu>> cons
   gather(where, kernels, field);
   cells_t<float>& force = field.room.force;
   force.resize(field.q.cells().size());
-  for_each_part(where, {field.pixels()}, [&](index_t part, index_t first, index_t n) {
-    std::vector<float> message(static_cast<std::size_t>(n * field.stride));
-    receive(vectors_of(where), kernels, field, part, first, n, nullptr, force.data() + first * field.stride,
-            message.data());
+  for_each_part(where, {field.pixels()}, [&](index_t part, index_t begin, index_t count) {
+    constexpr index_t block = normalise_marginals::block;
+    index_t const stride = stride_of(field), L = field.labels;
+    std::vector<float> rows(static_cast<std::size_t>(stride * block)), message(rows.size());
+    for (index_t first = begin; first < begin + count; first += block) {
+      index_t const n = std::min<index_t>(block, begin + count - first);
+      receive(vectors_of(where), kernels, field, part, first, n, {}, rows.data(), message.data());
+      narrow_rows(rows.data(), n, stride, force.data() + first * L, L);
+    }
   });
   return force.data();
 }

@@ -171,6 +171,12 @@ struct spread_positions {
   }
 };
 
+/// Values of positions, with `step` from one position to the next.
+struct value_rows {
+  float const* first = nullptr;  ///< or null: 0
+  index_t step = 0;
+};
+
 /// What the simplex of each of n positions holds, times a factor, on top of other values; of one filter or of two, of
 /// one piece or of two.
 template <int Width, int More, class A, class B = no_simplices>
@@ -178,9 +184,9 @@ struct read_positions {
   A a;
   B b;
   index_t n;
-  float const* on;  ///< other values, laid out like the result; may be the same; or null: 0
+  value_rows on;  ///< other values, which may be the result
   float* to;
-  index_t step;  ///< between the values of one position and the next
+  index_t step;  ///< of the result
 
   static constexpr index_t ahead = 32;  ///< positions whose memory is fetched before it is read
 
@@ -240,9 +246,9 @@ struct read_positions {
     for (index_t i = 0; i < self.n; ++i) {
       prefetch(self.a, i + ahead);
       if constexpr (!std::is_same_v<B, no_simplices>) prefetch(self.b, i + ahead);
-      if (self.on != nullptr) __builtin_prefetch(self.on + (i + ahead) * self.step);
+      if (self.on.first != nullptr) __builtin_prefetch(self.on.first + (i + ahead) * self.on.step);
       channel_registers<Width, More, Bytes> below{};
-      if (self.on != nullptr) below.load(self.on + i * self.step);
+      if (self.on.first != nullptr) below.load(self.on.first + i * self.on.step);
       read<Bytes>(self.a, i, below);
       if constexpr (!std::is_same_v<B, no_simplices>) read<Bytes>(self.b, i, below);
       below.store(self.to + i * self.step);

@@ -198,6 +198,19 @@ TEMPLATE_LIST_TEST_CASE("positions that repeat are counted, not followed", "[dis
   CHECK(same_bits(ends_of<TestType>(D, {.iterations = most}), once));
 }
 
+TEST_CASE("trace asks to stop within a row of many iterations", "[displacement][errors]")
+{
+  static int asked;
+  asked = 0;
+  cpu const stops{.threads = 1, .stop = [] { return ++asked > 20; }};
+  grid<float, 3> const still(2, 1, 8);  // one row
+  constexpr int most = std::numeric_limits<int>::max();
+  CHECK_THROWS_AS(trace(stops, still, {.iterations = most}), stopped);
+  CHECK(asked > 20);
+  auto const to = trace(cpu{.threads = 1}, still, {.iterations = most});
+  for (index_t x = 0; x < 8; ++x) CHECK((to(0, 0, x) == 0.f && to(1, 0, x) == static_cast<float>(x)));
+}
+
 TEST_CASE("trace rejects what it documents, and writes nothing", "[displacement][errors]")
 {
   auto const D = support::uniform<float, 3>({2, 4, 5}, -1, 1, 3);

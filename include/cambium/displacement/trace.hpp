@@ -108,6 +108,7 @@ template <class T, class Wide>
 void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, index_t iterations, stack_view<T> to)
 {
   constexpr int together = 8;
+  constexpr index_t unasked = 1 << 22;  // steps between two questions whether to stop, some 0.2 s
   struct positions {
     T y[together], x[together];
     bool operator==(positions const&) const = default;
@@ -125,9 +126,12 @@ void follow_on(cpu const& where, image_view<displacement_at<T> const> beside, in
         at.y[i] = static_cast<T>(y);
         at.x[i] = static_cast<T>(x + std::min<index_t>(i, n - 1));
       }
-      take_steps(iterations, at, [&](positions& p) {
-        for (int i = 0; i < together; ++i) step(p.y[i], p.x[i]);
-      });
+      for (index_t left = iterations; left > 0; left -= unasked) {
+        if (left < iterations && stop.seen()) return;
+        take_steps(std::min(left, unasked), at, [&](positions& p) {
+          for (int i = 0; i < together; ++i) step(p.y[i], p.x[i]);
+        });
+      }
       for (index_t i = 0; i < n; ++i) to(0, y, x + i) = at.y[i], to(1, y, x + i) = at.x[i];
     }
   });

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from drawn import members, sample, write_folders, write_tar
+from drawn import members, run_label, sample, write_folders, write_tar
 
 
 def test_without_ray_a_sentence_says_what_is_missing():
@@ -82,18 +82,8 @@ def of_one_process(folder, samples, *more):
     """The members that labels must have: what `label` makes of folders with the same files."""
     words = write_folders(folder, samples)
     out = folder / "one"
-    command = [
-        sys.executable,
-        "-m",
-        "pycambium",
-        "label",
-        *words,
-        "--out",
-        str(out),
-        "--threads",
-        "1",
-    ]
-    subprocess.run([*command, *more], check=True, capture_output=True)
+    ran = run_label(*words, "--out", str(out), "--threads", "1", *more)
+    assert ran.returncode == 0, ran.stderr
     found = {}
     for id in samples:
         found[f"{id}.semantic.png"] = (out / f"semantic/{id}.png").read_bytes()

@@ -144,6 +144,24 @@ TEST_CASE("passes agree with dense matrices", "[pipeline][reference]")
   CHECK(masks > 1000);
 }
 
+TEST_CASE("a pass that is too small is rejected", "[pipeline][property]")
+{
+  auto const f = features_of(scene, 0.1, 3);
+  auto const areas = [&](mask_cut_options const& o) {
+    auto const found = mask_cut(cpu{}, f, o);
+    std::vector<index_t> out;
+    for (std::size_t p = 0; p < found.passes.size(); ++p) {
+      out.push_back(found.masks.masks(static_cast<index_t>(p)).area);
+      CHECK(found.passes[p].accepted == (out.back() > 0));
+    }
+    return out;
+  };
+  CHECK(areas({.tau = 0.5}) == std::vector<index_t>{9, 15, 8});
+  CHECK(areas({.tau = 0.5, .smallest = 0.075}) == std::vector<index_t>{9, 15, 0});  // of 112 patches
+  CHECK(areas({.tau = 0.5, .smallest = 1}) == std::vector<index_t>{9, 0, 0});
+  CHECK(areas({.tau = 0.5, .passes = 1, .smallest = 1}) == std::vector<index_t>{9});  // the first one is free
+}
+
 TEST_CASE("features that are all equal, or all of one patch, give no object", "[pipeline][property]")
 {
   grid<float, 3> same(5, 6, 7);

@@ -125,7 +125,7 @@ class dense_crf {
     add_tie({in.extent[0], compat}, [&] {
       auto ordered = make_grid<float>(where, {in.extent[0], in.extent[1]});
       for_each_pixel(where, {size_}, in.extent[0], rule::order_features<S>{in, size_.width, ordered.view().data});
-      tie(where, sums_of(where, std::as_const(ordered), by), compat, by);
+      tie(where, sums_of(where, std::move(ordered), by), compat, by);
     });
   }
 
@@ -330,14 +330,12 @@ class dense_crf {
   using sums_t = std::shared_ptr<crf_sums<P> const>;
 
   /// The filter of some features, [D,N], and the factors of its sums.
-  sums_t sums_of(P const& where, view<float const, 2, S> features, kernel_norm by) const
+  sums_t sums_of(P const& where, grid<float, 2, S> features, kernel_norm by) const
   {
-    index_t const N = features.extent[1];
+    index_t const N = features.view().extent[1];
     auto const filter = [&]() -> decltype(crf_sums<P>::filter) {
-      if (!options_.exact) return permutohedral<P>(where, features, {options_.pad});
-      all_pairs<P> pairs{make_grid<float>(where, {features.extent[0], N})};
-      if (features.size() > 0) copy(where, features, pairs.features.view());
-      return pairs;
+      if (!options_.exact) return permutohedral<P>(where, std::move(features), {options_.pad});
+      return all_pairs<P>{std::move(features)};
     };
     auto made = std::make_shared<crf_sums<P>>(crf_sums<P>{filter()});
     if (by != kernel_norm::none) {
@@ -361,7 +359,7 @@ class dense_crf {
     auto features = make_grid<float>(where, {D, size_.height * size_.width});
     write_features(where, {size_}, rule::make_features<V, S>{image, sx, sy, srgb, features.view().data}, D);
     if constexpr (std::is_same_v<P, cpu>) expects_finite_features(where, features, pixel_order{size_});
-    return sums_of(where, std::as_const(features), by);
+    return sums_of(where, std::move(features), by);
   }
   /// The same for positions alone, which may be kept.
   sums_t sums_of_positions(P const& where, float sx, float sy, kernel_norm by, kept_lattices<P>* kept) const

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace cambium {
@@ -74,25 +75,12 @@ class permutohedral<cpu> {
   template <image_like F>
   permutohedral(cpu const& where, F const& features, lattice_options options = {})
   {
-    view<float const, 2> const in = as_view<2>(features, "permutohedral: features");
-    shape_ = lattice_shape::of(in.extent[0], in.extent[1], options.pad);
-    expects_finite(where, in, "permutohedral: features");
-    parts_.positions = shape_.positions;
-    lattice_plan plan{};
-    for_each_share(where, positions() > 0 ? dimension() : 0, std::max<index_t>(1, 65536 / (positions() + 1)),
-                   [&](index_t begin, index_t end) {
-                     for (index_t k = begin; k < end; ++k)
-                       run_widest(vectors_of(where),
-                                  find_range{&in(k, 0), positions(), &plan.range[k].least, &plan.range[k].most});
-                   });
-    rule::plan_lattice{dimension(), positions(), shape_.origin, &plan}(0);
-    expects_fits(dimension(), plan);
-    with_dimension(dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
-      if (plan.limit < 0x1p63)
-        number_corners<Fixed, std::int64_t>(where, in, plan);
-      else
-        number_corners<Fixed, wide_key>(where, in, plan);
-    });
+    build(where, as_view<2>(features, "permutohedral: features"), options, [] {});
+  }
+  /// The same. The features are given back as soon as they are no longer needed.
+  permutohedral(cpu const& where, grid<float, 2>&& features, lattice_options options = {})
+  {
+    build(where, std::as_const(features).view(), options, [&] { features = grid<float, 2>(); });
   }
 
   int dimension() const { return shape_.dimension; }
@@ -183,8 +171,33 @@ class permutohedral<cpu> {
     std::copy_n(latest, D + 1, b.latest);
   }
 
-  template <int Fixed, class Key>
-  void number_corners(cpu const& where, view<float const, 2> const& in, lattice_plan const& plan)
+  /// @param end_of_features  called when they are no longer needed
+  template <class End>
+  void build(cpu const& where, view<float const, 2> const& in, lattice_options options, End const& end_of_features)
+  {
+    shape_ = lattice_shape::of(in.extent[0], in.extent[1], options.pad);
+    expects_finite(where, in, "permutohedral: features");
+    parts_.positions = shape_.positions;
+    lattice_plan plan{};
+    for_each_share(where, positions() > 0 ? dimension() : 0, std::max<index_t>(1, 65536 / (positions() + 1)),
+                   [&](index_t begin, index_t end) {
+                     for (index_t k = begin; k < end; ++k)
+                       run_widest(vectors_of(where),
+                                  find_range{&in(k, 0), positions(), &plan.range[k].least, &plan.range[k].most});
+                   });
+    rule::plan_lattice{dimension(), positions(), shape_.origin, &plan}(0);
+    expects_fits(dimension(), plan);
+    with_dimension(dimension(), [&]<int Fixed>(std::integral_constant<int, Fixed>) {
+      if (plan.limit < 0x1p63)
+        number_corners<Fixed, std::int64_t>(where, in, plan, end_of_features);
+      else
+        number_corners<Fixed, wide_key>(where, in, plan, end_of_features);
+    });
+  }
+
+  template <int Fixed, class Key, class End>
+  void number_corners(cpu const& where, view<float const, 2> const& in, lattice_plan const& plan,
+                      End const& end_of_features)
   {
     using block_t = corner_block<Fixed, Key>;
     constexpr int block = block_t::positions;
@@ -265,6 +278,7 @@ class permutohedral<cpu> {
         ids.close();
       }
     });
+    end_of_features();
     first_slot_.assign(static_cast<std::size_t>(P) + 1, 0);
     for (std::size_t p = 0; p < part.size(); ++p) first_slot_[p + 1] = first_slot_[p] + part[p].size();
     slots_ = first_slot_.back();

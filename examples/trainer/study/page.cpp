@@ -104,6 +104,7 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
       "# Results on drawn scenes\n\n`" + all.command + "`, " + all.date + ", " + all.machine +
       ". The program wrote this page and [results.json](results.json); `./run study --check` computes every "
       "claim again from the values of the seeds.\n\n";
+  if (!all.note.empty()) out += all.note + "\n\n";
   if (size.rehearsal)
     out += "**This was a rehearsal: the trainings took a few steps, and no figure means anything.**\n\n";
   out +=

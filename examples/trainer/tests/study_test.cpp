@@ -528,7 +528,10 @@ TEST_CASE("study: the page says what holds and what does not", "[property]")
   CHECK(has(page, "| s | 3 | 3.0 |"));
   CHECK(!has(page, "rehearsal"));
   CHECK(has(page_of(all, {s}, {.rehearsal = true}), "This was a rehearsal"));
+  CHECK(!has(page, "of another program"));
   results other = all;
+  other.note = "These values are of another program.";
+  CHECK(has(page_of(other, {s}, {}), "\n\nThese values are of another program.\n\n"));
   other.chosen_on = {3, 11};
   CHECK(has(page_of(other, {s}, {}), "so that its claims are too good"));
 }

@@ -1,6 +1,6 @@
 // study: each method and its ablations on drawn scenes, with several seeds; figures, claims with intervals, a page.
 //
-//   study DOCS [--seeds 1,2,3,4,5] [--arms REGEX] [--jobs N] [--work out/study] [--list]
+//   study DOCS [--seeds 21,22,23,24,25] [--arms REGEX] [--jobs N] [--work out/study] [--list]
 
 #include "process/processes.hpp"
 #include "program/commands.hpp"
@@ -34,7 +34,7 @@ namespace {
 
 struct settings {
   std::string docs = "docs", own_docs, work, pattern, one;
-  std::vector<std::uint64_t> seeds{1, 2, 3, 4, 5};
+  std::vector<std::uint64_t> seeds{21, 22, 23, 24, 25};  ///< nobody had looked at them when settings were chosen
   std::size_t jobs = std::max(1u, std::thread::hardware_concurrency());
   study_size size;
   bool list = false;
@@ -111,12 +111,7 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
     return 128 + report.signal;
   }
   std::vector<std::string> missing;
-  results all{.command = command,
-              .date = today(),
-              .machine = machine(),
-              .seeds = s.seeds,
-              .chosen_on = {11, 12, 13},
-              .at_once = s.jobs};
+  results all{.command = command, .date = today(), .machine = machine(), .seeds = s.seeds, .at_once = s.jobs};
   all.arms = gathered(arms, names, how, missing);
   if (!missing.empty()) {
     for (auto const& line : report.failed) std::fprintf(stderr, "study: %s\n", line.c_str());
@@ -125,9 +120,12 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
     return 1;
   }
   if (report.known == 0) all.run_seconds = report.seconds;
-  for (auto const& p : parts)
+  for (auto const& p : parts) {
+    if (std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) { return belongs(a.first, p.name); }))
+      all.chosen_on.insert(all.chosen_on.end(), p.chosen.begin(), p.chosen.end());
     for (auto const& claim : judge_into(all, p.name, p.claims))
       std::fprintf(stderr, "study: left out, since not all of its arms were asked for: %s\n", claim.c_str());
+  }
   auto const text = page_of(all, parts, s.size);
   cambium::replace_file(fs::path(s.docs) / "results.md", text);
   cambium::replace_file(fs::path(s.docs) / "results.json", json_of(all).dump(1) + "\n");

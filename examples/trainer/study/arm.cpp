@@ -65,6 +65,23 @@ void check_arms(std::vector<arm> const& arms)
   }
 }
 
+void check_claims(std::vector<arm> const& arms, std::vector<claim> const& claims)
+{
+  std::set<std::string> names;
+  for (auto const& c : claims) {
+    expects(names.insert(c.name).second, "study: there are two claims \"", c.name, "\"");
+    expects(!c.more.empty(), "study: claim \"", c.name, "\" is about no figure");
+    for (auto const& figure : {c.less, c.more}) {
+      auto const colon = figure.find(':');
+      expects(figure.empty() || (colon != std::string::npos && colon + 1 < figure.size()), "study: claim \"", c.name,
+              "\": ", figure, " is not ARM:FIGURE");
+      expects(figure.empty() || std::any_of(arms.begin(), arms.end(),
+                                            [&](arm const& a) { return a.name == figure.substr(0, colon); }),
+              "study: claim \"", c.name, "\": there is no arm ", figure.substr(0, colon));
+    }
+  }
+}
+
 std::vector<std::string> matching(std::vector<arm> const& arms, std::string const& pattern)
 {
   std::regex wanted;

@@ -47,9 +47,10 @@ struct arm {
 
 /// What one system shows.
 struct part {
-  std::string name;   ///< "boxes"; the arms' names begin with it
-  std::string title;  ///< of its chapter
-  std::string text;   ///< markdown: what was asked, what was done, what was chosen why
+  std::string name;              ///< "boxes"; the arms' names begin with it
+  std::string title;             ///< of its chapter
+  std::string text;              ///< markdown: what was asked, what was done, what was chosen why
+  std::vector<choice> chosen{};  ///< on which seeds its settings were chosen
   std::vector<arm> arms{};
   std::vector<claim> claims{};
 };
@@ -82,6 +83,10 @@ struct study_size {
 /// @throws cambium::precondition_error naming the arm: a name twice, of other letters, or that another one's continues
 ///         after a "/"; no measure; a need that is no arm; arms that need each other in a circle
 void check_arms(std::vector<arm> const& arms);
+
+/// @throws cambium::precondition_error naming the claim: two of one name; a figure that is not "ARM:FIGURE" of one of the
+///         arms
+void check_claims(std::vector<arm> const& arms, std::vector<claim> const& claims);
 
 /// The arms of which a part of the name matches, in their order.
 /// @param pattern  regular expression; empty: all

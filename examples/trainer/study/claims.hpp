@@ -1,6 +1,7 @@
 #pragma once
 // What the study claims: differences of two figures, paired by seed, with their interval.
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,13 @@ struct claim {
   double factor = 1;        ///< 0.97: `more` keeps 97 % of `less`
   double margin = 0;        ///< 0.10: 10 points or more; -0.01: at most a point worse
   std::string remark = "";  ///< what a reader must know of it
+};
+
+/// What was known of seeds when settings were chosen.
+struct choice {
+  std::string what;                    ///< "Boxes"
+  std::vector<std::uint64_t> seeds{};  ///< whose results were seen
+  std::string how;                     ///< a sentence
 };
 
 struct interval {

@@ -47,6 +47,31 @@ std::string listed(std::vector<std::uint64_t> const& seeds)
   return out;
 }
 
+std::string seeds_of(std::vector<std::uint64_t> const& seeds)
+{
+  return (seeds.size() == 1 ? "seed " : "seeds ") + listed(seeds);
+}
+
+/// On which seeds settings were chosen, and which of these are on the page.
+std::string settings_of(results const& all)
+{
+  if (all.chosen_on.empty()) return "**Settings** were chosen in short trainings. Nobody kept on which seeds.\n\n";
+  std::string out = "**Settings** were chosen after looking at results of these seeds:\n\n";
+  bool any = false;
+  for (auto const& c : all.chosen_on) {
+    std::vector<std::uint64_t> here;
+    for (auto const s : c.seeds)
+      if (std::find(all.seeds.begin(), all.seeds.end(), s) != all.seeds.end()) here.push_back(s);
+    out += "- " + c.what + ": " + seeds_of(c.seeds) + ". " + c.how;
+    if (!here.empty())
+      out += " **Of these, " + seeds_of(here) + (here.size() == 1 ? " is" : " are") +
+             " on this page, so that these claims are too good.**";
+    out += "\n";
+    any = any || !here.empty();
+  }
+  return out + (any ? "\n" : "\nNone of them is on this page.\n\n");
+}
+
 std::string core_minutes(double seconds)
 {
   char text[40];
@@ -81,7 +106,7 @@ std::string figures_table(results const& all, std::string const& part)
 {
   std::string out = "| arm | figure | mean ± deviation | each seed |\n|---|---|---|---|\n";
   for (auto const& [name, of] : all.arms) {
-    if (name != part && name.rfind(part + "/", 0) != 0) continue;
+    if (!belongs(name, part)) continue;
     for (auto const& [figure, values] : of.figures) {
       bool const count = figure.rfind("count_", 0) == 0;
       auto const text = [&](double v) { return count ? plain(std::round(10 * v) / 10) : percent(v); };
@@ -137,16 +162,7 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
       "say "
       "nothing about photographs; [photographs.md](photographs.md) does.\n\n";
 
-  auto const on_page = [&](std::uint64_t s) {
-    return std::find(all.seeds.begin(), all.seeds.end(), s) != all.seeds.end();
-  };
-  if (all.chosen_on.empty())
-    out += "**Settings** were chosen in short trainings. Nobody kept on which seeds.\n\n";
-  else if (std::any_of(all.chosen_on.begin(), all.chosen_on.end(), on_page))
-    out += "**Settings** were chosen on seeds " + listed(all.chosen_on) +
-           ". Some of them are on this page, so that its claims are too good.\n\n";
-  else
-    out += "**Settings** were chosen on seeds " + listed(all.chosen_on) + ", which are not on this page.\n\n";
+  out += settings_of(all);
 
   std::string open;
   for (auto const& c : all.claims)
@@ -169,9 +185,8 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
   out += (open.empty() ? "" : " These do not hold, or are not shown:\n\n" + open) + "\n";
 
   for (auto const& p : parts) {
-    bool const any = std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) {
-      return a.first == p.name || a.first.rfind(p.name + "/", 0) == 0;
-    });
+    bool const any =
+        std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) { return belongs(a.first, p.name); });
     if (!any) continue;
     out += "\n## " + p.title + "\n\n" + p.text + "\n\n" + claims_table(all, p.name);
     for (auto const& c : all.claims)
@@ -192,7 +207,7 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
     std::size_t count = 0;
     double seconds = 0;
     for (auto const& [name, of] : all.arms)
-      if (name == p.name || name.rfind(p.name + "/", 0) == 0) {
+      if (belongs(name, p.name)) {
         ++count;
         seconds += std::accumulate(of.seconds.begin(), of.seconds.end(), 0.0);
       }

@@ -21,7 +21,7 @@ constexpr cambium::index_t small_side = 96;   ///< [pixels] of BESTIE's and the 
 
 [[nodiscard]] part boxes_part(study_size const& size);
 
-/// All of them. @throws cambium::precondition_error: as check_arms
+/// All of them. @throws cambium::precondition_error: as check_arms and check_claims
 [[nodiscard]] std::vector<part> all_parts(study_size const& size);
 
 /// Of all parts, in their order.

@@ -91,6 +91,8 @@ void check_claim(json const& stored, std::map<std::string, arm_results> const& a
 double results::seconds() const { return sum(arms, &arm_results::seconds); }
 double results::processor_seconds() const { return sum(arms, &arm_results::processor_seconds); }
 
+bool belongs(std::string const& arm, std::string const& part) { return arm == part || arm.rfind(part + "/", 0) == 0; }
+
 std::vector<double> const* values_of(std::map<std::string, arm_results> const& arms, std::string const& name)
 {
   auto const colon = name.find(':');
@@ -101,6 +103,21 @@ std::vector<double> const* values_of(std::map<std::string, arm_results> const& a
   return figure == of->second.figures.end() ? nullptr : &figure->second;
 }
 
+namespace {
+
+/// Whether the arm of "ARM:FIGURE" was asked for. @throws cambium::precondition_error: it was, and has no such figure
+bool measured_for(results const& all, claim const& c, std::string const& figure)
+{
+  auto const colon = figure.find(':');
+  if (all.arms.find(figure.substr(0, colon)) == all.arms.end()) return false;
+  cambium::expects(values_of(all.arms, figure) != nullptr, "study: claim \"", c.name, "\": arm ",
+                   figure.substr(0, colon), " has no figure ",
+                   colon == std::string::npos ? std::string() : figure.substr(colon + 1));
+  return true;
+}
+
+}  // namespace
+
 std::vector<std::string> judge_into(results& all, std::string const& part, std::vector<claim> const& claims)
 {
   std::vector<std::string> left_out;
@@ -108,12 +125,12 @@ std::vector<std::string> judge_into(results& all, std::string const& part, std::
   for (auto const& c : claims) {
     for (auto const& other : all.claims)
       cambium::expects(other.what.name != c.name, "study: there are two claims \"", c.name, "\"");
-    auto const* const less = c.less.empty() ? &none : values_of(all.arms, c.less);
-    auto const* const more = values_of(all.arms, c.more);
-    if (less == nullptr || more == nullptr)
-      left_out.push_back(c.name);
+    bool const more = measured_for(all, c, c.more), less = c.less.empty() || measured_for(all, c, c.less);
+    if (less && more)
+      all.claims.push_back(
+          {c, part, judge(c, c.less.empty() ? none : *values_of(all.arms, c.less), *values_of(all.arms, c.more))});
     else
-      all.claims.push_back({c, part, judge(c, *less, *more)});
+      left_out.push_back(c.name);
   }
   return left_out;
 }
@@ -125,13 +142,15 @@ ordered_json json_of(results const& all)
                    {"machine", all.machine},
                    {"note", all.note},
                    {"seeds", all.seeds},
-                   {"chosen_on", all.chosen_on},
+                   {"chosen_on", ordered_json::array()},
                    {"jobs", all.at_once},
                    {"seconds", all.seconds()},
                    {"processor_seconds", all.processor_seconds()},
                    {"run_seconds", all.run_seconds},
                    {"arms", ordered_json::object()},
                    {"claims", ordered_json::array()}};
+  for (auto const& c : all.chosen_on)
+    out["chosen_on"].push_back(ordered_json{{"what", c.what}, {"seeds", c.seeds}, {"how", c.how}});
   for (auto const& [name, of] : all.arms)
     out["arms"][name] = {{"recipe", of.recipe},
                          {"figures", of.figures},

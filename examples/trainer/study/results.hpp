@@ -28,9 +28,9 @@ struct results {
   std::string command, date, machine;
   std::string note{};  ///< what a reader must know of the run
   std::vector<std::uint64_t> seeds;
-  std::vector<std::uint64_t> chosen_on{};  ///< the seeds that settings were chosen on; none: nobody kept them
-  std::size_t at_once = 1;                 ///< processes
-  double run_seconds = 0;                  ///< of the run that wrote this; 0 where it measured not all arms itself
+  std::vector<choice> chosen_on{};  ///< on which seeds settings were chosen; none: nobody kept them
+  std::size_t at_once = 1;          ///< processes
+  double run_seconds = 0;           ///< of the run that wrote this; 0 where it measured not all arms itself
   std::map<std::string, arm_results> arms{};
   std::vector<judged_claim> claims{};
 
@@ -39,17 +39,20 @@ struct results {
   [[nodiscard]] double processor_seconds() const;
 };
 
+/// Whether an arm is one of a part: "boxes/exact" and "boxes" of "boxes".
+[[nodiscard]] bool belongs(std::string const& arm, std::string const& part);
+
 /// The values of "ARM:FIGURE".
 /// @return nullptr where there are none
 [[nodiscard]] std::vector<double> const* values_of(std::map<std::string, arm_results> const& arms,
                                                    std::string const& name);
 
 /// Adds the claims whose figures are there. @param part  which the claims belong to
-/// @return the claims that were left out, since an arm was not measured
-/// @throws cambium::precondition_error: two claims of one name; as judge
+/// @return the claims that were left out, since an arm was not asked for
+/// @throws cambium::precondition_error: two claims of one name; an arm that is there has no such figure; as judge
 std::vector<std::string> judge_into(results& all, std::string const& part, std::vector<claim> const& claims);
 
-/// {"command", "date", "machine", "note", "seeds", "chosen_on", "jobs", "seconds", "processor_seconds", "run_seconds",
+/// {"command", "date", "machine", "note", "seeds", "chosen_on": [{"what", "seeds", "how"}], "jobs", "seconds", "processor_seconds", "run_seconds",
 ///  "arms": {NAME: {"recipe", "figures": {NAME: [of each seed]}, "seconds": [...], "processor_seconds": [...]}},
 ///  "claims": [{"part", "name", "paper", "less", "more", "factor", "margin", "differences", "difference",
 ///              "interval": [low, high] or null, "holds": "yes", "no" or "not shown"}]}

@@ -2,6 +2,7 @@
 
 #include "study/jobs.hpp"
 #include "study/page.hpp"
+#include "study/parts.hpp"
 #include "study/results.hpp"
 #include "study/runner.hpp"
 #include "study/store.hpp"
@@ -420,7 +421,7 @@ namespace {
 results three_seeds()
 {
   results all{.command = "./run study", .date = "2026-01-02", .machine = "a machine", .seeds = {1, 2, 3}};
-  all.chosen_on = {11, 12, 13};
+  all.chosen_on = {{"S", {11, 12, 13}, "How."}};
   all.arms["s/low"] = {"recipe", {{"iou", {0.50, 0.52, 0.51}}}, {60, 60, 60}, {59, 59, 59}};
   all.arms["s/high"] = {
       "recipe", {{"iou", {0.70, 0.73, 0.72}}, {"count_objects", {10, 12, 14}}}, {60, 60, 60}, {59, 59, 59}};
@@ -436,6 +437,53 @@ results three_seeds()
 }
 
 }  // namespace
+
+TEST_CASE("study: a claim of a figure that its arm does not have is refused", "[errors]")
+{
+  auto all = three_seeds();
+  auto const refused = [&](claim const& c) {
+    return refusal<precondition_error>([&] { (void)judge_into(all, "s", {c}); });
+  };
+  CHECK(refused({.name = "c", .less = "s/low:iou", .more = "s/high:iuo"}) ==
+        "study: claim \"c\": arm s/high has no figure iuo");
+  CHECK(refused({.name = "c", .less = "s/low:ap", .more = "s/none:iou"}) ==
+        "study: claim \"c\": arm s/low has no figure ap");
+  CHECK(all.claims.size() == 3);
+}
+
+TEST_CASE("study: claims are about arms that there are", "[errors]")
+{
+  int n = 0;
+  std::vector<arm> const arms{counting("a", n), counting("b", n)};
+  auto const refused = [&](std::vector<claim> const& claims) {
+    return refusal<precondition_error>([&] { check_claims(arms, claims); });
+  };
+  CHECK(refused({{.name = "c", .less = "a:iou", .more = "b:iou"}, {.name = "d", .more = "a:iou"}}).empty());
+  CHECK(refused({{.name = "c", .less = "x:iou", .more = "b:iou"}}) == "study: claim \"c\": there is no arm x");
+  CHECK(refused({{.name = "c", .more = "b"}}) == "study: claim \"c\": b is not ARM:FIGURE");
+  CHECK(refused({{.name = "c", .more = "b:"}}) == "study: claim \"c\": b: is not ARM:FIGURE");
+  CHECK(refused({{.name = "c", .less = "b:iou"}}) == "study: claim \"c\" is about no figure");
+  CHECK(refused({{.name = "c", .more = "a:x"}, {.name = "c", .more = "b:x"}}) == "study: there are two claims \"c\"");
+}
+
+// The parts themselves: what they need and claim is there, and each says on which seeds its settings were chosen.
+TEST_CASE("study: the parts fit together", "[property]")
+{
+  for (bool const rehearsal : {false, true}) {
+    auto const parts = all_parts({.rehearsal = rehearsal});
+    REQUIRE(parts.size() == 3);
+    for (auto const& p : parts) {
+      INFO(p.name);
+      CHECK(!p.claims.empty());
+      REQUIRE(!p.chosen.empty());
+      for (auto const& c : p.chosen) {
+        CHECK(!c.seeds.empty());
+        for (auto const s : c.seeds) CHECK((s < 21 || s > 25));  // those that are reported
+      }
+      for (auto const& a : p.arms) CHECK(belongs(a.name, p.name));
+    }
+  }
+}
 
 TEST_CASE("study: the check finds nothing in what the study writes", "[property]")
 {
@@ -523,7 +571,7 @@ TEST_CASE("study: the page says what holds and what does not", "[property]")
   CHECK(has(page, "| **not shown** |"));
   CHECK(has(page, "| s/high | count_objects | 12 ± 2 | 10 12 14 |"));
   CHECK(has(page, "| s/high | iou | 71.7 ± 1.5 | 70.0 73.0 72.0 |"));
-  CHECK(has(page, "chosen on seeds 11, 12 and 13, which are not on this page"));
+  CHECK(has(page, "- S: seeds 11, 12 and 13. How.\n\nNone of them is on this page."));
   CHECK(has(page, "took 9 minutes of one core"));
   CHECK(has(page, "| s | 3 | 3.0 |"));
   CHECK(!has(page, "rehearsal"));
@@ -532,6 +580,8 @@ TEST_CASE("study: the page says what holds and what does not", "[property]")
   results other = all;
   other.note = "These values are of another program.";
   CHECK(has(page_of(other, {s}, {}), "\n\nThese values are of another program.\n\n"));
-  other.chosen_on = {3, 11};
-  CHECK(has(page_of(other, {s}, {}), "so that its claims are too good"));
+  other.chosen_on = {{"S", {3, 11}, "How."}, {"T", {11}, "So."}};
+  CHECK(has(page_of(other, {s}, {}),
+            "- S: seeds 3 and 11. How. **Of these, seed 3 is on this page, so that these claims "
+            "are too good.**\n- T: seed 11. So.\n\n#"));
 }

@@ -12,7 +12,6 @@
 #include <cambium/pipeline/mask_cut.hpp>
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 namespace labelling {
@@ -25,30 +24,33 @@ class cut_method : public method {
  public:
   explicit cut_method(settings& s) : s_(s)
   {
-    table_ = {{"",
-               {{"method", [] { return "cut"; }},
-                {"--features", &features_, has_id(), "features of patches, npy float [D,h,w]", option_is::required},
-                {"--stretched",
-                 &stretched_,
-                 {},
-                 "the network saw photographs that were stretched to another shape, for example to 480x480",
-                 option_is::unrecorded}}},
-              {"Labels",
-               {{"--tau", &o_.tau, within(-1, 1), "patches are alike if the cosine of their features is larger"},
-                {"--eps", &o_.cut.eps, within(1e-12, 1), "affinity of patches that are not alike"},
-                {"--passes", &passes_, whole(1, 254), "most objects of an image"},
-                {"--corners", &corners_, whole(1, 5),
-                 "a side of a cut that holds so many corners of the map is background; 5: none is"},
-                {"--repeats", &o_.repeats, within(0, 1), "a pass is rejected if its IoU with the one before is larger"},
-                {"--smallest", &o_.smallest, within(0, 1), "and if it has at most this part of the patches"},
-                {"--crf", &crf_, {}, "refine objects with a dense CRF on the photograph"},
-                {"--refine",
-                 choice(refine_, {"none", "par", "pamr"}),
-                 {},
-                 "refine objects by the colours of the photograph: 'par' or 'pamr', instead of --crf"},
-                {"void_counts", [&s] { return s.void_counts; }},
-                {"overlay", [&s] { return s.overlay; }},
-                {"scored", [&s] { return s.scored(); }}}}};
+    table_ = {
+        {"",
+         {{"method", [] { return "cut"; }},
+          {"--features", &features_, has_id(), "features of patches, npy float [D,h,w]", option_is::required},
+          {"--stretched",
+           &stretched_,
+           {},
+           "the network saw photographs that were stretched to another shape, for example to 480x480",
+           option_is::unrecorded}}},
+        {"Labels",
+         {{"--tau", &o_.tau, within(-1, 1), "patches are alike if the cosine of their features is larger"},
+          {"--eps", &o_.cut.eps, within(1e-12, 1), "affinity of patches that are not alike"},
+          {"--passes", &passes_, whole(1, 254), "most objects of an image"},
+          {"--corners", &corners_, whole(1, 5),
+           "a side of a cut that holds so many corners of the map is background; 5: none is"},
+          {"--repeats", &o_.repeats, within(0, 1), "a pass is rejected if its IoU with the one before is larger"},
+          {"--smallest", &o_.smallest, within(0, 1), "and, beside the first, if it has at most this part of patches"},
+          {"--smallest-first", &o_.smallest_first, within(0, 1), "the same of the first pass"},
+          {"--steps", &steps_, whole(1, 1000000), "most steps of an eigenvector"},
+          {"--crf", &crf_, {}, "refine objects with a dense CRF on the photograph"},
+          {"--refine",
+           choice(refine_, {"none", "par", "pamr"}),
+           {},
+           "refine objects by the colours of the photograph: 'par' or 'pamr', instead of --crf"},
+          {"void_counts", [&s] { return s.void_counts; }},
+          {"overlay", [&s] { return s.overlay; }},
+          {"scored", [&s] { return s.scored(); }}}}};
   }
 
   bool needs_photographs() const override { return true; }
@@ -58,6 +60,7 @@ class cut_method : public method {
   {
     if (crf_ && refine_ != adaptive::none) throw usage_error("--crf and --refine: give one of the two");
     o_.passes = static_cast<index_t>(passes_), o_.corners = static_cast<int>(corners_);
+    o_.cut.steps = static_cast<index_t>(steps_);
   }
 
   std::vector<input_file> inputs() const override { return {{"features", features_}}; }
@@ -74,12 +77,11 @@ class cut_method : public method {
     }
     answer out;
     out.objects.label = enlarged(where, found.masks, image);
-    std::vector<int> all(static_cast<std::size_t>(found.masks.size()));
-    std::iota(all.begin(), all.end(), 1);
-    if (crf_)
-      out.objects.label = crf_refiner(where, files.photograph(), all, &lattices_)(out.objects.label);
-    else if (refine_ != adaptive::none)
-      out.objects.label = adaptive_refiner(where, files.photograph(), all, refine_)(out.objects.label);
+    auto const present = numbers_in(out.objects.label, found.masks.size());
+    if (crf_ && !present.empty())
+      out.objects.label = crf_refiner(where, files.photograph(), present, &lattices_)(out.objects.label);
+    else if (refine_ != adaptive::none && !present.empty())
+      out.objects.label = adaptive_refiner(where, files.photograph(), present, refine_)(out.objects.label);
     find_objects(found, out);
     out.classes = {1};
     out.about["cuts"] = json::array();
@@ -98,7 +100,8 @@ class cut_method : public method {
     double const cells = static_cast<double>(image.height) * static_cast<double>(image.width);
     auto const values = static_cast<double>(features.size());
     auto const patches = static_cast<double>(features.shape()[1]) * static_cast<double>(features.shape()[2]);
-    double const cut = 8 * values + patches * (patches / 2 + 128 + 8 * 200);
+    double const cut =
+        8 * values + patches * (patches / 2 + 128 + 8 * std::min(patches, static_cast<double>(o_.cut.steps)));
     double const field = crf_ ? dense_crf<>::bytes_needed(image, 3, crf_preset::irn(), o_.passes + 1)
                          : refine_ != adaptive::none
                              ? adapt_labels_bytes(cpu{.threads = 1}, image.height, image.width, o_.passes + 1)
@@ -112,14 +115,18 @@ class cut_method : public method {
     auto out = files.maps<3>("features");
     auto const path = files.path("features");
     index_t const D = out.shape()[0], h = out.shape()[1], w = out.shape()[2];
-    auto const is_map = [&](extent2 e) {
-      return e.height <= image.height && e.width <= image.width && (stretched_ || fits(e, image));
-    };
-    demand(D >= 1 && h >= 1 && w >= 1 && h * w >= 2, path,
-           "holds " + shape_text(out.shape()) + "; [D,h,w] is needed, with two patches at least");
-    demand(is_map({h, w}), path,
-           "holds " + shape_text(out.shape()) + ", no map of an image of " + std::to_string(image.height) + " x " +
-               std::to_string(image.width) + (stretched_ ? "" : scale_hint({D, h, w}, is_map)));
+    auto const held = "holds " + shape_text(out.shape());
+    demand(D >= 1 && h >= 1 && w >= 1 && h * w >= 2, path, held + "; [D,h,w] is needed, with two patches at least");
+    auto const is_map = [&](extent2 e) { return e.height <= image.height && e.width <= image.width && fits(e, image); };
+    auto const of_image =
+        ", no map of an image of " + std::to_string(image.height) + " x " + std::to_string(image.width);
+    if (!stretched_) {
+      demand(is_map({h, w}), path, held + of_image + scale_hint({D, h, w}, is_map));
+      return out;
+    }
+    // any shape may be a map; but an array whose front is one of the usual maps, and its end is not, is [h,w,D]
+    auto const is_usual = [&](extent2 e) { return e.height == e.width || is_map(e); };
+    demand(is_usual({h, w}) || !is_usual({D, h}), path, held + "; [D,h,w] is needed" + axes_hint({D, h, w}, is_usual));
     return out;
   }
 
@@ -135,6 +142,17 @@ class cut_method : public method {
           if (cells(p, y, x) != 0) owner(y, x) = static_cast<std::int32_t>(p + 1);
     for (index_t y = 0; y < image.height; ++y)
       for (index_t x = 0; x < image.width; ++x) out(y, x) = owner(y * h / image.height, x * w / image.width);
+    return out;
+  }
+
+  /// The masks that have a pixel: only they compete for the others.
+  static std::vector<int> numbers_in(grid<std::int32_t, 2> const& map, index_t most)
+  {
+    std::vector<bool> has(static_cast<std::size_t>(most) + 1);
+    for (auto const v : map.cells()) has[static_cast<std::size_t>(v)] = true;
+    std::vector<int> out;
+    for (std::size_t i = 1; i < has.size(); ++i)
+      if (has[i]) out.push_back(static_cast<int>(i));
     return out;
   }
 
@@ -171,7 +189,7 @@ class cut_method : public method {
   std::string features_;
   bool stretched_ = false, crf_ = false;
   adaptive refine_ = adaptive::none;
-  std::int64_t passes_ = 3, corners_ = 3;
+  std::int64_t passes_ = 3, corners_ = 3, steps_ = 1000;
   mask_cut_options o_;
   mutable kept_lattices<> lattices_{2};
 };

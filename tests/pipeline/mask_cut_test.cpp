@@ -160,6 +160,9 @@ TEST_CASE("a pass that is too small is rejected", "[pipeline][property]")
   CHECK(areas({.tau = 0.5, .smallest = 0.075}) == std::vector<index_t>{9, 15, 0});  // of 112 patches
   CHECK(areas({.tau = 0.5, .smallest = 1}) == std::vector<index_t>{9, 0, 0});
   CHECK(areas({.tau = 0.5, .passes = 1, .smallest = 1}) == std::vector<index_t>{9});  // the first one is free
+  CHECK(areas({.tau = 0.5, .passes = 1, .smallest_first = 0.08}) == std::vector<index_t>{9});
+  CHECK(areas({.tau = 0.5, .passes = 1, .smallest_first = 0.081}) == std::vector<index_t>{0});
+  CHECK(areas({.tau = 0.5, .smallest_first = 0.081}) == std::vector<index_t>{0, 9, 15});
 }
 
 TEST_CASE("features that are all equal, or all of one patch, give no object", "[pipeline][property]")
@@ -222,6 +225,7 @@ TEST_CASE("mask_cut names what it refuses", "[pipeline][errors]")
   CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f, {.corners = 0}), precondition_error, "corners is 0");
   CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f, {.repeats = -1}), precondition_error, "repeats is -1");
   CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f, {.smallest = 2}), precondition_error, "smallest is 2");
+  CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f, {.smallest_first = 2}), precondition_error, "smallest_first is 2");
   CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f, {.cut = {.eps = 2}}), precondition_error, "eps is 2");
   f(3, 2, 1) = std::numeric_limits<float>::quiet_NaN();
   CAMBIUM_THROWS_SAYING(mask_cut(cpu{}, f), precondition_error, "features(3,2,1) is nan");

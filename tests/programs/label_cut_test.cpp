@@ -169,6 +169,74 @@ TEST_CASE("objects follow the photograph", "[label][cut][property]")
   }
 }
 
+TEST_CASE("passes that find nothing do not change refined objects", "[label][cut][property]")
+{
+  playground p;
+  p.add("a", h * side, w * side, 3);
+  grid<float, 3> two(2, h, w);  // the first thing, and all the rest
+  for (index_t y = 0; y < h; ++y)
+    for (index_t x = 0; x < w; ++x) two(thing_at(y, x) == 1 ? 0 : 1, y, x) = 1;
+  write_npy<3>(p.root / "features/a.npy", two);
+  for (std::vector<std::string> const& how : {std::vector<std::string>{"--crf"}, {"--refine", "par"}}) {
+    CAPTURE(how[0]);
+    std::vector<bytes> maps;
+    for (std::string const passes : {"1", "3", "40"}) {
+      auto words = how;
+      words.insert(words.end(), {"--passes", passes});
+      auto const r = p.run(words, "out" + passes);
+      INFO(r.err);
+      REQUIRE(r.status == 0);
+      CHECK(parse(p.root / ("out" + passes) / "detections.json").size() == 1);
+      maps.push_back(everything(p.root / ("out" + passes) / "instances").at("a.png"));
+    }
+    CHECK(maps[0] == maps[1]);
+    CHECK(maps[0] == maps[2]);
+  }
+}
+
+TEST_CASE("maps of stretched photographs have any shape, but features come first", "[label][cut][errors]")
+{
+  playground p;
+  for (auto const id : {"square", "wide", "last", "front", "small"}) p.add(id);
+  auto const put = [&](std::string const& id, grid<float, 3> g) {
+    for (std::size_t i = 0; i < g.cells().size(); ++i) g.cells()[i] = static_cast<float>(i % 7) - 3;
+    write_npy<3>(p.root / "features" / (id + ".npy"), g);
+  };
+  put("square", grid<float, 3>(40, 8, 8));
+  put("wide", grid<float, 3>(40, 6, 15));
+  put("last", grid<float, 3>(8, 8, 40));
+  put("front", grid<float, 3>(8, 12, 40));
+  p.add("small", 6, 9);  // fewer pixels than patches
+  auto const r = p.run({"--stretched"});
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "3 labelled, 0 kept from before, 2 failed")));
+  CHECK(contains(r.err, "features/last.npy: holds [8,8,40]; [D,h,w] is needed; it looks like [h,w,C]: numpy.moveaxis"));
+  CHECK(contains(r.err, "features/front.npy: holds [8,12,40]; [D,h,w] is needed; it looks like [h,w,C]"));
+  auto const small = read_labels(p.root / "out/instances/small.png");
+  CHECK(std::count_if(small.cells().begin(), small.cells().end(), [](auto v) { return v != 0; }) > 5);
+}
+
+TEST_CASE("the first object may be small unless --smallest-first says no", "[label][cut][property]")
+{
+  playground p;
+  p.add("a");
+  grid<float, 3> odd(2, h, w);  // one patch of another kind
+  for (index_t y = 0; y < h; ++y)
+    for (index_t x = 0; x < w; ++x) odd(y == 3 && x == 5 ? 0 : 1, y, x) = 1;
+  write_npy<3>(p.root / "features/a.npy", odd);
+  auto const found = [&](std::vector<std::string> const& words) {
+    auto const r = p.run(words);
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    return parse(p.root / "out/detections.json");
+  };
+  auto const first = found({"--smallest", "1"});
+  REQUIRE(first.size() == 1);
+  CHECK(first[0].at("area") == side * side);
+  CHECK(found({"--smallest", "1", "--smallest-first", "0.02"}).empty());
+  CHECK(found({"--smallest", "1", "--smallest-first", "0.01"}).size() == 1);  // 1 of 96 is more
+}
+
 TEST_CASE("bytes of cuts do not depend on threads, shards or interruptions", "[label][cut][property]")
 {
   playground p;

@@ -24,7 +24,8 @@ struct mask_cut_options {
   normalised_cut_options cut{};           ///< eps = 1e-5
   int corners = 3;                        ///< [1..5] a side with so many corners of the map is background; 5: none is
   double repeats = 0.5;                   ///< [0,1] a pass is rejected if its IoU with the pass before is larger
-  double smallest = 0.01;                 ///< [0,1] and if it has at most this part of the patches
+  double smallest = 0.01;                 ///< [0,1] and, beside the first, if it has at most this part of the patches
+  double smallest_first = 0;              ///< [0,1] the same of the first pass; the original accepts any
   index_t most_bytes = index_t{4} << 30;  ///< [bytes] refuse maps whose pairs of patches would take more
 };
 
@@ -34,11 +35,12 @@ struct mask_cut_pass {
   cut_object object;
   grid<std::uint8_t, 2> component;  ///< [H,W] 1 in the seed's component of the object's side
   double cost = 2;                  ///< cut_cost of the side
-  bool accepted = false;            ///< it cuts, is no repetition of the pass before, and is large enough
+  bool accepted = false;            ///< it cuts, is no repetition of the pass before, and is large enough. Its mask may
+                                    ///< be empty all the same: earlier passes may have all of the component
 };
 
 struct mask_cuts {
-  mask_set<> masks;                   ///< [passes] disjoint; without a cell where a pass was rejected
+  mask_set<> masks;                   ///< [passes] disjoint: a component less those before; empty if it was rejected
   std::vector<mask_cut_pass> passes;  ///< one a mask
 };
 
@@ -72,7 +74,7 @@ inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, im
 ///
 ///   passes times:  alike = feature_affinity(features);   v = normalised_cut(alike);   side = choose_cut_object(v)
 ///                  component = what is 4-connected to the seed in side
-///                  it counts unless it repeats the pass before or is too small
+///                  it counts unless it repeats the pass before or is too small; the first counts in any size
 ///                  mask = component less the masks so far;   features of its patches = 0
 ///
 /// @param where     cpu
@@ -87,7 +89,7 @@ inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, im
 /// @determinism  run to run
 /// @source       Wang, Girdhar, Yu & Misra, "Cut and learn for unsupervised object detection and instance segmentation",
 ///               CVPR 2023, section 3.2; maskcut_forward of facebookresearch/CutLER. As there a pass is compared with the
-///               pass before only, and before the masks so far are taken out of it. A rejected pass leaves the features as
+///               pass before only, and before the masks so far are taken out of it, and the first may have any size. A rejected pass leaves the features as
 ///               they were. The next one then finds the same component, compares it with nothing and accepts it. Here maps
 ///               need not be square. A pass that cuts nothing (cut_mode::cuts) is rejected; the original takes the vector
 ///               that its solver happens to give
@@ -101,6 +103,8 @@ template <stack_like F>
   expects(options.passes >= 1, "mask_cut: passes is ", options.passes);
   expects(options.repeats >= 0 && options.repeats <= 1, "mask_cut: repeats is ", options.repeats);
   expects(options.smallest >= 0 && options.smallest <= 1, "mask_cut: smallest is ", options.smallest);
+  expects(options.smallest_first >= 0 && options.smallest_first <= 1, "mask_cut: smallest_first is ",
+          options.smallest_first);
   expects(options.corners >= 1 && options.corners <= 5, "mask_cut: corners is ", options.corners, "; expected 1..5");
 
   auto alike = feature_affinity(where, in, {.tau = options.tau, .most_bytes = options.most_bytes});
@@ -124,10 +128,9 @@ template <stack_like F>
         both += inside && before(y, x) != 0;
         any += inside || before(y, x) != 0;
       }
-    now.accepted = now.mode.cuts;
-    if (p > 0)
-      now.accepted = now.accepted && !(static_cast<double>(both) > options.repeats * static_cast<double>(any)) &&
-                     static_cast<double>(area) > options.smallest * static_cast<double>(N);
+    double const least = p > 0 ? options.smallest : options.smallest_first;
+    now.accepted = now.mode.cuts && !(static_cast<double>(both) > options.repeats * static_cast<double>(any)) &&
+                   static_cast<double>(area) > least * static_cast<double>(N);
     for (index_t y = 0; y < H; ++y)
       for (index_t x = 0; x < W; ++x) {
         before(y, x) = now.accepted ? now.component(y, x) : std::uint8_t{0};

@@ -172,6 +172,13 @@ grid<std::uint8_t, 2> coco_set::crowds_of(entry const& e) const
   return out;
 }
 
+bool coco_set::has_truth(std::size_t i) const
+{
+  auto const& of = at(i).annotations;
+  return std::all_of(of.begin(), of.end(),
+                     [this](std::size_t k) { return ignores(annotations_[k]) || annotations_[k].has_mask(); });
+}
+
 cambium::instances<> coco_set::truth(std::size_t i) const
 {
   entry const& e = at(i);

@@ -2,6 +2,7 @@
 // A data set in COCO's form: one JSON file of instances, and a folder of photographs.
 
 #include "data/dataset.hpp"
+#include "data/known_truth.hpp"
 
 #include <cambium/io/coco.hpp>
 
@@ -26,7 +27,7 @@ struct coco_set_options {
 /// and boxes are of the other annotations; boxes of fractions grow to whole pixels, at least one each way, and are cut
 /// at the photograph. A box that is none leaves its tag and is said: in remarks(), and with the image, whose other
 /// boxes then are not all there are.
-class coco_set final : public dataset {
+class coco_set final : public dataset, public known_truth {
  public:
   /// @throws cambium::io_error naming the file and the entry: JSON that does not parse or does not fit together, no
   ///         image, no category, no such folder, file names that leave it or are the same but for their endings
@@ -47,6 +48,8 @@ class coco_set final : public dataset {
   /// @throws cambium::io_error: a missing or damaged photograph, or one of another size than the file says. JPEG or PNG
   ///         is found out from the content
   [[nodiscard]] weak_image load(std::size_t i) const override;
+  /// Has every object a mask? An image without objects shows background alone.
+  [[nodiscard]] bool has_truth(std::size_t i) const override;
   /// Masks of all objects, in the file's order; where they overlap the later one has the cell, and one that is wholly
   /// covered is left out. @throws cambium::io_error: an object without a mask
   [[nodiscard]] cambium::instances<> truth(std::size_t i) const override;

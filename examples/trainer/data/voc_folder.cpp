@@ -282,6 +282,12 @@ weak_image voc_folder::load(std::size_t i) const
   return out;
 }
 
+bool voc_folder::has_truth(std::size_t i) const
+{
+  std::string const name = at(i).id + ".png";
+  return fs::exists(in_root(options_.class_maps) / name) || fs::exists(in_root(options_.object_maps) / name);
+}
+
 cambium::instances<> voc_folder::truth(std::size_t i) const
 {
   entry const& e = at(i);

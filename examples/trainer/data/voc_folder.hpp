@@ -2,6 +2,7 @@
 // A folder laid out as VOC's: photographs with tags, points or boxes of one's own.
 
 #include "data/dataset.hpp"
+#include "data/known_truth.hpp"
 
 #include <cambium/grid/grid.hpp>
 
@@ -44,7 +45,7 @@ struct voc_folder_options {
 ///
 /// Every list, tag and name is looked at when the set is opened; photographs, points, annotations and maps when they
 /// are asked for.
-class voc_folder final : public dataset {
+class voc_folder final : public dataset, public known_truth {
  public:
   /// @throws cambium::io_error naming file and line: no list, an empty one, tags that are no class, images of
   ///         the list without tags where there is a file of them; folders that do not exist
@@ -61,6 +62,8 @@ class voc_folder final : public dataset {
   ///         scribbles of another size or with values that are neither a class nor 255;
   ///         an annotation of another size than its photograph, or with a name that is no class
   [[nodiscard]] weak_image load(std::size_t i) const override;
+  /// Is there a file in SegmentationClass or SegmentationObject? Of one alone truth() says which is missing.
+  [[nodiscard]] bool has_truth(std::size_t i) const override;
   /// Objects of SegmentationClass and SegmentationObject. 255 is void, but in an object map of 16 bits a number like
   /// others.
   /// @throws cambium::io_error: there are no such files, or they do not fit; a class map of 0 and 255 alone of an image

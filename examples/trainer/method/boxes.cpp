@@ -37,13 +37,16 @@ std::string boxes_recipe(box_supervision_kind kind, std::vector<box_sample> cons
 {
   fingerprint images;
   for (box_sample const& s : samples) {
-    images.add(s.id).add(s.exact).add(s.boxes.size());
+    images.add(s.id).add(s.exact).add(s.boxes.size()).add(s.photograph.shape()[0]).add(s.photograph.shape()[1]);
     images.add(s.photograph.data(), static_cast<std::size_t>(s.photograph.size()));
     images.add(s.mask.data(), static_cast<std::size_t>(s.mask.size()) * sizeof(std::int32_t));
+    images.add(s.ignored.data(), static_cast<std::size_t>(s.ignored.size())).add(s.ignored.size());
     for (auto const& [at, category] : s.boxes)
       images.add(at.top).add(at.left).add(at.bottom).add(at.right).add(category);
   }
-  fingerprint classifier;
+  fingerprint chosen, classifier;
+  if (kind == box_supervision_kind::exact && paired(o))  // others have it in their samples
+    for (bool const e : o.exact_images) chosen.add(e);
   if (!o.classifier.empty()) {
     auto const file = cambium::read_file(o.classifier);
     classifier.add(file.data(), file.size());
@@ -56,7 +59,7 @@ std::string boxes_recipe(box_supervision_kind kind, std::vector<box_sample> cons
       .add("seed", o.seed)
       .add("steps", o.steps, o.batch, o.rate, o.weight_decay)
       .add("width", o.width, o.log_variance, o.classifier.empty(), classifier.value())
-      .add("exact", o.exact_share, o.exact_seen, o.exact_batch, o.box_batch)
+      .add("exact", o.exact_share, o.exact_seen, o.exact_batch, o.box_batch, chosen.value())
       .add("loss", loss.classes, loss.largest_sigma, loss.box_weight, loss.samples)
       .add("bootstrap", bootstrap.mode, o.warm_up, bootstrap.tau_lo, bootstrap.tau_hi, bootstrap.confidence)
       .add("boxes", bootstrap.unsure, bootstrap.min_fill, bootstrap.tight, bootstrap.keep)
@@ -211,6 +214,47 @@ cambium::box_supervision_options boxes_options::careful()
 
 namespace {
 
+/// The exact images and the others that a training sees; checked.
+std::pair<std::vector<std::size_t>, std::vector<std::size_t>> seen_images(box_supervision_kind kind,
+                                                                          std::vector<bool> const& masks,
+                                                                          boxes_options const& options)
+{
+  using enum box_supervision_kind;
+  check(options);
+  auto part = masks;
+  if (kind == exact && paired(options) && !masks.empty()) {
+    auto const& chosen = options.exact_images;
+    expects(chosen.empty() || chosen.size() == masks.size(), "boxes: exact_images has ", chosen.size(), " marks for ",
+            masks.size(), " images");
+    part = chosen.empty() ? choose_exact(masks.size(), options.exact_share, options.seed) : chosen;
+  }
+  std::pair<std::vector<std::size_t>, std::vector<std::size_t>> out;
+  auto& [few, others] = out;
+  for (std::size_t i = 0; i < masks.size(); ++i)
+    if (part[i])
+      few.push_back(i);
+    else if (kind != exact_part)
+      others.push_back(i);
+  std::string const name = name_of(kind);
+  expects(!few.empty() || !others.empty(), "boxes: ", name, " has no image to learn from");
+  if (paired(options)) {
+    expects(!few.empty() || options.exact_batch == 0, "boxes: ", name, ": no image is exact, and a step takes ",
+            options.exact_batch);
+    expects(!others.empty() || options.box_batch == 0 || kind == exact_part, "boxes: ", name,
+            ": all images are exact, and a step takes ", options.box_batch, " others");
+    expects(kind != exact_part || options.exact_batch > 0, "boxes: ", name, ": a step takes no exact image");
+    expects(few.empty() || options.exact_batch > 0, "boxes: ", name, ": ", few.size(),
+            " images are exact, and no step takes one; ", "box_batch (--box-batch) is ", options.box_batch,
+            ", so set exact_batch (--exact-batch), too");
+    expects(others.empty() || options.box_batch > 0, "boxes: ", name, ": ", others.size(),
+            " images are not exact, and no step takes one; ", "exact_batch (--exact-batch) is ", options.exact_batch,
+            ", so set box_batch (--box-batch), too");
+  }
+  expects(kind != boxinst || options.supervision.loss.classes == cambium::class_model::one_vs_rest,
+          "boxes: boxinst: its losses are of single classes; expected class_model::one_vs_rest");
+  return out;
+}
+
 std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_options const& options)
 {
   resnet_options body{.pool = false};
@@ -225,34 +269,23 @@ std::shared_ptr<uncertain_network> make_network(std::size_t classes, boxes_optio
 
 }  // namespace
 
+void expects_trainable(box_supervision_kind kind, std::vector<bool> const& exact, boxes_options const& options)
+{
+  expects(kind != box_supervision_kind::exact || std::find(exact.begin(), exact.end(), false) == exact.end(),
+          "boxes: exact: not all images have masks; leave it out of the trainings (--train)");
+  (void)seen_images(kind, exact, options);
+}
+
 boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples, std::size_t classes,
                           boxes_options const& options, training_record const& record)
 {
-  check(options);
-  if (kind == box_supervision_kind::exact)
-    for (auto const& s : samples) expects(s.exact, "boxes: exact: image ", s.id, " has no mask");
-  std::vector<std::size_t> exact, others;
-  auto const part = kind == box_supervision_kind::exact && paired(options) && !samples.empty()
-                        ? choose_exact(samples.size(), options.exact_share, options.seed)
-                        : std::vector<bool>{};
-  for (std::size_t i = 0; i < samples.size(); ++i)
-    if (part.empty() ? samples[i].exact : part[i])
-      exact.push_back(i);
-    else if (kind != box_supervision_kind::exact_part)
-      others.push_back(i);
-  expects(!exact.empty() || !others.empty(), "boxes: ", name_of(kind), " has no image to learn from");
-  if (paired(options)) {
-    expects(!exact.empty() || options.exact_batch == 0, "boxes: ", name_of(kind),
-            ": no image is exact, and a step takes ", options.exact_batch);
-    expects(!others.empty() || options.box_batch == 0 || kind == box_supervision_kind::exact_part,
-            "boxes: ", name_of(kind), ": all images are exact, and a step takes ", options.box_batch, " others");
-    expects(kind != box_supervision_kind::exact_part || options.exact_batch > 0, "boxes: ", name_of(kind),
-            ": a step takes no exact image");
+  std::vector<bool> masks;
+  for (auto const& s : samples) {
+    expects(kind != box_supervision_kind::exact || s.exact, "boxes: exact: image ", s.id, " has no mask");
+    masks.push_back(s.exact);
   }
-
+  auto [exact, others] = seen_images(kind, masks, options);
   bool const boxinst = kind == box_supervision_kind::boxinst;
-  expects(!boxinst || options.supervision.loss.classes == cambium::class_model::one_vs_rest,
-          "boxes: boxinst: its losses are of single classes; expected class_model::one_vs_rest");
 
   seed_everything(options.seed);
   boxes_training out{make_network(classes, options), {}, {}};
@@ -323,35 +356,6 @@ boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> con
     result.losses.insert(result.losses.begin(), {{"loss", out.loss.back()}, {"replaced", out.replaced.back()}});
     return result;
   });
-  return out;
-}
-
-boxes_result train_boxes(dataset const& train, dataset const& held_out, boxes_options const& options,
-                         std::function<void(box_supervision_kind, journal_entry const&)> const& each)
-{
-  check(options);
-  expects(train.class_names() == held_out.class_names(), "boxes: the held-out set has other classes");
-  std::size_t const classes = train.class_names().size();
-  expects(classes > 0, "boxes: the set has no classes");
-  auto const exact = choose_exact(train.size(), options.exact_share, options.seed);
-  auto const weak = read_samples(train, exact, options.several);
-  auto const measure = read_samples(held_out, std::vector<bool>(held_out.size(), true), options.several);
-
-  boxes_result out;
-  out.exact_images = static_cast<std::size_t>(std::count(exact.begin(), exact.end(), true));
-  out.box_images = exact.size() - out.exact_images;
-  auto const run = [&](box_supervision_kind kind, std::vector<box_sample> const& samples) {
-    training_record record;
-    if (each) record.each = [&](journal_entry const& e) { each(kind, e); };
-    out.trainings.push_back(train_with(kind, samples, classes, options, record));
-    return figure_of(evaluate(*out.trainings.back().network, measure, classes, options));
-  };
-  out.exact_iou =
-      run(box_supervision_kind::exact, read_samples(train, std::vector<bool>(train.size(), true), options.several));
-  out.uncertainty_iou = run(box_supervision_kind::uncertainty, weak);
-  out.boxes_as_masks_iou = run(box_supervision_kind::boxes_as_masks, weak);
-  out.exact_part_iou = run(box_supervision_kind::exact_part, weak);
-  out.boxinst_iou = run(box_supervision_kind::boxinst, weak);
   return out;
 }
 

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,7 +45,9 @@ struct boxinst_options {
 struct boxes_options {
   bool several = false;       ///< one label for each class of the set; otherwise all classes are one foreground
   double exact_share = 0.18;  ///< of the images have masks, the others boxes; (0,1]
-  std::uint64_t seed = 1;     ///< of the weights, the order, the mirroring and of which images are exact
+  /// [images] which ones `exact` takes as the exact ones of a paired step; empty: those that choose_exact takes
+  std::vector<bool> exact_images{};
+  std::uint64_t seed = 1;  ///< of the weights, the order, the mirroring and of which images are exact
 
   std::int64_t steps = 600;  ///< of the optimiser
   std::int64_t batch = 8;    ///< images a step
@@ -54,9 +55,9 @@ struct boxes_options {
   /// of an image that is not exact calls background pixels beside the object foreground. With 82 % such images no
   /// uncertainty compensates for this (sigma without bound: 77 %, up to 5: 63 %).
   double exact_seen = 0.5;
-  /// Exact images and others of every step, beside each other; both 0: `batch` and `exact_seen` say it. The trainings of
-  /// a seed are then paired: each sees the same exact images in the same step, mirrored alike. exact_part sees these
-  /// alone. For `exact` they are those that choose_exact takes by exact_share.
+  /// Exact images and others of every step, beside each other; both 0: `batch` and `exact_seen` say it. One alone is
+  /// refused where images of the other kind would never be seen. The trainings of a seed are then paired: each sees the same exact images in the same step, mirrored alike. exact_part sees these
+  /// alone. For `exact` they are those of exact_images.
   std::int64_t exact_batch = 0, box_batch = 0;
   double rate = 4e-3;          ///< of Adam at the start; it falls to 0 with power 0.9
   double weight_decay = 1e-4;  ///< of Adam
@@ -73,7 +74,7 @@ struct boxes_options {
 
   /// Settings for a step of which half the images are exact: a low bound of sigma, background only where the mean's
   /// confidence is 0.9, foreground where the mean is positive and sigma below 4, and what is neither is ignored. Chosen on
-  /// scenes of the seeds 11 to 13, with 3 and 18 % exact ones: docs/label_uncertainty.md has the figures.
+  /// scenes of seed 11, with 3 and 18 % exact ones, and looked at on 12 and 13: docs/label_uncertainty.md has the figures.
   [[nodiscard]] static cambium::box_supervision_options careful();
 };
 
@@ -92,6 +93,28 @@ struct box_sample {
 /// @return [count] true where exact
 /// @throws cambium::precondition_error: no image, a share outside (0,1]
 [[nodiscard]] std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed);
+
+/// Looks, before anything is read or trained, whether a training can be: the options, and that a step sees exact images
+/// and others where there are both.
+/// @param exact  [images] which have masks
+/// @throws cambium::precondition_error as train_with, of `kind`
+void expects_trainable(box_supervision_kind kind, std::vector<bool> const& exact, boxes_options const& options);
+
+/// Which images have a mask, see has_truth. @return [count]
+[[nodiscard]] std::vector<bool> with_masks(dataset const& from);
+
+/// Which images are exact: all that have masks where some have none; otherwise those that choose_exact takes.
+/// @return [count] true where exact
+[[nodiscard]] std::vector<bool> choose_exact(dataset const& from, double share, std::uint64_t seed);
+
+/// The images whose ids a file lists, one a line: those are exact.
+/// @return [count] true where exact
+/// @throws cambium::io_error naming file and line: an id that the set does not have, or has without a mask; no id at all
+[[nodiscard]] std::vector<bool> listed_exact(dataset const& from, std::filesystem::path const& list);
+
+/// Reads the images of a set that have masks, to measure by.
+/// @throws as read_samples
+[[nodiscard]] std::vector<box_sample> read_measured(dataset const& from, bool several);
 
 /// Reads a set. Only the truth of exact images is read. An image with an unknown box cannot be a box image, since
 /// pixels outside all boxes are background: it is left out.
@@ -123,6 +146,10 @@ struct boxes_training {
 /// @throws cambium::precondition_error: options outside their ranges, no sample, for exact_part none that is
 ///         exact, for boxinst classes that are not one_vs_rest
 /// @determinism the same bits for the same seed, build and number of threads
+/// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 %
+///         exact and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of
+///         CityScapes) of the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not
+///         known, these are ours
 [[nodiscard]] boxes_training train_with(box_supervision_kind kind, std::vector<box_sample> const& samples,
                                         std::size_t classes, boxes_options const& options,
                                         training_record const& record = {});
@@ -152,7 +179,7 @@ struct rank_agreement {
 
 /// What a network says of pixels in boxes, against the truth.
 struct box_agreement {
-  rank_agreement sigma;  ///< of sigma with "the box is wrong here"
+  rank_agreement sigma;  ///< of sigma, at most largest_sigma as in the loss, with "the box is wrong here"
   rank_agreement mean;   ///< of -mean with the same
   double wrong = 0;      ///< share of the pixels in boxes that are not of the box's class
   double found = 0;      ///< share of these that the mean calls background
@@ -163,29 +190,5 @@ struct box_agreement {
 /// @throws cambium::precondition_error: other images than `boxes`, a softmax, what agreement_of throws
 [[nodiscard]] box_agreement agreement_in_boxes(uncertain_network& network, std::vector<box_sample> const& boxes,
                                                std::vector<box_sample> const& truth, boxes_options const& options);
-
-struct boxes_result {
-  std::size_t exact_images = 0, box_images = 0;
-  double exact_iou = 0, uncertainty_iou = 0, boxes_as_masks_iou = 0, exact_part_iou = 0, boxinst_iou = 0;
-  std::vector<boxes_training> trainings;  ///< in the order of box_supervision_kind
-
-  /// The method's share of the baseline's IoU.
-  [[nodiscard]] double kept() const { return uncertainty_iou / exact_iou; }
-};
-
-/// Trains and measures five networks that differ only in the labels of 82 % of the images.
-///
-/// @param train     photographs with boxes and truths; the truths of box images are read for the `exact` baseline alone
-/// @param held_out  photographs with truths
-/// @param each      called after each step of each training; may be empty
-/// @throws cambium::precondition_error, cambium::io_error: as the parts
-/// @determinism as train_with
-/// @source Neven et al., "Weakly-supervised semantic segmentation by learning label uncertainty", ICCVW 2021: 18 %
-///         exact and 82 % box labels reach 98.33 % of the IoU (binary) and 97.12 % of the mIoU (two classes of
-///         CityScapes) of the exact baseline; so its abstract. Network, schedule and thresholds of the authors are not
-///         known, these are ours
-[[nodiscard]] boxes_result train_boxes(
-    dataset const& train, dataset const& held_out, boxes_options const& options = {},
-    std::function<void(box_supervision_kind, journal_entry const&)> const& each = {});
 
 }  // namespace trainer

@@ -85,6 +85,7 @@ box_agreement agreement_in_boxes(uncertain_network& network, std::vector<box_sam
           "boxes: sigma is compared with the truth of single classes; expected class_model::one_vs_rest");
   expects(boxes.size() == truth.size(), "boxes: ", boxes.size(), " images with boxes but ", truth.size(), " truths");
   evaluation const now(network);
+  auto const cap = static_cast<float>(2 * std::log(options.supervision.loss.largest_sigma));
   std::vector<float> sigma, doubt;
   std::vector<std::uint8_t> wrong;
   double found = 0;
@@ -107,7 +108,7 @@ box_agreement agreement_in_boxes(uncertain_network& network, std::vector<box_sam
         for (index_t x = 0; x < W; ++x) {
           if (inside(y, x) == 0 || mask(y, x) == cambium::label::ignore) continue;
           bool const background = mask(y, x) != c + 1;
-          sigma.push_back(s(s.extent[0] == 1 ? 0 : c, y, x)), doubt.push_back(-mu(c, y, x));
+          sigma.push_back(std::min(cap, s(s.extent[0] == 1 ? 0 : c, y, x))), doubt.push_back(-mu(c, y, x));
           wrong.push_back(background);
           found += background && mu(c, y, x) <= 0;
         }

@@ -1,12 +1,16 @@
 #include "method/boxes.hpp"
 
+#include "data/known_truth.hpp"
 #include "data/random.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/label.hpp>
+#include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -16,27 +20,16 @@ using cambium::expects;
 using cambium::grid;
 using cambium::index_t;
 
-std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed)
-{
-  expects(count > 0, "boxes: there is no image");
-  expects(share > 0 && share <= 1, "boxes: exact_share is ", share, ", outside (0,1]");
-  auto const wanted =
-      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(count))));
-  std::vector<std::size_t> list(count);
-  std::iota(list.begin(), list.end(), std::size_t{0});
-  dice(item_seed(seed, chance::sampling, 0, 0)).shuffle(list);
-  std::vector<bool> exact(count);
-  for (std::size_t i = 0; i < wanted; ++i) exact[list[i]] = true;
-  return exact;
-}
+namespace {
 
-std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
-                                     std::vector<std::string>* left_out)
+/// read_samples of the images that are wanted.
+std::vector<box_sample> read_some(dataset const& from, std::vector<bool> const& wanted, std::vector<bool> const& exact,
+                                  bool several, std::vector<std::string>* left_out)
 {
-  expects(exact.size() == from.size(), "boxes: ", exact.size(), " marks for ", from.size(), " images");
   auto const classes = static_cast<std::int32_t>(from.class_names().size());
   std::vector<box_sample> out;
   for (std::size_t i = 0; i < from.size(); ++i) {
+    if (!wanted[i]) continue;
     weak_image image = from.load(i);
     auto const shape = image.photograph.shape();
     if (!exact[i] && !image.lost_box.empty()) {
@@ -91,6 +84,67 @@ std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> cons
     out.push_back(std::move(sample));
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<bool> choose_exact(std::size_t count, double share, std::uint64_t seed)
+{
+  expects(count > 0, "boxes: there is no image");
+  expects(share > 0 && share <= 1, "boxes: exact_share is ", share, ", outside (0,1]");
+  auto const wanted =
+      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(count))));
+  std::vector<std::size_t> list(count);
+  std::iota(list.begin(), list.end(), std::size_t{0});
+  dice(item_seed(seed, chance::sampling, 0, 0)).shuffle(list);
+  std::vector<bool> exact(count);
+  for (std::size_t i = 0; i < wanted; ++i) exact[list[i]] = true;
+  return exact;
+}
+
+std::vector<bool> with_masks(dataset const& from)
+{
+  std::vector<bool> out(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) out[i] = has_truth(from, i);
+  return out;
+}
+
+std::vector<bool> choose_exact(dataset const& from, double share, std::uint64_t seed)
+{
+  auto chosen = choose_exact(from.size(), share, seed);
+  auto masks = with_masks(from);
+  return std::find(masks.begin(), masks.end(), false) == masks.end() ? chosen : masks;
+}
+
+std::vector<bool> listed_exact(dataset const& from, std::filesystem::path const& list)
+{
+  std::map<std::string, std::size_t> place;
+  for (std::size_t i = 0; i < from.size(); ++i) place.emplace(from.id(i), i);
+  auto const file = cambium::read_file(list);
+  auto const lines = cambium::read_id_lines(
+      file, list.string(), [&](std::string const& id) { return place.count(id) == 1; }, cambium::id_lines_of::ids);
+  if (lines.empty()) throw cambium::io_error(list.string() + ": names no image");
+  std::vector<bool> out(from.size());
+  for (auto const& line : lines) {
+    std::string const where = list.string() + ":" + std::to_string(line.number) + ": '" + line.id + "' ";
+    auto const found = place.find(line.id);
+    if (found == place.end()) throw cambium::io_error(where + "is no image that is learned from");
+    if (!has_truth(from, found->second)) throw cambium::io_error(where + "has no mask, so it is not exact");
+    out[found->second] = true;
+  }
+  return out;
+}
+
+std::vector<box_sample> read_measured(dataset const& from, bool several)
+{
+  return read_some(from, with_masks(from), with_masks(from), several, nullptr);
+}
+
+std::vector<box_sample> read_samples(dataset const& from, std::vector<bool> const& exact, bool several,
+                                     std::vector<std::string>* left_out)
+{
+  expects(exact.size() == from.size(), "boxes: ", exact.size(), " marks for ", from.size(), " images");
+  return read_some(from, std::vector<bool>(from.size(), true), exact, several, left_out);
 }
 
 grid<std::int32_t, 2> filled_boxes(std::vector<cambium::class_box> boxes, index_t height, index_t width)

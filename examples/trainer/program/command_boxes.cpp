@@ -1,5 +1,6 @@
 #include "program/commands.hpp"
 #include "program/data_flags.hpp"
+#include "program/flags.hpp"
 
 #include "method/boxes.hpp"
 #include "network/module_weights.hpp"
@@ -24,13 +25,53 @@ namespace fs = std::filesystem;
 
 namespace {
 
+std::vector<std::string> const mode_words{"off", "hard", "soft"},
+    undecided_words{"keep_box", "ignore"};  // in the order of the enumerations
+
 struct boxes_flags {
   data_settings data;
   boxes_options how;
-  std::string out = "out/boxes";
+  std::string out = "out/boxes", exact_list;
   std::vector<std::string> kinds{"uncertainty", "exact", "boxes_as_masks"};
-  bool quiet = false;
+  bool quiet = false, kinds_given = false, share_given = false, tau_hi_given = false;
 };
+
+/// Which images are exact; a sentence about it goes to stderr.
+std::vector<bool> exact_images(boxes_flags const& f, dataset const& train)
+{
+  auto const many = [](std::vector<bool> const& marks) { return std::count(marks.begin(), marks.end(), true); };
+  auto const masks = with_masks(train);
+  auto const have = many(masks);
+  std::string const all = std::to_string(train.size());
+  if (!f.exact_list.empty()) {
+    cambium::expects(!f.share_given, "boxes: --exact-list says which images are exact; leave --exact out");
+    auto listed = listed_exact(train, f.exact_list);
+    say(std::to_string(many(listed)) + " of " + all + " images are exact, those of " + f.exact_list +
+        "; the others have boxes");
+    return listed;
+  }
+  auto chosen = choose_exact(train, f.how.exact_share, f.how.seed);
+  if (have == static_cast<std::ptrdiff_t>(train.size())) {
+    say(std::to_string(many(chosen)) + " of " + all + " images are exact, the others have boxes");
+    return chosen;
+  }
+  cambium::expects(!f.share_given, "boxes: --exact is the share of a set in which all images have masks; here ", have,
+                   " of ", all,
+                   " have one, and these are exact. Leave --exact out, or name some of them by --exact-list");
+  say(have == 0 ? "no image has a mask: all have boxes"
+                : std::to_string(have) + " of " + all + " images have masks: these are exact, the others have boxes");
+  return chosen;
+}
+
+/// The scores of trainings that were measured before, in the same folder; none where the file is no JSON object.
+nlohmann::json earlier_scores(fs::path const& file)
+{
+  auto none = nlohmann::json::object();
+  if (!fs::exists(file)) return none;
+  auto const text = cambium::read_file(file);
+  auto found = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  return found.is_object() ? found : none;
+}
 
 int run_boxes(boxes_flags const& f)
 {
@@ -43,21 +84,43 @@ int run_boxes(boxes_flags const& f)
     cambium::expects(known.count(kind) == 1, "boxes: there is no '", kind,
                      "'; trainings are uncertainty, boxinst, exact, boxes_as_masks, exact_part");
   auto const sets = open_data(f.data);
+  cambium::expects(sets.train->class_names() == sets.held_out->class_names(),
+                   "boxes: the held-out set has other classes than the one that is learned from");
   auto const classes = sets.train->class_names().size();
-  auto const exact = choose_exact(sets.train->size(), f.how.exact_share, f.how.seed);
-  auto const held_out = read_samples(*sets.held_out, std::vector<bool>(sets.held_out->size(), true), f.how.several);
-  say(std::to_string(std::count(exact.begin(), exact.end(), true)) + " of " + std::to_string(exact.size()) +
-      " images are exact, the others have boxes");
-  nlohmann::json scores = nlohmann::json::object();
+  auto const exact = exact_images(f, *sets.train), masks = with_masks(*sets.train);
+  auto how = f.how;
+  how.exact_images = exact;
+  auto& rules = how.supervision;
+  if (!f.tau_hi_given)  // sigma alone makes nothing background
+    rules.bootstrap.tau_hi = std::max(rules.bootstrap.tau_lo, rules.loss.largest_sigma);
+  auto kinds = f.kinds;
+  if (auto const lacking = std::find(masks.begin(), masks.end(), false); !f.kinds_given && lacking != masks.end()) {
+    kinds.erase(std::remove(kinds.begin(), kinds.end(), "exact"), kinds.end());
+    say("without the training 'exact', which needs masks of all images: " +
+        sets.train->id(static_cast<std::size_t>(lacking - masks.begin())) + " has none");
+  }
+  for (auto const& kind : kinds)  // all, before the first one takes its time
+    expects_trainable(known[kind], known[kind] == box_supervision_kind::exact ? masks : exact, how);
+
+  bool const of_training = sets.held_out == sets.train;
+  auto const measured = read_measured(*sets.held_out, how.several);
+  std::string const set = of_training ? "images learned from" : "held-out images";
+  if (measured.empty())
+    say("nothing is measured: no image of the " + set + " has a mask");
+  else if (measured.size() < sets.held_out->size())
+    say("measured on the " + std::to_string(measured.size()) + " of " + std::to_string(sets.held_out->size()) + " " +
+        set + " that have masks");
+  if (of_training && !measured.empty())
+    say("measured on the images learned from, which says little about others: --held-out-list or --held-out-json names "
+        "others");
+
   std::vector<std::string> left_out;  // the same of every training but `exact`
-  for (auto const& kind : f.kinds) {
-    auto const& how = f.how;
+  for (auto const& kind : kinds) {
     fs::path const folder = fs::path(f.out) / kind;
     // only the exact baseline sees the masks of the others
     std::vector<std::string> these;
-    auto const samples = read_samples(
-        *sets.train, known[kind] == box_supervision_kind::exact ? std::vector<bool>(exact.size(), true) : exact,
-        how.several, &these);
+    auto const samples =
+        read_samples(*sets.train, known[kind] == box_supervision_kind::exact ? masks : exact, how.several, &these);
     if (left_out.empty()) left_out = these;
     auto const trained = train_with(known[kind], samples, classes, how, record_in(folder, f.quiet));
     processes::first_alone([&] {
@@ -66,12 +129,21 @@ int run_boxes(boxes_flags const& f)
       for (std::size_t i = 0; i < sets.held_out->size(); ++i)
         cambium::replace_file(
             folder / "semantic" / (sets.held_out->id(i) + ".png"),
-            cambium::format_labels(predict(*trained.network, held_out[i].photograph, model), cambium::voc_palette()));
-      scores[kind] = figure_of(evaluate(*trained.network, held_out, classes, how));
-      std::printf("%-16s %s %.1f\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * scores[kind].get<double>());
+            cambium::format_labels(predict(*trained.network, sets.held_out->load(i).photograph, model),
+                                   cambium::voc_palette()));
+      fs::path const file = fs::path(f.out) / "scores.json";
+      auto scores = earlier_scores(file);
+      scores.erase(kind);
+      if (!measured.empty()) {
+        char const* const figure = how.several ? "miou" : "iou";
+        double const value = figure_of(evaluate(*trained.network, measured, classes, how));
+        scores[kind] = {{figure, value}, {"measured_on", set}, {"images", measured.size()}};
+        std::printf("%-16s %s %.1f%s\n", kind.c_str(), how.several ? "mIoU" : "IoU", 100 * value,
+                    of_training ? " (of the images learned from)" : "");
+      }
+      cambium::replace_file(file, scores.dump(1) + "\n");
     });
   }
-  if (processes::first()) cambium::replace_file(fs::path(f.out) / "scores.json", scores.dump(1) + "\n");
   return processes::first() ? tell_failures(left_out) : 0;
 }
 
@@ -84,16 +156,21 @@ void add_boxes_command(CLI::App& app, int& status)
       "boxes", "A few exact masks and many boxes to semantic masks: label uncertainty, BoxInst's losses");
   f->data.side = 96;
   add_data_flags(*command, f->data);
-  command
-      ->add_option("--train,--loss", f->kinds,
-                   "uncertainty or boxinst, and what they are compared with: exact boxes_as_masks exact_part")
-      ->delimiter(',');
+  auto* const kinds =
+      command
+          ->add_option("--train,--loss", f->kinds,
+                       "uncertainty or boxinst, and what they are compared with: exact boxes_as_masks exact_part")
+          ->delimiter(',');
   command->add_flag("--several", f->how.several, "every class by itself; otherwise all are one foreground");
   command->add_flag_callback(
       "--softmax", [f] { f->how.supervision.loss.classes = cambium::class_model::mean_field; },
       "a pixel has one class, or is background; otherwise each class is a question of its own");
-  command->add_option("--exact", f->how.exact_share, "share of the images that have exact masks")
-      ->capture_default_str();
+  auto* const share =
+      command
+          ->add_option("--exact", f->how.exact_share,
+                       "share of the images that are exact, where all have masks; otherwise those with masks are")
+          ->capture_default_str();
+  command->add_option("--exact-list", f->exact_list, "file of the ids of the exact images, one a line");
   command->add_option("--exact-seen", f->how.exact_seen, "share of what a step sees that is exact; 0: as there are")
       ->capture_default_str();
   command->add_option("--iterations", f->how.steps, "of each training")->capture_default_str();
@@ -109,11 +186,20 @@ void add_boxes_command(CLI::App& app, int& status)
       ->capture_default_str();
   command->add_option("--confidence", rules.bootstrap.confidence, "from which on a box pixel becomes background")
       ->capture_default_str();
+  command->add_option("--tau-lo", rules.bootstrap.tau_lo, "sigma below which a box pixel may become certain foreground")
+      ->capture_default_str();
+  auto* const tau_hi = command->add_option("--tau-hi", rules.bootstrap.tau_hi,
+                                           "sigma above which a box pixel becomes background; without it none does");
+  add_choice(*command, "--unsure", rules.bootstrap.unsure, undecided_words, "box pixels that are neither");
+  add_choice(*command, "--bootstrap", rules.bootstrap.mode, mode_words, "how boxes become masks; off: the loss alone");
   command->add_option("--classifier", f->how.classifier, "cam.safetensors of 'trainer irnet', to begin with");
   command->add_option("--seed", f->how.seed, "of weights, order, and which images are exact")->capture_default_str();
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();
-  command->callback([f, &status] { status = run_command("boxes", [&] { return run_boxes(*f); }); });
+  command->callback([f, kinds, share, tau_hi, &status] {
+    f->kinds_given = kinds->count() > 0, f->share_given = share->count() > 0, f->tau_hi_given = tau_hi->count() > 0;
+    status = run_command("boxes", [&] { return run_boxes(*f); });
+  });
 }
 
 }  // namespace trainer

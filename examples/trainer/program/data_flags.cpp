@@ -27,7 +27,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
                "label the images that were learned from, instead of held-out ones");
   app.add_option("--scenes-seed", s.scenes_seed, "scenes: which")->capture_default_str();
   app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
-  app.add_option("--held-out-list", s.held_out_list, "VOC folder: list of ids to label; without it those of --list");
+  app.add_option("--held-out-list", s.held_out_list,
+                 "VOC folder: list of ids to label and measure; without it those of --list");
   app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers 1..C");
   app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0");
   app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
@@ -38,7 +39,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_flag("--zero-based-boxes", s.zero_based_boxes, "VOC folder: pixels in Annotations/ID.xml count from 0");
   app.add_option("--classes", s.classes, "VOC folder: names of the classes with commas between; without it VOC's 20");
   app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
-  app.add_option("--held-out-json", s.held_out_json, "COCO: the set to label; without it the one of --data");
+  app.add_option("--held-out-json", s.held_out_json,
+                 "COCO: the set to label and measure; without it the one of --data");
   app.add_option("--held-out-photographs", s.held_out_photographs, "COCO: its photographs");
   app.add_option("--crowds", s.crowds,
                  "COCO: regions of several objects are neither objects nor background (ignore), or objects")

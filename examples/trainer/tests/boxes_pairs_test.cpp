@@ -6,6 +6,7 @@
 #include "network/uncertain_head.hpp"
 #include "study/boxes_picture.hpp"
 
+#include <cambium/core/label.hpp>
 #include <cambium/io/photograph.hpp>
 
 #include <algorithm>
@@ -124,6 +125,15 @@ TEST_CASE("trainings whose labels say the same are the same", "[property]")
   REQUIRE(same_bits(part, train_with(kind::exact_part, all, 2, options)));
   options.exact_batch = 3;
   REQUIRE(!same_bits(part, train_with(kind::exact_part, all, 2, options)));
+  // the exact images of a pair may be named: then the baseline sees those
+  options = quick();
+  options.several = several;
+  options.exact_images = std::vector<bool>(16, false);
+  for (std::size_t const i : {0u, 6u, 9u, 15u}) options.exact_images[i] = true;
+  auto const named = train_with(kind::exact, masks(set, options), 2, options);
+  REQUIRE(!same_bits(baseline, named));
+  REQUIRE(
+      same_bits(named, train_with(kind::boxes_as_masks, read_samples(set, options.exact_images, several), 2, options)));
 }
 
 TEST_CASE("a box training that was stopped goes on to the same bits", "[property]")
@@ -146,6 +156,28 @@ TEST_CASE("a box training that was stopped goes on to the same bits", "[property
   REQUIRE(rest.loss.size() == 5);
   REQUIRE(std::equal(rest.loss.begin(), rest.loss.end(), whole.loss.begin() + 3));
   REQUIRE(same_bits(whole, rest));
+  // what other samples made is not gone on with
+  std::size_t box_image = 0, exact_image = 0;
+  while (samples[box_image].exact) ++box_image;
+  while (!samples[exact_image].exact) ++exact_image;
+  for (int const which : {0, 1, 2, 3, 4, 5}) {
+    auto other = samples;
+    auto& boxed = other[box_image];
+    if (which == 0) boxed.photograph(0, 0, 1) ^= 1;
+    if (which == 1) boxed.boxes[0].bounds.right -= 1;
+    if (which == 2) other[exact_image].mask(0, 0) = cambium::label::ignore;
+    if (which == 3) boxed.ignored = grid<std::uint8_t, 2>(32, 32), boxed.ignored(31, 31) = 1;
+    if (which == 4) boxed.id += "'";
+    if (which == 5)  // the same bytes in another shape
+      for (auto& s : other) {
+        grid<std::uint8_t, 3> flat(16, 64, 3);
+        std::copy_n(s.photograph.data(), s.photograph.size(), flat.data());
+        s.photograph = std::move(flat);
+      }
+    INFO("samples " << which);
+    CAMBIUM_THROWS_SAYING((void)train_with(kind::uncertainty, other, 2, options, record), std::exception,
+                          "is of another training");
+  }
   // what another recipe made is not gone on with
   for (int const which : {0, 1, 2, 3, 4, 5}) {
     auto other = options;
@@ -224,6 +256,15 @@ TEST_CASE("sigma is compared where boxes are, and with nothing else", "[property
                         "6 images with boxes but 0 truths");
   CAMBIUM_THROWS_SAYING((void)agreement_in_boxes(*network, boxes, boxes, options), precondition_error,
                         "has the truth of");
+  // Above the cap all sigma are the same to the loss, and so to the ranks; below it they are as they are.
+  auto capped = options;
+  capped.supervision.loss.largest_sigma = 1e-6;
+  auto const flat = agreement_in_boxes(*network, boxes, truth, capped).sigma;
+  REQUIRE((flat.auc == 0.5 && flat.spearman == 0));
+  capped.supervision.loss.largest_sigma = 1e15;
+  auto const whole = agreement_in_boxes(*network, boxes, truth, capped).sigma;
+  REQUIRE((whole.auc != 0.5 && whole.spearman != 0));
+
   options.supervision.loss.classes = cambium::class_model::mean_field;
   CAMBIUM_THROWS_SAYING((void)agreement_in_boxes(*network, boxes, truth, options), precondition_error,
                         "expected class_model::one_vs_rest");
@@ -283,6 +324,39 @@ TEST_CASE("paired trainings name what a step lacks", "[errors]")
                         "uncertainty: no image is exact, and a step takes 2");
   CAMBIUM_THROWS_SAYING((void)train_with(kind::uncertainty, all, 2, options), precondition_error,
                         "uncertainty: all images are exact, and a step takes 3 others");
+  // one kind of images would never be seen
+  auto const both = weak(set, options);
+  auto const lopsided = [&](kind how, std::int64_t exact, std::int64_t boxes) {
+    auto other = options;
+    other.exact_batch = exact, other.box_batch = boxes;
+    return support::refusal<precondition_error>(
+        [&] { (void)train_with(how, how == kind::exact ? all : both, 2, other); });
+  };
+  for (auto const how : {kind::uncertainty, kind::boxes_as_masks, kind::boxinst, kind::exact}) {
+    INFO(name_of(how));
+    CHECK(lopsided(how, 4, 0) ==
+          "boxes: " + name_of(how) +
+              ": 6 images are not exact, and no step takes one; exact_batch (--exact-batch) is 4, so "
+              "set box_batch (--box-batch), too");
+    CHECK(lopsided(how, 0, 4) ==
+          "boxes: " + name_of(how) +
+              ": 2 images are exact, and no step takes one; box_batch (--box-batch) is 4, so set "
+              "exact_batch (--exact-batch), too");
+  }
+  CHECK(lopsided(kind::exact_part, 4, 0).empty());
+  options.box_batch = 0;  // there are no others
+  CHECK(train_with(kind::uncertainty, all, 2, options).loss.size() == 8);
+  options.box_batch = 3, options.exact_images = std::vector<bool>(7, true);
+  CAMBIUM_THROWS_SAYING((void)train_with(kind::exact, all, 2, options), precondition_error,
+                        "exact_images has 7 marks for 8 images");
+  options.exact_images.clear();
+  // and a training that cannot be is refused without its images
+  CAMBIUM_THROWS_SAYING(expects_trainable(kind::exact, {true, false}, options), precondition_error,
+                        "exact: not all images have masks");
+  CAMBIUM_THROWS_SAYING(expects_trainable(kind::uncertainty, {false, false}, options), precondition_error,
+                        "no image is exact, and a step takes 2");
+  CHECK_NOTHROW(expects_trainable(kind::uncertainty, {true, false}, options));
+
   options.exact_batch = 0;
   CAMBIUM_THROWS_SAYING((void)train_with(kind::exact_part, all, 2, options), precondition_error,
                         "exact_part: a step takes no exact image");

@@ -263,7 +263,15 @@ weak_image voc_folder::load(std::size_t i) const
     }
   }
   if (!options_.scribbles.empty()) out.scribbles = scribbles_of(e, size);
-  if (options_.boxes) out.boxes = boxes_of(e, size);
+  if (options_.boxes) {
+    fs::path const boxes = in_root(options_.annotations) / (e.id + ".xml");
+    bool const may_lack = options_.without_boxes == may_lack_boxes::all ||
+                          (options_.without_boxes == may_lack_boxes::masked && has_truth(i));
+    if (may_lack && !fs::exists(boxes))
+      out.lost_box = boxes.string() + ": there is no such file";
+    else
+      out.boxes = boxes_of(e, size);
+  }
   if (e.has_tags) {
     out.tags = e.tags;
     return out;

@@ -15,6 +15,13 @@
 
 namespace trainer {
 
+/// Which images may lack a file of boxes: weak_image::lost_box then says so. Of all others a missing file is an error.
+enum class may_lack_boxes {
+  none,
+  masked,  ///< those that have a mask
+  all
+};
+
 /// Where things lie. Paths that are not absolute count from `root`; what is empty is not there.
 struct voc_folder_options {
   std::filesystem::path root;
@@ -28,6 +35,7 @@ struct voc_folder_options {
   std::filesystem::path scribbles;                   ///< a folder of ID.png; an image without a file has none
   bool boxes = false;                                ///< read annotations/ID.xml
   std::filesystem::path annotations = "Annotations";
+  may_lack_boxes without_boxes = may_lack_boxes::none;
   bool zero_based_boxes = false;  ///< annotations count pixels from 0, as VoTT's, not from 1
   bool tags_are_classes = false;  ///< numbers 1 are classes, though they look like flags of one class
   bool photographs_only = false;  ///< load() gives photographs: no tags, points, scribbles or boxes are looked for

@@ -155,6 +155,7 @@ void add_boxes_command(CLI::App& app, int& status)
   auto* const command = app.add_subcommand(
       "boxes", "A few exact masks and many boxes to semantic masks: label uncertainty, BoxInst's losses");
   f->data.side = 96;
+  f->data.masks_or_boxes = true;
   add_data_flags(*command, f->data);
   auto* const kinds =
       command

@@ -77,6 +77,7 @@ data_sets open_data(data_settings const& s)
     voc_folder_options o;
     o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.scribbles = s.scribbles;
     o.boxes = s.boxes;
+    if (s.masks_or_boxes) o.without_boxes = may_lack_boxes::masked;
     o.point_threshold = s.point_threshold, o.zero_based = s.zero_based;
     o.tags_are_classes = s.tags_are_classes, o.zero_based_boxes = s.zero_based_boxes;
     if (!s.photographs.empty()) o.photographs = s.photographs;
@@ -85,6 +86,7 @@ data_sets open_data(data_settings const& s)
     out.train = own(std::make_unique<voc_folder>(o));
     if (!s.held_out_list.empty()) {
       o.list = s.held_out_list;
+      if (s.masks_or_boxes) o.without_boxes = may_lack_boxes::all;
       o.photographs_only = s.held_out_photographs_only;
       if (o.photographs_only) o.tags.clear(), o.points.clear(), o.scribbles.clear(), o.boxes = false;
       out.held_out = own(std::make_unique<voc_folder>(o));

@@ -25,6 +25,7 @@ struct data_settings {
   std::string list, held_out_list, photographs, tags, points, scribbles, classes;
   double point_threshold = -1;
   bool held_out_photographs_only = false;  ///< nothing is weakly known of held-out photographs
+  bool masks_or_boxes = false;             ///< photographs with a mask need no boxes, and held-out ones neither
   bool boxes = false, zero_based = false, zero_based_boxes = false, tags_are_classes = false;
   // COCO
   std::string held_out_json, held_out_photographs, crowds = "ignore";

@@ -14,9 +14,9 @@ using namespace programs;
 
 namespace {
 
-/// A folder in VOC's layout: eight photographs of 32 x 32 with a square. All have boxes, some have masks.
+/// A folder in VOC's layout: eight photographs of 32 x 32 with a square. Some have masks, all but some have boxes.
 struct folder : scratch {
-  explicit folder(std::set<int> const& masks)
+  explicit folder(std::set<int> const& masks, std::set<int> const& boxless = {})
   {
     std::string list;
     for (int i = 0; i < 8; ++i) {
@@ -33,6 +33,7 @@ struct folder : scratch {
       if (masks.contains(i))
         for (auto const* const kind : {"SegmentationClass", "SegmentationObject"})
           replace_file(root / kind / (id + ".png"), format_labels(mask, voc_palette()));
+      if (boxless.contains(i)) continue;
       auto const number = [](int n) { return std::to_string(n); };
       replace_file(root / "Annotations" / (id + ".xml"),
                    "<annotation><size><width>32</width><height>32</height><depth>3</depth></size><object>"
@@ -116,6 +117,27 @@ TEST_CASE("trainer boxes: only what has a mask is measured", "[program]")
   CHECK(contains(none.err, "nothing is measured: no image of the held-out images has a mask"));
   CHECK(parse(f.root / "blind/scores.json").empty());
   CHECK(everything(f.root / "blind/exact_part/semantic").size() == 2);
+}
+
+TEST_CASE("trainer boxes: an image with a mask needs no boxes, nor does a held-out one", "[program]")
+{
+  folder const f({0, 3}, {0, 3, 7});
+  replace_file(f.root / "train.txt", std::string_view("p0\np1\np2\np3\n"));
+  replace_file(f.root / "val.txt", std::string_view("p3\np7\n"));
+  auto const got = f.run({"--train", "uncertainty", "--held-out-list", "val.txt"}, "out");
+  INFO(got.err);
+  CHECK(got.status == 0);
+  CHECK(contains(got.err, "2 of 4 images have masks"));
+  CHECK(everything(f.root / "out/uncertainty/semantic").size() == 2);
+
+  // without a mask it is an error; and an image that is not called exact needs its boxes
+  replace_file(f.root / "train.txt", std::string_view("p0\np1\np7\n"));
+  auto const neither = f.run({"--train", "uncertainty"}, "other");
+  CHECK((neither.status == 1 && contains(neither.err, "p7.xml")));
+  replace_file(f.root / "train.txt", std::string_view("p0\np1\np3\n"));
+  replace_file(f.root / "exact.txt", std::string_view("p0\n"));
+  auto const left = f.run({"--train", "uncertainty", "--exact-list", f.at("exact.txt")}, "left");
+  CHECK((left.status == 1 && contains(left.err, "p3: not all of its boxes are known")));
 }
 
 TEST_CASE("trainer boxes: a list names the exact images", "[program]")

@@ -90,6 +90,8 @@ TEST_CASE("coco_set: truth", "[picture]")
   coco_set const s = f.open();
   auto const t = s.truth(0);
   // Annotations 2 and 4 lie wholly under the last one.
+  CHECK(has_truth(s, 0));
+  CHECK(has_truth(f.open(false), 2));  // a crowd alone
   REQUIRE(t.found.size() == 2);
   CHECK(t.found[0].category == 1);
   CHECK(t.found[0].bounds == box{2, 1, 6, 5});
@@ -193,6 +195,7 @@ TEST_CASE("coco_empty_segmentation: no mask is no truth", "[errors]")
                                         std::string(none) + "}]}");
     coco_set const s = f.open();
     REQUIRE(s.load(0).boxes.size() == 1);
+    CHECK_FALSE(has_truth(s, 0));
     CHECK(refusal([&] { (void)s.truth(0); }).find("set.json: annotation 5 of image one.jpg has no mask") !=
           std::string::npos);
   }

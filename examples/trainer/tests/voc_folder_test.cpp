@@ -233,6 +233,7 @@ TEST_CASE("voc_folder: truth counts classes from 0", "[picture]")
   folder const f;
   voc_folder const s(f.with("tagged.txt"));
   auto const t = s.truth(0);
+  CHECK((has_truth(s, 0) && !has_truth(s, 1)));
   REQUIRE(t.found.size() == 2);
   CHECK(t.found[0].category == 2);
   CHECK(t.found[0].area == 24);

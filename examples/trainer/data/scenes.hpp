@@ -33,7 +33,7 @@ struct scene_options {
 /// Scenes that are as hard to label as photographs: objects with two faces, faces partly covered, more that touch.
 ///
 /// `touching` changes objects and places. The two other options change the look of the same objects at the same places.
-/// docs/rationale.md says why these values were chosen, before any training had seen such a scene.
+/// docs/rationale.md says why these values were chosen, before any instance network of BESTIE had seen such a scene.
 [[nodiscard]] scene_options hard_scenes(scene_options easy);
 
 /// One scene with everything that is known of it.

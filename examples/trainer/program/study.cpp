@@ -19,9 +19,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,32 +31,12 @@ namespace fs = std::filesystem;
 namespace {
 
 struct settings {
-  std::string docs = "docs", own_docs, work, pattern, one;
+  std::string docs = "docs", own_docs, work, pattern, one, claims;
   std::vector<std::uint64_t> seeds{21, 22, 23, 24, 25};  ///< nobody had looked at them when settings were chosen
   std::size_t jobs = std::max(1u, std::thread::hardware_concurrency());
   study_size size;
   bool list = false;
 };
-
-std::string machine()
-{
-  std::string out = "unknown processor";
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind("model name", 0) == 0 && line.find(':') != std::string::npos) {
-      out = line.substr(line.find(':') + 2);
-      break;
-    }
-  return out + ", " + std::to_string(std::thread::hardware_concurrency()) + " threads";
-}
-
-std::string today()
-{
-  std::time_t const now = std::time(nullptr);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%d", std::localtime(&now));
-  return text;
-}
 
 /// What a person would type, without the folders of this machine.
 std::string command_of(int count, char** arguments)
@@ -112,6 +90,7 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
   }
   std::vector<std::string> missing;
   results all{.command = command, .date = today(), .machine = machine(), .seeds = s.seeds, .at_once = s.jobs};
+  all.size = s.size;
   all.arms = gathered(arms, names, how, missing);
   if (!missing.empty()) {
     for (auto const& line : report.failed) std::fprintf(stderr, "study: %s\n", line.c_str());
@@ -123,10 +102,13 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
   for (auto const& p : parts) {
     if (std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) { return belongs(a.first, p.name); }))
       all.chosen_on.insert(all.chosen_on.end(), p.chosen.begin(), p.chosen.end());
-    for (auto const& claim : judge_into(all, p.name, p.claims))
+    for (auto const& claim : judge_into(all, p.name, p.claims)) {
+      all.left_out.push_back(claim);
       std::fprintf(stderr, "study: left out, since not all of its arms were asked for: %s\n", claim.c_str());
+    }
+    all.parts.push_back({.name = p.name, .title = p.title, .text = p.text});
   }
-  auto const text = page_of(all, parts, s.size);
+  auto const text = page_of(all);
   cambium::replace_file(fs::path(s.docs) / "results.md", text);
   cambium::replace_file(fs::path(s.docs) / "results.json", json_of(all).dump(1) + "\n");
   for (auto const& c : all.claims)
@@ -153,11 +135,17 @@ int main(int count, char** arguments)
     ::setenv(variable, "1", 1);
   CLI::App app("study: every method and ablation on drawn scenes, with several seeds");
   settings s;
-  app.add_option("DOCS", s.docs, "folder for results.md and results.json")->capture_default_str();
-  app.add_option("--docs", s.own_docs, "another folder for them");
+  std::vector<std::int64_t> given(s.seeds.begin(), s.seeds.end());
+  app.add_option("DOCS", s.docs,
+                 "folder for results.md and results.json of the whole study, those of a part go to WORK/page")
+      ->capture_default_str();
+  app.add_option("--docs", s.own_docs, "another folder for them, for a part, too");
   app.add_option("--work", s.work,
                  "folder for everything else, out/study; a study that was stopped goes on from there");
-  app.add_option("--seeds", s.seeds, "of scenes and weights; at most 31")->delimiter(',')->capture_default_str();
+  app.add_option("--seeds", given, "of scenes and weights; at most 31")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--arms", s.pattern,
                  "only arms of whose names this regular expression matches a part, and what they need");
   app.add_option("--jobs", s.jobs, "arms at a time, each with one thread")
@@ -174,14 +162,22 @@ int main(int count, char** arguments)
                    "every arm in seconds, to see that it runs: 32 scenes, a few steps, in out/rehearsal");
   app.add_flag("--list", s.list, "say which arms there are and which are measured");
   app.add_option("--one", s.one)->group("");
+  app.add_option("--claims", s.claims)->group("");  // writes study/claims.json
   CLI11_PARSE(app, count, arguments);
+  s.seeds.assign(given.begin(), given.end());
+  auto const home = fs::path(s.docs).parent_path();  // of the repository, wherever the user stands
   if (rehearsal->count() > 0) {
     if (app.count("--images") == 0) s.size.images = 32;
     if (app.count("--held-out") == 0) s.size.held_out = 8;
-    s.docs = "out/rehearsal";
   }
-  if (!s.own_docs.empty()) s.docs = s.own_docs;
-  if (s.work.empty()) s.work = s.size.rehearsal ? "out/rehearsal" : "out/study";
+  if (s.work.empty()) s.work = (home / (s.size.rehearsal ? "out/rehearsal" : "out/study")).string();
+  settings const usual;
+  bool const whole = s.pattern.empty() && s.seeds == usual.seeds && s.size.images == usual.size.images &&
+                     s.size.held_out == usual.size.held_out && !s.size.rehearsal;
+  if (!s.own_docs.empty())
+    s.docs = s.own_docs;
+  else if (!whole)
+    s.docs = (fs::path(s.work) / "page").string();  // a trial does not replace what is published
 
   return run_command("study", [&] {
     cambium::expects(processes::size() == 1, "study runs as one process; there are ", processes::size());
@@ -192,7 +188,12 @@ int main(int count, char** arguments)
         "--seeds: expected 1 to 31 different ones");
     auto const parts = all_parts(s.size);
     if (!s.one.empty()) return measure_one(parts, s);
+    if (!s.claims.empty()) {
+      cambium::replace_file(s.claims, claims_of(parts).dump(1) + "\n");
+      return 0;
+    }
     if (s.list) return list(parts, s);
+    fs::create_directories(s.docs);  // found out now, not after all trainings
     return run(parts, s, command_of(count, arguments));
   });
 }

@@ -22,7 +22,7 @@
 
 namespace trainer::study {
 
-/// By name. Shares in [0,1], which the page shows as percent; names that begin with "count_" are numbers of things.
+/// By name. Shares in [0,1], which the page shows as percent, or numbers (is_number in results.hpp).
 using figures = std::map<std::string, double>;
 
 /// Where an arm is measured.
@@ -38,10 +38,10 @@ struct place {
 };
 
 struct arm {
-  std::string name;                                ///< letters, digits and _ - . / ("bestie/hard/refined")
-  std::string recipe;                              ///< all that its figures hang on, beside the seed
-  std::vector<std::string> needs{};                ///< arms of the same seed that come first
-  std::vector<std::string> leaves{};               ///< files in its folder; the arm is measured anew where one is gone
+  std::string name;                   ///< letters, digits and _ - . / ("bestie/hard/refined")
+  std::string recipe;                 ///< all that its figures hang on, beside the seed
+  std::vector<std::string> needs{};   ///< arms of the same seed that come first
+  std::vector<std::string> leaves{};  ///< files and folders in its folder; measured anew where a file is gone
   std::function<figures(place const&)> measure{};  ///< called in a process of its own
 };
 

@@ -17,6 +17,7 @@ struct claim {
   double factor = 1;        ///< 0.97: `more` keeps 97 % of `less`
   double margin = 0;        ///< 0.10: 10 points or more; -0.01: at most a point worse
   std::string remark = "";  ///< what a reader must know of it
+  bool main = false;        ///< asked for before the study; the others are further observations
 };
 
 /// What was known of seeds when settings were chosen.

@@ -1,10 +1,15 @@
 // IRNet: class activation maps, a boundary and displacement network, and the random walk between them.
 
+#include "study/irnet_arms.hpp"
+
+#include "data/fingerprint.hpp"
 #include "data/kept.hpp"
 #include "data/scenes.hpp"
 #include "method/irnet_run.hpp"
+#include "run/recipe.hpp"
 #include "study/parts.hpp"
 
+#include <cstdio>
 #include <stdexcept>
 
 namespace trainer::study {
@@ -25,10 +30,7 @@ figures measure_irnet(place const& at, study_size const& size)
       others(scenes_of(at.seed, size.held_out, irnet_side, true));
   kept const train(drawn), held_out(others);
   irnet_run_options run;
-  run.how = small_irnet();
-  run.how.seed = at.seed;
-  run.how.workers = run.how.threads = 1;
-  if (size.rehearsal) run.how.cam_epochs = run.how.field_epochs = 1;
+  run.how = study_irnet(at.seed, size);
   run.folder = at.folder();
   std::vector<std::string> failed;
   auto const found = run_irnet(train, held_out, run, failed);
@@ -52,6 +54,47 @@ figures measure_irnet(place const& at, study_size const& size)
 
 }  // namespace
 
+irnet_training_options study_irnet(std::uint64_t seed, study_size const& size)
+{
+  auto how = small_irnet();
+  how.seed = seed;
+  how.workers = how.threads = 1;
+  if (size.rehearsal) how.cam_epochs = how.field_epochs = 1;
+  return how;
+}
+
+std::string numbered(std::string const& words)
+{
+  char text[32];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(fingerprint().add(words).value()));
+  return text;
+}
+
+std::string first_scene(scenes const& drawn)
+{
+  auto const one = drawn.load(0);
+  return recipe("scene")
+      .add(drawn)
+      .add("photograph",
+           fingerprint().add(one.photograph.data(), static_cast<std::size_t>(one.photograph.size())).value())
+      .words();
+}
+
+std::string irnet_words(scenes const& one, study_size const& size)
+{
+  auto const how = study_irnet(1, size);
+  auto const& l = how.labels;
+  std::string const all =
+      first_scene(one) + irnet_recipe("cam", one, how) + irnet_recipe("field", one, how) +
+      recipe(" labels")
+          .add("walk", l.radius, l.beta, l.exp_times, l.tolerance, l.weights)
+          .add("thresholds", how.cam_thres, l.sem_seg_bg_thres, l.ins_seg_bg_thres, l.thres, l.component_thres)
+          .add("trace", l.iterations, l.max_fragment_size, l.small, l.scale, l.empty, l.parts)
+          .words();
+  return " side " + std::to_string(irnet_side) + " epochs " + std::to_string(how.cam_epochs) + " + " +
+         std::to_string(how.field_epochs) + " settings " + numbered(all) + (size.rehearsal ? " rehearsal" : "");
+}
+
 part irnet_part(study_size const& size)
 {
   part out;
@@ -65,8 +108,9 @@ part irnet_part(study_size const& size)
       "the centre of its object. A random walk carries the CAM's values as far as the next boundary. Instances are the "
       "connected components of a class, or pixels whose displacements meet. The paper's figures are of PASCAL VOC.";
   out.arms.push_back({.name = "irnet",
-                      .recipe = study_size::words(size.images, size.held_out) + (size.rehearsal ? " rehearsal" : ""),
-                      .leaves = {"cam.safetensors", "train/results.json"},
+                      .recipe = study_size::words(size.images, size.held_out) +
+                                irnet_words(scenes(scenes_of(1, 1, irnet_side, false)), size),
+                      .leaves = {"cam.safetensors", "train/semantic"},
                       .measure = [size](place const& at) { return measure_irnet(at, size); }});
   out.claims = {{.name = "the walk beats the CAM: AP50 of components",
                  .paper = "8.6 < 34.1",

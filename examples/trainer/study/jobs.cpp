@@ -51,6 +51,7 @@ struct child {
   std::size_t job;
   pid_t id;
   clock::time_point began;
+  bool told = false;  ///< that it is late
 };
 
 /// The processes at work; killed where it ends before them.
@@ -113,7 +114,8 @@ void end(std::vector<child>& running)
 
 }  // namespace
 
-int run_jobs(std::vector<job> const& jobs, std::size_t at_once, std::function<void(job_end const&)> const& ended)
+int run_jobs(std::vector<job> const& jobs, std::size_t at_once, std::function<void(job_end const&)> const& ended,
+             std::function<bool(job_late const&)> const& late)
 {
   cambium::expects(at_once >= 1, "study: no job at once");
   for (std::size_t i = 0; i < jobs.size(); ++i)
@@ -123,6 +125,7 @@ int run_jobs(std::vector<job> const& jobs, std::size_t at_once, std::function<vo
   std::vector<state> states(jobs.size(), state::waits);
   ending_signals const signals;
   children running;
+  auto asked = clock::now();
   auto const ends = [&](std::size_t i, std::string const& failure, double seconds) {
     states[i] = failure.empty() ? state::done : state::failed;
     ended({i, failure, seconds});
@@ -146,7 +149,7 @@ int run_jobs(std::vector<job> const& jobs, std::size_t at_once, std::function<vo
           continue;
         }
         states[i] = state::runs;
-        running.list.push_back({i, id, now});
+        running.list.push_back({i, id, now, false});
       }
     }
     if (running.list.empty() && asked_to_end == 0) break;
@@ -154,6 +157,11 @@ int run_jobs(std::vector<job> const& jobs, std::size_t at_once, std::function<vo
       int const signal = asked_to_end;
       end(running.list);
       return signal;
+    }
+    if (auto const now = clock::now(); late && now - asked > std::chrono::seconds(1)) {
+      asked = now;
+      for (auto& c : running.list)
+        if (!c.told) c.told = late({c.job, std::chrono::duration<double>(now - c.began).count()});
     }
     bool any = false;
     for (std::size_t k = 0; k < running.list.size(); ++k) {

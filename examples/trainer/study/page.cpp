@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <numeric>
+#include <set>
 
 namespace trainer::study {
 
@@ -27,6 +28,13 @@ std::string plain(double v)
 {
   char text[32];
   std::snprintf(text, sizeof text, "%g", v);
+  return text;
+}
+
+std::string three_digits(double v)
+{
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", v);
   return text;
 }
 
@@ -72,6 +80,29 @@ std::string settings_of(results const& all)
   return out + (any ? "\n" : "\nNone of them is on this page.\n\n");
 }
 
+/// How many of so many claims hold by chance: one of 40.
+std::string chance(std::size_t claims) { return three_digits(static_cast<double>(claims) / 40); }
+
+/// Where and when figures were measured.
+std::string provenance(results const& all)
+{
+  std::set<std::string> dates, machines, programs;
+  for (auto const& [name, of] : all.arms) {
+    dates.insert(of.dates.begin(), of.dates.end());
+    machines.insert(of.machines.begin(), of.machines.end());
+    programs.insert(of.programs.begin(), of.programs.end());
+  }
+  if (dates.empty()) return "";
+  std::string out = "The figures were measured on " + *dates.begin();
+  if (dates.size() > 1) out = "The figures were measured from " + *dates.begin() + " to " + *dates.rbegin();
+  out += ", on ";
+  for (auto const& m : machines) out += (m == *machines.begin() ? "" : " and on ") + m;
+  if (programs.size() == 1) return out + ", by one build of the program (" + *programs.begin() + ").\n\n";
+  out += ", by **" + std::to_string(programs.size()) + " builds of the program** (";
+  for (auto const& p : programs) out += (p == *programs.begin() ? "" : ", ") + p;
+  return out + "). All have the recipes of today's.\n\n";
+}
+
 std::string core_minutes(double seconds)
 {
   char text[40];
@@ -85,11 +116,11 @@ std::string mean_in(results const& all, std::string const& name)
   return percent(mean_of(*values_of(all.arms, name)));
 }
 
-std::string claims_table(results const& all, std::string const& part)
+std::string claims_table(results const& all, std::string const& part, bool main)
 {
   std::string out;
   for (auto const& c : all.claims) {
-    if (c.part != part) continue;
+    if (c.part != part || c.what.main != main) continue;
     if (out.empty())
       out =
           "| claim | the paper | less | more | the difference is | mean and interval | holds |\n"
@@ -108,8 +139,8 @@ std::string figures_table(results const& all, std::string const& part)
   for (auto const& [name, of] : all.arms) {
     if (!belongs(name, part)) continue;
     for (auto const& [figure, values] : of.figures) {
-      bool const count = figure.rfind("count_", 0) == 0;
-      auto const text = [&](double v) { return count ? plain(std::round(10 * v) / 10) : percent(v); };
+      bool const number = is_number(figure);
+      auto const text = [&](double v) { return number ? three_digits(v) : percent(v); };
       out += "| " + name + " | " + figure + " | " + text(mean_of(values));
       if (values.size() > 1) out += " ± " + text(deviation_of(values));
       out += " |";
@@ -121,6 +152,8 @@ std::string figures_table(results const& all, std::string const& part)
 }
 
 }  // namespace
+
+std::string page_of(results const& all) { return page_of(all, all.parts, all.size); }
 
 std::string page_of(results const& all, std::vector<part> const& parts, study_size const& size)
 {
@@ -152,43 +185,64 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
       "they "
       "are compared seed by seed.\n\n"
       "**How to read it.** Figures are percent: mIoU and IoU of pixels, AP50 of objects (the average precision where a "
-      "found object must overlap a true one by half). ± is the standard deviation over seeds. A claim is a difference "
+      "found object must overlap a true one by half). Numbers of things and correlations are not percent. ± is the "
+      "standard deviation over seeds. A claim is a difference "
       "of "
-      "two figures of one seed, in points. The brackets are the 95 % interval of its mean (Student's t, " +
-      std::to_string(all.seeds.size() - 1) +
-      " degrees of freedom). The claim **holds** (yes) if the whole interval is above 0. It does **not** hold (no) if "
+      "two figures of one seed, in points, less its margin where it has one. " +
+      (all.seeds.size() < 2
+           ? std::string("**One seed has no interval, so that no claim can hold.** With more seeds the ")
+           : "The brackets are the 95 % interval of its mean (Student's t, " + std::to_string(all.seeds.size() - 1) +
+                 (all.seeds.size() == 2 ? " degree" : " degrees") + " of freedom). The ") +
+      "claim **holds** (yes) if the whole interval is above 0. It does **not** hold (no) if "
       "the "
-      "whole interval is below 0. Otherwise it is **not shown**: the seeds differ by more than the effect. The figures "
-      "say "
-      "nothing about photographs; [photographs.md](photographs.md) does.\n\n";
+      "whole interval is below 0. Otherwise it is **not shown**: the interval includes 0. The figures say nothing "
+      "about photographs; [photographs.md](photographs.md) does.\n\n";
 
-  out += settings_of(all);
+  out += provenance(all) + settings_of(all);
 
   std::string open;
   for (auto const& c : all.claims)
-    if (c.found.holds != verdict::yes)
+    if (c.what.main && c.found.holds != verdict::yes)
       open += "- " + c.part + ": " + c.what.name +
               (c.found.holds == verdict::no ? " (it does not hold)" : " (not shown)") + "\n";
-  auto const counted = [&](std::string const& part) {  // empty: of all parts
+  auto const counted = [&](std::string const& part, bool main) {  // empty: of all parts
     std::size_t among = 0, holding = 0;
     for (auto const& c : all.claims)
-      if (part.empty() || c.part == part) ++among, holding += c.found.holds == verdict::yes;
+      if ((part.empty() || c.part == part) && c.what.main == main) ++among, holding += c.found.holds == verdict::yes;
     return std::to_string(holding) + " of " + std::to_string(among);
   };
-  out += "## What holds and what does not\n\n" + counted("") + " claims hold (";
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    out += (i == 0 ? "" : ", ") + parts[i].name + ": " + counted(parts[i].name);
+  auto const further = static_cast<std::size_t>(
+      std::count_if(all.claims.begin(), all.claims.end(), [](auto const& c) { return !c.what.main; }));
   out +=
-      "). Where an arm makes no difference its claim still holds by chance in one of 40 studies. So a claim that "
-      "barely "
-      "holds among so many is weak.";
-  out += (open.empty() ? "" : " These do not hold, or are not shown:\n\n" + open) + "\n";
+      "## What holds and what does not\n\nThe *main claims* were asked for before the study: the papers' orderings, "
+      "and what this project had set as its goals. " +
+      counted("", true) + " main claims hold (";
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    out += (i == 0 ? "" : ", ") + parts[i].name + ": " + counted(parts[i].name, true);
+  out += ").";
+  if (further > 0)
+    out += " *Further observations* were added while the study was made. Of them " + counted("", false) + " hold.";
+  out +=
+      " Where an arm makes no difference, its claim still holds by chance in one of 40 studies. So chance alone would "
+      "let " +
+      chance(all.claims.size() - further) + " main claims" +
+      (further > 0 ? " and " + chance(further) + " further observations" : "") +
+      " hold in a study in which nothing makes a difference.";
+  out += (open.empty() ? "" : " Of the main claims, these do not hold, or are not shown:\n\n" + open) + "\n";
+  if (!all.left_out.empty()) {
+    out +=
+        "\n**This is a part of the study.** These claims were left out, since not all of their arms were asked "
+        "for:\n\n";
+    for (auto const& name : all.left_out) out += "- " + name + "\n";
+  }
 
   for (auto const& p : parts) {
     bool const any =
         std::any_of(all.arms.begin(), all.arms.end(), [&](auto const& a) { return belongs(a.first, p.name); });
     if (!any) continue;
-    out += "\n## " + p.title + "\n\n" + p.text + "\n\n" + claims_table(all, p.name);
+    out += "\n## " + p.title + "\n\n" + p.text + "\n\n" + claims_table(all, p.name, true);
+    auto const further_of_it = claims_table(all, p.name, false);
+    if (!further_of_it.empty()) out += "\nFurther observations, which nobody had asked for before:\n\n" + further_of_it;
     for (auto const& c : all.claims)
       if (c.part == p.name && !c.what.remark.empty()) out += "\nAbout \"" + c.what.name + "\": " + c.what.remark + "\n";
     out += "\n### All figures: " + p.name + "\n\n" + figures_table(all, p.name);

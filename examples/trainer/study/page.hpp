@@ -12,4 +12,7 @@ namespace trainer::study {
 /// @return markdown
 [[nodiscard]] std::string page_of(results const& all, std::vector<part> const& parts, study_size const& size);
 
+/// Of what json_of keeps.
+[[nodiscard]] std::string page_of(results const& all);
+
 }  // namespace trainer::study

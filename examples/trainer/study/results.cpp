@@ -91,6 +91,11 @@ void check_claim(json const& stored, std::map<std::string, arm_results> const& a
 double results::seconds() const { return sum(arms, &arm_results::seconds); }
 double results::processor_seconds() const { return sum(arms, &arm_results::processor_seconds); }
 
+bool is_number(std::string const& figure)
+{
+  return figure.rfind("count_", 0) == 0 || figure.rfind("peaks_an_object", 0) == 0 || figure == "sigma_spearman";
+}
+
 bool belongs(std::string const& arm, std::string const& part) { return arm == part || arm.rfind(part + "/", 0) == 0; }
 
 std::vector<double> const* values_of(std::map<std::string, arm_results> const& arms, std::string const& name)
@@ -135,41 +140,105 @@ std::vector<std::string> judge_into(results& all, std::string const& part, std::
   return left_out;
 }
 
+namespace {
+
+/// What a claim compares.
+ordered_json form_of(std::string const& part, claim const& c)
+{
+  return {{"part", part},   {"name", c.name},     {"paper", c.paper},   {"less", c.less},
+          {"more", c.more}, {"factor", c.factor}, {"margin", c.margin}, {"main", c.main}};
+}
+
+}  // namespace
+
+ordered_json claims_of(std::vector<part> const& parts)
+{
+  auto out = ordered_json::array();
+  for (auto const& p : parts)
+    for (auto const& c : p.claims) out.push_back(form_of(p.name, c));
+  return out;
+}
+
+results results_of(json const& from)
+{
+  results out;
+  out.command = from.at("command").get<std::string>();
+  out.date = from.at("date").get<std::string>();
+  out.machine = from.at("machine").get<std::string>();
+  out.note = from.at("note").get<std::string>();
+  out.seeds = from.at("seeds").get<std::vector<std::uint64_t>>();
+  for (auto const& c : from.at("chosen_on"))
+    out.chosen_on.push_back({c.at("what").get<std::string>(), c.at("seeds").get<std::vector<std::uint64_t>>(),
+                             c.at("how").get<std::string>()});
+  out.at_once = from.at("jobs").get<std::size_t>();
+  out.run_seconds = from.at("run_seconds").get<double>();
+  out.size = {from.at("size").at("images").get<std::size_t>(), from.at("size").at("held_out").get<std::size_t>(),
+              from.at("size").at("rehearsal").get<bool>()};
+  for (auto const& p : from.at("parts"))
+    out.parts.push_back({.name = p.at("name").get<std::string>(),
+                         .title = p.at("title").get<std::string>(),
+                         .text = p.at("text").get<std::string>()});
+  out.left_out = from.at("left_out").get<std::vector<std::string>>();
+  for (auto const& [name, of] : from.at("arms").items()) {
+    auto& a = out.arms[name];
+    a.recipe = of.at("recipe").get<std::string>();
+    a.figures = of.at("figures").get<decltype(a.figures)>();
+    a.seconds = of.at("seconds").get<std::vector<double>>();
+    a.processor_seconds = of.at("processor_seconds").get<std::vector<double>>();
+    a.dates = of.at("dates").get<std::set<std::string>>();
+    a.machines = of.at("machines").get<std::set<std::string>>();
+    a.programs = of.at("programs").get<std::set<std::string>>();
+  }
+  for (auto const& c : from.at("claims"))
+    (void)judge_into(out, c.at("part").get<std::string>(),
+                     {{.name = c.at("name").get<std::string>(),
+                       .paper = c.at("paper").get<std::string>(),
+                       .less = c.at("less").get<std::string>(),
+                       .more = c.at("more").get<std::string>(),
+                       .factor = c.at("factor").get<double>(),
+                       .margin = c.at("margin").get<double>(),
+                       .remark = c.at("remark").get<std::string>(),
+                       .main = c.at("main").get<bool>()}});
+  return out;
+}
+
 ordered_json json_of(results const& all)
 {
-  ordered_json out{{"command", all.command},
-                   {"date", all.date},
-                   {"machine", all.machine},
-                   {"note", all.note},
-                   {"seeds", all.seeds},
-                   {"chosen_on", ordered_json::array()},
-                   {"jobs", all.at_once},
-                   {"seconds", all.seconds()},
-                   {"processor_seconds", all.processor_seconds()},
-                   {"run_seconds", all.run_seconds},
-                   {"arms", ordered_json::object()},
-                   {"claims", ordered_json::array()}};
+  ordered_json out{
+      {"command", all.command},
+      {"date", all.date},
+      {"machine", all.machine},
+      {"note", all.note},
+      {"seeds", all.seeds},
+      {"chosen_on", ordered_json::array()},
+      {"jobs", all.at_once},
+      {"seconds", all.seconds()},
+      {"processor_seconds", all.processor_seconds()},
+      {"run_seconds", all.run_seconds},
+      {"size", {{"images", all.size.images}, {"held_out", all.size.held_out}, {"rehearsal", all.size.rehearsal}}},
+      {"parts", ordered_json::array()},
+      {"left_out", all.left_out},
+      {"arms", ordered_json::object()},
+      {"claims", ordered_json::array()}};
   for (auto const& c : all.chosen_on)
     out["chosen_on"].push_back(ordered_json{{"what", c.what}, {"seeds", c.seeds}, {"how", c.how}});
   for (auto const& [name, of] : all.arms)
-    out["arms"][name] = {{"recipe", of.recipe},
-                         {"figures", of.figures},
-                         {"seconds", of.seconds},
-                         {"processor_seconds", of.processor_seconds}};
+    out["arms"][name] = {{"recipe", of.recipe},    {"figures", of.figures},
+                         {"seconds", of.seconds},  {"processor_seconds", of.processor_seconds},
+                         {"dates", of.dates},      {"machines", of.machines},
+                         {"programs", of.programs}};
+  for (auto const& p : all.parts)
+    out["parts"].push_back(ordered_json{{"name", p.name}, {"title", p.title}, {"text", p.text}});
   for (auto const& c : all.claims) {
     ordered_json const range =
         c.found.range ? ordered_json{c.found.range->low, c.found.range->high} : ordered_json(nullptr);
-    out["claims"].push_back(ordered_json{{"part", c.part},
-                                         {"name", c.what.name},
-                                         {"paper", c.what.paper},
-                                         {"less", c.what.less},
-                                         {"more", c.what.more},
-                                         {"factor", c.what.factor},
-                                         {"margin", c.what.margin},
-                                         {"differences", c.found.differences},
-                                         {"difference", c.found.difference},
-                                         {"interval", range},
-                                         {"holds", word_of(c.found.holds)}});
+    auto one = form_of(c.part, c.what);
+    one["remark"] = c.what.remark;
+    one["differences"] = c.found.differences;
+    one["difference"] = c.found.difference;
+    one["interval"] = range;
+    one["holds"] = word_of(c.found.holds);
+    out["claims"].push_back(one);
   }
   return out;
 }

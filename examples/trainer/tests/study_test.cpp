@@ -3,6 +3,7 @@
 #include "study/jobs.hpp"
 #include "study/page.hpp"
 #include "study/parts.hpp"
+#include "study/published.hpp"
 #include "study/results.hpp"
 #include "study/runner.hpp"
 #include "study/store.hpp"
@@ -171,6 +172,50 @@ TEST_CASE("study: what was measured is known, until recipe, file or left files c
     CHECK(!known(arms, a, &complaint));
     CHECK(has(complaint, "weights is gone"));
   }
+  SECTION("a file that was cut")
+  {
+    std::ofstream(a.folder() / "weights") << "";
+    CHECK(!known(arms, a, &complaint));
+    CHECK(has(complaint, "weights has another size"));
+    CHECK(!known(arms, b, &complaint));  // what needs it would read it
+    CHECK(has(complaint, "b/c.json: needs a, which is not known; it is measured again"));
+  }
+  SECTION("what was measured with another measurement of what it needs")
+  {
+    measure(arms, a);
+    CHECK(known(arms, a, nullptr));
+    CHECK(!known(arms, b, &complaint));
+    CHECK(has(complaint, "b/c.json: was measured with another a"));
+    measure(arms, b);
+    CHECK(known(arms, b, nullptr));
+  }
+  SECTION("each file of a folder that it leaves counts, and an empty folder is none")
+  {
+    arms[0].leaves = {"maps"};
+    arms[0].measure = [&](place const& at) {
+      fs::create_directories(at.folder() / "maps/more");
+      std::ofstream(at.folder() / "maps/1.png") << "1";
+      std::ofstream(at.folder() / "maps/more/2.png") << "2";
+      return figures{{"iou", 1}};
+    };
+    measure(arms, a);
+    CHECK(known(arms, a, nullptr));
+    fs::remove(a.folder() / "maps/more/2.png");
+    CHECK(!known(arms, a, &complaint));
+    CHECK(has(complaint, "maps/more/2.png is gone"));
+    arms[0].measure = [](place const& at) {
+      fs::create_directories(at.folder() / "maps");
+      return figures{{"iou", 1}};
+    };
+    CHECK(has(refusal<precondition_error>([&] { measure(arms, a); }), "study: a has left nothing in "));
+  }
+  SECTION("it says when, where and by which program")
+  {
+    CHECK(is->date == today());
+    CHECK(is->machine == machine());
+    CHECK(is->program == build_of_program());
+    CHECK(is->program.size() == 16);
+  }
   SECTION("an arm that fails leaves no file, and old files are no part of it")
   {
     arms[0].measure = [](place const&) -> figures { throw std::runtime_error("no"); };
@@ -276,6 +321,42 @@ TEST_CASE("study: a signal ends all jobs, also one that does not listen", "[prop
   CHECK(WEXITSTATUS(status) == 42);
   CHECK(::kill(a, 0) != 0);  // nobody is there
   CHECK(::kill(b, 0) != 0);
+}
+
+TEST_CASE("study: jobs that take long are told of once", "[property]")
+{
+  std::vector<job> const jobs{{"quick", shell("exit 0"), "/dev/null", {}}, {"slow", shell("sleep 4"), "/dev/null", {}}};
+  std::vector<std::size_t> asked, told;
+  CHECK(run_jobs(
+            jobs, 2, [](job_end const& e) { CHECK(e.failure.empty()); },
+            [&](job_late const& j) {
+              asked.push_back(j.job);
+              if (j.seconds < 2) return false;
+              told.push_back(j.job);
+              return true;
+            }) == 0);
+  CHECK(told == std::vector<std::size_t>{1});
+  CHECK(asked.back() == 1);
+}
+
+TEST_CASE("study: one study at a time works in a folder", "[errors]")
+{
+  support::temporary_folder const work;
+  int n = 0;
+  std::vector<arm> const arms{counting("a", n)};
+  screen shown_on;
+  run_options how{.work = work / "w", .seeds = {1}, .at_once = 1, .command = {}, .screen = shown_on.file()};
+  std::string second = "not asked";
+  how.command = [&](place const& at) {  // the first one is at work
+    auto other = how;
+    other.command = [](place const&) { return shell("exit 0"); };
+    second = refusal<cambium::io_error>([&] { (void)run_arms(arms, {"a"}, other); });
+    return shell("echo '" + json_of_arm("first", 0.5) + "' >" + file_of(at).string());
+  };
+  auto const first = run_arms(arms, {"a"}, how);
+  CHECK(first.measured == 1);
+  CHECK(has(second, "another study is at work in " + (work / "w").string()));
+  CHECK(run_arms(arms, {"a"}, how).known == 1);  // it was given back
 }
 
 TEST_CASE("study: jobs that cannot be", "[errors]")
@@ -428,7 +509,7 @@ results three_seeds()
   all.arms["s/near"] = {"recipe", {{"iou", {0.52, 0.51, 0.515}}}, {60, 60, 60}, {59, 59, 59}};
   auto const left_out =
       judge_into(all, "s",
-                 {{.name = "high beats low", .paper = "+9", .less = "s/low:iou", .more = "s/high:iou"},
+                 {{.name = "high beats low", .paper = "+9", .less = "s/low:iou", .more = "s/high:iou", .main = true},
                   {.name = "near beats low", .less = "s/low:iou", .more = "s/near:iou"},
                   {.name = "low beats high", .less = "s/high:iou", .more = "s/low:iou"},
                   {.name = "not measured", .less = "s/low:iou", .more = "s/none:iou"}});
@@ -472,6 +553,18 @@ TEST_CASE("study: the parts fit together", "[property]")
   for (bool const rehearsal : {false, true}) {
     auto const parts = all_parts({.rehearsal = rehearsal});
     REQUIRE(parts.size() == 3);
+    std::size_t main = 0;
+    for (auto const& p : parts)
+      for (auto const& c : p.claims) main += c.main;
+    CHECK(main == 15);
+    // arms that differ in a setting alone have different recipes
+    auto const arms = arms_of(parts);
+    std::map<std::string, std::string> arm_of_recipe;
+    for (auto const& a : arms) {
+      INFO(a.name << ": " << a.recipe);
+      if (a.name.rfind("bestie/", 0) != 0) continue;
+      CHECK(arm_of_recipe.emplace(whole_recipe(arms, a.name), a.name).second);
+    }
     for (auto const& p : parts) {
       INFO(p.name);
       CHECK(!p.claims.empty());
@@ -557,15 +650,103 @@ TEST_CASE("study: the check finds each kind of damage", "[errors]")
   CHECK(has(faults([](auto& f) { f["claims"][0].erase("factor"); }, whole), "the file has another form"));
 }
 
+TEST_CASE("study: the check compares claims and page with the program's", "[errors]")
+{
+  auto all = three_seeds();
+  part const s{.name = "s", .title = "A system", .text = "What was asked."};
+  all.parts = {s};
+  part program = s;
+  for (auto const& c : all.claims) program.claims.push_back(c.what);
+  auto const claims = claims_of({program}).dump(1), page = page_of(all);
+  std::string remark;
+  auto const faults = [&](auto const& damage, std::string const& on_page) {
+    auto file = json_of(all);
+    damage(file);
+    std::string out;
+    for (auto const& line : faults_of_published(file.dump(1), on_page, claims, remark)) out += line + "\n";
+    return out;
+  };
+  CHECK(faults([](auto&) {}, page).empty());
+  CHECK(remark.empty());
+  CHECK(page_of(results_of(nlohmann::json::parse(json_of(all).dump()))) == page);
+  CHECK(has(faults([](auto& f) { f["claims"] = nlohmann::json::array(); }, page), "there is no claim"));
+  CHECK(has(faults([](auto& f) { f["claims"].erase(1); }, page),
+            "claim \"near beats low\" is one of the program's, and the file does not have it"));
+  CHECK(has(faults([](auto& f) { f["claims"][0]["name"] = "what nobody measured"; }, page),
+            "claim \"what nobody measured\" is none of the program's"));
+  CHECK(has(faults([](auto& f) { f["claims"][1]["main"] = true; }, page),
+            "claim \"near beats low\": its main is true; the program's is false"));
+  auto edited = page;
+  edited.replace(edited.find("1 of 1 main"), 1, "9");
+  CHECK(has(faults([](auto&) {}, edited), "the page beside it is not what it gives: line "));
+  CHECK(has(faults([](auto&) {}, page + "\n"), "the page beside it"));
+  CHECK(has(faults([](auto&) {}, page.substr(0, page.size() / 2)), "the page beside it"));
+  // without the texts it is an earlier program's, which must be said, on the page, too
+  auto const earlier = [](auto& f) { f.erase("parts"); };
+  CHECK(has(faults(earlier, page), "no note says that an earlier program wrote it"));
+  auto const noted = [](auto& f) {
+    f.erase("parts");
+    f["note"] = "Values of an earlier program.";
+  };
+  CHECK(has(faults(noted, page), "its note does not stand on the page"));
+  CHECK(remark.empty());
+  CHECK(faults(noted, "Values of an earlier program.").empty());
+  CHECK(has(remark, "its claims and its page were not compared"));
+}
+
+// The claims that the check knows without LibTorch. After a change: `study DOCS --claims study/claims.json`.
+TEST_CASE("study: claims.json has the claims of the program", "[property]")
+{
+  CHECK(text_of(STUDY_CLAIMS) == claims_of(all_parts({})).dump(1) + "\n");
+}
+
+TEST_CASE("study: the page of one seed, of a part of the study, and where figures come from", "[property]")
+{
+  auto all = three_seeds();
+  part const s{.name = "s", .title = "A system", .text = "What was asked."};
+  CHECK(!has(page_of(all, {s}, {}), "The figures were measured"));
+  all.arms["s/low"].dates = {"2026-01-02", "2026-01-05"}, all.arms["s/high"].dates = {"2026-01-03"};
+  all.arms["s/low"].machines = {"one"}, all.arms["s/near"].machines = {"another"};
+  all.arms["s/low"].programs = {"12ab"}, all.arms["s/high"].programs = {"34cd"};
+  all.left_out = {"that is not here"};
+  auto const page = page_of(all, {s}, {});
+  CHECK(has(page,
+            "measured from 2026-01-02 to 2026-01-05, on another and on one, by **2 builds of the program** (12ab, "
+            "34cd)"));
+  CHECK(has(page, "**This is a part of the study.**"));
+  CHECK(has(page, "- that is not here\n"));
+  CHECK(has(page, "2 degrees of freedom"));
+  CHECK(!has(page, "differ by more than"));
+  results one{.command = "c", .date = "d", .machine = "m", .seeds = {4}};
+  one.arms["s"] = {"r", {{"peaks_an_object", {1.0637}}, {"sigma_spearman", {0.6294}}, {"iou", {0.5}}}, {1}, {1}};
+  (void)judge_into(one, "s", {{.name = "c", .more = "s:iou"}});
+  auto const of_one = page_of(one, {s}, {});
+  CHECK(has(of_one, "**One seed has no interval, so that no claim can hold.**"));
+  CHECK(!has(of_one, "of freedom"));
+  CHECK(has(of_one, "| s | peaks_an_object | 1.06 | 1.06 |"));
+  CHECK(has(of_one, "| s | sigma_spearman | 0.629 | 0.629 |"));
+  CHECK(has(of_one, "| s | iou | 50.0 | 50.0 |"));
+}
+
 TEST_CASE("study: the page says what holds and what does not", "[property]")
 {
   auto const all = three_seeds();
   part const s{.name = "s", .title = "A system", .text = "What was asked."};
   auto const page = page_of(all, {s}, {});
-  CHECK(has(page, "1 of 3 claims hold (s: 1 of 3). "));
-  CHECK(has(page,
-            "These do not hold, or are not shown:\n\n- s: near beats low (not shown)\n- s: low beats high (it does "
-            "not hold)\n\n"));
+  CHECK(has(page, "1 of 1 main claims hold (s: 1 of 1). "));
+  CHECK(has(page, "Of them 0 of 2 hold."));
+  CHECK(has(page, "chance alone would let 0.025 main claims and 0.05 further observations hold"));  // 1 / 40, 2 / 40
+  CHECK(!has(page, "these do not hold"));
+  auto const further = page.find("Further observations, which nobody had asked for before");
+  CHECK(page.find("| high beats low |") < further);
+  CHECK(further < page.find("| near beats low |"));
+  {
+    auto asked = all;
+    for (auto& c : asked.claims) c.what.main = true;
+    CHECK(has(page_of(asked, {s}, {}),
+              "these do not hold, or are not shown:\n\n- s: near beats low (not shown)\n- s: low beats high (it does "
+              "not hold)\n\n"));
+  }
   CHECK(has(page, "## A system\n\nWhat was asked."));
   CHECK(has(page, "| high beats low | +9 | 51.0 | 71.7 | more − less | +20.7 [+19.2, +22.1] | yes |"));
   CHECK(has(page, "| **not shown** |"));

@@ -1,0 +1,24 @@
+#pragma once
+// What IRNet's arms share: their set-up, which stands once, and words for recipes.
+
+#include "data/scenes.hpp"
+#include "method/irnet.hpp"
+#include "study/arm.hpp"
+
+#include <string>
+
+namespace trainer::study {
+
+/// The set-up of IRNet's trainings in the study: one thread, small networks.
+[[nodiscard]] irnet_training_options study_irnet(std::uint64_t seed, study_size const& size);
+
+/// A number that stands for words in a recipe: 16 hexadecimal digits.
+[[nodiscard]] std::string numbered(std::string const& words);
+
+/// The first scene: its weak labels and a number of its pixels. It changes with the drawing.
+[[nodiscard]] std::string first_scene(scenes const& drawn);
+
+/// For a recipe: all settings of IRNet's trainings and labels of such scenes, but for their number.
+[[nodiscard]] std::string irnet_words(scenes const& one, study_size const& size);
+
+}  // namespace trainer::study

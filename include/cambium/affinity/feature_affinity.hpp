@@ -60,7 +60,8 @@ struct fill_unit_panel {
 ///
 ///   mask i = { j : cosine(i, j) > tau },   cosine(i, j) = f_i . f_j / (max(|f_i|, 1e-12) max(|f_j|, 1e-12))
 ///
-/// A patch without a feature, all 0, has cosine 0 to every patch and to itself.
+/// A patch without a feature, all 0, has cosine 0 to every patch and to itself. So has one, in doubles, whose length is
+/// beyond 1e154: the squares are infinite.
 ///
 /// @param where     cpu
 /// @param features  [D,H,W] of the patches, for example a vision transformer's keys
@@ -70,7 +71,7 @@ struct fill_unit_panel {
 /// @throws       precondition_error: no feature (D = 0), features or a tau that are not finite, more patches than
 ///               most_bytes allows
 /// @invariant    j is in mask i exactly if i is in mask j. Multiplying a patch's features by a number > 0 changes nothing,
-///               up to rounding
+///               up to rounding, while their length stays between 1e-12 and 1e150
 /// @complexity   Theta(D * N^2); memory of D * N features, N^2 / 8 bytes, and 128 N bytes a thread
 /// @determinism  run to run. tau is rounded to the type of the features; cosines next to it depend on the rounding of sums
 /// @source       Wang et al., "Cut and learn", CVPR 2023, section 3.1; maskcut.py of facebookresearch/CutLER, whose

@@ -22,7 +22,7 @@ namespace cambium {
 
 struct normalised_cut_options {
   double eps = 1e-5;         ///< (0,1] the affinity of patches that are not alike; 1 of those that are
-  double tolerance = 1e-12;  ///< [1e-14,1] of the eigenvector: |M w - value w| for the unit vector w = D^1/2 v
+  double tolerance = 1e-12;  ///< [1e-14,1] of the eigenvector: |M w - (1 - lambda) w| for the unit vector w = D^1/2 v
   index_t steps = 1000;      ///< [count] most products with the affinities; >= 1
 };
 
@@ -33,7 +33,7 @@ struct cut_mode {
   double residual = 0;     ///< |M w - (1 - lambda) w|, measured
   index_t steps = 0;       ///< [count] products
   bool settled = true;     ///< the tolerance was reached
-  bool cuts = true;        ///< false: all modes are equally slow, or none is slow; v says nothing
+  bool cuts = true;        ///< false: all modes are equally slow, or none is slow, or steps is 1; v says nothing
 };
 
 /// The affinities of patches as bytes: byte b * N + i has, of the 8 patches of block b, those that are like patch i.
@@ -242,7 +242,8 @@ struct cut_object {
 /// @param mode     [H,W] finite: cut_mode::vector, of either sign
 /// @param corners  [1..5] 5: never
 /// @throws       precondition_error: no patch, values that are not finite, corners out of range
-/// @invariant    the sign of v does not matter; the seed is inside
+/// @invariant    the sign of v does not matter; the seed is inside. Of a v without a difference the side is empty, so no
+///               patch is inside, and the seed is patch 0
 /// @complexity   Theta(H * W)
 /// @determinism  exact
 /// @source       maskcut.py of facebookresearch/CutLER; Wang et al., "Cut and learn", CVPR 2023, section 3.1. The original

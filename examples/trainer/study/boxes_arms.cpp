@@ -1,12 +1,14 @@
 // Label uncertainty: a few exact masks and many boxes.
 
 #include "study/boxes_picture.hpp"
+#include "study/irnet_arms.hpp"
 
 #include "data/kept.hpp"
 #include "data/scenes.hpp"
 #include "method/boxes.hpp"
 #include "network/module_weights.hpp"
 #include "network/uncertain_head.hpp"
+#include "run/recipe.hpp"
 #include "study/parts.hpp"
 
 #include <array>
@@ -102,6 +104,27 @@ std::string words_of(recipe_of_boxes const& r, study_size const& size)
          (bootstrap.unsure == cambium::undecided::ignore ? " ignore" : "");
 }
 
+/// For a recipe: a number of all options of the training, and of the first scene.
+std::string settings_of(recipe_of_boxes const& r, study_size const& size)
+{
+  auto const o = options_of(r, size.steps(boxes_steps));
+  auto const& [loss, bootstrap] = o.supervision;
+  auto const& [projection, pairs, rise, weight] = o.boxinst;
+  std::string const all =
+      first_scene(scenes(scenes_of(1, 1, boxes_side, false))) +
+      recipe(" boxes")
+          .add("kind", name_of(r.kind))
+          .add("steps", o.several, o.steps, o.batch, o.rate, o.weight_decay)
+          .add("width", o.width, o.log_variance)
+          .add("exact", o.exact_share, o.exact_seen, o.exact_batch, o.box_batch)
+          .add("loss", loss.classes, loss.largest_sigma, loss.box_weight, loss.samples)
+          .add("bootstrap", bootstrap.mode, o.warm_up, bootstrap.tau_lo, bootstrap.tau_hi, bootstrap.confidence)
+          .add("boxes", bootstrap.unsure, bootstrap.min_fill, bootstrap.tight, bootstrap.keep)
+          .add("boxinst", weight, rise, projection.smooth, pairs.size, pairs.dilation, pairs.threshold)
+          .words();
+  return " settings " + numbered(all);
+}
+
 }  // namespace
 
 part boxes_part(study_size const& size)
@@ -132,10 +155,10 @@ part boxes_part(study_size const& size)
       "prediction.";
 
   auto const add = [&](std::string const& name, recipe_of_boxes const& r) {
-    out.arms.push_back(
-        {.name = name, .recipe = words_of(r, size), .needs = {"irnet"}, .measure = [size, r](place const& at) {
-           return measure_boxes(at, size, r);
-         }});
+    out.arms.push_back({.name = name,
+                        .recipe = words_of(r, size) + settings_of(r, size),
+                        .needs = {"irnet"},
+                        .measure = [size, r](place const& at) { return measure_boxes(at, size, r); }});
   };
   struct part_of {
     char const* name;

@@ -217,7 +217,10 @@ std::string page_of(json const& figures, std::string const& command, double seco
                     " threads. The program wrote this page.\n\n";
   out +=
       "Each arm is one way from weak labels to masks. Figures are percent. [label.md](label.md) has the layout of the "
-      "folder, the arms, and the rules by which points, scribbles and boxes are drawn from the truth.\n\n"
+      "folder, the arms, and the rules by which points, scribbles and boxes are drawn from the truth. Skeletons mark "
+      "more "
+      "pixels than scribbles and follow the true shape more closely than a person's strokes. A difference between the "
+      "two comes from what is drawn, not from a better method.\n\n"
       "* **Setting**: the background threshold. The criterion of `./run sweep` chooses it without the truth: the "
       "largest "
       "product of survive, clean and stable. All other parameters have their defaults.\n"

@@ -82,7 +82,7 @@ void bind_cut(nb::module_& m)
         "eps       in (0,1]: the affinity of patches that are not alike\n"
         "corners   1 to 5: a side of a cut with so many corners of the map is background; 5: none is\n"
         "repeats   in [0,1]: a pass is rejected if its IoU with the pass before is larger\n"
-        "smallest  in [0,1]: and if it has at most this part of the patches\n\n"
+        "smallest  in [0,1]: and, from the second pass on, if it has at most this part of the patches\n\n"
         "Source: Wang et al., 'Cut and learn', CVPR 2023; Shi & Malik, PAMI 2000.");
 }
 

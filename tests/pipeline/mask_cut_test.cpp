@@ -35,7 +35,8 @@ grid<float, 3> features_of(grid<std::int32_t, 2> const& region, double noise, un
 }
 
 /// Oracle: the passes by dense matrices, with Eigen's solver, and a flood from the seed.
-std::vector<Eigen::MatrixXi> dense_passes(grid<float, 3> const& features, double tau, int passes)
+std::vector<Eigen::MatrixXi> dense_passes(grid<float, 3> const& features, double tau, int passes, int corners = 3,
+                                          double repeats = 0.5, double smallest = 0.01)
 {
   auto const D = static_cast<Eigen::Index>(features.shape()[0]), H = static_cast<Eigen::Index>(features.shape()[1]),
              W = static_cast<Eigen::Index>(features.shape()[2]), N = H * W;
@@ -62,7 +63,7 @@ std::vector<Eigen::MatrixXi> dense_passes(grid<float, 3> const& features, double
     Eigen::Index seed = largest(v.cwiseAbs());
     if (v(seed) < 0) v = -v;
     auto const inside = [&](Eigen::Index y, Eigen::Index x) { return v(y * W + x) > v.mean() ? 1 : 0; };
-    if (inside(0, 0) + inside(0, W - 1) + inside(H - 1, 0) + inside(H - 1, W - 1) >= 3) {
+    if (inside(0, 0) + inside(0, W - 1) + inside(H - 1, 0) + inside(H - 1, W - 1) >= corners) {
       v = -v;
       seed = largest(v);
     }
@@ -80,7 +81,7 @@ std::vector<Eigen::MatrixXi> dense_passes(grid<float, 3> const& features, double
     }
     if (p > 0) {
       double const both = part.cwiseProduct(before).sum(), any = (part + before).cwiseMin(1).sum();
-      if (both / any > 0.5 || part.sum() <= 0.01 * static_cast<double>(N)) part.setZero();
+      if (both / any > repeats || part.sum() <= smallest * static_cast<double>(N)) part.setZero();
     }
     before = part;
     out.push_back(part.cwiseProduct(Eigen::MatrixXi::Ones(H, W) - taken));
@@ -141,6 +142,34 @@ TEST_CASE("passes agree with dense matrices", "[pipeline][reference]")
         }
       }
     }
+  CHECK(masks > 1000);
+}
+
+TEST_CASE("corners, repeats and small passes agree with dense matrices in noise", "[pipeline][reference]")
+{
+  index_t turned = 0, rejected = 0, masks = 0;
+  for (unsigned seed = 50; seed < 55; ++seed)
+    for (double const noise : {1.5, 2.5})
+      for (int const corners : {1, 3, 4})
+        for (double const repeats : {0.1, 0.8}) {
+          CAPTURE(seed, noise, corners, repeats);
+          auto const f = features_of(scene, noise, seed);
+          auto const want = dense_passes(f, 0.2, 4, corners, repeats, 0.04);
+          auto const found =
+              mask_cut(cpu{}, f, {.tau = 0.2, .passes = 4, .corners = corners, .repeats = repeats, .smallest = 0.04});
+          auto const have = unpack_masks(cpu{}, found.masks);
+          index_t wrong = 0;
+          for (index_t p = 0; p < 4; ++p)
+            for (Eigen::Index y = 0; y < 8; ++y)
+              for (Eigen::Index x = 0; x < 14; ++x) {
+                wrong += have(p, y, x) != want[static_cast<std::size_t>(p)](y, x);
+                masks += have(p, y, x);
+              }
+          CHECK(wrong == 0);
+          for (auto const& pass : found.passes) turned += pass.object.turned, rejected += !pass.accepted;
+        }
+  CHECK(turned > 20);
+  CHECK(rejected > 20);
   CHECK(masks > 1000);
 }
 

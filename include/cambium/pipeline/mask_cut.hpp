@@ -84,8 +84,9 @@ inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, im
 ///
 /// @throws       precondition_error: fewer than 2 patches, no feature, features that are not finite, options outside their
 ///               ranges, more patches than most_bytes allows
-/// @invariant    masks are disjoint. Multiplying a patch's features by a number > 0 changes nothing, up to rounding
-/// @complexity   feature_affinity once, and a normalised_cut a pass
+/// @invariant    masks are disjoint. Multiplying a patch's features by a number > 0 changes nothing, up to rounding,
+///               while their length stays between 1e-12 and 1e150: see feature_affinity
+/// @complexity   feature_affinity once, and a normalised_cut for the first pass and for each that follows an accepted one
 /// @determinism  run to run
 /// @source       Wang, Girdhar, Yu & Misra, "Cut and learn for unsupervised object detection and instance segmentation",
 ///               CVPR 2023, section 3.2; maskcut_forward of facebookresearch/CutLER. As there a pass is compared with the
@@ -111,19 +112,25 @@ template <stack_like F>
   grid<std::uint8_t, 3> masks(options.passes, H, W);
   grid<std::uint8_t, 2> before(H, W), taken(H, W);
   mask_cuts out;
+  bool changed = true;  // the features, since the pass before; else it would be computed again to the bit
   for (index_t p = 0; p < options.passes; ++p) {
     mask_cut_pass now;
-    now.mode = normalised_cut(where, alike, options.cut);
-    now.object = choose_cut_object(where, now.mode.vector, options.corners);
-    now.cost = cut_cost(where, alike, now.object.side, options.cut.eps);
-    auto const parts = connected(where, now.object.side, c4);
-    std::int32_t const own = parts.label(now.object.seed / W, now.object.seed % W);
-    now.component = make_grid<std::uint8_t>({H, W});
+    if (changed) {
+      now.mode = normalised_cut(where, alike, options.cut);
+      now.object = choose_cut_object(where, now.mode.vector, options.corners);
+      now.cost = cut_cost(where, alike, now.object.side, options.cut.eps);
+      auto const parts = connected(where, now.object.side, c4);
+      std::int32_t const own = parts.label(now.object.seed / W, now.object.seed % W);
+      now.component = make_grid<std::uint8_t>({H, W});
+      for (std::size_t i = 0; i < now.component.cells().size(); ++i)
+        now.component.cells()[i] = parts.label.cells()[i] == own ? 1 : 0;
+    } else {
+      now = out.passes.back();
+    }
     index_t area = 0, both = 0, any = 0;
     for (index_t y = 0; y < H; ++y)
       for (index_t x = 0; x < W; ++x) {
-        bool const inside = parts.label(y, x) == own;
-        now.component(y, x) = inside ? 1 : 0;
+        bool const inside = now.component(y, x) != 0;
         area += inside;
         both += inside && before(y, x) != 0;
         any += inside || before(y, x) != 0;
@@ -137,8 +144,8 @@ template <stack_like F>
         masks(p, y, x) = before(y, x) != 0 && taken(y, x) == 0 ? 1 : 0;
         taken(y, x) |= before(y, x);
       }
-    bool const more = now.accepted && p + 1 < options.passes;
-    if (more) alike = without_features(where, alike, before.view(), options.tau < 0);
+    changed = now.accepted;
+    if (changed && p + 1 < options.passes) alike = without_features(where, alike, before.view(), options.tau < 0);
     out.passes.push_back(std::move(now));
   }
   out.masks = pack_masks(where, masks);

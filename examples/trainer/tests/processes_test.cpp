@@ -589,9 +589,13 @@ TEST_CASE("two and four processes have the losses of one over 50 steps, for ever
         for (std::size_t k = 0; k < got[i].losses.size(); ++k) {
           auto const& [what, value] = got[i].losses[k];
           double const wanted = expected[i].losses[k].second;
+          INFO(task << ", step " << got[i].step << ": " << what << " is " << value << ", of one process " << wanted);
+          if (what == "replaced") {  // a share of some hundred pixels, no loss: one may lie at its threshold
+            CHECK(std::abs(value - wanted) <= 0.01);
+            continue;
+          }
           double const apart = std::abs(value - wanted) / std::max(std::abs(wanted), 1e-6);
           worst = std::max(worst, apart);
-          INFO(task << ", step " << got[i].step << ": " << what << " is " << value << ", of one process " << wanted);
           CHECK(apart <= 1e-4);
         }
       }

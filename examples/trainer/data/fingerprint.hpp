@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <type_traits>
 
@@ -25,6 +26,13 @@ class fingerprint {
   fingerprint& add(std::string const& word) { return add(word.c_str(), word.size() + 1); }
 
   [[nodiscard]] std::uint64_t value() const { return state_; }
+  /// 16 hexadecimal digits.
+  [[nodiscard]] std::string digits() const
+  {
+    char text[17];
+    std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(state_));
+    return text;
+  }
 
  private:
   std::uint64_t state_ = 0xcbf29ce484222325u;

@@ -50,7 +50,7 @@ struct part {
   std::string name;              ///< "boxes"; the arms' names begin with it
   std::string title;             ///< of its chapter
   std::string text;              ///< markdown: what was asked, what was done, what was chosen why
-  std::vector<choice> chosen{};  ///< on which seeds its settings were chosen
+  std::vector<choice> chosen{};  ///< on which seeds its settings were chosen; add those you look at when you change one
   std::vector<arm> arms{};
   std::vector<claim> claims{};
 };

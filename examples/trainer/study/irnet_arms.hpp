@@ -6,11 +6,16 @@
 #include "study/arm.hpp"
 
 #include <string>
+#include <vector>
 
 namespace trainer::study {
 
 /// The set-up of IRNet's trainings in the study: one thread, small networks.
 [[nodiscard]] irnet_training_options study_irnet(std::uint64_t seed, study_size const& size);
+
+/// Images that fail would make a figure of the others.
+/// @param failed  a sentence for each. @throws std::runtime_error with the first
+void expects_all(std::vector<std::string> const& failed);
 
 /// A number that stands for words in a recipe: 16 hexadecimal digits.
 [[nodiscard]] std::string numbered(std::string const& words);

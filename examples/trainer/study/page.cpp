@@ -10,33 +10,18 @@ namespace trainer::study {
 
 namespace {
 
-std::string points(double v)
+std::string formatted(char const* form, double v)
 {
-  char text[32];
-  std::snprintf(text, sizeof text, "%+.1f", 100 * v);
+  char text[40];
+  std::snprintf(text, sizeof text, form, v);
   return text;
 }
 
-std::string percent(double v)
-{
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", 100 * v);
-  return text;
-}
-
-std::string plain(double v)
-{
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", v);
-  return text;
-}
-
-std::string three_digits(double v)
-{
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", v);
-  return text;
-}
+std::string points(double v) { return formatted("%+.1f", 100 * v); }
+std::string percent(double v) { return formatted("%.1f", 100 * v); }
+std::string plain(double v) { return formatted("%g", v); }
+std::string three_digits(double v) { return formatted("%.3g", v); }
+std::string core_minutes(double seconds) { return formatted("%.0f", seconds / 60); }
 
 /// "more − 0.97 less".
 std::string formula(claim const& c)
@@ -101,13 +86,6 @@ std::string provenance(results const& all)
   out += ", by **" + std::to_string(programs.size()) + " builds of the program** (";
   for (auto const& p : programs) out += (p == *programs.begin() ? "" : ", ") + p;
   return out + "). All have the recipes of today's.\n\n";
-}
-
-std::string core_minutes(double seconds)
-{
-  char text[40];
-  std::snprintf(text, sizeof text, "%.0f", seconds / 60);
-  return text;
 }
 
 std::string mean_in(results const& all, std::string const& name)
@@ -266,9 +244,8 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
         seconds += std::accumulate(of.seconds.begin(), of.seconds.end(), 0.0);
       }
     if (count == 0) continue;
-    char text[40];
-    std::snprintf(text, sizeof text, "%.1f", seconds / 60 / static_cast<double>(all.seeds.size()));
-    out += "| " + p.name + " | " + std::to_string(count) + " | " + text + " |\n";
+    out += "| " + p.name + " | " + std::to_string(count) + " | " +
+           formatted("%.1f", seconds / 60 / static_cast<double>(all.seeds.size())) + " |\n";
   }
   return out;
 }

@@ -9,7 +9,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <ctime>
 #include <fstream>
 #include <random>
@@ -72,10 +71,7 @@ std::string machine()
 std::string build_of_program()
 {
   auto const content = cambium::read_file("/proc/self/exe");
-  char text[32];
-  std::snprintf(text, sizeof text, "%016llx",
-                static_cast<unsigned long long>(fingerprint().add(content.data(), content.size()).value()));
-  return text;
+  return fingerprint().add(content.data(), content.size()).digits();
 }
 
 place place_of(fs::path const& work, std::string const& arm, std::uint64_t seed)

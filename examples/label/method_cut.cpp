@@ -5,6 +5,7 @@
 #include "method_irnet.hpp"
 #include "options.hpp"
 
+#include <cambium/component/statistics.hpp>
 #include <cambium/crf/dense_crf.hpp>
 #include <cambium/crf/kept_lattices.hpp>
 #include <cambium/io/photograph.hpp>
@@ -82,7 +83,7 @@ class cut_method : public method {
       out.objects.label = crf_refiner(where, files.photograph(), present, &lattices_)(out.objects.label);
     else if (refine_ != adaptive::none && !present.empty())
       out.objects.label = adaptive_refiner(where, files.photograph(), present, refine_)(out.objects.label);
-    find_objects(found, out);
+    find_objects(where, found, out);
     out.classes = {1};
     out.about["cuts"] = json::array();
     for (auto const& pass : found.passes)
@@ -157,25 +158,16 @@ class cut_method : public method {
   }
 
   /// Objects of the masks that have a pixel, in the order of passes. Their numbers in the map become places.
-  static void find_objects(mask_cuts const& found, answer& out)
+  static void find_objects(cpu const& where, mask_cuts const& found, answer& out)
   {
     auto& map = out.objects.label;
     index_t const H = map.shape()[0], W = map.shape()[1];
-    std::vector<instance> of_pass(found.passes.size());
-    for (auto& one : of_pass) one.bounds = {H, W, 0, 0};
-    for (index_t y = 0; y < H; ++y)
-      for (index_t x = 0; x < W; ++x) {
-        if (map(y, x) == 0) continue;
-        auto& one = of_pass[static_cast<std::size_t>(map(y, x) - 1)];
-        ++one.area;
-        one.bounds = {std::min(one.bounds.top, y), std::min(one.bounds.left, x), std::max(one.bounds.bottom, y + 1),
-                      std::max(one.bounds.right, x + 1)};
-      }
+    auto const of_pass = statistics(where, map, static_cast<index_t>(found.passes.size()));
     std::vector<std::int32_t> place(found.passes.size() + 1, 0);
-    for (std::size_t p = 0; p < of_pass.size(); ++p) {
-      if (of_pass[p].area == 0) continue;
-      of_pass[p].score = 1 - found.passes[p].cost / 2;
-      out.objects.found.push_back(of_pass[p]);
+    for (std::size_t p = 0; p < found.passes.size(); ++p) {
+      auto const& one = of_pass(static_cast<index_t>(p) + 1);
+      if (one.area == 0) continue;
+      out.objects.found.push_back({0, 1 - found.passes[p].cost / 2, one.area, one.bounds});
       place[p + 1] = static_cast<std::int32_t>(out.objects.found.size());
     }
     out.semantic = grid<std::int32_t, 2>(H, W);

@@ -88,12 +88,12 @@ inline mask_set<> without_features(cpu const& where, mask_set<> const& alike, im
 ///               while their length stays between 1e-12 and 1e150: see feature_affinity
 /// @complexity   feature_affinity once, and a normalised_cut for the first pass and for each that follows an accepted one
 /// @determinism  run to run
-/// @source       Wang, Girdhar, Yu & Misra, "Cut and learn for unsupervised object detection and instance segmentation",
-///               CVPR 2023, section 3.2; maskcut_forward of facebookresearch/CutLER. As there a pass is compared with the
-///               pass before only, and before the masks so far are taken out of it, and the first may have any size. A rejected pass leaves the features as
-///               they were. The next one then finds the same component, compares it with nothing and accepts it. Here maps
-///               need not be square. A pass that cuts nothing (cut_mode::cuts) is rejected; the original takes the vector
-///               that its solver happens to give
+/// @source       Wang, Girdhar, Yu & Misra, "Cut and learn for unsupervised object detection and instance
+///               segmentation", CVPR 2023, section 3.2; maskcut_forward of facebookresearch/CutLER. As there a pass is
+///               compared with the pass before only, and before the masks so far are taken out of it, and the first may
+///               have any size. A rejected pass leaves the features as they were. The next one then finds the same
+///               component, compares it with nothing and accepts it. Here maps need not be square. A pass that cuts
+///               nothing (cut_mode::cuts) is rejected; the original takes the vector that its solver happens to give
 template <stack_like F>
   requires reaches<cpu, space_of<F, 3>>
 [[nodiscard]] mask_cuts mask_cut(cpu const& where, F const& features, mask_cut_options const& options = {})

@@ -314,13 +314,7 @@ TEST_CASE("flags of cuts that make no sense together", "[label][cut][errors]")
 {
   playground p;
   p.add("a");
-  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
-    auto const r = p.run(words);
-    INFO(r.err);
-    CHECK(r.status == 2);
-    CHECK(contains(r.err, says));
-    CHECK_FALSE(fs::exists(p.root / "out"));
-  };
+  auto const refused = refuses(p);
   refused({"--crf", "--refine", "par"}, "--crf and --refine: give one of the two");
   refused({"--tau", "2"}, "--tau: Value 2 not in range");
   refused({"--eps", "0"}, "--eps: Value 0 not in range");

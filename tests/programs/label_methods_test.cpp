@@ -889,17 +889,13 @@ TEST_CASE("flags of another method, and missing ones, are refused", "[label][err
 {
   playground p;
   p.add("a");
-  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
-    auto const r = p.run(words);
-    INFO(r.err);
-    CHECK(r.status == 2);
-    CHECK(contains(r.err, says));
-    CHECK_FALSE(fs::exists(p.root / "out"));
-  };
+  auto const refused = refuses(p);
   refused({"--method", "magic"}, "--method: magic not in {irnet,bestie,boxes,proposals,scribbles,cut}");
   refused({"--seg", "{id}"}, "--seg is a flag of --method bestie; the method here is irnet");
-  refused(p.network({"--boundaries=x"}), "--boundaries is a flag of --method irnet and scribbles; the method here is bestie");
-  refused(p.boxes({"--tags", "x"}), "--tags is a flag of --method irnet and bestie and proposals; the method here is boxes");
+  refused(p.network({"--boundaries=x"}),
+          "--boundaries is a flag of --method irnet and scribbles; the method here is bestie");
+  refused(p.boxes({"--tags", "x"}),
+          "--tags is a flag of --method irnet and bestie and proposals; the method here is boxes");
   refused(p.boxes({"--targets", "--crf"}), "--crf is a flag of --method irnet");
   refused(p.boxes({"--nonsense"}), "--nonsense");
   refused({"--method", "bestie", "--seg", "{id}", "--offsets", "{id}"}, "--centres is missing");

@@ -190,13 +190,7 @@ TEST_CASE("flags of scribbles that make no sense together", "[label][scribbles][
 {
   playground p;
   p.add("a");
-  auto const refused = [&](std::vector<std::string> const& words, std::string const& says) {
-    auto const r = p.run(words);
-    INFO(r.err);
-    CHECK(r.status == 2);
-    CHECK(contains(r.err, says));
-    CHECK_FALSE(fs::exists(p.root / "out"));
-  };
+  auto const refused = refuses(p);
   refused({"--images", "{id}"}, "--scribbles or --points is needed");
   refused({"--scribbles", "{id}"}, "--images or --boundaries is needed");
   refused({"--points", "{id}", "--boundaries", "{id}"}, "--images is needed");

@@ -92,4 +92,17 @@ inline bool contains(std::string const& text, std::string const& words)
   return text.find(words) != std::string::npos;
 }
 
+/// refused(words, says) checks that a playground's program refuses the flags with these words, and writes nothing.
+template <class Playground>
+auto refuses(Playground& p)
+{
+  return [&p](std::vector<std::string> const& words, std::string const& says) {
+    auto const r = p.run(words);
+    INFO(r.err);
+    CHECK(r.status == 2);
+    CHECK(contains(r.err, says));
+    CHECK_FALSE(std::filesystem::exists(p.root / "out"));
+  };
+}
+
 }  // namespace programs

@@ -31,12 +31,12 @@ namespace cambium {
 
 struct crf_build {
   double most_bytes = 8e9;  ///< an image that would take more is refused
-  bool pad = false;         ///< as lattice_options: the package's quirk where pixels are no multiple of 4
+  bool pad = false;         ///< as lattice_options: what the package does if the number of pixels is no multiple of 4
   bool exact = false;  ///< sum over all pairs of pixels instead of the lattice: O(N^2), for images of a few thousand
 };
 
 struct divergence_options {
-  bool package = false;  ///< klDivergence of pydensecrf: each pair counts twice, and each pixel beside itself
+  bool package = false;  ///< klDivergence of pydensecrf: each pair counts twice, and each pixel counts with itself
 };
 
 /// A fully connected conditional random field over the pixels of one image, ready for inference: its kernels' lattices
@@ -56,7 +56,8 @@ class dense_crf {
   /// @param image    [H,W,B] colours of any arithmetic type, B <= 6: features are x/sxy, y/sxy, colour/srgb
   /// @param kernels  usually crf_preset::irn(); may be empty
   /// @param options  most_bytes = 8e9, pad = false, exact = false
-  /// @param kept     if given, keeps the lattices of positions alone for other images of this size. Only on the cpu
+  /// @param kept     if given, keeps the lattices that depend on positions only, for other images of this size. Only on
+  ///                 the cpu
   ///
   /// @throws       precondition_error: sxy not positive, srgb negative, either beyond a float, compat not finite, NaN
   ///               or infinite colours, features too far apart for a lattice (its own message), or an image whose
@@ -91,7 +92,7 @@ class dense_crf {
     }
   }
 
-  /// A CRF of so many pixels that no kernel ties yet. add() ties them, by features of any kind.
+  /// A CRF over the pixels of an image of this size, without kernels. add() adds kernels over features of any kind.
   ///
   /// @throws precondition_error: a negative size
   dense_crf(P const&, extent2 size, crf_build options = {}) : size_(size), options_(options)
@@ -146,8 +147,8 @@ class dense_crf {
     add_tie({2, compat}, [&] { tie(where, sums_of_positions(where, sx, sy, by, kept), compat, by); });
   }
 
-  /// About how many bytes an inference takes at its peak, lattices included. On a device, or the building of a lattice,
-  /// if that is more.
+  /// About how many bytes an inference takes at its peak, lattices included. On a device this is the larger of an
+  /// inference's peak and that of building a lattice.
   static double bytes_needed(extent2 size, index_t bands, std::vector<pairwise> const& kernels, index_t labels)
   {
     return crf_bytes_needed<P>(size, crf_ties(kernels, bands), labels);
@@ -227,8 +228,8 @@ class dense_crf {
   }
 
   /// One step of inference, or several. On a device it allocates nothing.
-  /// @throws precondition_error when another CRF began this inference, or a kernel was added since; stopped: restart()
-  ///         the inference then
+  /// @throws precondition_error when another CRF began this inference, or a kernel was added since; stopped, after
+  ///         which the inference needs restart()
   /// @asynchrony gpu: enqueues and returns
   void step(P const& where, mean_field<P>& field, int count = 1) const
   {
@@ -242,14 +243,14 @@ class dense_crf {
   ///   sum_i sum_l Q_i(l) (log Q_i(l) + U_i(l))
   ///     + 1/2 sum_i sum_{j!=i} sum_k K_k(i,j) sum_lm compat_k(l,m) Q_i(l) Q_j(m)
   ///
-  /// The steps need not bring it down: they change all pixels at once and, as the package's, count each pixel among its
-  /// own neighbours, which P does not.
+  /// A step may raise it: steps change all pixels at once and, like the package's, count each pixel among its own
+  /// neighbours. P does not.
   ///
   /// @param options  package = false
   /// @throws       precondition_error when another CRF began this inference, or a kernel was added since
-  /// @complexity   a step, and for each kernel own_shares: of five dimensions that takes as long as some hundred steps; the
-  ///               package's formula needs no own_shares
-  /// @determinism  the same bits on every run: pixels are summed in the tree of reduce
+  /// @complexity   a step, and own_shares for each kernel, which in five dimensions takes as long as some hundred
+  ///               steps. The package's formula needs no own_shares
+  /// @determinism  the same bits on every run: pixels are summed in the order of reduce's tree
   /// @asynchrony   gpu: waits for the stream
   [[nodiscard]] double divergence(P const& where, mean_field<P>& field, divergence_options options = {}) const
   {
@@ -440,7 +441,7 @@ struct refine_labels_options {
 /// @param where    where to run
 /// @param field    of the image
 /// @param labels   [H,W] 0..L-1
-/// @param L        number of labels that may be; those that do not occur cost time and can win
+/// @param L        number of labels; those that do not occur in `labels` cost time and can win
 /// @param options  gt_prob = 0.7, iterations = 10
 /// @return [H,W] 0..L-1 in the memory of the policy
 ///

@@ -21,7 +21,7 @@
 
 namespace cambium {
 
-/// Over which channels scores are divided by their maximum before the background's constant score is met.
+/// The channels over whose maximum scores are divided, before they are compared with the background's constant score.
 enum class score_scale {
   image,    ///< all channels of the image: the original. A weak object beside a strong one vanishes
   group,    ///< the channels of one group, for example of one class
@@ -190,7 +190,7 @@ void largest_scores_on(P const& where, stack_view<T const, S> in, box window, in
 /// Find the largest enlarged score of every channel on a window of the image.
 ///
 /// @param where   where to run; must reach the scores
-/// @param scores  [N,h,w] finite; a gpu passes over NaN
+/// @param scores  [N,h,w] finite; a gpu ignores NaN
 /// @param window  [pixels] inside stride * h, stride * w
 /// @param stride  [pixels per cell] enlargement of the scores, >= 1
 /// @param out     [N] the lowest number where the window is empty
@@ -317,8 +317,8 @@ void expects_choice(stack_view<T const, S> const& in, image_view<std::int32_t, S
 /// @param where       where to run; must reach the maps
 /// @param scores      [N,h,w] finite
 /// @param divisors    [N] a channel whose divisor is not positive never scores
-/// @param window      [pixels] inside stride * h, stride * w; the whole image, or its part that these scores are right
-///                    for
+/// @param window      [pixels] inside stride * h, stride * w; the whole image, or the part for which these scores are
+///                    valid
 /// @param background  score of the background
 /// @param stride      [pixels per cell]
 /// @param channel     [window] int32; `score` likewise
@@ -380,7 +380,7 @@ struct assign_scratch {
 /// @param channel  [H,W] int32
 /// @param score    [H,W]
 ///
-/// @pre          gpu: scores are finite. NaN is not refused and scores nowhere
+/// @pre          gpu: scores are finite. NaN is not refused and never wins
 /// @throws       precondition_error before anything is written
 /// @invariant    ties go to the lower channel, the background first; the largest scaled score is 1
 /// @complexity   Theta(N * H * W) time twice and N^2 for the divisors, O(H * W) memory: enlarged channels are never

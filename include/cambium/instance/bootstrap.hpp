@@ -30,7 +30,7 @@ enum class bootstrap_mode {
 /// What becomes of box cells the network is not sure of.
 enum class undecided {
   keep_box,  ///< they stay boxed foreground
-  ignore     ///< they say nothing
+  ignore     ///< they are not learned from
 };
 
 struct bootstrap_options {
@@ -129,7 +129,7 @@ struct bootstrap_cell {
 ///               each other, a negative iteration, options outside their ranges, on the cpu NaN or infinite values;
 ///               gpu_error
 /// @invariant    outside all boxes target 0 and certain; in the hard mode every box keeps ceil(min_fill * area) cells
-///               with target 1, and one in each of its rows and columns if tight; the order of boxes means nothing
+///               with target 1, and one in each of its rows and columns if tight; the order of boxes has no effect
 /// @complexity   cpu: Theta(H * W + cells of boxes). Other policies also sort the cells of boxes
 /// @determinism  exact up to the mathematics library's exponential
 /// @asynchrony   gpu: waits for where.stream, for the counts

@@ -226,8 +226,8 @@ class box_guard {
   image_view<double const> score_;
 };
 
-/// Let boxes put back what they keep, box by box. Every box looks at the decisions, not at what other boxes put back:
-/// their order means nothing.
+/// Let boxes put back what they keep, box by box. Every box looks at the decisions, not at what other boxes put back.
+/// So the order of boxes has no effect.
 ///
 /// @param boxes    inside the map, not empty
 /// @param score    [H,W] ranks the cells that are not foreground

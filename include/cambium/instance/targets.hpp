@@ -1,5 +1,5 @@
 #pragma once
-// What a network that predicts centres and offsets is taught.
+// What a network that predicts centres and offsets learns.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/atomic.hpp>

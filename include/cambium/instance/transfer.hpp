@@ -24,7 +24,7 @@ enum class supervision {
   point,  ///< someone's clicks: the heat map stands at every one of them, whatever they lie on
 };
 
-/// What a component with more than one cue is.
+/// What a component with more than one cue becomes.
 enum class several_cues {
   reject,  ///< nothing is known about it: the original
   split,   ///< as many instances: each cell belongs to the nearest cue
@@ -304,7 +304,7 @@ void transfer_on(P const& where, image_view<L const, S> label, transfer_state<S>
                 rule::by_runs{label, rule::lead_to_part<S>{state, out.offset, out.weight}});
 }
 
-/// Turn the components of a semantic map into pseudo instances where exactly one cue says that it is one object.
+/// Turn those components of a semantic map that have exactly one cue into pseudo instances.
 ///
 /// A component with exactly one cue of its own class is an instance: on it weight = 1 and offset = centroid - cell.
 /// Everywhere else, the background included, offset and weight are 0.

@@ -275,7 +275,7 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   return out;
 }
 
-// --- who is compared with whom -------------------------------------------------------------------------------
+// --- what an evaluation compares -----------------------------------------------------------------------------
 
 /// The annotations and results of one category on one image.
 struct coco_group {
@@ -286,7 +286,7 @@ struct coco_group {
 };
 
 /// Group annotations and results by image and category, in ascending order of their ids: the order an evaluation needs.
-/// Pairs of which neither says anything are left out.
+/// A pair without annotations and without results is left out.
 ///
 /// @throws       precondition_error: results of images or categories that the set does not have
 /// @complexity   O(n log n)

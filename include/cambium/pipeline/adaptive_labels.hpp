@@ -64,7 +64,7 @@ inline double adapt_labels_bytes(cpu const& where, index_t height, index_t width
 /// @param labels      [H,W] 0..L-1
 /// @param L           number of labels, >= 1
 /// @param colours     colour_affinity_options::par() or pamr()
-/// @param options     dilations = {1, 2, 4, 8, 12, 24}, steps = 10; the sizes agree anyway
+/// @param options     dilations = {1, 2, 4, 8, 12, 24}, steps = 10; `size` has no effect, because the sizes agree
 /// @return [H,W] 0..L-1 in the memory of the policy; of equal masks the smallest label wins
 ///
 /// @throws       precondition_error: sizes that differ, a photograph without channels, a label outside 0..L-1, steps

@@ -268,11 +268,11 @@ template <execution_policy P, class T>
 /// @determinism  the same bits on every run and for every number of threads. Between cpu and gpu scores differ by the
 ///               walk's rounding (docs/determinism.md), and with them a label where two scores are nearly equal
 /// @asynchrony   gpu: waits for where.stream three to five times: numbers of clusters and components decide the sizes
-///               of grids. For a batch see for_each_item of exec/team.cuh: images wait for themselves only
+///               of grids. For a batch see for_each_item of exec/team.cuh: each image then waits for its own work only
 /// @source       Ahn, Cho, Kwak, CVPR 2019; _work of step/make_sem_seg_labels.py and step/make_ins_seg_labels.py of
-///               jiwoon-ahn/irn. Where nothing scores these make everything the first class or raise; here the
-///               image is background (options.empty) and the list of instances empty. Instances without a
-///               displacement field are ours
+///               jiwoon-ahn/irn. If nothing scores, these make every pixel the first class, or raise. Here every pixel
+///               is background (options.empty) and the list of instances is empty. Instances without a displacement
+///               field are ours
 template <class T, execution_policy P>
 [[nodiscard]] auto irnet(P const& where, irnet_input<T, typename P::memory> const& in,
                          irnet_options const& options = {}) -> irnet_labels<typename P::memory>

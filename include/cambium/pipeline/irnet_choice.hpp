@@ -1,7 +1,6 @@
 #pragma once
-// Which channel every pixel of an image takes, a window of the image after the other. On the cpu neither enlarged scores
-// nor the pixels' own are kept for a large image: they are computed again where they are needed again. A device has one
-// window.
+// Which channel every pixel of an image takes, window by window. For a large image the cpu keeps neither enlarged
+// scores nor scores of pixels: it computes them again where they are needed again. A device has one window.
 
 #include <cambium/component/relabel.hpp>
 #include <cambium/exec/loops.hpp>
@@ -21,7 +20,7 @@
 
 namespace cambium {
 
-/// [pixels] of a window, about: the channels and scores of so many stay in the cache of all cores.
+/// [pixels] of a window, about: their channels and scores stay in the cache of all cores.
 inline constexpr index_t pixels_of_window = index_t{1} << 20;
 
 /// Call body(Channel{}) with the smallest type that counts so many channels.
@@ -79,7 +78,7 @@ class pixel_choice {
 
   /// A choice among the scores of windows, which partition the image.
   /// @param channels  of the image
-  /// @param nothing   nothing scores, and the first channel takes everything
+  /// @param nothing   true: nothing scores, and the first channel takes every pixel
   pixel_choice(extent2 image, index_t channels, bool nothing, index_t stride)
       : image_(image), channels_(channels), stride_(stride), nothing_(nothing)
   {

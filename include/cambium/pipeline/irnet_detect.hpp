@@ -46,7 +46,7 @@ struct irnet_options {
   score_scale scale = score_scale::image;
   no_score empty = no_score::background;
   pieces parts = pieces::separate;
-  double component_thres = 0.5;  ///< without displacement: boundaries from here on part components; > 1 parts none
+  double component_thres = 0.5;  ///< without displacement: components end where boundaries reach it; > 1: nowhere
 };
 
 /// The classes of instance channels c*K + k.
@@ -177,7 +177,7 @@ void cut_at_boundary_on(P const& where, image_view<Channel const, S> channel, im
   for_each_cell(where, as_batch(out).extent, rule::cut_at_boundary<Channel, T, S>{channel, enlarged, threshold, out});
 }
 
-/// Label the components of a map of channels behind those that are there; no cell has two labels.
+/// Label the components of a map of channels, with numbers after those in use; no cell has two labels.
 template <class Channel>
 void append_components_on(cpu const& where, image_view<Channel const> channel, components<>& found)
 {
@@ -202,8 +202,8 @@ void append_components_on(P const& where, image_view<Channel const, S> channel, 
   found.count += more.count;
 }
 
-/// Detect instances of components that lie in one channel each, on the memory of their labels. Channels come in order;
-/// of one channel, components by their number, as in the original's loop over channels.
+/// Detect instances of components, each in one channel, in the memory of their labels. Instances are in the order of
+/// channels, those of one channel in the order of component numbers, as in the original's loop over channels.
 ///
 /// @param channel       [H,W]
 /// @param scores        as in detect_on

@@ -22,8 +22,8 @@ struct class_box {
 
 /// What is known about an image. Either part may be missing.
 ///
-/// Without a mask, what lies outside all boxes of a class is certainly not of it. With one, its cells are certain but
-/// for those of label::ignore: these are boxed inside a box and ignored elsewhere. Unknown cells, for
+/// Without a mask, cells outside all boxes of a class are certainly not of this class. With a mask, its cells are
+/// certain except those of label::ignore: these are boxed inside a box and ignored elsewhere. Unknown cells, for
 /// example regions of uncounted objects, are ignored for every class, inside boxes too, unless the mask is certain of
 /// them.
 template <class Space = host>
@@ -40,7 +40,7 @@ struct weak_annotation {
   }
 };
 
-/// How a training step makes targets and a loss of boxes. One name per knob; see its own struct for the rest.
+/// How a training step makes a loss and targets from boxes.
 struct box_supervision_options {
   label_uncertainty_options loss{};
   bootstrap_options bootstrap{};  ///< its largest_sigma is not read: the loss's is
@@ -183,10 +183,10 @@ template <execution_policy P, stack_like M, stack_like V>
 
 /// Make the targets of one image from its boxes and what the network says now.
 ///
-/// Every class is bootstrapped by itself. One against the rest, that is all. Under a softmax a pixel's classes share
-/// it: target_c = y_c / max(1, sum y), the background gets what is left, and the pixel is trusted as its most trusted
-/// class. A class that is certain of a pixel leaves nothing to classes that only have a box there. A pixel that all
-/// classes gave up is background.
+/// Every class is bootstrapped by itself. With one_vs_rest nothing else happens. Under a softmax the classes of a pixel
+/// share it: target_c = y_c / max(1, sum y), the background gets what is left, and the pixel is trusted as its most
+/// trusted class. A class that is certain of a pixel leaves nothing to classes that only have a box there. A pixel that
+/// all classes gave up is background.
 ///
 /// @param where         where to run; must reach the maps
 /// @param mean          [N,H,W] of the logits; N = C, under a softmax C + 1 with the background first

@@ -22,10 +22,10 @@ struct mask_cut_options {
   double tau = 0.15;                      ///< patches are alike if the cosine of their features is larger
   index_t passes = 3;                     ///< [count] most objects; >= 1
   normalised_cut_options cut{};           ///< eps = 1e-5
-  int corners = 3;                        ///< [1..5] a side with so many corners of the map is background; 5: none is
+  int corners = 3;                        ///< [1..5] a side with so many corners or more is background; 5: none is
   double repeats = 0.5;                   ///< [0,1] a pass is rejected if its IoU with the pass before is larger
-  double smallest = 0.01;                 ///< [0,1] and, beside the first, if it has at most this part of the patches
-  double smallest_first = 0;              ///< [0,1] the same of the first pass; the original accepts any
+  double smallest = 0.01;                 ///< [0,1] a later pass needs a larger fraction of the patches
+  double smallest_first = 0;              ///< [0,1] the same for the first pass; the original accepts any size
   index_t most_bytes = index_t{4} << 30;  ///< [bytes] refuse maps whose pairs of patches would take more
 };
 

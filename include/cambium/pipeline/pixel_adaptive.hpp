@@ -26,8 +26,8 @@ struct pixel_adaptive_options {
 template <class T, class P>
 inline constexpr bool weighs_by_rows = std::is_same_v<P, cpu> && std::is_same_v<T, float>;
 
-/// Room of pixel_adaptive_into for one shape. Stored weights are most of it: 32 bytes a pixel and dilation. The cpu
-/// stores none in float.
+/// Memory of pixel_adaptive_into for one shape. Most of it holds weights: 32 bytes a pixel and dilation. In float the
+/// cpu stores no weights.
 template <class T, execution_policy P>
 class pixel_adaptive_scratch {
  public:
@@ -209,7 +209,7 @@ template <execution_policy P, gridded<4> I, gridded<4> X>
 /// @return [C,H,W] in the memory of the policy; with adaptive_size::masks at the size of the masks
 ///
 /// @throws       precondition_error: see pixel_adaptive_into
-/// @invariant    scaling and shifting the image changes nothing, up to the 1e-8 beside its deviations
+/// @invariant    scaling and shifting the image changes nothing, up to the 1e-8 that is added to its deviations
 /// @complexity   Theta(steps * 8 dilations * C * H * W) time; memory: on the cpu in float the image with borders, and
 ///               3 reach + 1 rows of up to 32 channels a thread; else the weights, [8 dilations,H,W]
 /// @determinism  as neighbour_walk

@@ -24,7 +24,7 @@ enum class scribbled_object {
   class_,  ///< all marks of a class together
 };
 
-/// What a cell is that no mark reaches.
+/// What becomes of a cell that no mark reaches.
 enum class unreached_cell { undecided, background };
 
 struct scribble_options {
@@ -32,7 +32,7 @@ struct scribble_options {
   double limit = std::numeric_limits<double>::infinity();  ///< [cost] of the longest path; > 0
   unreached_cell unreached = unreached_cell::undecided;    ///< cells beyond the limit
   bool frame = false;     ///< unmarked cells of the outermost rows and columns count as marked background
-  double confidence = 0;  ///< [0,1] cells of less are undecided
+  double confidence = 0;  ///< [0,1] cells with a lower confidence are undecided
   scribbled_object objects = scribbled_object::stroke;
 };
 
@@ -113,11 +113,11 @@ numbered_marks number_marks(cpu const& where, scribble_input<T> const& in, exten
 /// @param in       image, boundary and marks of one image
 /// @param options  costs, limits, what an object is
 ///
-/// @pre          one of image and boundary, one of scribbles and points; all of one size
+/// @pre          image, boundary or both; scribbles, points or both; all of one size
 /// @throws       precondition_error: different sizes; a scribble outside 0..255; a point outside the image or of a class
 ///               outside 0..253; a point on a mark of another class; no mark at all; options out of range
 /// @invariant    a marked cell has the label of its mark
-/// @complexity   of geodesic, twice; on one thread but for the costs
+/// @complexity   two calls of geodesic, on one thread except for the costs
 /// @determinism  exact for any number of threads
 /// @source       scribbles as in ScribbleSup (Lin et al., CVPR 2016): PNG, 255 unmarked. Propagation by geodesic distance
 ///               as in GeoS (Criminisi et al., ECCV 2008)

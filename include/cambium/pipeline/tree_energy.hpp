@@ -36,7 +36,8 @@ struct tree_energy_image {
 ///   smooth = tree_filter of the probabilities along the low tree; with a high guide that again along the high tree
 ///   value = sum over images, channels and pixels of roi * |probabilities - smooth| / number of pixels with roi > 0
 ///
-/// The number of channels does not divide. The gradient goes through the filters, and in the high tree to its guide too.
+/// The value is not divided by the number of channels. The gradient goes through the filters, and in the high tree to
+/// its guide too.
 ///
 /// @param where          cpu: images in parallel, or the channels of one
 /// @param probabilities  [B,C,H,W] finite

@@ -1,5 +1,5 @@
 #pragma once
-// Small holes and islands of masks go, and then masks whose boxes have become doubles.
+// Small holes and islands of masks are removed, and then masks whose boxes overlap another one's too much.
 
 #include <cambium/core/error.hpp>
 #include <cambium/exec/cpu.hpp>
@@ -14,16 +14,16 @@ namespace cambium {
 
 struct clean_masks_options {
   double min_area = 0;         ///< [cells] smaller holes are filled, then smaller islands are cleared
-  double nms_threshold = 0.7;  ///< overlap of boxes above which a mask goes, strictly
+  double nms_threshold = 0.7;  ///< overlap of boxes above which a mask is removed, strictly
 };
 
-/// Masks that are left, and their places among those before.
+/// The masks that remain, and their places in the given set.
 struct clean_mask_set {
   mask_set<> masks;
   std::vector<index_t> kept;
 };
 
-/// Remove small holes and islands of masks, and masks whose boxes have become doubles.
+/// Remove small holes and islands of masks, and masks whose boxes overlap another one's too much.
 ///
 ///   score = 1 for a mask that was clean before, else 0; then box_nms
 ///

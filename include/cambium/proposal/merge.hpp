@@ -44,7 +44,7 @@ struct merge_options {
 /// @return [H,W] std::int32_t
 ///
 /// @throws       precondition_error: a map of another size, labels out of range, classes or shares out of range
-/// @invariant    the order of the masks plays no part; without masks max_iou_imp and max_iou_imp2 return the classes as
+/// @invariant    the order of the masks has no effect; without masks max_iou_imp and max_iou_imp2 return the classes as
 ///               they are
 /// @complexity   O(classes that occur * N * words of a box)
 /// @determinism  exact counts and one division in double

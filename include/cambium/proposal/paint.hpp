@@ -216,11 +216,11 @@ inline std::vector<index_t> visible_masks(mask_set<> const& masks, std::span<ind
   return out;
 }
 
-/// Make instances of masks, of which each cell has the one on top.
+/// Make instances of masks: each cell belongs to the mask on top.
 ///
 /// @param categories  N classes from 0, or negative for masks that are not painted; none: all are of class 0
 /// @param scores      N finite scores
-/// @return instances in the order of the masks. Masks of which no cell is seen are none
+/// @return instances in the order of the masks. A mask of which no cell is seen gives no instance
 ///
 /// @throws       precondition_error: another number of categories or scores, visible outside [0,1]
 /// @invariant    the areas sum to the cells that are not 0

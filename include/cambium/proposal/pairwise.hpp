@@ -43,7 +43,7 @@ CAMBIUM_HD inline index_t shared_area(box const& a, box const& b)
   return height > 0 && width > 0 ? height * width : 0;
 }
 
-/// What is said of a pair of masks: measure(shared cells, area of i, area of j).
+/// The result for a pair of masks: measure(shared cells, area of i, area of j).
 namespace rule {
 
 struct count_of_pair {
@@ -129,7 +129,7 @@ void pairwise_on(P const& where, masks_view<S> a, masks_view<S> b, image_view<T,
   for_each_cell(where, {1, a.count, b.count}, rule::measure_pair<Measure, T, S>{a, b, out, measure});
 }
 
-/// The door of all three: checks, then the schedule.
+/// What all three functions call: checks, then the schedule.
 template <execution_policy P, class O, class Measure>
 void pairwise_into(P const& where, mask_set<typename P::memory> const& a, mask_set<typename P::memory> const& b,
                    O&& out, Measure measure, char const* who)

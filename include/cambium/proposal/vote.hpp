@@ -138,7 +138,7 @@ template <image_like L>
   return out;
 }
 
-/// Which of the masks that hold a point it takes.
+/// Which mask a point takes, of those that hold it.
 enum class point_choice {
   best,      ///< the highest score; of equal ones the smallest, then the first
   smallest,  ///< the smallest; of equal ones the highest score, then the first

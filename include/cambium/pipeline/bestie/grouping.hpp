@@ -45,7 +45,7 @@ struct bestie_group_options {
   plateau plateaus = plateau::every_cell;
 };
 
-/// What a region without any centre is.
+/// What a region without any centre becomes.
 enum class lone_region {
   nothing,    ///< in refined labels, and with val_ignore = True
   one_group,  ///< in inference: it becomes an instance, whose score may be low

@@ -16,10 +16,10 @@
 
 namespace cambium {
 
-/// What of a cue's score is compared with the threshold.
+/// How a cue's score is compared with the threshold.
 enum class cue_score {
-  three_decimals,  ///< what a point file holds of it: the original, to which 0.7003 does not exceed 0.7
-  exact,           ///< all of it
+  three_decimals,  ///< rounded as in a point file: the original, in which 0.7003 does not exceed 0.7
+  exact,           ///< as it is
 };
 
 struct bestie_transfer_options {
@@ -28,7 +28,7 @@ struct bestie_transfer_options {
   transfer_options labels{};  ///< sup = image, sigma = 6, smallest = 50, centre = truncated, several = reject
 };
 
-/// The cues that count: of classes present, and sure enough.
+/// The cues that count: those of present classes whose score exceeds the threshold.
 [[nodiscard]] inline points cues_that_count(points const& cues, std::vector<char> const& present,
                                             bestie_transfer_options const& options)
 {

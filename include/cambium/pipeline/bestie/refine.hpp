@@ -257,7 +257,8 @@ inline region_centres<> points_by_class(points const& given, std::vector<std::in
   return out;
 }
 
-/// Refined offsets of one image with points: every cell of a class is led to the point its offset leads nearest to.
+/// Refined offsets of one image with points: every cell of a class gets the offset to the point that is nearest to the
+/// end of its own offset.
 ///
 /// @param where     where to run; must reach the maps
 /// @param offset    [2,H,W] of the network

@@ -137,7 +137,7 @@ struct detect_scratch {
   workspace<P> space;
 };
 
-/// Detect instances of components, with their scores a window after the other.
+/// Detect instances of components, whose scores come window by window.
 ///
 /// @param scores  scores(visit) calls visit(window, score) for windows that partition the image
 /// @param to      [H,W] the instances' labels; may be the components

@@ -166,7 +166,7 @@ template <execution_policy P, stack_like D>
   return cluster(where, regions.label, centroids);
 }
 
-/// How pixels choose among walked scores, whatever the background.
+/// The options of assign for walked scores, without the background's score.
 [[nodiscard]] inline assign_options irnet_assigning(irnet_options const& options)
 {
   return {.scale = options.scale, .empty = options.empty};

@@ -87,7 +87,7 @@ template <execution_policy P, class T, class S>
 /// Instance scores that were walked on one tile.
 template <class T, class Space = host>
 struct walked_tile {
-  box window;                          ///< [pixels] the part of the image that the tile answers for
+  box window;                          ///< [pixels] the part of the image that is labelled from this tile
   box local;                           ///< [pixels] the same in the enlarged scores
   std::vector<std::int32_t> channels;  ///< of the image, ascending: those that score here
   grid<T, 3, Space> scores;  ///< [channels,h,w] the tile's cells and those beside them, which enlargement reads
@@ -171,7 +171,7 @@ template <execution_policy P, class T, class S>
 /// Label an image that is too large for one walk: irnet(), with the walk done tile by tile.
 ///
 /// Clusters, scaling, components and instances are found on the whole image, so that nothing has to be stitched: an
-/// object that lies across a seam is one object. What tiles change is that a score cannot walk in from beyond a tile's
+/// object that lies across a seam is one object. Tiles change one thing: a score cannot walk in from beyond a tile's
 /// overlap. A step goes radius - 1 cells, so where overlap >= 4 * (2^exp_times * (radius - 1) + 1) the labels are those
 /// of irnet() up to the walk's rounding. That is far more than is needed: 256 steps at radius 5 spread a score by some
 /// 35 cells, 140 pixels, where no boundary stops it.
@@ -183,8 +183,8 @@ template <execution_policy P, class T, class S>
 ///
 /// @throws       precondition_error before anything is written; gpu_error
 /// @complexity   time of irnet() times (1 + 2 overlap / tile)^2. Memory: a transition of one tile, K * 4 * 2.2 bytes a
-///               cell at float, and then 8 bytes a pixel of the image; in both C values a cell of the image, and the
-///               instance channels that score on each tile
+///               cell at float, and afterwards 8 bytes a pixel of the image. At both times also C values a cell of the
+///               image, and the instance channels that score on each tile
 /// @determinism  the same bits on every run and for every number of threads
 /// @asynchrony   gpu: waits for where.stream several times a tile
 /// @source       ours

@@ -246,7 +246,8 @@ def dust(
         target = out[np.newaxis] if image.ndim == 1 else out.T if turned else out
         _native._cc3d_keep(target.view(f"u{image.itemsize}"), rows, kept.view(np.uint8), threads)
     else:
-        out[~kept[cells]] = 0
+        labels = cells.view(np.uint8) if cells.dtype.kind == "b" else cells  # no mask of kept
+        out[~kept[labels]] = 0
     return (out, count) if return_N else out
 
 
@@ -263,10 +264,9 @@ def largest_k(
 ) -> Any:
     """Keep the k largest components of an image.
 
-    Returns labels 1..k, the largest last, of equal sizes the first in memory first; for k = 1 a
-    mask of bool; all
-    components in their own order where there are at most k. With return_N a tuple with their
-    number.
+    Returns labels 1..k, the largest last, of equal sizes the first in memory first; all components
+    in their own order where there are at most k. For k = 1 a mask of bool where there are more than
+    one: of equal sizes the first. With return_N a tuple with their number.
     """
     k = operator.index(k)
     if k < 0:
@@ -282,12 +282,18 @@ def largest_k(
     if rows.dtype.kind == "b":
         rows = rows.view(np.uint8)
     count = min(k, len(present))
+    if k == 0:
+        empty = np.zeros(image.shape, np.uint16, order="F" if turned else "C")
+        return (empty, 0) if return_N else empty
     if len(present) > k:
         table = np.zeros(len(area), rows.dtype)
-        order = present[np.argsort(area[present], kind="stable")]
-        table[order[len(order) - k :]] = np.arange(1, k + 1)
+        if k == 1:
+            table[present[np.argmax(area[present])]] = 1
+        else:
+            order = present[np.argsort(area[present], kind="stable")]
+            table[order[len(order) - k :]] = np.arange(1, k + 1)
         rows = _native._cc3d_look_up(rows, table, threads)
     labels = _back(rows, turned, image)
-    if k == 1 or image.dtype.kind == "b" and precomputed_ccl:
+    if (k == 1 and len(present) > k) or (image.dtype.kind == "b" and precomputed_ccl):
         labels = labels != 0
     return (labels, count) if return_N else labels

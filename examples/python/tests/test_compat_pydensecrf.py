@@ -585,3 +585,15 @@ def test_processes_of_a_pool():
                 print([round(v) for v in pool.map(work, range(4))])
     """
     assert run(code) == "[60000, 60000, 60000, 60000]"
+
+
+def test_more_deviations_than_axes_are_refused():
+    image = np.zeros((5, 6), np.uint8)
+    for call in (
+        lambda: our_utils.create_pairwise_bilateral((3, 4), 5, image, chdim=0),
+        lambda: our_utils.create_pairwise_bilateral((3, 4, 5), 5, image),
+        lambda: our_utils.create_pairwise_gaussian((3, 4), (4,)),
+    ):
+        with pytest.raises(IndexError, match="sdims has . deviations; expected at most"):
+            call()
+    assert our_utils.create_pairwise_bilateral((3, 4), 5, image).shape == (3, 30)

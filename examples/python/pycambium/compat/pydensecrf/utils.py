@@ -75,6 +75,10 @@ def unary_from_softmax(
 def _positions(sdims: Sequence[float], shape: Sequence[int], more: int = 0) -> NDArray[np.float32]:
     """Features of the cells of a grid: positions along the first axes, and room for `more`."""
     axes = len(shape)
+    if len(sdims) > axes:
+        raise IndexError(
+            f"sdims has {len(sdims)} deviations; expected at most {axes}, one for each axis"
+        )
     features = np.empty((axes + more, *shape), np.float32)
     for axis, extent in enumerate(shape):
         at = np.arange(extent, dtype=np.float32)

@@ -241,3 +241,22 @@ def test_errors():
         indexing.PathIndex(5, (3, 20))
     with pytest.raises(ValueError, match="radius is 1; no cell is nearer"):
         indexing.PathIndex(1, (9, 9))
+
+
+def test_tensors_with_the_negative_bit(rng):
+    torch = pytest.importorskip("torch")
+    x, edge = torch.rand(2, 5, 6), torch.rand(5, 6)
+    negative = torch._neg_view(x)
+    assert negative.is_contiguous() and negative.is_neg()
+    want = indexing.propagate_to_edge(negative.resolve_neg(), edge)
+    assert (want < 0).all()
+    assert torch.equal(indexing.propagate_to_edge(negative, edge), want)
+    assert torch.equal(indexing.propagate_to_edge(x, torch._neg_view(-edge)), -want)
+
+
+def test_types_and_masks_that_are_refused():
+    x, edge = np.zeros((2, 4, 5), np.float16), np.zeros((4, 5), np.float16)
+    with pytest.raises(TypeError, match=r"\(1 - edge\) is float16; expected float32 or float64"):
+        indexing.propagate_to_edge(x, edge)
+    with pytest.raises(TypeError, match="edge is a masked array with masked cells"):
+        indexing.propagate_to_edge(x, np.ma.masked_array(edge, edge == 0))

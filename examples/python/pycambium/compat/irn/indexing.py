@@ -33,6 +33,8 @@ def _is_tensor(array: Any) -> bool:
 
 
 def _expects_array(given: Any, what: str) -> None:
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise TypeError(f"{what} is a masked array with masked cells: say .filled(value)")
     if not hasattr(given, "reshape") or not hasattr(given, "shape"):
         raise TypeError(f"{what} is {type(given).__name__}; expected an array or a tensor")
 
@@ -201,12 +203,17 @@ def propagate_to_edge(
         x, edge = torch.as_tensor(x), torch.as_tensor(edge)
         dtype = torch.promote_types(x.dtype, edge.dtype)
         x, edge = x.to(dtype), edge.to(dtype)
-        seeds = x.reshape(-1, height, width).contiguous()
-        boundary = edge.reshape(height, width).contiguous()
+        # contiguous() keeps the negative bit, which is not in the memory
+        seeds = x.reshape(-1, height, width).contiguous().resolve_neg()
+        boundary = edge.reshape(height, width).contiguous().resolve_neg()
     else:
         dtype = np.result_type(x, edge)
         seeds = np.ascontiguousarray(x, dtype).reshape(-1, height, width)
         boundary = np.ascontiguousarray(edge, dtype).reshape(height, width)
+    if str(dtype).removeprefix("torch.") not in ("float32", "float64"):
+        raise TypeError(
+            f"propagate_to_edge: x * (1 - edge) is {dtype}; expected float32 or float64"
+        )
     walked = _cambium.propagate_to_edge(
         seeds,
         boundary,

@@ -257,3 +257,13 @@ TEST_CASE("run lengths that do not fit are refused", "[io][errors]")
   CAMBIUM_THROWS_SAYING(bounds_of({huge, 3, {3}}), precondition_error, "bounds_of: an image of");
   CAMBIUM_THROWS_SAYING(decode_rle({-1, 3, {3}}), precondition_error, "an image of -1 x 3");
 }
+
+TEST_CASE("counts that are Python's bytes as text are named", "[io][errors]")
+{
+  for (auto const text : {"b'06'", "b\"06\""})
+    CAMBIUM_THROWS_SAYING(parse_counts(text, {2, 3}, "m"), io_error,
+                          "m: character 1 is not one of '0' to 'o'; these are Python's bytes written with str(): write "
+                          "counts.decode()");
+  CHECK(support::refusal([] { static_cast<void>(parse_counts("0!", {2, 3}, "m")); }) ==
+        "m: character 1 is not one of '0' to 'o'");
+}

@@ -270,7 +270,11 @@ inline void parse_counts_into(std::string_view text, rle& mask, std::string cons
     for (int shift = 0;; shift += 5) {
       if (at == text.size()) throw io_error(name + ": ends inside a count");
       int const six = text[at] - '0';
-      if (six < 0 || six > 63) throw io_error(name + ": character " + std::to_string(at) + " is not one of '0' to 'o'");
+      if (six < 0 || six > 63)
+        throw io_error(name + ": character " + std::to_string(at) + " is not one of '0' to 'o'" +
+                       (text.starts_with("b'") || text.starts_with("b\"")
+                            ? "; these are Python's bytes written with str(): write counts.decode()"
+                            : ""));
       if (shift > 55) throw io_error(name + ": the count at character " + std::to_string(at) + " is too long");
       ++at;
       bits |= static_cast<std::uint64_t>(six & 31) << shift;

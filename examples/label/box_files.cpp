@@ -41,15 +41,22 @@ void box_files::open()
   std::string const& where = xml() ? names_file : path;
   demand(classes() <= 254, where, "has " + std::to_string(classes()) + " classes; a label map holds 254 at most");
   if (!no_class_.empty())
-    std::fprintf(stderr, "label: %s: class 1 is %s. If it is none, leave it out, or every class is one too high\n",
+    std::fprintf(stderr,
+                 no_classes_ == 1
+                     ? "label: %s: class 1 is %s. If it is none, leave it out, or every class is one too high\n"
+                     : "label: %s: the first classes are %s. If they are none, leave them out, or every class is "
+                       "too high\n",
                  where.c_str(), no_class_.c_str());
 }
 
 void box_files::read_shared()
 {
   if (xml() && !names_file.empty()) {
-    for (auto const& name : read_names(names_file)) classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
-    if (classes_.contains("background") && classes_.at("background") == 0) no_class_ = "'background'";
+    for (auto const& name : read_names(names_file)) {
+      if (names_no_class(name) && no_classes_ == static_cast<index_t>(classes_.size()))
+        no_class_ += (no_classes_++ == 0 ? "'" : " and '") + name + "'";
+      classes_.emplace(name, static_cast<std::int32_t>(classes_.size()));
+    }
     shared_hash_ = hash(read_file(names_file));
     return;
   }
@@ -64,7 +71,8 @@ void box_files::read_shared()
   for (auto const& remark : coco_.remarks()) std::fprintf(stderr, "label: %s\n", remark.c_str());
   shared_hash_ = hash(content);
   if (auto const first = coco_.unused_first())
-    no_class_ = "category " + std::to_string(first->id) + " ('" + first->name + "'), of which no annotation is";
+    no_class_ = "category " + std::to_string(first->id) + " ('" + first->name + "'), of which no annotation is",
+    no_classes_ = 1;
 }
 
 index_t box_files::classes() const { return xml() ? static_cast<index_t>(classes_.size()) : coco_.classes(); }
@@ -79,7 +87,12 @@ std::optional<boxes_of_image> box_files::find(image_files& files, extent2 image)
   for (auto const& note : read.notes) out.notes.push_back(file + ": " + note);
   for (auto const& object : read.objects) {
     auto const at = classes_.find(object.name);
-    demand(at != classes_.end(), file, "'" + object.name + "' is no class; --names lists one's own");
+    if (at == classes_.end()) {
+      std::vector<std::string> names;
+      for (auto const& [name, place] : classes_) names.push_back(name);
+      throw io_error(file + ": '" + object.name + "' is no class; --names lists one's own" +
+                     like_class(object.name, names));
+    }
     out.boxes.push_back({object.bounds, at->second});
   }
   return out;
@@ -87,7 +100,7 @@ std::optional<boxes_of_image> box_files::find(image_files& files, extent2 image)
 
 std::optional<std::vector<std::int64_t>> box_files::image_numbers(std::vector<std::string> const& ids) const
 {
-  return xml() ? std::nullopt : std::optional(coco_.numbers_of(ids));
+  return xml() ? std::nullopt : std::optional(coco_.names().numbers_of(ids));
 }
 
 }  // namespace labelling

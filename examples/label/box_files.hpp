@@ -44,8 +44,10 @@ class box_files {
 
   /// How many classes there are.
   [[nodiscard]] cambium::index_t classes() const;
-  /// A first class that may be none, in words: 'background', or a category without an annotation; or "".
+  /// First classes that may be none, in words: 'background', or a category without an annotation; or "".
   [[nodiscard]] std::string const& no_class() const { return no_class_; }
+  /// How many they are.
+  [[nodiscard]] cambium::index_t no_classes() const { return no_classes_; }
   /// Of the COCO file, or of the names' file; "" where there is neither.
   [[nodiscard]] std::string const& shared_hash() const { return shared_hash_; }
   [[nodiscard]] std::string path_of(image_files const& files) const { return xml() ? files.path("boxes") : path; }
@@ -58,10 +60,12 @@ class box_files {
   /// As method has them.
   [[nodiscard]] std::vector<named_category> categories() const { return coco_.categories(); }
   [[nodiscard]] std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const& ids) const;
+  /// A note on a COCO file's images that are found by number only; or "".
+  [[nodiscard]] std::string note_on(std::vector<std::string> const& ids) const { return coco_.names().note_on(ids); }
   /// The COCO file's number of an image; nothing where it does not know it.
   [[nodiscard]] std::optional<std::int64_t> image_number(std::string const& id) const
   {
-    return coco_.number_of_image(id);
+    return coco_.names().number_of(id);
   }
 
  private:
@@ -70,6 +74,7 @@ class box_files {
   std::map<std::string, std::int32_t, std::less<>> classes_;  ///< of names in XML files, 0-based
   coco_boxes coco_;
   std::string shared_hash_, no_class_;
+  cambium::index_t no_classes_ = 0;
 };
 
 }  // namespace labelling

@@ -90,6 +90,10 @@ class method {
   /// [bytes] that one image takes while it is labelled.
   virtual double memory(image_files& files) const = 0;
 
+  /// Complain of a set of images before anything is written, and say what is odd.
+  /// @throws usage_error, io_error
+  virtual void look_at(std::vector<std::string> const&) const {}
+
  protected:
   method() = default;
   option_table table_;  ///< points to members

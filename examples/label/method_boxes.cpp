@@ -14,8 +14,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace labelling {
 
@@ -162,6 +164,11 @@ class boxes_method : public method {
 
   std::vector<named_category> categories() const override { return boxes_.categories(); }
 
+  void look_at(std::vector<std::string> const& ids) const override
+  {
+    if (auto const note = boxes_.note_on(ids); !note.empty()) std::fprintf(stderr, "note: %s\n", note.c_str());
+  }
+
   std::optional<std::vector<std::int64_t>> image_numbers(std::vector<std::string> const& ids) const override
   {
     return boxes_.image_numbers(ids);
@@ -186,13 +193,17 @@ class boxes_method : public method {
                  return e.height == mu.shape()[1] && e.width == mu.shape()[2];
                }));
     extent2 const size{H, W};
+    bool const photographed = files.has("image");
+    bool sure = false;  // the photograph has the size of the means: then they are no other axes
     auto const same_size = [&](extent2 other, std::string const& path) {
       demand(other == size, path,
-             "is of an image of " + std::to_string(other.height) + " x " + std::to_string(other.width) +
-                 ", but the means are " + shape_text(mu.shape()) +
-                 axes_hint({mu.shape().begin(), mu.shape().end()}, [&](extent2 e) { return e == other; }));
+             "is of an image of " + std::to_string(other.height) + " x " + std::to_string(other.width) + ", but the " +
+                 (sure ? "photograph and the means" : "means") + " are " + shape_text(mu.shape()) +
+                 (sure ? extent2{other.width, other.height} == size ? "; its height and width are exchanged" : ""
+                       : axes_hint({mu.shape().begin(), mu.shape().end()}, [&](extent2 e) { return e == other; })));
     };
-    if (files.has("image")) same_size(files.image_size(size), files.path("image"));
+    if (photographed) same_size(files.image_size(size), files.path("image"));
+    sure = photographed;
 
     weak_annotation<> known;
     grid<std::int32_t, 2> mask;
@@ -214,9 +225,12 @@ class boxes_method : public method {
                (C == named + 1 && model == class_model::one_vs_rest
                     ? "; if the first channel is the background, say --classes mean_field"
                     : ""));
-    demand(boxes_.no_class().empty() || C + 1 != named, boxes_.xml() ? boxes_.names_file : boxes_.path,
-           "has " + std::to_string(named) + " classes, but the network " + std::to_string(C) + ". The first is " +
-               boxes_.no_class() + ": leave it out, or every box counts for the next class");
+    demand(boxes_.no_class().empty() || C + boxes_.no_classes() != named,
+           boxes_.xml() ? boxes_.names_file : boxes_.path,
+           "has " + std::to_string(named) + " classes, but the network " + std::to_string(C) +
+               (boxes_.no_classes() == 1 ? ". The first is " + boxes_.no_class() + ": leave it out"
+                                         : ". The first are " + boxes_.no_class() + ": leave them out") +
+               ", or every box counts for " + (boxes_.no_classes() == 1 ? "the next" : "another") + " class");
     auto const found = boxes_.find(files, size);
     std::string const boxes_path = boxes_.path_of(files);
     demand(found || mask.size() > 0, boxes_path, "says nothing about '" + files.id() + "', which has no mask either");
@@ -236,6 +250,8 @@ class boxes_method : public method {
       demand(known.boxes.empty(), path, "has no pixel of any class, but the image has boxes" + hint);
       demand(found || hint.empty(), path, "has no pixel of any class" + hint);
     }
+
+    if (mask.size() > 0 && !known.boxes.empty()) expects_classes_of_boxes(mask, known.boxes, files.path("masks"));
 
     auto const made = box_targets(where, mu, s, known, iteration_, o_);
     auto decided = decide_labels(where, made, model);
@@ -262,6 +278,30 @@ class boxes_method : public method {
   }
 
  private:
+  /// A mask that has none of the classes of its image's boxes has other numbers of classes.
+  void expects_classes_of_boxes(grid<std::int32_t, 2> const& mask, std::vector<class_box> const& boxes,
+                                std::string const& path) const
+  {
+    std::set<std::int32_t> drawn = numbers_of(mask), boxed;
+    drawn.erase(label::background), drawn.erase(label::ignore);
+    for (auto const& b : boxes) boxed.insert(b.category + 1);
+    bool const apart = std::none_of(drawn.begin(), drawn.end(), [&](auto c) { return boxed.contains(c); });
+    std::set<std::int32_t> ids;  // of the boxes' categories
+    auto const categories = boxes_.categories();
+    for (auto const c : boxed)
+      if (!categories.empty()) ids.insert(static_cast<std::int32_t>(categories[static_cast<std::size_t>(c - 1)].id));
+    bool const in_ids = drawn == ids && drawn != boxed;
+    auto const text = [](std::set<std::int32_t> const& classes) {
+      std::string out;
+      for (auto const c : classes) out += (out.empty() ? "" : ", ") + std::to_string(c);
+      return out;
+    };
+    demand(!apart && !in_ids, path,
+           "has the classes " + text(drawn) + ", but the boxes of its image the classes " + text(boxed) +
+               (categories.empty() ? ": masks hold the numbers of the names, from 1"
+                                   : ": masks hold ranks of categories, from 1, not the categories' ids"));
+  }
+
   /// The pixels of each box with a label of its class. The score is the mean probability that the network expects. Boxes
   /// without a pixel give none.
   instances<> masks_of_boxes(grid<float, 3> const& mu, grid<float, 3> const& s, std::vector<class_box> const& boxes,

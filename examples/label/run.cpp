@@ -213,6 +213,7 @@ int run(settings const& s, crew& workers)
       if (!workers.leads()) return;
       set = find_images(s.ids, s.images.empty() ? s.how->inputs().front().path_template : s.images, s.tags, s.tags_how);
       if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
+      s.how->look_at(set.ids);
       expects_inputs_kept(s, set);
       expects_objects_in_truth(set.ids, s.truth_semantic, true);
       expects_objects_in_truth(set.ids, s.truth_instances, false);

@@ -61,7 +61,7 @@ class shard_writer {
     }
     instances_ += found.size();
     json line{{"name", image.id}, {"detections", found.size()}};
-    for (char const* const key : {"height", "width", "inputs", "outputs", "classes", "truth"})
+    for (char const* const key : {"height", "width", "inputs", "outputs", "classes", "notes", "truth"})
       if (image.record.contains(key)) line[key] = image.record.at(key);
     write(images_, image_sum_, line.dump() + "\n");
     ++labelled_;
@@ -347,6 +347,7 @@ image_set set_of_shards(settings const& s)
   }
   set.numbers_ = numbers_of(set.ids);
   if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
+  s.how->look_at(set.ids);
   return set;
 }
 

@@ -124,3 +124,33 @@ TEST_CASE("annotations and results meet", "[io][reference]")
   CAMBIUM_THROWS_SAYING(match_up(set, {{9, 4, mask, .1}}), precondition_error,
                         "result 0 is of category 4, which the set does not have");
 }
+
+TEST_CASE("boxes that leave their image are said, and corners are guessed", "[io][picture]")
+{
+  coco_dataset set;
+  set.images = {{1, 60, 90, "a.jpg"}};
+  set.categories = {{1, "dog", ""}};
+  auto const add = [&](std::array<double, 4> const& bbox) {
+    coco_annotation a{.id = static_cast<std::int64_t>(set.annotations.size() + 1), .image_id = 1, .category_id = 1};
+    a.bbox = bbox;
+    set.annotations.push_back(a);
+  };
+  add({0, 0, 90, 60}), add({-1, -1, 92, 62});  // at most a pixel over each edge
+  CHECK(remark_on_outer_boxes(set).empty());
+  add({80, 50, 400, 300});
+  CHECK(
+      remark_on_outer_boxes(set) ==
+      "1 of 3 boxes leave their image by more than a pixel and are cut off there (first annotation 3, [80,50,400,300] "
+      "in 60 x 90)");
+  CHECK(remarks_on(set, "set.json", crowds::ignore).at(0).rfind("set.json: 1 of 3 boxes leave", 0) == 0);
+  set.annotations.clear();
+  add({50, 30, 80, 55}), add({10, 40, 70, 58}), add({2, 3, 9, 12});
+  CHECK(remark_on_outer_boxes(set).find("2 of 3 boxes leave") == 0);
+  CHECK(remark_on_outer_boxes(set).find("; are these corners? COCO's boxes are [left, top, width, height]") !=
+        std::string::npos);
+  set.annotations[0].bbox = {50, 30, 20, 90};  // no corners: the right one is left of the left one
+  CHECK(remark_on_outer_boxes(set).find("corners") == std::string::npos);
+  set.annotations[1].box_error = "lost";
+  set.annotations[0].box_error = "lost";
+  CHECK(remark_on_outer_boxes(set).empty());
+}

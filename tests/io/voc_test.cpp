@@ -344,3 +344,38 @@ TEST_CASE("pairs that do not fit together are refused", "[io][errors]")
   bad.found.resize(255, bad.found[0]);
   CAMBIUM_THROWS_SAYING(format_voc_segmentation(bad), precondition_error, "255 objects; the format has room for 254");
 }
+
+TEST_CASE("boxes that are shares of the image are refused", "[io][errors]")
+{
+  auto const of = [](std::vector<std::string> const& corners, int size = 40) {
+    std::string xml = "<annotation><size><width>" + std::to_string(size) + "</width><height>" + std::to_string(size) +
+                      "</height></size>";
+    char const* const sides[] = {"xmin", "ymin", "xmax", "ymax"};
+    for (std::size_t i = 0; i < corners.size(); i += 4) {
+      xml += "<object><name>bird</name><bndbox>";
+      for (std::size_t k = 0; k < 4; ++k)
+        xml += "<" + std::string(sides[k]) + ">" + corners[i + k] + "</" + sides[k] + ">";
+      xml += "</bndbox></object>";
+    }
+    return parse_voc_annotation(text(xml + "</annotation>"), "a.xml").objects.size();
+  };
+  auto const refused =
+      "a.xml: all numbers of its boxes lie between 0 and 1: shares of the image's size? VOC's boxes are "
+      "in pixels";
+  CAMBIUM_THROWS_SAYING(of({".55", ".6", ".9", " 0.95 "}), io_error, refused);
+  CAMBIUM_THROWS_SAYING(of({".2", ".2", ".4", ".4", "0", "0", "1.004", "1"}), io_error, refused);
+  CHECK(of({"1", "1", "1", "1"}) == 1);                                 // a pixel
+  CHECK(of({".6", ".6", "1", "1", "1.5", "1.5", "20.25", "30"}) == 2);  // one box is of pixels
+  CHECK(of({".9", ".9", "1", "1"}, 1) == 1);                            // an image of a pixel
+}
+
+TEST_CASE("names of no class, and names that are nearly a class", "[io][picture]")
+{
+  for (auto const name : {"background", "_background_", "Background", "BG", "__ignore__", "void", "Unlabeled"})
+    CHECK(names_no_class(name));
+  for (auto const name : {"back", "voids", "dog", ""}) CHECK_FALSE(names_no_class(name));
+  CHECK(like_class("Dog", voc_class_names) == "; is it 'dog'?");
+  CHECK(like_class("dining table", voc_class_names) == "; is it 'diningtable'?");
+  CHECK(like_class("dog", std::vector<std::string>{"cat", "DOG"}) == "; is it 'DOG'?");
+  CHECK(like_class("horses", voc_class_names).empty());
+}

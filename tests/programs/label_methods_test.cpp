@@ -920,3 +920,77 @@ TEST_CASE("flags of another method, and missing ones, are refused", "[label][err
   words[3] = p.at("none.json");
   refused(words, "none.json: No such file");
 }
+
+TEST_CASE("coco_boxes_category_ids: a mask in the ids of categories is refused", "[label][boxes][errors]")
+{
+  playground p;
+  p.add("a");
+  auto set = coco_of({{8, "a.jpg"}});  // of the ranks 3, 3, 1, whose ids are 90, 90, 4
+  write_coco(p.root / "gt.json", set);
+  auto words = p.boxes({"--masks", p.at("masks/{id}.png")});
+  words[3] = p.at("gt.json");
+  auto const put = [&](auto const& number) {
+    auto map = read_labels(p.root / "semantic/a.png");
+    for (auto& v : map.cells()) v = number(v);
+    replace_file(p.root / "masks/a.png", format_labels(map, voc_palette()));
+    return p.run(words);
+  };
+  CHECK(put([](auto v) { return v; }).status == 0);
+  auto const apart = put([](auto v) { return v == 0 ? 0 : 2; });
+  CHECK(apart.status == 1);
+  CHECK(contains(apart.err,
+                 "masks/a.png: has the classes 2, but the boxes of its image the classes 1, 3: masks hold ranks "
+                 "of categories, from 1, not the categories' ids"));
+  CHECK(put([](auto v) { return v == 1 ? 2 : v; }).status == 0);  // a class of the boxes is there
+  // the ids 3 and 2 of the boxes' categories, of the ranks 2 and 1
+  for (auto& c : set.categories) c.id = c.id == 4 ? 2 : c.id == 17 ? 3 : c.id;
+  for (auto& one : set.annotations) one.category_id = one.category_id == 4 ? 2 : 3;
+  write_coco(p.root / "gt.json", set);
+  auto const ids = put([](auto v) { return v == 1 ? 2 : v; });
+  CHECK(ids.status == 1);
+  CHECK(
+      contains(ids.err, "masks/a.png: has the classes 2, 3, but the boxes of its image the classes 1, 2: masks hold"));
+  CHECK(put([](auto v) { return v == 3 ? 2 : v; }).status == 0);
+}
+
+TEST_CASE("height and width exchanged in an XML file are not blamed on the maps", "[label][boxes][errors]")
+{
+  playground p;
+  p.add("a");
+  auto xml = text_of(p.root / "xml/a.xml");
+  std::string const size = "<width>90</width><height>60</height>";
+  xml.replace(xml.find(size), size.size(), "<width>60</width><height>90</height>");
+  auto const object = xml.find("<object>");
+  replace_file(p.root / "xml/a.xml", xml.substr(0, object) + "</annotation>");
+  replace_file(p.root / "names", "aeroplane\nnobody\nbird\n");
+  auto const seen = p.run(p.boxes({"--names", p.at("names"), "--images", p.at("images/{id}.png")}));
+  CHECK(seen.status == 1);
+  CHECK(contains(seen.err,
+                 "xml/a.xml: is of an image of 90 x 60, but the photograph and the means are [3,60,90]; its "
+                 "height and width are exchanged"));
+  CHECK_FALSE(contains(seen.err, "swapaxes"));
+  auto const blind = p.run(p.boxes({"--names", p.at("names")}));  // nothing tells which is right
+  CHECK(contains(blind.err, "swapaxes"));
+}
+
+TEST_CASE("images of a COCO file that are found by number are said", "[label][boxes][picture]")
+{
+  playground p;
+  for (auto const id : {"2", "000000000007", "x"}) p.add(id);
+  write_coco(p.root / "gt.json", coco_of({{2, "5.jpg"}, {7, "000000000007.jpg"}, {9, "x.jpg"}}));
+  auto words = p.boxes({"--ids", p.at("ids")});
+  words[3] = p.at("gt.json");
+  replace_file(p.root / "ids", "2\n000000000007\nx\n");
+  auto const r = p.run(words);
+  INFO(r.err);
+  CHECK(r.status == 0);
+  CHECK(contains(r.err, "note: " + p.at("gt.json") +
+                            ": 1 of 3 images are found by their number in it, not by their name "
+                            "('2' is '5.jpg')"));
+  replace_file(p.root / "ids", "000000000007\nx\n");
+  CHECK_FALSE(contains(p.run(words).err, "by their number"));
+  write_coco(p.root / "gt.json", coco_of({{7, "000000000007.jpg"}}));
+  p.add("7");
+  replace_file(p.root / "ids", "7\n");
+  CHECK_FALSE(contains(p.run(words).err, "by their number"));  // it is its name, but for zeros
+}

@@ -235,8 +235,36 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   return out;
 }
 
-/// Remarks on a data set for its user, one sentence each: the number and classes of crowds, invalid boxes, masks that
-/// are only outlines of boxes, ignored parts.
+/// Remark on boxes that leave their image by more than a pixel; "" if there are none. If more than half do, and all would
+/// be boxes as corners, they may be [left, top, right, bottom].
+[[nodiscard]] inline std::string remark_on_outer_boxes(coco_dataset const& set)
+{
+  std::map<std::int64_t, extent2> sizes;
+  for (auto const& i : set.images) sizes[i.id] = {i.height, i.width};
+  std::size_t boxes = 0, outer = 0;
+  bool corners = true;
+  std::string first;
+  for (auto const& a : set.annotations) {
+    auto const size = sizes.find(a.image_id);
+    if (!a.box_error.empty() || size == sizes.end()) continue;
+    ++boxes;
+    auto const& [left, top, width, height] = a.bbox;
+    auto const H = static_cast<double>(size->second.height), W = static_cast<double>(size->second.width);
+    corners = corners && width > left && height > top && width <= W + 1 && height <= H + 1;
+    if (left >= -1 && top >= -1 && left + width <= W + 1 && top + height <= H + 1) continue;
+    if (outer++ > 0) continue;
+    first = "annotation " + std::to_string(a.id) + ", [" + message_part(left) + "," + message_part(top) + "," +
+            message_part(width) + "," + message_part(height) + "] in " + std::to_string(size->second.height) + " x " +
+            std::to_string(size->second.width);
+  }
+  if (outer == 0) return "";
+  return std::to_string(outer) + " of " + std::to_string(boxes) +
+         " boxes leave their image by more than a pixel and are cut off there (first " + first + ")" +
+         (corners && 2 * outer > boxes ? "; are these corners? COCO's boxes are [left, top, width, height]" : "");
+}
+
+/// Remarks on a data set for its user, one sentence each: the number and classes of crowds, invalid boxes, boxes that
+/// leave their image, masks that are only outlines of boxes, ignored parts.
 /// @param name         begins every sentence
 /// @param masks_count  whether masks are used for more than crowds; then outlines of boxes are reported
 [[nodiscard]] inline std::vector<std::string> remarks_on(coco_dataset const& set, std::string const& name, crowds how,
@@ -266,6 +294,7 @@ inline void mark_region(grid<std::uint8_t, 2>& cells, coco_annotation const& ann
   if (outlines > 0 && masks_count)
     out.push_back(name + ": " + of(outlines, masks) +
                   " masks are the outlines of their boxes: these are boxes, not masks");
+  if (auto const outer = remark_on_outer_boxes(set); !outer.empty()) out.push_back(name + ": " + outer);
   auto const first_ones = [&](std::vector<std::string> const& all, std::string const& rest) {
     for (std::size_t i = 0; i < all.size() && i < 10; ++i) out.push_back(name + ": " + all[i]);
     if (all.size() > 10) out.push_back(name + ": " + std::to_string(all.size() - 10) + rest);

@@ -88,6 +88,17 @@ namespace cambium {
   return out;
 }
 
+/// Read the id and the name of an entry of `images`; no size.
+[[nodiscard]] inline coco_image name_of_coco_image(json_entry const& e)
+{
+  coco_image image{e.integer("id"), 0, 0, e.text("file_name")};
+  if (!image.file_name.empty()) return image;
+  // LVIS has but an address: http://HOST/train2017/000000000009.jpg
+  std::filesystem::path const address(e.text("coco_url"));
+  if (!address.empty()) image.file_name = (address.parent_path().filename() / address.filename()).generic_string();
+  return image;
+}
+
 /// A data set while it is read, entry by entry: images and categories first.
 struct coco_reader {
   coco_dataset out{};
@@ -100,13 +111,10 @@ struct coco_reader {
   {
     for (char const* const side : {"height", "width"})
       if (e.find(side) == nullptr) e.fail(side, "is missing; masks and boxes need the size of their image");
-    coco_image image{e.integer("id"), e.integer("height"), e.integer("width"), e.text("file_name")};
+    coco_image image = name_of_coco_image(e);
+    image.height = e.integer("height"), image.width = e.integer("width");
     if (image.height < 1 || image.height > largest_side) e.fail("height", "is " + std::to_string(image.height));
     if (image.width < 1 || image.width > largest_side) e.fail("width", "is " + std::to_string(image.width));
-    if (image.file_name.empty()) {  // LVIS has but an address: http://HOST/train2017/000000000009.jpg
-      std::filesystem::path const address(e.text("coco_url"));
-      if (!address.empty()) image.file_name = (address.parent_path().filename() / address.filename()).generic_string();
-    }
     if (!place.try_emplace(image.id, out.images.size()).second)
       e.fail("id", std::to_string(image.id) + " is another image's already");
     out.images.push_back(std::move(image));

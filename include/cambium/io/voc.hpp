@@ -54,6 +54,33 @@ inline constexpr std::array<std::string_view, 20> voc_class_names{
   return named ? voc_class_names[static_cast<std::size_t>(category - 1)] : "background";
 }
 
+/// Whether a name says that it is no class: background, _background_, Background, bg, __ignore__, void, unlabeled.
+[[nodiscard]] inline bool names_no_class(std::string_view name)
+{
+  std::string plain;
+  for (char const c : name)
+    if (c != '_' && c != '-' && c != ' ') plain += 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  for (std::string_view const one : {"background", "bg", "ignore", "ignored", "void", "unlabeled", "unlabelled"})
+    if (plain == one) return true;
+  return false;
+}
+
+/// The end of a message about an unknown class: "; is it 'dog'?" if one of the names differs in capitals or blanks
+/// alone, else "".
+template <class Names>
+[[nodiscard]] std::string like_class(std::string_view name, Names const& names)
+{
+  auto const plain = [](std::string_view text) {
+    std::string out;
+    for (char const c : text)
+      if (c != '_' && c != '-' && c != ' ') out += 'A' <= c && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return out;
+  };
+  for (auto const& one : names)
+    if (plain(one) == plain(name)) return "; is it '" + std::string(one) + "'?";
+  return "";
+}
+
 // --- lists of images -----------------------------------------------------------------------------------------
 
 struct voc_list_entry {
@@ -164,6 +191,23 @@ struct voc_annotation_options {
   extent2 image = {0, 0};   ///< [pixels] the photograph's size, for files that have none
 };
 
+/// Whether all corners of an annotation's boxes lie between 0 and 1, up to rounding, and one is not a whole number: they
+/// are shares of the image, not pixels.
+[[nodiscard]] inline bool only_shares(pugi::xml_node annotation)
+{
+  bool fractions = false;
+  for (auto const& object : annotation.children("object"))
+    for (char const* const side : {"xmin", "ymin", "xmax", "ymax"}) {
+      std::string_view text = object.child("bndbox").child(side).text().get();
+      text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
+      double v = 0;
+      if (std::from_chars(text.data(), text.data() + text.size(), v).ec != std::errc{}) return false;
+      if (!(-0.01 <= v && v <= 1.01)) return false;
+      fractions = fractions || v != std::floor(v);
+    }
+  return fractions;
+}
+
 /// Read an annotation.
 ///
 /// VOC counts pixels from 1 and gives the first and the last: xmin..xmax, ymin..ymax become the columns xmin - 1..xmax
@@ -172,7 +216,8 @@ struct voc_annotation_options {
 /// count as no, with a note.
 ///
 /// @throws io_error "name: object 2: bndbox: reason": XML that does not parse; a size, name or box that is missing or
-///         occurs twice; a box that is empty or leaves the image by more than a pixel
+///         occurs twice; a box that is empty or leaves the image by more than a pixel; boxes that are all fractions
+///         of the image's size
 /// @source VOCdevkit. pugixml parses the file. It neither expands entities nor opens files, and the stack does not
 ///         limit its depth
 [[nodiscard]] inline voc_annotation parse_voc_annotation(bytes const& file, std::string const& name,
@@ -216,6 +261,10 @@ struct voc_annotation_options {
   if (instead && out.height == 0 && out.width == 0) out.height = options.image.height, out.width = options.image.width;
   if (out.height < 1 || out.width < 1)
     throw io_error(name + ": size: an image of " + std::to_string(out.height) + " x " + std::to_string(out.width));
+  if (out.height > 1 && out.width > 1 && only_shares(root))
+    throw io_error(name +
+                   ": all numbers of its boxes lie between 0 and 1: shares of the image's size? VOC's boxes are in "
+                   "pixels");
   for (auto const& node : root.children("object")) {
     std::string const where = "object " + std::to_string(out.objects.size());
     voc_object object;

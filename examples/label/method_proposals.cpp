@@ -4,7 +4,9 @@
 #include "box_files.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
+#include "proposal_files.hpp"
 #include "summary.hpp"
+#include "weak_maps.hpp"
 
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>
@@ -12,7 +14,6 @@
 #include <cambium/io/mask_runs.hpp>
 #include <cambium/io/photograph.hpp>
 #include <cambium/io/points.hpp>
-#include <cambium/io/proposals.hpp>
 #include <cambium/proposal/merge.hpp>
 #include <cambium/proposal/nms.hpp>
 #include <cambium/proposal/paint.hpp>
@@ -20,7 +21,7 @@
 #include <cambium/proposal/vote.hpp>
 
 #include <algorithm>
-#include <map>
+#include <cstdio>
 #include <numeric>
 #include <optional>
 
@@ -34,6 +35,9 @@ enum proposals_mode : unsigned { by_semantic = 1, by_cams = 2, by_points = 4, by
 
 /// What semantic/ holds in the mode of a semantic map.
 enum class semantic_from { max_iou, max_iou_imp, max_iou_imp2, instances };
+
+/// What pixels of a box without a mask are.
+enum class unmatched_box { undecided, background };
 
 /// The proposals of one image.
 struct image_proposals {
@@ -62,7 +66,7 @@ class proposals_method : public method {
                                                                         : "boxes");
            }},
           {"--proposals",
-           &proposals_,
+           &proposals_.path,
            {},
            "masks, JSON: a template of the mask generator's lists, or one file of COCO's results",
            option_is::required}}},
@@ -98,7 +102,13 @@ class proposals_method : public method {
            {},
            "what semantic/ holds: the semantic map whose classes took masks, or the classes of the instances"},
           {"--inside", &inside_, within(0, 1), "a class takes a mask of which a larger share lies in it"},
-          {"--holds", &holds_, within(1e-9, 1), "max_iou_imp2: or one that holds at least this share of it"}},
+          {"--holds", &holds_, within(1e-9, 1), "max_iou_imp2: or one that holds at least this share of it"},
+          {both("keep-unknown"),
+           &keep_unknown_,
+           {},
+           "255 of the semantic map that no class takes stays 255 in semantic/, instead of becoming 0",
+           option_is::usual,
+           [this] { return keep_unknown_ ? json(true) : json(); }}},
          by_semantic},
         {"Masks",
          {{"--choice",
@@ -111,6 +121,10 @@ class proposals_method : public method {
         {"Masks",
          {{both("min-box-iou"), &box_choice_.min_iou, within(0, 1),
            "overlap with a mask's own box that a box needs to take it"},
+          {"--unmatched",
+           choice(unmatched_, {"undecided", "background"}),
+           {},
+           "what pixels of a box without a mask are where no mask is: 255 ('undecided'), or 0 ('background')"},
           {"boxes_sha256", [this] { return boxes_.xml() ? json() : json(boxes_.shared_hash()); }}},
          by_boxes},
         {"Masks",
@@ -122,7 +136,9 @@ class proposals_method : public method {
         {"Classes (one of these)",
          tag_options("--tags", s.tags, s.tags_how, "the class of each CAM's channel, or what an image shows")},
         {"",
-         {{"proposals_sha256", [this] { return shared_hash_.empty() ? json() : json(shared_hash_); }},
+         {{"proposals_sha256", [this] { return proposals_.shared() ? json(proposals_.shared_hash()) : json(); }},
+          {"names_of_proposals_sha256",
+           [this] { return proposals_.names_hash().empty() ? json() : json(proposals_.names_hash()); }},
           {"void_counts", [&s] { return s.void_counts; }},
           {"zero_based", [&s] { return s.tags_how.zero_based; }},
           {"tagged", [&s] { return !s.tags.empty(); }},
@@ -156,22 +172,24 @@ class proposals_method : public method {
         if ((group.modes & mode()) == 0 && given.contains(row.name()))
           throw usage_error(row.name() + " means nothing with " + first);
     if ((mode() & by_boxes) != 0 && !s_.tags.empty()) throw usage_error("--tags means nothing with --boxes");
-    if (proposals_.empty()) throw usage_error("--proposals is empty");
-    expects_inputs_kept({shared() ? proposals_ : "", boxes_.shared_path(), boxes_.names_file}, s_.out, summary_files);
+    if (proposals_.path.empty()) throw usage_error("--proposals is empty");
+    expects_inputs_kept({proposals_.shared_path(), boxes_.shared_path(), boxes_.names_file}, s_.out, summary_files);
     if ((mode() & by_boxes) != 0) boxes_.open();
-    if (!shared()) return;
-    auto const content = read_file(proposals_);
-    shared_hash_ = hash(content);
-    for (auto& p : parse_proposals(content, proposals_)) {
-      demand(p.image_id.has_value(), proposals_,
-             "has a mask without image_id; masks of one image need a file each: --proposals 'DIR/{id}.json'");
-      of_image_[*p.image_id].push_back(std::move(p));
-    }
+    proposals_.open(min_stability_ != 0);
+  }
+
+  void look_at(std::vector<std::string> const& ids) const override
+  {
+    if (mode() == by_coco)
+      if (auto const note = boxes_.note_on(ids); !note.empty()) std::fprintf(stderr, "note: %s\n", note.c_str());
+    proposals_.look_at(ids, numbers_of_boxes());
+    expects_classes(ids, semantic_, is_void_only,
+                    "has no pixel of any class" + label_map_hint({label::background, label::ignore}, class_count_));
   }
 
   std::vector<input_file> inputs() const override
   {
-    return {{"proposals", shared() ? "" : proposals_},
+    return {{"proposals", proposals_.path_template()},
             {"semantic", semantic_},
             {"cams", cams_},
             {"points", points_},
@@ -191,19 +209,20 @@ class proposals_method : public method {
     auto found = masks_of(where, files, size);
     answer out;
     chosen_masks chosen;
-    grid<std::uint8_t, 2> ignored;  // crowds, which are neither objects nor background
+    json notes = json::object();
+    grid<std::uint8_t, 2> ignored;  // neither objects nor background: crowds, boxes without a mask
     switch (mode()) {
       case by_semantic:
-        chosen = choose_by_map(where, files, found, out);
+        chosen = choose_by_map(where, files, found, out, ignored, notes);
         break;
       case by_cams:
         chosen = choose_by_cams(where, files, found, out);
         break;
       case by_points:
-        chosen = choose_at_points(files, found, out);
+        chosen = choose_at_points(files, found, out, notes);
         break;
       default:
-        chosen = choose_in_boxes(files, found, out, ignored);
+        chosen = choose_in_boxes(files, found, out, ignored, notes);
     }
     keep_the_best(where, found, chosen);
     out.objects = paint_instances(where, found.masks, chosen.categories, chosen.scores, paint_);
@@ -217,12 +236,13 @@ class proposals_method : public method {
     }
     auto const kept = std::count_if(chosen.categories.begin(), chosen.categories.end(), [](auto c) { return c >= 0; });
     out.about["masks"] = {{"read", found.read}, {"used", found.masks.size()}, {"of_a_class", kept}};
+    if (!notes.empty()) out.about["notes"] = std::move(notes);
     return out;
   }
 
   double memory(image_files& files) const override
   {
-    auto const found = proposals_of(files);
+    auto const found = proposals_.find(files, numbers_of_boxes());
     auto const H = found.empty() ? 0 : found[0].segmentation.height,
                W = found.empty() ? 0 : found[0].segmentation.width;
     double runs = 0;
@@ -234,33 +254,22 @@ class proposals_method : public method {
   }
 
  private:
-  bool shared() const { return proposals_.find("{id}") == std::string::npos; }
-  std::string proposals_path(image_files const& files) const { return shared() ? proposals_ : files.path("proposals"); }
-
-  /// The masks that the file has for an image. One file for all knows images by the number in their names, or by the
-  /// number that a COCO file of boxes gives them.
-  std::vector<mask_proposal> proposals_of(image_files& files) const
+  /// The numbers of images in the COCO file of boxes, where there is one.
+  proposal_files::numbers numbers_of_boxes() const
   {
-    if (!shared()) return parse_proposals(files.file("proposals"), files.path("proposals"));
-    std::optional<std::int64_t> number;
-    if (mode() == by_coco) {
-      number = boxes_.image_number(files.id());
-      demand(number.has_value(), boxes_.path, "says nothing about '" + files.id() + "'");
-    } else {
-      number = number_in(files.id());
-      demand(number.has_value(), proposals_,
-             "knows images by number, and '" + files.id() +
-                 "' is none; --proposals 'DIR/{id}.json' names a file for each");
-    }
-    auto const at = of_image_.find(*number);
-    return at == of_image_.end() ? std::vector<mask_proposal>{} : at->second;
+    if (mode() != by_coco) return {};
+    return [this](std::string const& id) {
+      auto const number = boxes_.image_number(id);
+      demand(number.has_value(), boxes_.path, "says nothing about '" + id + "'");
+      return number;
+    };
   }
 
   /// Masks above the limits of score and stability, without their small holes and islands.
   image_proposals masks_of(cpu const& where, image_files& files, extent2 image) const
   {
-    auto all = proposals_of(files);
-    auto const path = proposals_path(files);
+    auto all = proposals_.find(files, numbers_of_boxes());
+    auto const path = proposals_.path_of(files);
     image_proposals out;
     out.read = all.size();
     if (image == extent2{} && !all.empty()) image = {all[0].segmentation.height, all[0].segmentation.width};
@@ -292,11 +301,12 @@ class proposals_method : public method {
       return {map.shape()[0], map.shape()[1]};
     }
     if ((mode() & by_boxes) != 0) return known_boxes(files, {}).image;
-    throw io_error(proposals_path(files) + ": has no mask of '" + files.id() +
+    throw io_error(proposals_.path_of(files) + ": has no mask of '" + files.id() +
                    "', and without --images nothing tells how large the image is");
   }
 
-  chosen_masks choose_by_map(cpu const& where, image_files& files, image_proposals const& found, answer& out) const
+  chosen_masks choose_by_map(cpu const& where, image_files& files, image_proposals const& found, answer& out,
+                             grid<std::uint8_t, 2>& ignored, json& notes) const
   {
     auto map = files.labels("semantic");
     auto const [H, W] = found.masks.image;
@@ -310,15 +320,23 @@ class proposals_method : public method {
       throw io_error(files.path("semantic") + ": holds " + std::to_string(*strange) + ", outside 0.." +
                      std::to_string(C) + " and not 255; --class-count says how many classes there are" +
                      label_map_hint(map, C));
+    if (is_void_only(map)) notes[void_only_words] = 1;
     out.classes = files.tags(C).value_or(all_classes(C));
     out.baseline = map;
+    if (keep_unknown_) {
+      ignored = grid<std::uint8_t, 2>(H, W);
+      for (std::size_t i = 0; i < map.cells().size(); ++i) ignored.cells()[i] = map.cells()[i] == label::ignore;
+    }
     for (auto& cell : map.cells())
       if (cell != label::ignore && std::find(out.classes.begin(), out.classes.end(), cell) == out.classes.end())
         cell = label::background;
     if (merge_ != semantic_from::instances)
-      out.semantic =
-          merge_masks(where, found.masks, map,
-                      {.classes = C, .form = static_cast<merge_form>(merge_), .inside = inside_, .holds = holds_});
+      out.semantic = merge_masks(where, found.masks, map,
+                                 {.classes = C,
+                                  .form = static_cast<merge_form>(merge_),
+                                  .inside = inside_,
+                                  .holds = holds_,
+                                  .keep_ignore = keep_unknown_});
     return by_votes(vote_by_labels(where, found.masks, map, C, vote_), found);
   }
 
@@ -343,7 +361,7 @@ class proposals_method : public method {
     return by_votes(votes, found);
   }
 
-  chosen_masks choose_at_points(image_files& files, image_proposals const& found, answer& out) const
+  chosen_masks choose_at_points(image_files& files, image_proposals const& found, answer& out, json& notes) const
   {
     auto const path = files.path("points");
     auto at = parse_points(files.file("points"), path, {.threshold = pseudo_thresh_});
@@ -365,11 +383,15 @@ class proposals_method : public method {
     }
     chosen_masks chosen = none_of(found);
     for (std::size_t k = 0; k < at.size(); ++k) take(chosen, found, which[k], at[k].category, at[k].score);
+    std::size_t lost = 0;
+    for (std::size_t k = 0; k < at.size(); ++k) lost += !has_mask(chosen, which[k], at[k].category);
+    out.about["points"] = {{"read", at.size()}, {"with_mask", at.size() - lost}};
+    if (lost > 0) notes["points that no mask fits"] = lost;
     return chosen;
   }
 
   chosen_masks choose_in_boxes(image_files& files, image_proposals const& found, answer& out,
-                               grid<std::uint8_t, 2>& ignored) const
+                               grid<std::uint8_t, 2>& ignored, json& notes) const
   {
     auto const path = boxes_.path_of(files);
     auto const image = found.masks.image;
@@ -387,6 +409,19 @@ class proposals_method : public method {
     auto const which = choose_by_boxes(found.masks, found.scores, bounds, box_choice_);
     chosen_masks chosen = none_of(found);
     for (std::size_t k = 0; k < bounds.size(); ++k) take(chosen, found, which[k], classes[k] - 1, 1);
+    bool const undecided = unmatched_ == unmatched_box::undecided;
+    std::size_t lost = 0;
+    for (std::size_t k = 0; k < bounds.size(); ++k) {
+      if (has_mask(chosen, which[k], classes[k] - 1)) continue;
+      ++lost;
+      if (!undecided) continue;
+      if (ignored.size() == 0) ignored = grid<std::uint8_t, 2>(image.height, image.width);
+      auto const& b = bounds[k];
+      for (index_t y = b.top; y < b.bottom; ++y) std::fill_n(&ignored(y, b.left), b.right - b.left, std::uint8_t{1});
+    }
+    out.about["boxes"] = {{"read", bounds.size()}, {"with_mask", bounds.size() - lost}};
+    if (lost > 0)
+      notes[undecided ? "boxes that no mask fits, 255 in semantic/" : "boxes that no mask fits, 0 in semantic/"] = lost;
     return chosen;
   }
 
@@ -430,6 +465,12 @@ class proposals_method : public method {
     chosen.categories[i] = category, chosen.scores[i] = score;
   }
 
+  /// Whether the mask that a box or a point chose is of its class.
+  static bool has_mask(chosen_masks const& chosen, index_t which, std::int32_t category)
+  {
+    return which >= 0 && chosen.categories[static_cast<std::size_t>(which)] == category;
+  }
+
   static chosen_masks by_votes(std::vector<mask_vote> const& votes, image_proposals const& found)
   {
     auto chosen = none_of(found);
@@ -458,7 +499,8 @@ class proposals_method : public method {
   }
 
   settings const& s_;
-  std::string proposals_, semantic_, cams_, points_;
+  proposal_files proposals_;
+  std::string semantic_, cams_, points_;
   box_files boxes_;
   std::int64_t class_count_ = 20;
   double min_score_ = 0, min_stability_ = 0, min_region_ = 0, inside_ = 0.5, holds_ = 0.85;
@@ -469,8 +511,8 @@ class proposals_method : public method {
   semantic_from merge_ = semantic_from::max_iou_imp2;
   point_choice_options choice_;
   box_choice_options box_choice_;
-  std::map<std::int64_t, std::vector<mask_proposal>> of_image_;
-  std::string shared_hash_;
+  unmatched_box unmatched_ = unmatched_box::undecided;
+  bool keep_unknown_ = false;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "axes.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
+#include "weak_maps.hpp"
 
 #include <cambium/activation/fuse.hpp>
 #include <cambium/core/label.hpp>
@@ -65,6 +66,15 @@ class scribbles_method : public method {
     if (limit_ > 0) o_.limit = limit_;
   }
 
+  void look_at(std::vector<std::string> const& ids) const override
+  {
+    if (points_.empty())
+      expects_classes(
+          ids, scribbles_, is_inverse_drawing,
+          "marks most pixels as background and none as a class; a drawing is 255 where nothing was drawn, and "
+          "the class where something was");
+  }
+
   std::vector<input_file> inputs() const override
   {
     return {{"scribbles", scribbles_, !points_.empty()},
@@ -106,6 +116,11 @@ class scribbles_method : public method {
       throw io_error(files.path(clicked ? "points" : "scribbles") + ": " + e.what());
     }
     answer out{std::move(made.semantic), std::move(made.objects), {}, {}, {}, json::object()};
+    if (drawn && marks_mostly_background(drawing))
+      out.about["notes"] = {
+          {"drawings that mark more than half of their image as background (a drawing is 255, not 0, "
+           "where nothing was drawn)",
+           1}};
     std::set<int> classes;
     for (auto const& o : out.objects.found) classes.insert(o.category + 1);
     out.classes.assign(classes.begin(), classes.end());
@@ -142,6 +157,11 @@ class scribbles_method : public method {
     demand(marked < drawing.size() || drawing.size() == 1, path,
            "marks every pixel; a drawing is 255 where nothing was drawn");
     return drawing;
+  }
+
+  static bool marks_mostly_background(grid<std::int32_t, 2> const& drawing)
+  {
+    return 2 * std::count(drawing.cells().begin(), drawing.cells().end(), label::background) > drawing.size();
   }
 
   /// [1,H,W], enlarged to the image.

@@ -91,6 +91,7 @@ void summary_writer::add(std::int64_t image, std::string const& name, json const
   for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3) text.insert(at + 1, "  ");
   if (std::fwrite(text.data(), 1, text.size(), entries_.get()) != text.size())
     throw cambium::io_error((out_ / "manifest.json").string() + ": " + std::strerror(errno));
+  notes_.add(name, record);
   if (!total_.scored) return;
   auto const& truth = record.at("truth");
   add_confusion(labels_, truth.at("confusion"));
@@ -157,6 +158,7 @@ summary summary_writer::finish(std::size_t listed)
     write_scores();
   else
     fs::remove(out_ / "scores.json", ignored);  // of other labels
+  for (auto& sentence : notes_.sentences()) total_.notes.push_back(std::move(sentence));
 
   json manifest{{"program", "cambium label"}, {"version", about_.version},        {"parameters", about_.parameters},
                 {"images_listed", listed},    {"images_labelled", total_.images}, {"instances", total_.instances},

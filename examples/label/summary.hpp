@@ -2,6 +2,7 @@
 // What the records of a set say together: detections.json, manifest.json and, with truth, scores.json. Records come one
 // at a time: of a set without truth nothing is kept in memory.
 
+#include "image_notes.hpp"
 #include "image_set.hpp"
 #include "options.hpp"
 #include "settings.hpp"
@@ -30,7 +31,7 @@ struct summary {
   double miou = 0, best_overlap = 0;           ///< NaN where nothing is true
   std::optional<double> cam_miou;              ///< of what the method started from, if it says
   std::vector<cambium::average_precision> ap;  ///< at 0.25, 0.5, 0.7, 0.75
-  std::vector<std::string> notes;              ///< what is strange about the truth
+  std::vector<std::string> notes;              ///< what is strange about the truth or the images
 };
 
 /// The files of a whole set: names below --out.
@@ -77,6 +78,7 @@ class summary_writer {
   bool compared_ = false;  ///< with what the method started from
   std::vector<cambium::image_result> results_;
   odd_truth odd_;
+  image_notes notes_;
 };
 
 /// The summary of a folder of records.

@@ -88,3 +88,12 @@ TEST_CASE("what has happened to a label map is guessed from its numbers", "[io][
   CHECK(hint({0, 15, 20}, 10) == "");  // greys of boat and cat, but classes of VOC as well
   CHECK((has_class(row({0, 255, 1})) && !has_class(row({0, 255})) && !has_class(row({-1, 0}))));
 }
+
+TEST_CASE("a drawing whose strokes are 255 is drawn the other way round", "[io][picture]")
+{
+  CHECK(is_inverse_drawing(row({0, 0, 0, 255})));
+  CHECK_FALSE(is_inverse_drawing(row({0, 0, 1, 255})));
+  CHECK_FALSE(is_inverse_drawing(row({0, 255, 255, 255})));
+  CHECK_FALSE(is_inverse_drawing(row({0, 0, 255, 255})));
+  CHECK_FALSE(is_inverse_drawing(row({0, 0, 0, 0})));
+}

@@ -64,3 +64,51 @@ TEST_CASE("what is wrong with a list of proposals is named", "[io][errors]")
   refused("[{" + mask + R"(, "image_id": "a"}])", "[0].image_id: is the text \"a\", not an integer");
   refused("[", "");
 }
+
+TEST_CASE("fields that are not used fail no list of proposals", "[io][picture]")
+{
+  auto const text = [](std::string const& more) {
+    return R"([{"segmentation": {"size": [1, 2], "counts": [0, 2]}, )" + more + "}]";
+  };
+  auto const one = [&](std::string const& more, proposals_reading const& how) {
+    auto const all = text(more);
+    return parse_proposals(bytes(all.begin(), all.end()), "a.json", how).at(0);
+  };
+  CHECK(!one(R"("category_id": "dog")", {}).category_id);
+  CHECK(one(R"("category_id": 7)", {}).category_id == 7);
+  CHECK(!one(R"("image_id": "a.jpg")", {.one_image = true}).image_id);
+  CHECK(one(R"("image_id": 4)", {.one_image = true}).image_id == 4);
+  CHECK(one(R"("stability_score": NaN)", {.stability = false}).stability == 1);
+}
+
+TEST_CASE("a file of one image has masks of one image", "[io][errors]")
+{
+  std::string const mask = R"("segmentation": {"size": [1, 1], "counts": [1]})";
+  auto const read = [&](std::string const& first, std::string const& second) {
+    auto const text = "[{" + mask + first + "}, {" + mask + second + "}]";
+    return parse_proposals(bytes(text.begin(), text.end()), "a.json", {.one_image = true}).size();
+  };
+  CHECK(read(R"(, "image_id": 1)", R"(, "image_id": 1)") == 2);
+  CHECK(read(R"(, "image_id": "a")", "") == 2);
+  CAMBIUM_THROWS_SAYING(read(R"(, "image_id": 1)", R"(, "image_id": 2)"), io_error,
+                        "a.json: has masks of the images 1 and 2, but is read as the file of one image");
+  CAMBIUM_THROWS_SAYING(read(R"(, "image_id": "a")", R"(, "image_id": "b")"), io_error, R"(images "a" and "b")");
+}
+
+TEST_CASE("with keep_errors a bad mask is one image's", "[io][errors]")
+{
+  std::string const good = R"("segmentation": {"size": [1, 2], "counts": [0, 2]})";
+  auto const text = "[{" + good + R"(, "image_id": 1, "score": NaN}, {)" + good +
+                    R"(, "image_id": 2, "score": 0.5}, )" +
+                    R"({"segmentation": {"size": [1, 2], "counts": [9]}, "image_id": 3}])";
+  bytes const file(text.begin(), text.end());
+  auto const found = parse_proposals(file, "a.json", {.keep_errors = true});
+  REQUIRE(found.size() == 3);
+  CHECK(found[0].error.rfind("a.json: [0].score: is NaN", 0) == 0);
+  CHECK((found[1].error.empty() && found[1].score == .5 && found[1].segmentation.area() == 2));
+  CHECK(found[2].error.rfind("a.json: [2].segmentation.counts: count 0 runs past", 0) == 0);
+  CAMBIUM_THROWS_SAYING(parse_proposals(file, "a.json"), io_error, "[0].score: is NaN");
+  std::string const nobody = "[{" + good + R"(, "score": NaN}])";
+  CAMBIUM_THROWS_SAYING(parse_proposals(bytes(nobody.begin(), nobody.end()), "a.json", {.keep_errors = true}), io_error,
+                        "[0].score: is NaN");
+}

@@ -221,10 +221,10 @@ TEST_CASE("masks take the classes of weak labels of four kinds", "[label][propos
     CHECK(parameters.at("boxes_sha256").get<std::string>().size() == 64);
     // One file of results knows the image by the number that the boxes' file gives it.
     fs::rename(p.root / "out/detections.json", p.root / "results.json");
-    auto const r =
-        run_program(p.root, CAMBIUM_LABEL,
-                    {"--method", "proposals", "--proposals", p.at("results.json"), "--boxes", p.at("boxes.json"),
-                     "--crowds", "objects", "--images", p.at("images/{id}.png"), "--out", p.at("again")});
+    auto const r = run_program(
+        p.root, CAMBIUM_LABEL,
+        {"--method", "proposals", "--proposals", p.at("results.json"), "--boxes", p.at("boxes.json"), "--crowds",
+         "objects", "--unmatched", "background", "--images", p.at("images/{id}.png"), "--out", p.at("again")});
     INFO(r.out << r.err);
     REQUIRE(r.status == 0);
     p.check_truth("a", "again");
@@ -489,4 +489,256 @@ TEST_CASE("mistakes with proposals name the file and the place", "[label][propos
     CHECK(r.status == 2);
     CHECK(contains(r.err, "has a mask without image_id"));
   }
+  SECTION("first names that are no classes, and a name that is nearly one")
+  {
+    std::vector<std::string> const xml{"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names")};
+    replace_file(p.root / "names", std::string_view("_background_\nbird\naeroplane\n"));
+    CHECK(contains(said(xml, 0), p.at("names") + ": class 1 is '_background_'. If it is none, leave it out"));
+    replace_file(p.root / "names", std::string_view("__ignore__\n_background_\nbird\naeroplane\n"));
+    CHECK(contains(said(xml, 0), p.at("names") + ": the first classes are '__ignore__' and '_background_'. If they are "
+                                                 "none, leave them out"));
+    replace_file(p.root / "names", std::string_view("Bird\naeroplane\n"));
+    CHECK(contains(said(xml, 1), "xml/a.xml: 'bird' is no class; --names lists one's own; is it 'Bird'?"));
+  }
+}
+
+namespace {
+
+/// One file for all images: a mask of each object o of image number i is given the image_id of(i, o).
+template <class Of>
+nlohmann::json results_of(int images, Of const& of)
+{
+  auto out = nlohmann::json::array();
+  for (int i = 1; i <= images; ++i)
+    for (std::int32_t const o : {1, 2, 3}) {
+      auto const mask = encode_rle({H, W}, {0, 0, H, W}, [o](index_t y, index_t x) { return object_at(y, x) == o; });
+      nlohmann::json one{{"segmentation", {{"size", {H, W}}, {"counts", compressed_counts(mask)}}}, {"score", .9}};
+      if (auto const number = of(i, o); number != 0) one["image_id"] = number, out.push_back(one);
+    }
+  return out;
+}
+
+/// The number of objects in the instance map of an image.
+std::size_t objects_in(fs::path const& out, std::string const& id)
+{
+  return numbers_of(read_labels(out / "instances" / (id + ".png"))).size() - 1;
+}
+
+}  // namespace
+
+TEST_CASE("coco_same_name_two_folders: one file of masks never serves two images of one number",
+          "[label][proposals][errors]")
+{
+  playground p;
+  for (auto const id : {"a/1", "b/1", "a/2"}) p.add(id);
+  replace_file(p.root / "ids", std::string_view("b/1\na/1\na/2\n"));
+  auto const words = [&](std::string const& file) {
+    return std::vector<std::string>{
+        "--method", "proposals", "--proposals", p.at(file),  "--semantic", p.at("semantic/{id}.png"),
+        "--merge",  "instances", "--ids",       p.at("ids"), "--images",   p.at("images/{id}.png"),
+        "--out",    p.at("out")};
+  };
+  // image 1 has one object, 2 has two, 3 has three
+  auto const results = results_of(3, [](int i, int o) { return o <= i ? i : 0; });
+  replace_file(p.root / "p.json", results.dump());
+  auto const r = run_program(p.root, CAMBIUM_LABEL, words("p.json"));
+  CHECK(r.status == 2);
+  CHECK(contains(r.err, "p.json: 'b/1' and 'a/1' are both its image 1"));
+  CHECK_FALSE(fs::exists(p.root / "out"));
+
+  // The chain of label's own detections: the manifest beside them knows the names.
+  replace_file(p.root / "made/detections.json", results.dump());
+  nlohmann::json manifest{{"program", "cambium label"}, {"images", nlohmann::json::array()}};
+  for (auto const& [number, name] : {std::pair{1, "b/1"}, std::pair{2, "a/1"}, std::pair{3, "a/2"}})
+    manifest["images"].push_back({{"id", number}, {"name", name}, {"inputs", {{"image", "0"}}}});
+  replace_file(p.root / "made/manifest.json", manifest.dump());
+  auto const chain = run_program(p.root, CAMBIUM_LABEL, words("made/detections.json"));
+  INFO(chain.err);
+  REQUIRE(chain.status == 0);
+  CHECK(objects_in(p.root / "out", "b/1") == 1);
+  CHECK(objects_in(p.root / "out", "a/1") == 2);
+  CHECK(objects_in(p.root / "out", "a/2") == 3);
+  CHECK(parse(p.root / "out/manifest.json").at("parameters").contains("names_of_proposals_sha256"));
+  // a manifest of other detections counts for nothing
+  manifest["images"].erase(2);
+  replace_file(p.root / "made/manifest.json", manifest.dump());
+  CHECK(run_program(p.root, CAMBIUM_LABEL, words("made/detections.json")).status == 2);
+
+  // A file with a list of images names them itself.
+  nlohmann::json listed{{"annotations", results}, {"images", nlohmann::json::array()}};
+  for (auto const& [number, name] : {std::pair{1, "a/2.jpg"}, std::pair{2, "b\\1.jpg"}, std::pair{3, "a/1.jpg"}})
+    listed["images"].push_back({{"id", number}, {"file_name", name}});
+  replace_file(p.root / "listed.json", listed.dump());
+  auto const by_name = run_program(p.root, CAMBIUM_LABEL, words("listed.json"));
+  INFO(by_name.err);
+  REQUIRE(by_name.status == 0);
+  CHECK(objects_in(p.root / "out", "a/2") == 1);
+  CHECK(objects_in(p.root / "out", "b/1") == 2);
+  CHECK(objects_in(p.root / "out", "a/1") == 3);
+  listed["images"].erase(1);
+  replace_file(p.root / "listed.json", listed.dump());
+  auto const unlisted = run_program(p.root, CAMBIUM_LABEL, words("listed.json"));
+  CHECK(unlisted.status == 1);
+  CHECK(contains(unlisted.err, "listed.json: has no image 'b/1' in its list of images"));
+}
+
+TEST_CASE("masks of none of the images are refused, of some are said", "[label][proposals][errors]")
+{
+  playground p;
+  for (auto const id : {"1", "2"}) p.add(id);
+  replace_file(p.root / "ids", std::string_view("1\n2\n"));
+  auto const run = [&](nlohmann::json const& file) {
+    replace_file(p.root / "p.json", file.dump());
+    return run_program(p.root, CAMBIUM_LABEL,
+                       {"--method", "proposals", "--proposals", p.at("p.json"), "--points", p.at("points/{id}.txt"),
+                        "--ids", p.at("ids"), "--images", p.at("images/{id}.png"), "--out", p.at("out")});
+  };
+  auto const none = run(results_of(1, [](int, int) { return 7001; }));
+  CHECK(none.status == 2);
+  CHECK(contains(none.err,
+                 "p.json: has masks of 1 images (first image_id 7001), and none of them is one of the 2 images "
+                 "(first '1')"));
+  CHECK_FALSE(fs::exists(p.root / "out"));
+  auto const some = run(results_of(3, [](int i, int) { return i == 1 ? 2 : 40 + i; }));
+  INFO(some.err);
+  CHECK(some.status == 0);
+  CHECK(contains(some.err, "note: " + p.at("p.json") +
+                               ": has no mask of 1 of 2 images (first '1'), but masks of 2 "
+                               "images that are not labelled (first image_id 42)"));
+  CHECK(objects_in(p.root / "out", "2") == 3);
+  auto const all = run(results_of(2, [](int i, int) { return i; }));
+  CHECK(all.status == 0);
+  CHECK_FALSE(contains(all.err, "note:"));
+  CHECK(run(nlohmann::json::array()).status == 0);  // nobody proposes anything
+  // a single image may have no mask
+  replace_file(p.root / "ids", std::string_view("1\n"));
+  auto const one = run(results_of(1, [](int, int) { return 2; }));
+  CHECK(one.status == 0);
+  CHECK(contains(one.err, "has no mask of 1 of 1 images (first '1')"));
+}
+
+TEST_CASE("a bad mask in the file for all images fails its image alone", "[label][proposals][errors]")
+{
+  playground p;
+  for (auto const id : {"1", "2", "3"}) p.add(id);
+  auto results = results_of(3, [](int i, int) { return i; });
+  results[0].erase("score"), results[0]["predicted_iou"] = "high";
+  results[3]["segmentation"]["counts"] = "b'06'";
+  replace_file(p.root / "p.json", results.dump());
+  replace_file(p.root / "ids", std::string_view("1\n2\n3\n"));
+  auto const r = run_program(p.root, CAMBIUM_LABEL,
+                             {"--method", "proposals", "--proposals", p.at("p.json"), "--points",
+                              p.at("points/{id}.txt"), "--ids", p.at("ids"), "--out", p.at("out")});
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 2 failed")));
+  CHECK(contains(r.err, "1: " + p.at("p.json") + ": [0].predicted_iou: is the text \"high\""));
+  CHECK(contains(r.err, "2: " + p.at("p.json") + ": [3].segmentation.counts: character 1 is not"));
+  CHECK(objects_in(p.root / "out", "3") == 3);
+}
+
+TEST_CASE("a per-image file of masks: fields that nobody uses, and masks of two images", "[label][proposals][errors]")
+{
+  playground p;
+  std::vector<std::string> const words{"--points", p.at("points/{id}.txt"), "--min-score", "0.5", "--alone"};
+  auto const sound = p.masks;
+  for (auto& m : p.masks) m["image_id"] = "a.jpg", m["category_id"] = "dog", m["stability_score"] = "NaN";
+  p.add("a");
+  auto const r = p.run(words);
+  INFO(r.err);
+  CHECK(r.status == 0);
+  p.check_truth();
+  auto limited = words;
+  limited.insert(limited.end(), {"--min-stability", "0.6"});
+  CHECK(contains(one_line(p.run(limited)), "[0].stability_score: is NaN"));
+  p.masks = sound;
+  p.masks[0]["image_id"] = 1, p.masks[1]["image_id"] = 2;
+  p.add("a");
+  auto const two = p.run(words);
+  CHECK(two.status == 1);
+  CHECK(contains(two.err, "a.json: has masks of the images 1 and 2, but is read as the file of one image"));
+}
+
+TEST_CASE("boxes and points that no mask fits are undecided and said", "[label][proposals][picture]")
+{
+  playground p;
+  p.add("b");
+  p.masks.erase(p.masks.begin() + 4, p.masks.end());  // of the birds alone
+  p.add("a");
+  replace_file(p.root / "names", std::string_view("aeroplane\nbicycle\nbird\n"));
+  std::vector<std::string> const boxes{"--boxes", p.at("xml/{id}.xml"), "--names", p.at("names"), "--min-score",
+                                       "0.5",     "--min-stability",    "0.6"};
+  auto const r = p.run(boxes);
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  CHECK(contains(r.err, "note: boxes that no mask fits, 255 in semantic/: 1 in 1 image, 'a'"));
+  p.check_truth("b");
+  auto const have = read_labels(p.root / "out/semantic/a.png");
+  for (index_t y = 0; y < H; ++y)
+    for (index_t x = 0; x < W; ++x) {
+      bool const boxed = y >= 35 && y < 54 && x >= 19 && x < 61;  // of the XML file, rows 36..54, columns 20..61 from 1
+      REQUIRE(have(y, x) == (boxed ? 255 : object_at(y, x) == 3 ? 0 : class_at(y, x)));
+    }
+  auto const record = parse(p.root / "out/records/a.json");
+  CHECK(record.at("boxes") == nlohmann::json{{"read", 3}, {"with_mask", 2}});
+  // a kept image says it again
+  auto again = boxes;
+  again.push_back("--resume");
+  CHECK(contains(p.run(again).err, "boxes that no mask fits, 255 in semantic/: 1 in 1 image, 'a'"));
+  auto zero = boxes;
+  zero.insert(zero.end(), {"--unmatched", "background"});
+  auto const background = p.run(zero);
+  CHECK(contains(background.err, "boxes that no mask fits, 0 in semantic/: 1 in 1 image"));
+  CHECK(read_labels(p.root / "out/semantic/a.png")(40, 30) == 0);
+  auto const points = p.run({"--points", p.at("points/{id}.txt"), "--min-score", "0.5", "--min-stability", "0.6"});
+  CHECK((points.status == 0 && contains(points.err, "note: points that no mask fits: 1 in 1 image, 'a'")));
+  CHECK(parse(p.root / "out/records/a.json").at("points") == nlohmann::json{{"read", 3}, {"with_mask", 2}});
+}
+
+TEST_CASE("truth_0_255: weak maps without a class", "[label][proposals][errors]")
+{
+  playground p;
+  p.add("b");
+  auto map = read_labels(p.root / "weak/a.png");
+  for (auto& v : map.cells()) v = v == 0 ? 0 : 255;
+  std::vector<std::string> const words{"--semantic", p.at("weak/{id}.png"), "--class-count", "3"};
+  replace_file(p.root / "weak/a.png", format_labels(map, voc_palette()));
+  auto const one = p.run(words);
+  CHECK(one.status == 0);
+  CHECK(contains(one.err, "note: weak maps without a pixel of any class, only 0 and 255"));
+  CHECK(contains(one.err, ": 1 in 1 image, 'a'"));
+  fs::remove_all(p.root / "out");
+  replace_file(p.root / "weak/b.png", format_labels(map, voc_palette()));
+  auto const both = p.run(words);
+  CHECK(both.status == 2);
+  CHECK(contains(both.err, p.at("weak/a.png") + ": has no pixel of any class; it holds only 0 and 255 as a binary"));
+  CHECK_FALSE(fs::exists(p.root / "out"));
+  for (auto& v : map.cells()) v = 0;  // nothing is there: that is an answer
+  for (auto const id : {"a", "b"})
+    replace_file(p.root / "weak" / (std::string(id) + ".png"), format_labels(map, voc_palette()));
+  CHECK(p.run(words).status == 0);
+}
+
+TEST_CASE("unknown pixels of a weak map become background, or stay", "[label][proposals][picture]")
+{
+  playground p;
+  auto map = read_labels(p.root / "semantic/a.png");
+  for (index_t x = 0; x < 8; ++x) map(0, x) = 255;
+  map(10, 10) = 255;  // inside a bird
+  replace_file(p.root / "weak/a.png", format_labels(map, voc_palette()));
+  std::vector<std::string> const words{
+      "--semantic", p.at("weak/{id}.png"), "--class-count", "3", "--min-score", "0.5", "--min-stability", "0.6"};
+  for (std::string const merge : {"max_iou_imp2", "instances"})
+    for (bool const keep : {false, true}) {
+      auto all = words;
+      all.insert(all.end(), {"--merge", merge});
+      if (keep) all.push_back("--keep-unknown");
+      auto const r = p.run(all);
+      INFO(merge << keep << r.err);
+      REQUIRE(r.status == 0);
+      auto const have = read_labels(p.root / "out/semantic/a.png");
+      CHECK(have(0, 3) == (keep ? 255 : 0));
+      CHECK(have(10, 10) == 3);
+      CHECK(have(0, 20) == 0);
+      CHECK(parse(p.root / "out/manifest.json").at("parameters").contains("keep_unknown") == keep);
+    }
 }

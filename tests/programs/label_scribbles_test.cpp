@@ -200,3 +200,36 @@ TEST_CASE("flags of scribbles that make no sense together", "[label][scribbles][
   refused(p.marks({"--confidence", "2"}), "--confidence: Value 2 not in range");
   refused(p.marks({"--crf"}), "--crf is a flag of --method irnet");
 }
+
+TEST_CASE("truth_0_255: drawings whose strokes are 255, or whose 0 means unmarked", "[label][scribbles][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  auto const put = [&](std::string const& id, std::int32_t stroke, std::int32_t border) {
+    grid<std::int32_t, 2> drawing(H, W);
+    for (index_t x = 0; x < W; ++x) drawing(0, x) = border;
+    for (index_t x = 10; x < 20; ++x) drawing(12, x) = stroke;
+    replace_file(p.root / "scribbles" / (id + ".png"), format_labels(drawing, voc_palette()));
+  };
+  put("a", 255, 0);
+  auto const one = p.run(p.marks());
+  CHECK(one.status == 0);  // of one image that shows nothing
+  CHECK(contains(one.err, "note: drawings that mark more than half of their image as background"));
+  CHECK(contains(one.err, ": 1 in 1 image, 'a'"));
+  fs::remove_all(p.root / "out");
+  put("b", 255, 0);
+  auto const both = p.run(p.marks());
+  CHECK(both.status == 2);
+  CHECK(contains(both.err,
+                 "scribbles/a.png: marks most pixels as background and none as a class; a drawing is 255 where "
+                 "nothing was drawn"));
+  CHECK_FALSE(fs::exists(p.root / "out"));
+  // with points a drawing may mark the background alone
+  CHECK(p.run(p.marks({"--points", p.at("none/{id}.txt")})).status == 0);
+  put("a", 3, 255), put("b", 3, 255);
+  auto const zero = p.run(p.marks());
+  CHECK(zero.status == 0);
+  CHECK(contains(zero.err, ": 2 in 2 images, 'a' first"));
+  p.add("a"), p.add("b");
+  CHECK_FALSE(contains(p.run(p.marks()).err, "note:"));
+}

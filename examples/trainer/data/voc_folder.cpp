@@ -59,6 +59,8 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
     bool const fresh = class_of_.try_emplace(name, static_cast<std::int32_t>(class_of_.size())).second;
     expects(fresh, "voc_folder: the class ", name, " occurs twice");
   }
+  if (auto const& first = options_.class_names.front(); cambium::names_no_class(first))
+    say_once("note: class 1 is '" + first + "'. If it is none, leave it out, or every class is one too high");
   expects(!options_.list.empty(), "voc_folder: no list of images is named");
   expects_folder(options_.root);
   expects_folder(in_root(options_.photographs));
@@ -214,7 +216,9 @@ std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 
   std::vector<labelled_box> out;
   for (auto const& o : annotation.objects) {
     auto const category = class_of_.find(o.name);
-    if (category == class_of_.end()) throw io_error(file.string() + ": '" + o.name + "' is no class of this set");
+    if (category == class_of_.end())
+      throw io_error(file.string() + ": '" + o.name + "' is no class of this set" +
+                     cambium::like_class(o.name, options_.class_names));
     if (!o.difficult || options_.difficult) out.push_back({o.bounds, category->second});
   }
   return out;
@@ -235,6 +239,10 @@ grid<std::int32_t, 2> voc_folder::scribbles_of(entry const& e, cambium::extent2 
     if (v < 0 || (v > classes && v != cambium::label::ignore))
       throw io_error(file.string() + ": has a scribble of " + std::to_string(v) + ", outside 0.." +
                      std::to_string(classes) + " and not 255" + cambium::label_map_hint(out, classes));
+  if (cambium::is_inverse_drawing(out))
+    say_once("note: " + file.string() +
+             ": marks most pixels as background and none as a class; a drawing is 255 where nothing was drawn, and the "
+             "class where something was");
   return out;
 }
 

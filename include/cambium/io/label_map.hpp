@@ -24,6 +24,15 @@ namespace cambium {
   return std::any_of(cells.begin(), cells.end(), [](auto v) { return v > label::background && v != label::ignore; });
 }
 
+/// Whether a map of scribbles seems to be drawn the other way round: 255, which means unmarked, where something was
+/// drawn. It has no class, some 255, and more pixels that are marked as background.
+[[nodiscard]] inline bool is_inverse_drawing(grid<std::int32_t, 2> const& drawing)
+{
+  auto const& cells = drawing.cells();
+  auto const unmarked = std::count(cells.begin(), cells.end(), label::ignore);
+  return !has_class(drawing) && unmarked > 0 && 2 * unmarked < drawing.size();
+}
+
 /// The numbers that occur in a map.
 [[nodiscard]] inline std::set<std::int32_t> numbers_of(grid<std::int32_t, 2> const& labels)
 {

@@ -25,31 +25,27 @@ struct mask_proposal {
   double score = 1;      ///< the generator's predicted_iou, or COCO's score; 1 if the file has neither
   double stability = 1;  ///< the generator's stability_score; 1 if the file has none
   std::optional<std::int64_t> image_id;
-  std::optional<std::int64_t> category_id;
+  std::optional<std::int64_t> category_id;  ///< nothing if it is no integer
+  std::string error{};                      ///< with keep_errors: what is wrong, "name: [12].score: is NaN, ..."; or ""
 };
 
-/// Read a list of proposals: `segmentation` as runs {size, counts} with counts as text or list, `predicted_iou` or
-/// `score`, and, where they are, `stability_score`, `image_id`, `category_id`. Other fields, for example `bbox`, `area`,
-/// `point_coords` and `crop_box`, are not read: mask and image say the same. A list under the key `annotations` of an
-/// object is read, too.
-///
-/// @throws io_error "name: [12].segmentation.counts: reason": JSON that does not parse, no list, missing masks, masks as
-///         lists of truth values or polygons, damaged runs, numbers that are not finite
-/// @source the format of SamAutomaticMaskGenerator.generate with output_mode='coco_rle', and of scripts/amg.py
-///         --convert-to-rle, of facebookresearch/segment-anything; results of cocodataset.org
-[[nodiscard]] inline std::vector<mask_proposal> parse_proposals(bytes const& file, std::string const& name)
+struct proposals_reading {
+  bool one_image = false;    ///< the file is of one image: `image_id` may be any value, but not two of them
+  bool stability = true;     ///< read `stability_score`
+  bool keep_errors = false;  ///< an error of an entry that has an image_id is kept in it; the other entries are read
+};
+
+/// The same of a file that has been parsed; see parse_proposals.
+[[nodiscard]] inline std::vector<mask_proposal> proposals_of(nlohmann::json const& root, std::string const& name,
+                                                             proposals_reading const& how = {})
 {
-  auto const root = parse_json(file, name);
   bool const inside = root.is_object() && root.contains("annotations");
   auto const& list = inside ? root.at("annotations") : root;
   if (!list.is_array()) {
     std::string const other = name_foreign_json(root);
     throw io_error(name + ": " + (other.empty() ? "is not a list of proposals" : other));
   }
-  std::vector<mask_proposal> out;
-  out.reserve(list.size());
-  for_each_entry(list, name, inside ? "annotations" : "", [&](json_entry const& e) {
-    mask_proposal p;
+  auto const read_mask = [&](mask_proposal& p, json_entry const& e) {
     auto const& mask = e.at("segmentation");
     if (mask.is_array())
       e.fail("segmentation",
@@ -63,17 +59,56 @@ struct mask_proposal {
       return true;
     };
     if (!number("predicted_iou", p.score)) number("score", p.score);
-    number("stability_score", p.stability);
-    if (e.find("image_id") != nullptr) p.image_id = e.integer("image_id");
-    if (e.find("category_id") != nullptr) p.category_id = e.integer("category_id");
+    if (how.stability) number("stability_score", p.stability);
+  };
+  constexpr auto replace = nlohmann::json::error_handler_t::replace;
+  nlohmann::json const* image = nullptr;
+  std::vector<mask_proposal> out;
+  out.reserve(list.size());
+  for_each_entry(list, name, inside ? "annotations" : "", [&](json_entry const& e) {
+    mask_proposal p;
+    auto const* const id = e.find("image_id");
+    if (how.one_image && id != nullptr) {
+      if (image == nullptr) image = id;
+      if (*image != *id)
+        throw io_error(name + ": has masks of the images " + image->dump(-1, ' ', false, replace) + " and " +
+                       id->dump(-1, ' ', false, replace) + ", but is read as the file of one image");
+    }
+    if (id != nullptr && !how.one_image) p.image_id = e.integer("image_id");
+    if (id != nullptr && how.one_image && id->is_number_integer()) p.image_id = id->get<std::int64_t>();
+    if (auto const* const category = e.find("category_id"); category != nullptr && category->is_number_integer())
+      p.category_id = category->get<std::int64_t>();
+    try {
+      read_mask(p, e);
+    } catch (io_error const& failure) {
+      if (!how.keep_errors || !p.image_id) throw;
+      p.error = failure.what();
+    }
     out.push_back(std::move(p));
   });
   return out;
 }
 
-[[nodiscard]] inline std::vector<mask_proposal> read_proposals(std::filesystem::path const& path)
+/// Read a list of proposals: `segmentation` as runs {size, counts} with counts as text or list, `predicted_iou` or
+/// `score`, and, where they are, `stability_score`, `image_id`, `category_id`. Other fields, for example `bbox`, `area`,
+/// `point_coords` and `crop_box`, are not read: mask and image say the same. A list under the key `annotations` of an
+/// object is read, too.
+///
+/// @throws io_error "name: [12].segmentation.counts: reason": JSON that does not parse, no list, missing masks, masks as
+///         lists of truth values or polygons, damaged runs, numbers that are not finite; with one_image masks of two
+///         images
+/// @source the format of SamAutomaticMaskGenerator.generate with output_mode='coco_rle', and of scripts/amg.py
+///         --convert-to-rle, of facebookresearch/segment-anything; results of cocodataset.org
+[[nodiscard]] inline std::vector<mask_proposal> parse_proposals(bytes const& file, std::string const& name,
+                                                                proposals_reading const& how = {})
 {
-  return parse_proposals(read_file(path), path.string());
+  return proposals_of(parse_json(file, name), name, how);
+}
+
+[[nodiscard]] inline std::vector<mask_proposal> read_proposals(std::filesystem::path const& path,
+                                                               proposals_reading const& how = {})
+{
+  return parse_proposals(read_file(path), path.string(), how);
 }
 
 }  // namespace cambium

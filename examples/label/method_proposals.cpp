@@ -2,6 +2,7 @@
 
 #include "axes.hpp"
 #include "box_files.hpp"
+#include "chosen_masks.hpp"
 #include "image_files.hpp"
 #include "options.hpp"
 #include "proposal_files.hpp"
@@ -38,19 +39,6 @@ enum class semantic_from { max_iou, max_iou_imp, max_iou_imp2, instances };
 
 /// What pixels of a box without a mask are.
 enum class unmatched_box { undecided, background };
-
-/// The proposals of one image.
-struct image_proposals {
-  mask_set<> masks;
-  std::vector<double> scores;
-  std::size_t read = 0;
-};
-
-/// Masks with a class and a score each.
-struct chosen_masks {
-  std::vector<std::int32_t> categories;  ///< from 0; -1: none
-  std::vector<double> scores;
-};
 
 class proposals_method : public method {
  public:
@@ -224,7 +212,7 @@ class proposals_method : public method {
       default:
         chosen = choose_in_boxes(files, found, out, ignored, notes);
     }
-    keep_the_best(where, found, chosen);
+    chosen.keep_the_best(where, found.masks, nms_);
     out.objects = paint_instances(where, found.masks, chosen.categories, chosen.scores, paint_);
     if (out.semantic.size() == 0) {
       out.semantic = out.objects.label;
@@ -337,7 +325,7 @@ class proposals_method : public method {
                                   .inside = inside_,
                                   .holds = holds_,
                                   .keep_ignore = keep_unknown_});
-    return by_votes(vote_by_labels(where, found.masks, map, C, vote_), found);
+    return {vote_by_labels(where, found.masks, map, C, vote_), found.scores};
   }
 
   chosen_masks choose_by_cams(cpu const& where, image_files& files, image_proposals const& found, answer& out) const
@@ -358,7 +346,7 @@ class proposals_method : public method {
     auto votes = vote_by_maps(where, found.masks, cams, vote_);
     for (auto& v : votes)
       if (v.category >= 0) v.category = out.classes[static_cast<std::size_t>(v.category)] - 1;
-    return by_votes(votes, found);
+    return {votes, found.scores};
   }
 
   chosen_masks choose_at_points(image_files& files, image_proposals const& found, answer& out, json& notes) const
@@ -381,10 +369,10 @@ class proposals_method : public method {
     } catch (precondition_error const& e) {
       throw io_error(path + ": " + e.what());
     }
-    chosen_masks chosen = none_of(found);
-    for (std::size_t k = 0; k < at.size(); ++k) take(chosen, found, which[k], at[k].category, at[k].score);
+    chosen_masks chosen(found.scores.size());
+    for (std::size_t k = 0; k < at.size(); ++k) chosen.take(found.scores, which[k], at[k].category, at[k].score);
     std::size_t lost = 0;
-    for (std::size_t k = 0; k < at.size(); ++k) lost += !has_mask(chosen, which[k], at[k].category);
+    for (std::size_t k = 0; k < at.size(); ++k) lost += !chosen.has(which[k], at[k].category);
     out.about["points"] = {{"read", at.size()}, {"with_mask", at.size() - lost}};
     if (lost > 0) notes["points that no mask fits"] = lost;
     return chosen;
@@ -407,12 +395,12 @@ class proposals_method : public method {
     out.classes = distinct(classes);
     ignored = std::move(known.ignored);
     auto const which = choose_by_boxes(found.masks, found.scores, bounds, box_choice_);
-    chosen_masks chosen = none_of(found);
-    for (std::size_t k = 0; k < bounds.size(); ++k) take(chosen, found, which[k], classes[k] - 1, 1);
+    chosen_masks chosen(found.scores.size());
+    for (std::size_t k = 0; k < bounds.size(); ++k) chosen.take(found.scores, which[k], classes[k] - 1, 1);
     bool const undecided = unmatched_ == unmatched_box::undecided;
     std::size_t lost = 0;
     for (std::size_t k = 0; k < bounds.size(); ++k) {
-      if (has_mask(chosen, which[k], classes[k] - 1)) continue;
+      if (chosen.has(which[k], classes[k] - 1)) continue;
       ++lost;
       if (!undecided) continue;
       if (ignored.size() == 0) ignored = grid<std::uint8_t, 2>(image.height, image.width);
@@ -449,55 +437,6 @@ class proposals_method : public method {
     classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
     return {classes.begin(), classes.end()};
   }
-  static chosen_masks none_of(image_proposals const& found)
-  {
-    return {std::vector<std::int32_t>(found.scores.size(), -1), std::vector<double>(found.scores.size(), 0)};
-  }
-
-  /// Give a mask a class; where two want it, it goes to the one of the higher score, then to the first.
-  static void take(chosen_masks& chosen, image_proposals const& found, index_t which, std::int32_t category,
-                   double score)
-  {
-    if (which < 0) return;
-    auto const i = static_cast<std::size_t>(which);
-    score *= found.scores[i];
-    if (chosen.categories[i] >= 0 && chosen.scores[i] >= score) return;
-    chosen.categories[i] = category, chosen.scores[i] = score;
-  }
-
-  /// Whether the mask that a box or a point chose is of its class.
-  static bool has_mask(chosen_masks const& chosen, index_t which, std::int32_t category)
-  {
-    return which >= 0 && chosen.categories[static_cast<std::size_t>(which)] == category;
-  }
-
-  static chosen_masks by_votes(std::vector<mask_vote> const& votes, image_proposals const& found)
-  {
-    auto chosen = none_of(found);
-    for (std::size_t i = 0; i < votes.size(); ++i)
-      if (votes[i].category >= 0)
-        chosen.categories[i] = votes[i].category, chosen.scores[i] = votes[i].score * found.scores[i];
-    return chosen;
-  }
-
-  /// Of masks of one class that overlap much the best one keeps its class. Masks without a class suppress nothing.
-  void keep_the_best(cpu const& where, image_proposals const& found, chosen_masks& chosen) const
-  {
-    std::vector<index_t> places;
-    for (std::size_t i = 0; i < chosen.categories.size(); ++i)
-      if (chosen.categories[i] >= 0) places.push_back(static_cast<index_t>(i));
-    std::vector<double> scores;
-    std::vector<std::int32_t> categories;
-    for (index_t const i : places) {
-      scores.push_back(chosen.scores[static_cast<std::size_t>(i)]);
-      categories.push_back(chosen.categories[static_cast<std::size_t>(i)]);
-      chosen.categories[static_cast<std::size_t>(i)] = -1;
-    }
-    for (index_t const k : mask_nms(where, select_masks(found.masks, places), scores, nms_, categories))
-      chosen.categories[static_cast<std::size_t>(places[static_cast<std::size_t>(k)])] =
-          categories[static_cast<std::size_t>(k)];
-  }
-
   settings const& s_;
   proposal_files proposals_;
   std::string semantic_, cams_, points_;

@@ -740,3 +740,25 @@ TEST_CASE("a shard's inputs are told by their endings", "[shards][errors]")
     CHECK((over.status == 2 && contains(over.err, "is an input, but would be written over")));
   }
 }
+
+TEST_CASE("notes on images go through shards and their join", "[shards][reference]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  s.add("a"), s.add("b"), s.add("c");
+  s.endings = {".jpg", ".scribbles.png"};
+  for (auto const& id : s.ids) {
+    grid<std::int32_t, 2> drawing(17, 25);  // 0 instead of 255 where nothing was drawn, but for a row; not so in b
+    for (index_t y = 0; y < 17; ++y)
+      for (index_t x = 0; x < 25; ++x) drawing(y, x) = y == 8 ? 3 : y == 0 || id == "b" ? 255 : 0;
+    replace_file(s.in(id, ".scribbles.png"), format_labels(drawing, voc_palette()));
+  }
+  s.pack("set-0.tar", {"a"}), s.pack("set-1.tar", {"b", "c"});
+  auto const r = s.label("set-{0..1}.tar", "out", {"--method", "scribbles"});
+  INFO(r.err);
+  REQUIRE(r.status == 0);
+  auto const j = s.join("out");
+  CHECK(j.status == 0);
+  CHECK(contains(j.err, "note: drawings that mark more than half of their image as background"));
+  CHECK(contains(j.err, ": 2 in 2 images, 'a' first"));
+}

@@ -13,6 +13,7 @@
 #include <cambium/pipeline/mask_cut.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 namespace labelling {
@@ -28,7 +29,8 @@ class cut_method : public method {
     table_ = {
         {"",
          {{"method", [] { return "cut"; }},
-          {"--features", &features_, has_id(), "features of patches, npy float [D,h,w]", option_is::required},
+          {"--features", &features_, has_id(),
+           "features of patches, npy float [D,h,w]; numpy.moveaxis(f, -1, 0) makes it of [h,w,D]", option_is::required},
           {"--stretched",
            &stretched_,
            {},
@@ -85,6 +87,7 @@ class cut_method : public method {
       out.objects.label = adaptive_refiner(where, files.photograph(), present, refine_)(out.objects.label);
     find_objects(where, found, out);
     out.classes = {1};
+    say_unsettled(files.path("features"), found);
     out.about["cuts"] = json::array();
     for (auto const& pass : found.passes)
       out.about["cuts"].push_back({{"lambda", pass.mode.value},
@@ -129,6 +132,15 @@ class cut_method : public method {
     auto const is_usual = [&](extent2 e) { return e.height == e.width || is_map(e); };
     demand(is_usual({h, w}) || !is_usual({D, h}), path, held + "; [D,h,w] is needed" + axes_hint({D, h, w}, is_usual));
     return out;
+  }
+
+  void say_unsettled(std::string const& path, mask_cuts const& found) const
+  {
+    auto const many =
+        std::count_if(found.passes.begin(), found.passes.end(), [](auto const& p) { return !p.mode.settled; });
+    if (many > 0)
+      std::fprintf(stderr, "note: %s: %td of %zu cuts did not reach their tolerance in --steps %td\n", path.c_str(),
+                   many, found.passes.size(), o_.cut.steps);
   }
 
   /// The masks at the size of an image, by nearest neighbours: [H,W] number of the mask + 1, or 0.

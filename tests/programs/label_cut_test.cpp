@@ -237,6 +237,20 @@ TEST_CASE("the first object may be small unless --smallest-first says no", "[lab
   CHECK(found({"--smallest", "1", "--smallest-first", "0.01"}).size() == 1);  // 1 of 96 is more
 }
 
+TEST_CASE("a cut that ends before its tolerance is told", "[label][cut][property]")
+{
+  playground p;
+  p.add("a");
+  auto const whole = p.run({"--passes", "1"}), early = p.run({"--passes", "1", "--steps", "1"}, "early");
+  CHECK((whole.status == 0 && !contains(whole.err, "tolerance")));
+  CHECK(early.status == 0);
+  CHECK(contains(early.err, "features/a.npy: 1 of 1 cuts did not reach their tolerance in --steps 1"));
+  auto const settled = [&](std::string const& out) {
+    return parse(p.root / out / "records/a.json").at("cuts").at(0).at("settled").get<bool>();
+  };
+  CHECK((settled("out") && !settled("early")));
+}
+
 TEST_CASE("bytes of cuts do not depend on threads, shards or interruptions", "[label][cut][property]")
 {
   playground p;

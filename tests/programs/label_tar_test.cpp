@@ -202,6 +202,41 @@ TEST_CASE("label reads and writes tar shards: the bytes of folders", "[shards][r
   }
 }
 
+TEST_CASE("scribbles and features are read from shards as from folders", "[shards][reference]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  s.add("a.1", false), s.add("b", false);
+  for (auto const& id : s.ids) {
+    auto const features = support::uniform<float, 3>({4, 5, 7}, -1, 1, std::hash<std::string>{}(id));
+    write_npy<3>(s.in(id, ".features.npy"), features);
+    grid<std::int32_t, 2> marks(17, 25);
+    for (auto& v : marks.cells()) v = 255;
+    for (index_t x = 3; x < 20; ++x) marks(4, x) = 2, marks(12, x) = 0;
+    replace_file(s.in(id, ".scribbles.png"), format_labels(marks, voc_palette()));
+  }
+  s.endings = {".jpg", ".features.npy", ".scribbles.png"};
+  s.pack("set-0.tar", s.ids);
+  for (auto const& [method, flag] : {std::pair{"cut", "features.npy"}, {"scribbles", "scribbles.png"}}) {
+    CAPTURE(method);
+    std::string const name = method;
+    auto const input = "--" + std::string(flag).substr(0, std::string(flag).find('.'));
+    auto const of_files = run_program(s.root, CAMBIUM_LABEL,
+                                      {"--method", name, "--images", s.at("in/{id}.jpg"), input,
+                                       s.at("in/{id}.") + flag, "--out", s.at("files_" + name)});
+    INFO(of_files.err);
+    REQUIRE(of_files.status == 0);
+    auto const r = s.label("set-0.tar", "shards_" + name, {"--method", name});
+    INFO(r.err << r.out);
+    REQUIRE(r.status == 0);
+    (void)s.unpack("shards_" + name + "/labels-0.tar", "unpacked_" + name);
+    for (auto const& id : s.ids)
+      for (auto const kind : {"semantic", "instances"})
+        CHECK(text_of(s.root / ("unpacked_" + name) / (id + "." + kind + ".png")) ==
+              text_of(s.root / ("files_" + name) / kind / (id + ".png")));
+  }
+}
+
 TEST_CASE("neither threads nor the division of shards change a byte", "[shards][property]")
 {
   shard_scene s;

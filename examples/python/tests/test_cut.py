@@ -37,6 +37,7 @@ def test_objects(features, dtype):
     for mask, seed in zip(found.masks, found.seeds):
         np.testing.assert_array_equal(mask, SCENE == SCENE.flat[seed])
     assert found.accepted.tolist() == [1, 1, 1]
+    assert found.settled.tolist() == [1, 1, 1]
     v, value, a = first_cut(features, 0.3, 1e-5)
     np.testing.assert_allclose(found.vectors[0].ravel(), v, atol=1e-6)
     np.testing.assert_allclose(found.values[0], value, atol=1e-9)
@@ -49,6 +50,15 @@ def test_objects(features, dtype):
 def test_nothing_to_cut():
     found = pc.mask_cut(np.ones((4, 5, 6)), passes=2)
     assert found.masks.shape == (2, 5, 6) and not found.masks.any() and not found.accepted.any()
+
+
+def test_small_first_pass_and_few_steps(features):
+    one = pc.mask_cut(features, tau=0.3, passes=1)
+    part = one.masks[0].mean()
+    assert pc.mask_cut(features, tau=0.3, passes=1, smallest_first=part - 1e-9).accepted.tolist() == [1]
+    found = pc.mask_cut(features, tau=0.3, passes=1, smallest_first=part)
+    assert found.accepted.tolist() == [0] and not found.masks.any()
+    assert pc.mask_cut(features, tau=0.3, passes=1, steps=1).settled.tolist() == [0]
 
 
 def test_refused(features):

@@ -2,14 +2,15 @@
 
 #include "data/loader.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
-#include <thread>
 
 namespace trainer {
 
 kept::kept(dataset const& from) : from_(&from)
 {
-  int const workers = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  int const workers = std::clamp(at::get_num_threads(), 1, 64);
   loader<weak_image> all(from.size(), 0, workers, [&](std::size_t i, std::uint64_t) { return from.load(i); },
                          {.shuffle = false});
   all.start(0);

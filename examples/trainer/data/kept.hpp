@@ -10,7 +10,7 @@
 
 namespace trainer {
 
-/// Loads every photograph of a set once, with several threads.
+/// Loads every photograph of a set once, with as many threads as LibTorch has (`at::set_num_threads`).
 class kept final : public dataset {
  public:
   /// Refers to `from`, which must live as long. @throws what from.load throws, of the first image that failed

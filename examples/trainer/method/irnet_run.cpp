@@ -14,12 +14,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <map>
 #include <mutex>
-#include <thread>
 
 namespace trainer {
 
@@ -257,14 +258,14 @@ class run {
              cambium::read_npy<float, 3>(in("displacements", image.id, ".npy"))}};
   }
 
-  /// Does one(i, network_turn) for every image, by as many threads as there are cores. Who asks a network takes the
+  /// Does one(i, network_turn) for every image, by as many threads as LibTorch has. Who asks a network takes the
   /// turn.
   template <class One>
   void each_image(dataset const& set, char const* step, One const& one)
   {
     std::mutex turn, saying;
     std::vector<std::string> wrong(set.size());
-    int const workers = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+    int const workers = std::clamp(at::get_num_threads(), 1, 64);
     loader<int> work(set.size(), 0, workers,
                      [&](std::size_t i, std::uint64_t) {
                        try {

@@ -16,9 +16,13 @@
 
 #include <ATen/Parallel.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -117,6 +121,20 @@ int run(std::vector<part> const& parts, settings const& s, std::string const& co
   return 0;
 }
 
+/// Makes the folder of the page. A folder that cannot be written is found now, not after all trainings.
+void prepare(fs::path const& docs)
+{
+  std::error_code failure;
+  fs::create_directories(docs, failure);
+  cambium::expects(!failure, docs.string(), ": ", failure.message());
+  for (char const* const name : {"", "results.md", "results.json"}) {
+    fs::path const path = *name == 0 ? docs : docs / name;
+    cambium::expects(!fs::exists(path) || ::access(path.c_str(), W_OK) == 0, path.string(), ": ",
+                     std::strerror(errno));
+    cambium::expects(*name == 0 || !fs::is_directory(path), path.string(), " is a folder");
+  }
+}
+
 /// What a child process does.
 int measure_one(std::vector<part> const& parts, settings const& s)
 {
@@ -193,7 +211,7 @@ int main(int count, char** arguments)
       return 0;
     }
     if (s.list) return list(parts, s);
-    fs::create_directories(s.docs);  // found out now, not after all trainings
+    prepare(s.docs);
     return run(parts, s, command_of(count, arguments));
   });
 }

@@ -194,10 +194,13 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
   out +=
       "## What holds and what does not\n\nThe *main claims* were asked for before the study: the papers' orderings, "
       "and what this project had set as its goals. " +
-      counted("", true) + " main claims hold (";
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    out += (i == 0 ? "" : ", ") + parts[i].name + ": " + counted(parts[i].name, true);
-  out += ").";
+      counted("", true) + " main claims hold";
+  std::string of_parts;  // those that were asked for
+  for (auto const& p : parts)
+    if (std::any_of(all.claims.begin(), all.claims.end(),
+                    [&](auto const& c) { return c.part == p.name && c.what.main; }))
+      of_parts += (of_parts.empty() ? " (" : ", ") + p.name + ": " + counted(p.name, true);
+  out += of_parts + (of_parts.empty() ? "." : ").");
   if (further > 0)
     out += " *Further observations* were added while the study was made. Of them " + counted("", false) + " hold.";
   out +=

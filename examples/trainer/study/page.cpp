@@ -194,7 +194,7 @@ std::string page_of(results const& all, std::vector<part> const& parts, study_si
   out +=
       "## What holds and what does not\n\nThe *main claims* were asked for before the study: the papers' orderings, "
       "and what this project had set as its goals. " +
-      counted("", true) + " main claims hold";
+      (further == all.claims.size() ? "No main claim was judged" : counted("", true) + " main claims hold");
   std::string of_parts;  // those that were asked for
   for (auto const& p : parts)
     if (std::any_of(all.claims.begin(), all.claims.end(),

@@ -722,6 +722,7 @@ TEST_CASE("study: the page of one seed, of a part of the study, and where figure
   auto const of_one = page_of(one, {s}, {});
   CHECK(has(of_one, "**One seed has no interval, so that no claim can hold.**"));
   CHECK(!has(of_one, "of freedom"));
+  CHECK(has(of_one, "No main claim was judged."));
   CHECK(has(of_one, "| s | peaks_an_object | 1.06 | 1.06 |"));
   CHECK(has(of_one, "| s | sigma_spearman | 0.629 | 0.629 |"));
   CHECK(has(of_one, "| s | iou | 50.0 | 50.0 |"));
@@ -733,6 +734,8 @@ TEST_CASE("study: the page says what holds and what does not", "[property]")
   part const s{.name = "s", .title = "A system", .text = "What was asked."};
   auto const page = page_of(all, {s}, {});
   CHECK(has(page, "1 of 1 main claims hold (s: 1 of 1). "));
+  part const not_asked_for{.name = "t", .title = "Another", .text = "It has no arms here."};
+  CHECK(page_of(all, {s, not_asked_for}, {}) == page);
   CHECK(has(page, "Of them 0 of 2 hold."));
   CHECK(has(page, "chance alone would let 0.025 main claims and 0.05 further observations hold"));  // 1 / 40, 2 / 40
   CHECK(!has(page, "these do not hold"));

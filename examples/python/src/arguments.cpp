@@ -68,6 +68,7 @@ template std::vector<double> numbers_of(nanobind::handle, char const*);
 std::string utf8_of(nb::handle given, std::string const& what)
 {
   Py_ssize_t size = 0;
+  expects_plain(given, what);
   char const* const text = PyUnicode_AsUTF8AndSize(given.ptr(), &size);
   if (text == nullptr) {
     bool const no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
@@ -83,6 +84,7 @@ extent2 size_argument(nb::handle given, char const* what)
   auto const sides = integers(given, what);
   expects(sides.size() == 2, what, " has ", static_cast<index_t>(sides.size()), " entries; expected (height, width)");
   expects(sides[0] >= 0 && sides[1] >= 0, what, " is ", sides[0], " x ", sides[1], "; expected sizes >= 0");
+  if (kind == "f") expects_no_overflow(array, what, nb::dtype<T>());
   return {sides[0], sides[1]};
 }
 

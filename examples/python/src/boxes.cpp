@@ -49,8 +49,7 @@ struct annotation_argument {
             static_cast<index_t>(of.size()), " categories");
     for (std::size_t i = 0; i < of.size(); ++i) known.boxes.push_back({bounds[i], of[i]});
     if (!mask.is_none()) known.mask = held.emplace_back(mask, who + ": mask", copy).cells<std::int32_t, 2>();
-    if (!ignored.is_none())
-      known.ignored = held.emplace_back(ignored, who + ": ignored", copy).cells<std::uint8_t, 2>();
+    if (!ignored.is_none()) known.ignored = held.emplace_back(ignored, who + ": ignored", copy).mask<2>();
   }
 
   weak_annotation<> known;

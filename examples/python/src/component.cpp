@@ -99,7 +99,7 @@ python_components connected_of(nb::handle mask, int near, int threads, bool copy
   array_argument given(mask, "connected: mask", copy);
   auto const where = policy(threads, "connected");
   auto const around = neighbours(near, "connected");
-  auto const cells = given.cells<std::uint8_t, 2>();
+  auto const cells = given.mask<2>();
   return to_components(without_gil([&] { return connected(where, cells, around); }));
 }
 

@@ -40,6 +40,7 @@ struct numbers {
 
   numbers(nb::handle given, std::string const& what)
   {
+    expects_plain(given, what);
     nb::object array;
     try {
       array = nb::module_::import_("numpy").attr("asarray")(given, "float64", "C");
@@ -50,7 +51,7 @@ struct numbers {
     }
     rank = nb::cast<int>(array.attr("ndim"));
     if (rank > 0) rows = nb::cast<std::size_t>(array.attr("shape")[0]);
-    array_argument flat(array.attr("ravel")(), what, false);
+    array_argument flat(array.attr("ravel")(), what, false, false);
     auto const cells = flat.cells<double, 1>();
     values.assign(cells.data, cells.data + cells.size());
   }

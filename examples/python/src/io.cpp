@@ -228,7 +228,7 @@ void write_voc(nb::handle class_png, nb::handle object_png, nb::handle label, nb
   grid<std::uint8_t, 2> voids;
   if (!ignored.is_none()) {
     array_argument given(ignored, "write_voc_segmentation: ignored", copy);
-    auto const cells = given.cells<std::uint8_t, 2>();
+    auto const cells = given.mask<2>();
     voids = make_grid<std::uint8_t>(cells.extent);
     std::copy_n(cells.data, cells.size(), voids.data());
   }

@@ -46,7 +46,7 @@ nb::object sampled_mask_of(nb::handle mask, index_t stride, int threads, bool co
 {
   array_argument given(mask, "sampled_mask: mask", copy);
   auto const where = policy(threads, "sampled_mask");
-  auto const cells = given.cells<std::uint8_t, 2>();
+  auto const cells = given.mask<2>();
   return into_array(without_gil([&] { return sampled_mask(where, cells, stride); }));
 }
 

@@ -167,7 +167,7 @@ void bind_outlines(nb::module_& m)
       "boundary_iou",
       [](nb::handle predicted, nb::handle truth, double ratio, bool copy) {
         array_argument p(predicted, "boundary_iou: predicted", copy), t(truth, "boundary_iou: truth", copy);
-        auto const have = p.cells<std::uint8_t, 2>(), want = t.cells<std::uint8_t, 2>();
+        auto const have = p.mask<2>(), want = t.mask<2>();
         return without_gil([&] { return boundary_iou(have, want, ratio); });
       },
       array("predicted"), array("truth"), nb::kw_only(), nb::arg("ratio") = 0.02, nb::arg("copy") = false,

@@ -46,6 +46,7 @@ std::vector<T> all_of(nb::handle given, char const* what, char const* type)
 template <class T>
 grid<T, 2> table_of(nb::handle given, char const* what)
 {
+  expects_plain(given, what);
   auto const array = nb::module_::import_("numpy").attr("asarray")(given);
   std::string const kind = text_of_attribute(array.attr("dtype"), "kind");
   if (kind != "b" && kind != "i" && kind != "u" && kind != "f")
@@ -70,7 +71,7 @@ nb::object array_copy(std::vector<double> from) { return into_array(std::move(fr
 nb::object mask_iou_of(nb::handle predicted, nb::handle truth, bool copy)
 {
   array_argument p(predicted, "mask_iou: predicted", copy), t(truth, "mask_iou: truth", copy);
-  auto const have = p.cells<std::uint8_t, 3>(), want = t.cells<std::uint8_t, 3>();
+  auto const have = p.mask<3>(), want = t.mask<3>();
   index_t const P = have.extent[0], G = want.extent[0];
   expects(G == 0 || P <= (index_t{1} << 27) / G, "mask_iou: ", P, " times ", G, " masks are too many pairs");
   return into_array(without_gil([&] {

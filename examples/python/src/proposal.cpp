@@ -103,7 +103,7 @@ nb::object pack_masks_of(nb::handle masks, std::optional<double> above, int thre
       auto const maps = given.cells<T, 3>();
       return to_python(without_gil([&] { return pack_masks_above(where, maps, *above); }));
     });
-  auto const cells = given.cells<std::uint8_t, 3>();
+  auto const cells = given.mask<3>();
   return to_python(without_gil([&] { return pack_masks(where, cells); }));
 }
 

@@ -88,7 +88,7 @@ nb::object encode_rle_of(nb::handle mask, bool compressed, bool copy)
       expects(side <= longest_side, "encode_rle: mask is ", given.described(), "; expected sides up to 2^20");
   };
   if (given.rank() == 3) {
-    auto const masks = given.cells<std::uint8_t, 3>();
+    auto const masks = given.mask<3>();
     fits(masks);
     auto const all = without_gil([&] {
       std::vector<rle> out;
@@ -99,7 +99,7 @@ nb::object encode_rle_of(nb::handle mask, bool compressed, bool copy)
     for (rle const& each : all) out.append(dict_of(each, compressed));
     return out;
   }
-  auto const one = given.cells<std::uint8_t, 2>();
+  auto const one = given.mask<2>();
   fits(one);
   return dict_of(without_gil([&] { return encode_rle(one); }), compressed);
 }

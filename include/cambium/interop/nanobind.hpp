@@ -17,6 +17,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace cambium {
 
@@ -61,6 +62,74 @@ inline std::string name_of_type(nanobind::handle object)
          text_of_attribute(object.type(), "__qualname__");
 }
 
+/// Whether NumPy has cells of this type.
+inline bool numpy_has(nanobind::dlpack::dtype type)
+{
+  using code = nanobind::dlpack::dtype_code;
+  if (type.lanes != 1) return false;
+  switch (static_cast<code>(type.code)) {
+    case code::Int:
+    case code::UInt:
+      return type.bits == 8 || type.bits == 16 || type.bits == 32 || type.bits == 64;
+    case code::Float:
+      return type.bits == 16 || type.bits == 32 || type.bits == 64;
+    case code::Complex:
+      return type.bits == 64 || type.bits == 128;
+    default:
+      return static_cast<code>(type.code) == code::Bool && type.bits == 8;
+  }
+}
+
+/// Throws unless the cells in memory are what the object says they are. A masked array has cells that do not count. The
+/// memory of a tensor with torch's negative bit has the other sign.
+///
+/// @throws nanobind::type_error
+inline void expects_plain(nanobind::handle given, std::string const& what)
+{
+  if (given.is_none() || name_of_type(given) == "numpy.ndarray") return;
+  if (nanobind::hasattr(given, "mask") && nanobind::hasattr(given, "filled")) {
+    auto const ma = nanobind::module_::import_("numpy").attr("ma");
+    if (nanobind::isinstance(given, ma.attr("MaskedArray")) && nanobind::cast<bool>(ma.attr("is_masked")(given)))
+      throw nanobind::type_error((what + " is a masked array with masked cells: say .filled(value)").c_str());
+  }
+  if (nanobind::hasattr(given, "is_neg") && nanobind::hasattr(given, "resolve_neg")) {
+    auto const method = nanobind::getattr(given, "is_neg");
+    auto const negative = nanobind::steal(PyObject_CallNoArgs(method.ptr()));
+    if (!negative.is_valid()) PyErr_Clear();
+    if (negative.is_valid() && negative.ptr() == Py_True)
+      throw nanobind::type_error(
+          (what + " is a tensor with the negative bit, whose memory has the other sign: say .resolve_neg()").c_str());
+  }
+}
+
+/// "(0,1)": where a NumPy array has its first cell that is true ("argmax"), its least or its largest one.
+inline std::string place_in(nanobind::handle array, char const* which)
+{
+  std::string text;
+  auto const unravel = nanobind::module_::import_("numpy").attr("unravel_index");
+  nanobind::object const at = unravel(array.attr(which)(), array.attr("shape"));
+  for (nanobind::handle const i : nanobind::borrow<nanobind::tuple>(at))
+    text += (text.empty() ? "(" : ",") + std::string(nanobind::str(i).c_str());
+  return text + ")";
+}
+
+/// Throws unless the finite numbers of a NumPy array of floating-point numbers are finite in another such type.
+///
+/// @throws precondition_error
+inline void expects_no_overflow(nanobind::handle array, std::string const& what, nanobind::dlpack::dtype to)
+{
+  bool const narrower = nanobind::cast<std::size_t>(array.attr("itemsize")) * 8 > to.bits;
+  if (!narrower || nanobind::cast<std::size_t>(array.attr("size")) == 0) return;
+  auto const numpy = nanobind::module_::import_("numpy");
+  // half a step behind the largest float: what is less is rounded to a float
+  nanobind::object const large = numpy.attr("greater_equal")(numpy.attr("abs")(array), 0x1.ffffffp127),
+                         lost = numpy.attr("logical_and")(numpy.attr("isfinite")(array), large);
+  if (!nanobind::cast<bool>(lost.attr("any")().attr("item")())) return;
+  nanobind::object const value = array.attr("flat")[lost.attr("argmax")()];
+  expects(false, what, place_in(lost, "argmax"), " is ", std::string(nanobind::str(value).c_str()), ", more than ",
+          dtype_name(to), " holds");
+}
+
 /// An array argument from Python: the cells, and the hold that keeps them alive.
 ///
 ///   array_argument seeds(given, "random_walk: seeds", copy);
@@ -68,17 +137,21 @@ inline std::string name_of_type(nanobind::handle object)
 ///
 /// NumPy arrays, CPU tensors of PyTorch and JAX, and every other object with `__dlpack__` or a buffer are accepted. The
 /// GIL must be held while it is made and destroyed, not while its cells are read.
+///
+/// A copy has the values of what was given; only fractions are rounded to a narrower floating-point type. Integers are
+/// not made of floating-point numbers, numbers are not made of complex ones, and nothing overflows.
 class array_argument {
  public:
   /// @param given  the object
   /// @param what   names it in messages: "random_walk: seeds"
   /// @param copy   whether cells() may convert the type and the order of the cells into a new array
+  /// @param offer  whether messages say that copy=True would do it
   ///
   /// @throws nanobind::type_error: no array, or an array that cannot be read (another byte order, a tensor that
-  ///         requires gradients, a capsule that was used already)
+  ///         requires gradients or has the negative bit, a masked array, a capsule that was used already)
   /// @throws precondition_error: an array on another device than the CPU
-  array_argument(nanobind::handle given, std::string what, bool copy)
-      : what_(std::move(what)), copy_(copy), given_(nanobind::borrow(given))
+  array_argument(nanobind::handle given, std::string what, bool copy, bool offer = true)
+      : what_(std::move(what)), copy_(copy), offer_(offer && !copy), given_(nanobind::borrow(given))
   {
     import();
   }
@@ -106,10 +179,25 @@ class array_argument {
   /// View the cells: row-major without gaps, of type T (const), with Rank axes. With `copy` they are converted first if
   /// they are of another type or order. An array of bool is viewed as uint8.
   ///
-  /// @throws nanobind::type_error: another dtype, without `copy`
-  /// @throws precondition_error: another number of axes; gaps or permuted axes, without `copy`
+  /// @throws nanobind::type_error: another dtype, without `copy`; one whose numbers T has not
+  /// @throws precondition_error: another number of axes; gaps or permuted axes, without `copy`; with it a number that T
+  ///         cannot hold
   template <class T, int Rank>
   view<T const, Rank> cells()
+  {
+    return cells_as<T, Rank>(false);
+  }
+
+  /// View a mask, whose cells are inside where they are not 0. With `copy` integers of any type become 0 and 1.
+  template <int Rank>
+  view<std::uint8_t const, Rank> mask()
+  {
+    return cells_as<std::uint8_t, Rank>(true);
+  }
+
+ private:
+  template <class T, int Rank>
+  view<T const, Rank> cells_as(bool inside)
   {
     expects(rank() == Rank, what_, " is ", described(), " with ", rank(), " axes; expected ", Rank);
     if (array_.size() == 0) {  // stages loop over its other axes
@@ -120,24 +208,98 @@ class array_argument {
     constexpr auto type = nanobind::dtype<T>();
     bool const masks = std::is_same_v<T, std::uint8_t> && array_.dtype() == nanobind::dtype<bool>();
     bool const right_type = masks || array_.dtype() == type;
-    if (!right_type && !copy_)
-      throw nanobind::type_error(
-          (what_ + " is " + described() + "; expected dtype " + dtype_name(type) + " (copy=True converts it)").c_str());
+    if (!right_type) {
+      std::string const hindrance = hindrance_to(type);
+      if (!copy_ || !hindrance.empty())
+        throw nanobind::type_error((what_ + " is " + described() + "; expected dtype " + dtype_name(type) +
+                                    (!hindrance.empty() ? "; " + hindrance
+                                     : offer_           ? " (copy=True converts it)"
+                                                        : ""))
+                                       .c_str());
+    }
     if (!right_type || !packed(alignof(T))) {
-      expects(copy_, what_, " is ", described(), " with ", gaps(alignof(T)),
-              "; expected C order without gaps (copy=True copies it)");
-      // always a new array: NumPy would keep unaligned cells where type and order are right
-      given_ = nanobind::module_::import_("numpy").attr("array")(
-          nanobind::ndarray<nanobind::numpy, nanobind::ro>(array_).cast(nanobind::rv_policy::reference),
-          nanobind::arg("dtype") = masks ? "uint8" : dtype_name(type), nanobind::arg("order") = "C");
-      import();
+      expects(copy_, what_, " is ", described(), " with ", gaps(alignof(T)), "; expected C order without gaps",
+              offer_ ? " (copy=True copies it)" : "");
+      convert(masks ? nanobind::dtype<std::uint8_t>() : type, !right_type, inside);
     }
     return here<T const, Rank>(array_.data());
   }
 
- private:
+  using type_code = nanobind::dlpack::dtype_code;
+
+  type_code code() const { return static_cast<type_code>(array_.dtype().code); }
+  bool bfloat16() const
+  {
+    return code() == type_code::Bfloat && array_.dtype().bits == 16 && array_.dtype().lanes == 1;
+  }
+
+  /// Why no copy may have cells of a type, or "".
+  std::string hindrance_to(nanobind::dlpack::dtype to) const
+  {
+    if (!numpy_has(array_.dtype()) && !bfloat16()) return "NumPy has no such type: convert it first";
+    if (code() == type_code::Complex) return "complex numbers are not converted";
+    bool const whole = static_cast<type_code>(to.code) != type_code::Float;
+    bool const real = code() == type_code::Float || code() == type_code::Bfloat;
+    return whole && real && array_.size() > 0 ? "floating-point numbers are not converted to integers" : "";
+  }
+
+  /// Take a new array of a type, in C order, in place of what was given: NumPy would keep unaligned cells where type and
+  /// order are right.
+  ///
+  /// @param other   whether the type is another one, so that values may not fit
+  /// @param inside  whether only "not 0" counts
+  void convert(nanobind::dlpack::dtype to, bool other, bool inside)
+  {
+    auto const numpy = nanobind::module_::import_("numpy");
+    nanobind::object from = bfloat16() ? widened(numpy) : as_numpy(array_.dtype());
+    if (other && array_.size() > 0) {
+      if (inside)
+        from = numpy.attr("not_equal")(from, 0);
+      else if (code() == type_code::Float)
+        expects_no_overflow(from, what_, to);
+      else if (static_cast<type_code>(to.code) != type_code::Float && code() != type_code::Bool)
+        expects_range(numpy, from, to);
+    }
+    given_ = numpy.attr("array")(from, nanobind::arg("dtype") = dtype_name(to), nanobind::arg("order") = "C");
+    import();
+  }
+
+  /// The cells as a NumPy array of a type of the same size. Nothing is copied.
+  nanobind::object as_numpy(nanobind::dlpack::dtype type) const
+  {
+    std::vector<std::size_t> shape;
+    std::vector<std::int64_t> strides;
+    for (std::size_t r = 0; r < array_.ndim(); ++r)
+      shape.push_back(array_.shape(r)), strides.push_back(array_.stride(r));
+    return nanobind::ndarray<nanobind::numpy, nanobind::ro>(array_.data(), array_.ndim(), shape.data(), given_,
+                                                            strides.data(), type)
+        .cast(nanobind::rv_policy::reference);
+  }
+
+  /// bfloat16 as float32: the upper half of its bits.
+  nanobind::object widened(nanobind::handle numpy) const
+  {
+    return numpy.attr("left_shift")(as_numpy(nanobind::dtype<std::uint16_t>()), 16, nanobind::arg("dtype") = "uint32")
+        .attr("view")("float32");
+  }
+
+  /// @throws precondition_error: an integer that a type cannot hold
+  void expects_range(nanobind::handle numpy, nanobind::handle from, nanobind::dlpack::dtype to) const
+  {
+    auto const range = numpy.attr("iinfo")(dtype_name(to));
+    nanobind::object const first = range.attr("min"), last = range.attr("max");
+    for (bool const low : {true, false}) {
+      nanobind::object const most = from.attr(low ? "min" : "max")().attr("item")();
+      if (low ? first <= most : most <= last) continue;
+      expects(false, what_, place_in(from, low ? "argmin" : "argmax"), " is ", std::string(nanobind::str(most).c_str()),
+              "; ", dtype_name(to), " holds ", std::string(nanobind::str(first).c_str()), " to ",
+              std::string(nanobind::str(last).c_str()));
+    }
+  }
+
   void import()
   {
+    expects_plain(given_, what_);
     if (!seen()) {
       PyErr_Clear();
       std::string text = what_ + " is " + name_of_type(given_);
@@ -162,11 +324,17 @@ class array_argument {
   }
 
   /// nanobind marks a capsule as used if it receives the capsule, and not if it asks an object for one. So only NumPy's
-  /// own arrays go to nanobind as they are: an object that gives one capsule twice is refused.
+  /// own arrays go to nanobind as they are: an object that gives one capsule twice is refused. A memory map, or another
+  /// array of a class of its own, goes as the array that it is.
   bool seen()
   {
     if (given_.is_none()) return false;
-    bool const numpy = name_of_type(given_) == "numpy.ndarray";
+    bool numpy = name_of_type(given_) == "numpy.ndarray";
+    if (!numpy) {
+      auto const module = nanobind::module_::import_("numpy");
+      numpy = nanobind::isinstance(given_, module.attr("ndarray"));
+      if (numpy) given_ = module.attr("asarray")(given_);
+    }
     if (numpy || !nanobind::hasattr(given_, "__dlpack__")) return nanobind::try_cast(given_, array_, false);
     auto const method = nanobind::getattr(given_, "__dlpack__");
     auto const capsule = nanobind::steal(PyObject_CallNoArgs(method.ptr()));
@@ -204,7 +372,7 @@ class array_argument {
   }
 
   std::string what_;
-  bool copy_;
+  bool copy_, offer_;
   nanobind::object given_;
   nanobind::ndarray<nanobind::ro> array_;
 };
@@ -217,7 +385,7 @@ template <class T, int Rank>
 view<T, Rank> cells_to_write(nanobind::handle given, std::string const& what, index_t const (&shape)[std::size_t{Rank}],
                              nanobind::ndarray<>& hold)
 {
-  array_argument read(given, what, false);
+  array_argument read(given, what, false, false);
   auto const seen = read.cells<T, Rank>();
   for (int r = 0; r < Rank; ++r)
     expects(seen.extent[r] == shape[r], what, " is ", read.described(), "; expected ", view<T, Rank>(nullptr, shape));

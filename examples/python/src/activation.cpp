@@ -80,7 +80,7 @@ class scales {
     if (PyErr_Occurred()) throw nb::python_error();
     expects(!all_.empty(), who, ": maps is empty; expected one or more arrays");
     if (!mirrored.is_none()) {
-      mirrored_ = integers(mirrored, (who + ": mirrored").c_str());
+      mirrored_ = flags(mirrored, (who + ": mirrored").c_str());
       expects(mirrored_.size() == all_.size(), who, ": mirrored has ", static_cast<index_t>(mirrored_.size()),
               " entries, but there are ", static_cast<index_t>(all_.size()), " maps");
     }
@@ -139,7 +139,7 @@ nb::object make_cams_of(nb::handle maps, nb::handle image, nb::handle labels, nb
   scales given(maps, mirrored, "make_cams", copy);
   auto const where = policy(threads, "make_cams");
   auto const size = picture_size(image, "make_cams: image");
-  auto const present = integers(labels, "make_cams: labels");
+  auto const present = flags(labels, "make_cams: labels");
   return with_float_type(given.first(), [&]<class T>() {
     auto const all = given.views<T>();
     auto made = without_gil([&] { return make_cams<T>(where, all, size, present); });
@@ -211,7 +211,7 @@ nb::object decide_of(nb::handle scores, nb::handle flipped, nb::handle allowed, 
   auto const where = policy(threads, "decide");
   std::vector<char> among;
   if (!allowed.is_none()) {
-    for (auto const may : integers(allowed, "decide: allowed")) among.push_back(may != 0 ? 1 : 0);
+    for (auto const may : flags(allowed, "decide: allowed")) among.push_back(static_cast<char>(may));
     expects(!among.empty(), "decide: allowed is empty; expected an entry a channel");
   }
   return with_float_type(given, [&]<class T>() {

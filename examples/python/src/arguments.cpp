@@ -2,6 +2,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -10,17 +11,23 @@ namespace bindings {
 
 using namespace cambium;
 
-std::vector<std::int32_t> integers(nb::handle given, char const* what)
+namespace {
+
+std::vector<std::int32_t> numbers_in(nb::handle given, char const* what, bool bools)
 {
   auto const wrong = [&](std::string const& named, nb::handle seen) {
     PyErr_Clear();
-    return nb::type_error((named + " is " + name_of_type(seen) + "; expected a list of integers").c_str());
+    return nb::type_error(
+        (named + " is " + name_of_type(seen) + "; expected " + (bools ? "a list of flags" : "a list of integers"))
+            .c_str());
   };
   auto const iterator = nb::steal(given.is_none() ? nullptr : PyObject_GetIter(given.ptr()));
   if (!iterator.is_valid()) throw wrong(what, given);
   std::vector<std::int32_t> out;
   while (auto const item = nb::steal(PyIter_Next(iterator.ptr()))) {
-    if (std::string const type = name_of_type(item); type == "numpy.bool" || type == "numpy.bool_") {  // no index
+    if (std::string const type = name_of_type(item);
+        PyBool_Check(item.ptr()) || type == "numpy.bool" || type == "numpy.bool_") {
+      if (!bools) throw wrong(std::string(what) + ": entry " + std::to_string(out.size()), item);
       out.push_back(PyObject_IsTrue(item.ptr()) == 1 ? 1 : 0);
       continue;
     }
@@ -37,9 +44,31 @@ std::vector<std::int32_t> integers(nb::handle given, char const* what)
   return out;
 }
 
+}  // namespace
+
+std::vector<std::int32_t> integers(nb::handle given, char const* what) { return numbers_in(given, what, false); }
+
+std::vector<std::int32_t> flags(nb::handle given, char const* what)
+{
+  auto out = numbers_in(given, what, true);
+  for (auto& each : out) each = each != 0 ? 1 : 0;
+  return out;
+}
+
+std::vector<std::int32_t> distinct_integers(nb::handle given, char const* what)
+{
+  auto out = integers(given, what);
+  auto sorted = out;
+  std::sort(sorted.begin(), sorted.end());
+  auto const twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice != sorted.end()) expects(false, what, " names ", *twice, " twice");
+  return out;
+}
+
 template <class T>
 std::vector<T> numbers_of(nanobind::handle given, char const* what)
 {
+  expects_plain(given, what);
   auto const numpy = nb::module_::import_("numpy");
   auto array = numpy.attr("asarray")(given);  // raises for what is no array, as a list of lists of different lengths
   std::string const kind = text_of_attribute(array.attr("dtype"), "kind");
@@ -55,6 +84,7 @@ std::vector<T> numbers_of(nanobind::handle given, char const* what)
   if (whole && !empty && kind != "b")
     expects(info("min") <= array.attr("min")() && array.attr("max")() <= info("max"), what, " has numbers that ",
             dtype_name(nb::dtype<T>()), " cannot hold");
+  if (kind == "f") expects_no_overflow(array, what, nb::dtype<T>());
   array = numpy.attr("ascontiguousarray")(array, nb::cast(dtype_name(nb::dtype<T>())));
   auto const cells = nb::cast<nb::ndarray<T const, nb::ndim<1>>>(array);
   return {cells.data(), cells.data() + cells.size()};
@@ -68,7 +98,6 @@ template std::vector<double> numbers_of(nanobind::handle, char const*);
 std::string utf8_of(nb::handle given, std::string const& what)
 {
   Py_ssize_t size = 0;
-  expects_plain(given, what);
   char const* const text = PyUnicode_AsUTF8AndSize(given.ptr(), &size);
   if (text == nullptr) {
     bool const no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
@@ -84,7 +113,6 @@ extent2 size_argument(nb::handle given, char const* what)
   auto const sides = integers(given, what);
   expects(sides.size() == 2, what, " has ", static_cast<index_t>(sides.size()), " entries; expected (height, width)");
   expects(sides[0] >= 0 && sides[1] >= 0, what, " is ", sides[0], " x ", sides[1], "; expected sizes >= 0");
-  if (kind == "f") expects_no_overflow(array, what, nb::dtype<T>());
   return {sides[0], sides[1]};
 }
 

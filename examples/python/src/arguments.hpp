@@ -14,8 +14,15 @@
 
 namespace bindings {
 
-/// Integers of a list, a tuple, an array or any other iterable. `what` names the argument: "irnet: keys".
+/// Integers of a list, a tuple, an array or any other iterable. `what` names the argument: "irnet: channels". A bool is
+/// no integer: who passes flags for a list of classes would get the classes 0 and 1.
 std::vector<std::int32_t> integers(nb::handle given, char const* what);
+
+/// Integers none of which is there twice.
+std::vector<std::int32_t> distinct_integers(nb::handle given, char const* what);
+
+/// Flags: of a list of bools or integers, which ones are not 0.
+std::vector<std::int32_t> flags(nb::handle given, char const* what);
 
 /// The numbers of a list, an array, or another sequence, as T. Numbers that T cannot hold are refused.
 template <class T>

@@ -26,23 +26,23 @@ using namespace cambium;
 
 namespace {
 
-std::unique_ptr<mean_field_object> started(crf_object const& crf, nb::handle unary,
-                                           std::optional<std::vector<index_t>> present, int iterations, bool begin,
-                                           int threads, bool copy)
+std::unique_ptr<mean_field_object> started(crf_object const& crf, nb::handle unary, nb::handle present, int iterations,
+                                           bool begin, int threads, bool copy)
 {
   array_argument given(unary, "DenseCRF: unary", copy);
-  return mean_field_object::started(crf.shared(), given, std::move(present), iterations, begin,
+  return mean_field_object::started(crf.shared(), given, present_of(present, "DenseCRF: present"), iterations, begin,
                                     policy(threads, "DenseCRF"));
 }
 
 nb::object dense_crf_of(nb::handle image, nb::handle unary, std::optional<std::vector<pairwise>> kernels,
-                        int iterations, std::optional<std::vector<index_t>> present, double most_bytes, bool pad,
-                        bool exact, int threads, bool copy)
+                        int iterations, nb::handle present, double most_bytes, bool pad, bool exact, int threads,
+                        bool copy)
 {
   array_argument colours(image, "dense_crf: image", copy), energies(unary, "dense_crf: unary", copy);
   auto const where = policy(threads, "dense_crf");
+  auto among = present_of(present, "dense_crf: present");
   auto of = crf_object::made(colours, kernels_of(std::move(kernels)), {most_bytes, pad, exact}, where);
-  return mean_field_object::started(std::move(of), energies, std::move(present), iterations, true, where)
+  return mean_field_object::started(std::move(of), energies, std::move(among), iterations, true, where)
       ->marginals(threads);
 }
 
@@ -177,19 +177,22 @@ void bind_crf_object(nb::module_& m)
            "by      as Pairwise")
       .def(
           "start",
-          [](crf_object const& crf, nb::handle unary, std::optional<std::vector<index_t>> present, int threads,
-             bool copy) { return started(crf, unary, std::move(present), 0, true, threads, copy); },
+          [](crf_object const& crf, nb::handle unary, nb::handle present, int threads, bool copy) {
+            return started(crf, unary, present, 0, true, threads, copy);
+          },
           array("unary"), nb::kw_only(), nb::arg("present") = nb::none(), nb::arg("threads") = 0,
           nb::arg("copy") = false,
           nb::sig("def start(self, unary: Array, *, present: Sequence[int] | None = None, threads: int = 0, copy: bool "
                   "= False) -> MeanField"),
           "Begin an inference: the marginals are the softmax of minus the energies.\n\n"
           "unary    [L,H,W] float32 or float64 energies, finite\n"
-          "present  the labels that take part, all if None; the others have marginals of 0 and cost nothing")
+          "present  the labels that take part, at least one; all if None; the others have marginals of 0 and cost "
+          "nothing")
       .def(
           "prepare",
-          [](crf_object const& crf, nb::handle unary, std::optional<std::vector<index_t>> present, int threads,
-             bool copy) { return started(crf, unary, std::move(present), 0, false, threads, copy); },
+          [](crf_object const& crf, nb::handle unary, nb::handle present, int threads, bool copy) {
+            return started(crf, unary, present, 0, false, threads, copy);
+          },
           array("unary"), nb::kw_only(), nb::arg("present") = nb::none(), nb::arg("threads") = 0,
           nb::arg("copy") = false,
           nb::sig("def prepare(self, unary: Array, *, present: Sequence[int] | None = None, threads: int = 0, copy: "
@@ -197,9 +200,9 @@ void bind_crf_object(nb::module_& m)
           "As start(), without marginals: restart() makes them, after kernels were added.")
       .def(
           "infer",
-          [](crf_object const& crf, nb::handle unary, int iterations, std::optional<std::vector<index_t>> present,
-             int threads,
-             bool copy) { return started(crf, unary, std::move(present), iterations, true, threads, copy); },
+          [](crf_object const& crf, nb::handle unary, int iterations, nb::handle present, int threads, bool copy) {
+            return started(crf, unary, present, iterations, true, threads, copy);
+          },
           array("unary"), nb::kw_only(), nb::arg("iterations") = 10, nb::arg("present") = nb::none(),
           nb::arg("threads") = 0, nb::arg("copy") = false,
           nb::sig("def infer(self, unary: Array, *, iterations: int = 10, present: Sequence[int] | None = None, "
@@ -367,7 +370,7 @@ void bind_crf(nb::module_& m)
       "unary       [L,H,W] float32 or float64 energies, finite, of unary_from_labels() and its like\n"
       "kernels     crf_preset() if None\n"
       "iterations  steps, >= 0\n"
-      "present     the labels that take part, all if None\n"
+      "present     the labels that take part, at least one; all if None\n"
       "most_bytes, pad, exact  as DenseCRF\n\n"
       "Returns [L,H,W] marginals. DenseCRF2D of pydensecrf.");
 }

@@ -90,6 +90,15 @@ inline char const* name_of(kernel_norm by)
   }
 }
 
+/// The labels that take part; all if None.
+inline std::vector<index_t> present_of(nb::handle given, char const* what)
+{
+  if (given.is_none()) return {};
+  auto const labels = integers(given, what);
+  expects(!labels.empty(), what, " is empty; expected labels, or None for all");
+  return {labels.begin(), labels.end()};
+}
+
 /// The kernels of a call; IRNet's if none are given.
 inline std::vector<pairwise> kernels_of(std::optional<std::vector<pairwise>> given)
 {
@@ -301,15 +310,15 @@ class mean_field_object {
   static
 
       std::unique_ptr<mean_field_object>
-      started(std::shared_ptr<shared_crf> of, array_argument& unary, std::optional<std::vector<index_t>> present,
-              int iterations, bool begin, cpu const& where)
+      started(std::shared_ptr<shared_crf> of, array_argument& unary, std::vector<index_t> present, int iterations,
+              bool begin, cpu const& where)
   {
     expects(iterations >= 0, "infer: iterations is ", iterations, "; expected 0 or more");
     return with_float_type(unary, [&]<class T>() {
       auto const cells = unary.cells<T, 3>();
       return without_gil([&] {
         std::shared_lock const held(of->guard);
-        auto field = of->crf.prepare(where, cells, present ? std::move(*present) : std::vector<index_t>{});
+        auto field = of->crf.prepare(where, cells, std::move(present));
         if (begin) {
           of->crf.restart(where, field);
           of->crf.step(where, field, iterations);

@@ -109,7 +109,7 @@ struct image_maps {
   {
     in.cams = cams.cells<float, 3>();
     in.boundary = boundary.cells<float, 2>();
-    in.keys = integers(keys, (who + ": keys").c_str());
+    in.keys = distinct_integers(keys, (who + ": keys").c_str());
     in.image = size_argument(image, (who + ": image").c_str());
     if (d.is_none()) return;
     displacement.emplace(d, who + ": displacement", copy);
@@ -218,7 +218,7 @@ nb::object cam_to_ir_label_of(nb::handle image, nb::handle cams, nb::handle keys
   auto const where = policy(threads, "cam_to_ir_label");
   auto const pixels = picture.cells<std::uint8_t, 3>();
   auto const maps = given.cells<float, 3>();
-  auto const classes = integers(keys, "cam_to_ir_label: keys");
+  auto const classes = distinct_integers(keys, "cam_to_ir_label: keys");
   mining_options options;
   options.conf_fg_thres = conf_fg_thres, options.conf_bg_thres = conf_bg_thres;
   options.gt_prob = gt_prob, options.iterations = iterations;

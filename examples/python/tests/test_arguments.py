@@ -188,3 +188,19 @@ def test_bfloat16():
     with pytest.raises(TypeError, match="normalise: maps is ") as refused:
         pc.normalise(maps.to(torch.float8_e5m2), copy=True)
     assert "nanobind" not in str(refused.value)
+
+
+def test_lists_of_classes_are_no_flags():
+    cams = np.ones((3, 4, 4), np.float32)
+    boundary = np.zeros((4, 4), np.float32)
+    for keys in ([True, False, True], np.array([True, False, True])):
+        with pytest.raises(TypeError, match="irnet: keys: entry 0 is .*bool.*; expected a list of"):
+            pc.irnet(cams, keys, boundary, (16, 16))
+    with pytest.raises(ValueError, match="irnet: keys names 5 twice"):
+        pc.irnet(cams, [5, 1, 5], boundary, (16, 16))
+    with pytest.raises(TypeError, match="DenseCRF: present: entry 0 is bool"):
+        crf = pc.DenseCRF(np.zeros((4, 4, 3), np.uint8))
+        crf.infer(np.zeros((2, 4, 4), np.float32), present=[False, True])
+    flags = [np.bool_(True), False, 1]
+    made = pc.make_cams([cams], (16, 16), flags)
+    assert made.keys.tolist() == [0, 2]

@@ -479,6 +479,21 @@ def test_errors_name_the_argument(call, error, words):
         call()
 
 
+def test_no_label_is_no_choice(picture):
+    image, unary, *_ = picture
+    crf = pc.DenseCRF(image)
+    for call in (
+        lambda: crf.infer(unary, present=[]),
+        lambda: crf.start(unary, present=[]),
+        lambda: crf.prepare(unary, present=[]),
+        lambda: pc.dense_crf(image, unary, present=[]),
+    ):
+        with pytest.raises(ValueError, match="present is empty; expected labels, or None for all"):
+            call()
+    assert len(crf.infer(unary, present=None).present) == len(unary)
+    assert crf.infer(unary, present=np.array([1, 0])).present == [1, 0]
+
+
 def test_texts(picture):
     image, unary = picture
     assert (

@@ -39,6 +39,7 @@ NB_MODULE(_cambium, m)
 {
   using namespace bindings;
   cambium::translate_errors();
+  nb::set_leak_warnings(false);  // a thread that lives when Python ends keeps objects, and is no fault
   m.attr("__version__") = CAMBIUM_VERSION;
   m.def(
       "set_vectors",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -204,3 +207,13 @@ def test_lists_of_classes_are_no_flags():
     flags = [np.bool_(True), False, 1]
     made = pc.make_cams([cams], (16, 16), flags)
     assert made.keys.tolist() == [0, 2]
+
+
+def test_a_thread_that_lives_at_the_end_is_no_leak():
+    code = (
+        "import numpy as np, pycambium as pc, threading, time\n"
+        "c = pc.connected(np.ones((4, 4), np.uint8))\n"
+        "threading.Thread(target=lambda: time.sleep(100), daemon=True).start()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

@@ -223,13 +223,20 @@ void bind_rle(nb::module_& m)
       "rle_of_polygon",
       [](nb::handle size, nb::handle xy) {
         auto const image = size_of(size, "rle_of_polygon: size");
-        nb::object flat = nb::borrow(xy);
-        if (nb::hasattr(xy, "ndim") && nb::cast<std::size_t>(xy.attr("ndim")) == 2) flat = xy.attr("reshape")(-1);
+        expects_plain(xy, "rle_of_polygon: xy");
+        nb::object flat = nb::module_::import_("numpy").attr("asarray")(xy);
+        if (nb::cast<std::size_t>(flat.attr("ndim")) != 1) {
+          bool const pairs =
+              nb::cast<std::size_t>(flat.attr("ndim")) == 2 && nb::cast<std::size_t>(flat.attr("shape")[1]) == 2;
+          expects(pairs, "rle_of_polygon: xy is ", text_of(flat), "; expected [N,2], a (x,y) a corner, or a flat list");
+          flat = flat.attr("reshape")(-1);
+        }
         auto const corners = numbers_of<double>(flat, "rle_of_polygon: xy");
         return dict_of(without_gil([&] { return rle_of_polygon(image, corners); }));
       },
       nb::arg("size"), nb::arg("xy"),
-      nb::sig("def rle_of_polygon(size: Sequence[int], xy: NDArray[Any] | Sequence[float]) -> dict[str, Any]"),
+      nb::sig("def rle_of_polygon(size: Sequence[int], xy: NDArray[Any] | Sequence[float] | Sequence[Sequence[float]]) "
+              "-> dict[str, Any]"),
       "The mask inside an outline, with the bits of COCO's tools.\n\n"
       "size  [height, width] of the mask\n"
       "xy    [N,2] (x,y) of three corners or more [pixels], or a flat list x0 y0 x1 y1 ...; (0,0) is the outer corner "

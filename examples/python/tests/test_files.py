@@ -153,6 +153,14 @@ def test_rle_errors(masks):
         pc.rle_iou([rle], [rle, rle], [1])
     with pytest.raises(ValueError, match="a mask is 17 x 23 but another one 2 x 2"):
         pc.merge_rle([rle, pc.encode_rle(np.zeros((2, 2), bool))])
+    square = np.array([[1, 1], [1, 8], [8, 8], [8, 2.0]])
+    want = pc.rle_of_polygon([10, 10], square.ravel())
+    assert pc.rle_of_polygon([10, 10], square) == want
+    assert pc.rle_of_polygon([10, 10], square.tolist()) == want
+    assert pc.rle_of_polygon([10, 10], square.ravel().tolist()) == want
+    for other in (square.T, np.ones((4, 3)), np.ones((6, 1)), [square.ravel().tolist()]):
+        with pytest.raises(ValueError, match=r"rle_of_polygon: xy is .*; expected \[N,2\]"):
+            pc.rle_of_polygon([10, 10], other)
     with pytest.raises(ValueError, match="rle_of_polygon: 4 numbers"):
         pc.rle_of_polygon([3, 3], [0, 0, 1, 1])
     with pytest.raises(ValueError, match="encode_rle: mask is bool .* gaps or permuted axes"):

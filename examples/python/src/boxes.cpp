@@ -8,6 +8,9 @@
 
 #include <nanobind/stl/string.h>
 
+#include <cmath>
+#include <type_traits>
+
 namespace bindings {
 
 using namespace cambium;
@@ -25,15 +28,33 @@ struct python_step {
   index_t certain, boxed, foreground, background, restored;
 };
 
-std::vector<box> boxes_argument(nb::handle given, std::string const& what)
+/// Boxes of integers, or with `copy` of whole numbers.
+std::vector<box> boxes_argument(nb::handle given, std::string const& what, bool copy)
 {
   if (given.is_none()) return {};
   array_argument read(given, what, true);
-  auto const cells = read.cells<std::int64_t, 2>();
-  expects(cells.extent[1] == 4, what, " is ", read.described(), "; expected [M,4], top, left, bottom, right");
-  std::vector<box> out(static_cast<std::size_t>(cells.extent[0]));
-  for (index_t i = 0; i < cells.extent[0]; ++i)
-    out[static_cast<std::size_t>(i)] = {cells(i, 0), cells(i, 1), cells(i, 2), cells(i, 3)};
+  std::vector<box> out;
+  auto const taken = [&](auto const& cells) {
+    expects(cells.extent[1] == 4, what, " is ", read.described(), "; expected [M,4], top, left, bottom, right");
+    for (index_t i = 0; i < cells.extent[0]; ++i) {
+      index_t side[4];
+      for (index_t k = 0; k < 4; ++k) {
+        auto const v = cells(i, k);
+        if constexpr (std::is_floating_point_v<std::remove_const_t<decltype(v)>>)
+          expects(std::abs(v) < 0x1p53 && v == std::trunc(v), what, "(", i, ",", k, ") is ", v,
+                  "; expected a whole number");
+        side[k] = static_cast<index_t>(v);
+      }
+      box const b{side[0], side[1], side[2], side[3]};
+      expects(b.top <= b.bottom && b.left <= b.right, what, "(", i, ") has rows ", b.top, "..", b.bottom,
+              " and columns ", b.left, "..", b.right, "; expected top, left, bottom, right");
+      out.push_back(b);
+    }
+  };
+  if (copy && (read.holds<float>() || read.holds<double>()))
+    taken(read.cells<double, 2>());
+  else
+    taken(read.cells<std::int64_t, 2>());
   return out;
 }
 
@@ -42,7 +63,7 @@ struct annotation_argument {
   annotation_argument(nb::handle boxes, nb::handle classes, nb::handle mask, nb::handle ignored, std::string const& who,
                       bool copy)
   {
-    auto const bounds = boxes_argument(boxes, who + ": boxes");
+    auto const bounds = boxes_argument(boxes, who + ": boxes", copy);
     auto const of = classes.is_none() ? std::vector<std::int32_t>(bounds.size(), 0)
                                       : integers(classes, (who + ": categories").c_str());
     expects(of.size() == bounds.size(), who, ": ", static_cast<index_t>(bounds.size()), " boxes but ",
@@ -99,7 +120,7 @@ python_bootstrapped bootstrap_of(nb::handle mean, nb::handle log_variance, nb::h
   auto const where = policy(threads, "bootstrap");
   array_argument mu(mean, "bootstrap: mean", copy), s(log_variance, "bootstrap: log_variance", copy);
   auto const mu_cells = mu.cells<float, 2>(), s_cells = s.cells<float, 2>();
-  auto const all = boxes_argument(boxes, "bootstrap: boxes");
+  auto const all = boxes_argument(boxes, "bootstrap: boxes", copy);
   auto const options = bootstrap_choice("bootstrap", mode, warm_up, tau_lo, tau_hi, confidence, unsure, min_fill, tight,
                                         keep, largest_sigma);
   auto out = without_gil([&] { return bootstrap(where, mu_cells, s_cells, all, iteration, options); });
@@ -206,7 +227,9 @@ void bind_boxes(nb::module_& m)
         "Replace box labels by what a network has learned so far about one class.\n\n"
         "mean           [H,W] float32 of the logits\n"
         "log_variance   [H,W] float32, log sigma^2\n"
-        "boxes          [M,4] integers: top, left, bottom, right; None: none\n"
+        "boxes          [M,4] integers: top, left, bottom, right, and top <= bottom, left <= right; what lies outside "
+        "the "
+        "map does not count; None: none\n"
         "iteration      of the training, from 0\n" CAMBIUM_BOOTSTRAP_TEXT
         "largest_sigma  in (0,1e15]: larger ones count as this");
   m.def(
@@ -229,7 +252,7 @@ void bind_boxes(nb::module_& m)
       "mean           [B,N,H,W] float32 of the logits; N = C, under a softmax C + 1 with the background first\n"
       "log_variance   [B,N,H,W] or [B,1,H,W] float32\n"
       "iteration      of the training, from 0\n"
-      "boxes          B arrays of integers, M rows of top, left, bottom, right, or None\n"
+      "boxes          B arrays of integers, M rows of top, left, bottom, right, as in bootstrap(), or None\n"
       "categories     B lists: the class of each box, from 0; None: 0\n"
       "mask           B arrays [H,W] int32: 0 background, class + 1, 255 unknown; or None\n"
       "ignored        B arrays [H,W] uint8 or bool, not 0 where nothing is known; or None\n"

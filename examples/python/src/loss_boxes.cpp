@@ -62,6 +62,8 @@ nb::object sampled_box_of(nb::handle corners, index_t stride, nb::handle size, b
     for (index_t n = 0; n < all.extent[0]; ++n) {
       double const four[4] = {static_cast<double>(all(n, 0)), static_cast<double>(all(n, 1)),
                               static_cast<double>(all(n, 2)), static_cast<double>(all(n, 3))};
+      expects(!(four[2] < four[0]) && !(four[3] < four[1]), "sampled_box: corners(", n, ") are ", four[0], ", ",
+              four[1], ", ", four[2], ", ", four[3], "; expected x1 <= x2 and y1 <= y2");
       box const b = sampled_box(four, stride, H, W);
       out(n, 0) = b.top, out(n, 1) = b.left, out(n, 2) = b.bottom, out(n, 3) = b.right;
     }
@@ -249,14 +251,15 @@ void bind_pair_inputs(nb::module_& m)
         "mask    [H,W] uint8 or bool: 1 on the photograph, 0 in its padding\n"
         "stride  [pixels per cell] >= 1\n\n"
         "Returns [H//stride,W//stride] 0 or 1.");
-  m.def("sampled_box", sampled_box_of, array("corners"), nb::arg("stride"), array("size"), nb::kw_only(), copy,
-        nb::sig("def sampled_box(corners: Array, stride: int, size: Sequence[int] | NDArray[np.integer], *, copy: bool "
-                "= False) -> NDArray[np.int64]"),
-        "Find the cells of a map whose samples lie in boxes of the photograph.\n\n"
-        "corners  [N,4] float64 or float32: x1, y1, x2, y2 [pixels], finite; corners are truncated\n"
-        "stride   [pixels per cell] >= 1: cell (i,j) samples pixel (stride//2 + stride*i, stride//2 + stride*j)\n"
-        "size     (H,W) of the map\n\n"
-        "Returns [N,4] top, left, bottom, right; top = bottom where a box holds no sample.");
+  m.def(
+      "sampled_box", sampled_box_of, array("corners"), nb::arg("stride"), array("size"), nb::kw_only(), copy,
+      nb::sig("def sampled_box(corners: Array, stride: int, size: Sequence[int] | NDArray[np.integer], *, copy: bool "
+              "= False) -> NDArray[np.int64]"),
+      "Find the cells of a map whose samples lie in boxes of the photograph.\n\n"
+      "corners  [N,4] float64 or float32: x1, y1, x2, y2 [pixels], finite, x1 <= x2, y1 <= y2; corners are truncated\n"
+      "stride   [pixels per cell] >= 1: cell (i,j) samples pixel (stride//2 + stride*i, stride//2 + stride*j)\n"
+      "size     (H,W) of the map\n\n"
+      "Returns [N,4] top, left, bottom, right; top = bottom where a box holds no sample.");
   m.def("aligned_bilinear", aligned_bilinear_of, array("maps"), nb::arg("factor"), nb::kw_only(), threads, copy,
         nb::sig("def aligned_bilinear(maps: Array, factor: int, *, threads: int = 0, copy: bool = False) -> "
                 "NDArray[Any]"),

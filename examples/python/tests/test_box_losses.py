@@ -170,6 +170,8 @@ def test_boxes_and_masks_at_samples(draw):
         mine = np.zeros((H, W), bool)
         mine[top:bottom, left:right] = True
         np.testing.assert_array_equal(mine, inside)
+    with pytest.raises(ValueError, match=r"corners\(0\) are 100, 100, 20, 30; expected x1 <= x2"):
+        pc.sampled_box(np.array([[100.0, 100, 20, 30]]), 4, (50, 50))  # x, y, width, height
     mask = (draw.random((26, 31)) < 0.5).astype(np.uint8)
     np.testing.assert_array_equal(pc.sampled_mask(mask, 4), mask[2:24:4, 2:28:4])
     with pytest.raises(ValueError, match="stride is 0"):

@@ -112,3 +112,29 @@ def test_errors_name_the_argument():
         )
     with pytest.raises(ValueError, match="box_supervision: samples is 0"):
         pc.box_supervision(batch, batch, 0, samples=0)
+
+
+def test_boxes_that_are_none():
+    mean = np.zeros((18, 27), np.float32)
+    batch = mean[None, None]
+    for boxes, error, says in (
+        (np.array([[0.9, 0.2, 1.7, 2.9]]), TypeError, "boxes is float64 .*expected dtype int64"),
+        (np.array([[0.0, 0, 2, 3]]), TypeError, "boxes is float64 .*expected dtype int64"),
+        (np.array([[5, 5, 1, 1]]), ValueError, r"boxes\(0\) has rows 5..1 and columns 5..1"),
+        (np.array([[1, 5, 3, 4]]), ValueError, r"boxes\(0\) has rows 1..3 and columns 5..4"),
+    ):
+        with pytest.raises(error, match="bootstrap: " + says):
+            pc.bootstrap(mean, mean, boxes, 0)
+        with pytest.raises(error, match="box_supervision: " + says):
+            pc.box_supervision(batch, batch, 0, boxes=[boxes])
+    with pytest.raises(ValueError, match=r"boxes\(0,1\) is 0.2; expected a whole number"):
+        pc.bootstrap(mean, mean, np.array([[0, 0.2, 2, 3]]), 0, copy=True)
+    want = pc.bootstrap(mean, mean, np.array([[1, 2, 4, 6]]), 0, mode="off").target
+    assert want.sum() == 12
+    for given in (np.array([[1, 2, 4, 6]], np.int32), np.array([[1.0, 2, 4, 6]])):
+        got = pc.bootstrap(mean, mean, given, 0, mode="off", copy=given.dtype == float)
+        np.testing.assert_array_equal(got.target, want)
+    for empty in (np.zeros((0, 4)), np.zeros((0, 4), np.int64)):
+        assert pc.bootstrap(mean, mean, empty, 0).target.sum() == 0
+    outside = np.array([[-3, 20, 2, 40], [30, 30, 40, 40]])
+    assert pc.bootstrap(mean, mean, outside, 0, mode="off").target.sum() == 14

@@ -154,6 +154,7 @@ nb::tuple bestie_refined_offsets_of(nb::handle offset, nb::handle semantic, nb::
   auto const cells = weak.cells<std::int32_t, 2>();
   auto const present = integers(classes, (who + ": classes").c_str());
   auto const points = points_argument(clicks, (who + ": clicks").c_str());
+  expects_on_map(points, {cells.extent[0], cells.extent[1]}, who + ": clicks");
   auto const edge = choice<border_points>(border, (who + ": border").c_str(),
                                           {{"drop", border_points::drop}, {"keep", border_points::keep}});
   auto to = make_grid<float>({2, cells.extent[0], cells.extent[1]});
@@ -193,6 +194,7 @@ nb::object bestie_instances_at_of(nb::handle seg, nb::handle centre, nb::handle 
   flipped_argument const mirror(flipped, who, copy);
   auto const present = integers(classes, "bestie_instances_at: classes");
   auto const points = points_argument(clicks, "bestie_instances_at: clicks");
+  expects_on_map(points, {maps.offset.extent[1], maps.offset.extent[2]}, "bestie_instances_at: clicks");
   auto const options = instance_choice(who, 0.1, 0, "one_group", {}, offsets, seen);
   return to_python(
       without_gil([&] { return bestie_instances_at(where, maps, present, points, options, mirror.maps); }));
@@ -283,7 +285,7 @@ void bind_bestie(nb::module_& m)
         "offset    [2,H,W] float32 of the network\n"
         "semantic  [H,W] int32: class + 1\n"
         "classes   present in the image, from 0\n"
-        "clicks    Points of classes 0..C-1\n"
+        "clicks    Points of classes 0..C-1, on the map\n"
         "C         number of classes\n"
         "border    clicks on the first row and column are padding ('drop', the original), or count ('keep')\n\n"
         "Returns offset [2,H,W] and weight [H,W], 1 on classes with a click.");
@@ -318,7 +320,7 @@ void bind_bestie(nb::module_& m)
                 "copy: bool = False) -> ImageLabels"),
         "Find the instances of an image around clicks: one a click that wins a cell of its class.\n\n" CAMBIUM_MAPS_TEXT
         "classes    present in the image, from 0\n"
-        "clicks     Points of classes 0..C-1\n"
+        "clicks     Points of classes 0..C-1, on the map\n"
         "flipped    as in bestie_instances(), like offsets and seen\n\n"
         "Stands for get_ins_map_with_point of clovaai/BESTIE.");
 }

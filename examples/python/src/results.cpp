@@ -121,6 +121,13 @@ points points_argument(nb::handle given, char const* what)
   return points_of(given, nb::none(), nb::none(), what);
 }
 
+void expects_on_map(std::span<point const> points, extent2 map, std::string const& what)
+{
+  for (point const& p : points)
+    expects(0 <= p.y && p.y < static_cast<double>(map.height) && 0 <= p.x && p.x < static_cast<double>(map.width), what,
+            ": a point at (", p.y, ",", p.x, ") is off the map of ", map.height, " x ", map.width);
+}
+
 nb::object to_python(region_centres<> const& centres) { return nb::cast(in_arrays(centres)); }
 
 region_centres<> centres_argument(nb::handle given, char const* what)

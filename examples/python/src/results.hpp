@@ -34,3 +34,6 @@ nb::object to_python(cambium::instances<>&& objects);
 nb::object to_python(cambium::image_labels<>&& labels);
 
 }  // namespace bindings
+/// Throws unless the points are on a map: 0 <= y < height, 0 <= x < width. (x,y) for (y,x) is seen so.
+void expects_on_map(std::span<cambium::point const> points, cambium::extent2 map, std::string const& what);
+

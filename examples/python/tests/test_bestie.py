@@ -163,3 +163,16 @@ def test_errors_name_the_argument():
         pc.bestie_refined_labels(
             *(m[None] for m in picture()), np.zeros((1, 40, 60), np.int32), None
         )
+
+
+def test_clicks_off_the_map_are_refused():
+    seg, centre, offset = picture()
+    labels = np.zeros((40, 60), np.int32)
+    labels[10:20, 10:30] = 1
+    for at in ([15.0, 60.0], [40.0, 15.0], [-1.0, 15.0], [1e300, 2.0], [15.0, np.nan]):
+        clicks = np.array([[15.0, 15.0], at])
+        says = r"clicks: a point at .* is off the map of 40 x 60"
+        with pytest.raises(ValueError, match="bestie_instances_at: " + says):
+            pc.bestie_instances_at(seg, centre, offset, [0], clicks)
+        with pytest.raises(ValueError, match="bestie_refined_offsets: " + says):
+            pc.bestie_refined_offsets(offset, labels, [0], clicks, 1)

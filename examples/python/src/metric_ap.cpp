@@ -132,6 +132,9 @@ image_result make_image_result(nb::handle predicted, nb::handle score, nb::handl
                    {}};
   bool const pairs = !out.predicted.empty() && !out.truth.empty();
   if (pairs) out.iou = table_of<float>(iou, "ImageResult: iou");
+  for (index_t i = 0; i < out.iou.size(); ++i)
+    expects(!(out.iou.data()[i] < 0) && !(out.iou.data()[i] > 1), "ImageResult: iou is ", out.iou.data()[i],
+            ", outside [0,1]");
   expects_results({out});  // so that a mistake is found where it is made
   return out;
 }
@@ -169,7 +172,7 @@ void bind_instances(nb::module_& m)
           "predicted  [P] classes from 0\n"
           "score      [P] not NaN\n"
           "truth      [G] classes from 0\n"
-          "iou        [P,G] overlaps, of mask_iou() or label_iou()")
+          "iou        [P,G] overlaps in [0,1], or NaN, of mask_iou() or label_iou()")
       .def("__repr__", [](image_result const& r) {
         return "ImageResult(" + std::to_string(r.predicted.size()) + " predicted, " + std::to_string(r.truth.size()) +
                " true)";
@@ -188,8 +191,13 @@ void bind_instances(nb::module_& m)
         auto const how =
             choice<ap_form>(form, "instance_ap: form", {{"area", ap_form::area}, {"voc07", ap_form::voc07}});
         auto const all = all_of<image_result>(images, "instance_ap: images", "ImageResult");
-        if (PyFloat_Check(threshold.ptr()) || PyLong_Check(threshold.ptr())) {
-          double const one = nb::cast<double>(threshold);
+        auto const number = nb::steal(PyIndex_Check(threshold.ptr()) || PyFloat_Check(threshold.ptr()) ||
+                                              text_of_attribute(threshold, "shape") == "()"
+                                          ? PyNumber_Float(threshold.ptr())
+                                          : nullptr);
+        PyErr_Clear();
+        if (number.is_valid()) {
+          double const one = nb::cast<double>(number);
           return nb::cast(without_gil([&] { return instance_ap(all, one, how); }));
         }
         auto const many = numbers_of<double>(threshold, "instance_ap: threshold");

@@ -201,6 +201,12 @@ def test_lists_are_taken_and_mistakes_are_named():
         pc.instance_ap(result, 0.5)
     with pytest.raises(ValueError, match=r"threshold is 2, outside \[0,1\]"):
         pc.instance_ap([result], 2)
+    for threshold in (np.float32(0.5), np.float64(0.5), np.array(0.5), np.array(0.5, np.float16)):
+        assert pc.instance_ap([result], threshold).of_class.tolist() == [0.0, 1.0]
+    assert pc.instance_ap([result], np.int64(1)).of_class.tolist() == [0.0, 0.0]
+    assert len(pc.instance_ap([result], np.array([0.5, 0.75]))) == 2
+    with pytest.raises(ValueError, match=r"ImageResult: iou is 1.7, outside \[0,1\]"):
+        pc.ImageResult([0], [0.5], [0], [[1.7]])
     with pytest.raises(ValueError, match="has 1 predictions but 2 scores"):
         pc.ImageResult([1], [0.5, 0.5], [1], [[0.5]])
     with pytest.raises(ValueError, match="1 predictions and 1 true objects but overlaps"):

@@ -229,6 +229,7 @@ python_components grow_of(nb::handle found, nb::handle regions, int background, 
 {
   auto const where = policy(threads, "grow");
   labels_argument const given(found, "grow: found", copy);
+  expects_labels(given.label, given.count, "grow: found");
   array_argument region(regions, "grow: regions", copy);
   return with_label_type(region, [&]<class T>() {
     auto const cells = region.cells<T, 2>();

@@ -136,6 +136,7 @@ std::pair<nb::object, nb::object> join_centres_of(nb::handle found, nb::handle f
   auto const of = region.cells<std::int32_t, 2>();
   return with_float_type(given, [&]<class T>() -> std::pair<nb::object, nb::object> {
     auto const heat = given.cells<T, 2>();
+    expects_finite(where, heat, "join_centres: response");
     auto marked = make_grid<T>(heat.extent);
     auto const joined = without_gil([&] {
       std::copy_n(heat.data, heat.size(), marked.data());

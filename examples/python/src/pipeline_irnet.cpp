@@ -188,6 +188,7 @@ nb::object irnet_label_of(python_scores const& scores, nb::handle keys, nb::hand
   return to_python(without_gil([&] {
     expects_irnet_input(in);
     expects_irnet_options(call.options);
+    expects_inside(call.where, in.boundary, 0.f, 1.f, "irnet_label: boundary", "a number in [0,1]");
     return irnet_label<cpu, float>(call.where, scores.walked, in, call.options);
   }));
 }

@@ -206,7 +206,7 @@ def test_errors_name_the_argument():
     with pytest.raises(ValueError, match=r"relabel: label\(0,1\) is -1, outside 0..0"):
         pc.relabel(labels, np.zeros(1, np.int32))
     with pytest.raises(ValueError, match="grow: labels are"):
-        pc.grow(labels, np.zeros((3, 3), np.uint8))
+        pc.grow(labels * 0, np.zeros((3, 3), np.uint8))
     with pytest.raises(TypeError, match="grow: found is NoneType"):
         pc.grow(None, labels)
 
@@ -215,3 +215,13 @@ def test_tensors():
     torch = pytest.importorskip("torch")
     mask = torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8)
     assert pc.connected(mask, near=8).count == 1
+
+
+def test_growth_of_labels_that_are_none():
+    regions = np.ones((1, 3), np.int32)
+    with pytest.raises(ValueError, match=r"grow: found.* -5"):
+        pc.grow(np.array([[-5, 0, 1]], np.int32), regions)
+    found = pc.Components(np.array([[1, 0, 2]], np.int32))
+    found.label[0, 0] = 10**8
+    with pytest.raises(ValueError, match=r"grow: found.* 100000000"):
+        pc.grow(found, regions)

@@ -181,6 +181,10 @@ def test_discs_become_centres_and_join():
         TypeError, match="join_centres: further is NoneType; expected RegionCentres"
     ):
         pc.join_centres(found, None, regions, response)
+    response[3, 4] = np.nan
+    with pytest.raises(ValueError, match=r"join_centres: response\(3,4\) is nan"):
+        pc.join_centres(found, discs, regions, response)
+    response[3, 4] = 0
     with pytest.raises(ValueError, match="join_centres: centres of 1 and of 2 regions"):
         pc.join_centres(found, pc.RegionCentres(discs.at, [0, 1, 1]), regions, response)
 

@@ -70,6 +70,16 @@ def test_walk_then_label_is_irnet(scene):
     np.testing.assert_array_equal(scores.classes, pc.propagate_to_edge(cams, boundary))
 
 
+def test_labelling_reads_a_boundary(scene):
+    cams, keys, boundary, image, field = scene
+    scores = pc.irnet_walk(cams, keys, boundary, image)
+    for value in (np.nan, 255.0, -0.5):
+        other = boundary.copy()
+        other[1, 2] = value
+        with pytest.raises(ValueError, match=r"irnet_label: boundary\(1,2\) is .*\[0,1\]"):
+            pc.irnet_label(scores, keys, other, image)
+
+
 def test_tiles_give_the_same(scene):
     cams, keys, boundary, image, field = scene
     options = {"displacement": field, "exp_times": 2}

@@ -275,26 +275,28 @@ python_component_points farthest_points_of(nb::handle found, index_t most, std::
 
 void bind_component(nb::module_& m)
 {
-  nb::class_<python_components>(m, "Components", "A label for every cell, and the number of components.")
-      .def(
-          "__init__",
-          [](python_components* self, nb::handle label, std::optional<index_t> count, bool copy) {
-            labels_argument const given(label, "Components: label", copy, count);
-            expects_labels(given.label, given.count, "Components: label");
-            new (self) python_components(to_components(given.owned()));
-          },
-          array("label"), nb::kw_only(), nb::arg("count") = nb::none(), nb::arg("copy") = false,
-          nb::sig("def __init__(self, label: Array, *, count: int | None = None, copy: bool = False) -> None"),
-          "Components of an array, which is copied.\n\n"
-          "label  [H,W] int32, 0..count\n"
-          "count  None: the largest label")
-      .def_ro("label", &python_components::label, nb::sig("def label(self) -> NDArray[np.int32]"),
-              "[H,W] 0 outside, 1..count.")
-      .def_ro("count", &python_components::count, "The number of components.")
-      .def("__len__", [](python_components const& c) { return c.count; })
-      .def("__repr__", [](python_components const& c) {
-        return "Components(" + std::to_string(c.count) + "," + shape_text("label", c.label) + ")";
-      });
+  auto components =
+      nb::class_<python_components>(m, "Components", "A label for every cell, and the number of components.")
+          .def(
+              "__init__",
+              [](python_components* self, nb::handle label, std::optional<index_t> count, bool copy) {
+                labels_argument const given(label, "Components: label", copy, count);
+                expects_labels(given.label, given.count, "Components: label");
+                new (self) python_components(to_components(given.owned()));
+              },
+              array("label"), nb::kw_only(), nb::arg("count") = nb::none(), nb::arg("copy") = false,
+              nb::sig("def __init__(self, label: Array, *, count: int | None = None, copy: bool = False) -> None"),
+              "Components of an array, which is copied.\n\n"
+              "label  [H,W] int32, 0..count\n"
+              "count  None: the largest label")
+          .def_ro("label", &python_components::label, nb::sig("def label(self) -> NDArray[np.int32]"),
+                  "[H,W] 0 outside, 1..count.")
+          .def_ro("count", &python_components::count, "The number of components.")
+          .def("__len__", [](python_components const& c) { return c.count; })
+          .def("__repr__", [](python_components const& c) {
+            return "Components(" + std::to_string(c.count) + "," + shape_text("label", c.label) + ")";
+          });
+  bind_pickle<&python_components::label, &python_components::count>(components);
 
   nb::class_<python_statistics>(m, "Statistics", "Areas, boxes and means of components. Entry 0 is the outside.")
       .def_ro("area", &python_statistics::area, nb::sig("def area(self) -> NDArray[np.int64]"), "[N+1] cells.")

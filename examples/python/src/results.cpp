@@ -164,72 +164,81 @@ nb::object to_python(image_labels<>&& labels)
 
 void bind_results(nb::module_& m)
 {
-  nb::class_<python_points>(m, "Points", "Places with a class and a score: peaks, centres, clicks.")
-      .def(
-          "__init__",
-          [](python_points* self, nb::handle at, nb::handle category, nb::handle score) {
-            new (self) python_points(in_arrays(points_of(at, category, score, "Points")));
-          },
-          array("at"), nb::kw_only(), nb::arg("category") = nb::none(), nb::arg("score") = nb::none(),
-          nb::sig("def __init__(self, at: Array, *, category: Sequence[int] | Array | None = None, "
-                  "score: Array | None = None) -> None"),
-          "Points of arrays.\n\n"
-          "at        [N,2] (y,x) in pixels; the indices of a pixel, without half a pixel added\n"
-          "category  N classes from 0, without the background; None: 0\n"
-          "score     [N]; None: 1")
-      .def_ro("at", &python_points::at, nb::sig("def at(self) -> NDArray[np.float64]"), "[N,2] (y,x) in pixels.")
-      .def_ro("category", &python_points::category, nb::sig("def category(self) -> NDArray[np.int32]"),
-              "[N] class, from 0 without the background.")
-      .def_ro("score", &python_points::score, nb::sig("def score(self) -> NDArray[np.float64]"),
-              "[N] 1 for what a person said.")
-      .def("__len__", [](python_points const& p) { return length(p.at); })
-      .def("__repr__", [](python_points const& p) { return "Points(" + std::to_string(length(p.at)) + ")"; });
+  auto of_points =
+      nb::class_<python_points>(m, "Points", "Places with a class and a score: peaks, centres, clicks.")
+          .def(
+              "__init__",
+              [](python_points* self, nb::handle at, nb::handle category, nb::handle score) {
+                new (self) python_points(in_arrays(points_of(at, category, score, "Points")));
+              },
+              array("at"), nb::kw_only(), nb::arg("category") = nb::none(), nb::arg("score") = nb::none(),
+              nb::sig("def __init__(self, at: Array, *, category: Sequence[int] | Array | None = None, "
+                      "score: Array | None = None) -> None"),
+              "Points of arrays.\n\n"
+              "at        [N,2] (y,x) in pixels; the indices of a pixel, without half a pixel added\n"
+              "category  N classes from 0, without the background; None: 0\n"
+              "score     [N]; None: 1")
+          .def_ro("at", &python_points::at, nb::sig("def at(self) -> NDArray[np.float64]"), "[N,2] (y,x) in pixels.")
+          .def_ro("category", &python_points::category, nb::sig("def category(self) -> NDArray[np.int32]"),
+                  "[N] class, from 0 without the background.")
+          .def_ro("score", &python_points::score, nb::sig("def score(self) -> NDArray[np.float64]"),
+                  "[N] 1 for what a person said.")
+          .def("__len__", [](python_points const& p) { return length(p.at); })
+          .def("__repr__", [](python_points const& p) { return "Points(" + std::to_string(length(p.at)) + ")"; });
+  bind_pickle<&python_points::at, &python_points::category, &python_points::score>(of_points);
 
-  nb::class_<python_centres>(m, "RegionCentres", "The centres of each region of a map, region by region.")
-      .def(
-          "__init__",
-          [](python_centres* self, nb::handle at, nb::handle first, nb::handle score) {
-            new (self) python_centres(in_arrays(centres_of(at, first, score, "RegionCentres")));
-          },
-          array("at"), nb::arg("first").none(), nb::kw_only(), nb::arg("score") = nb::none(),
-          nb::sig("def __init__(self, at: Array, first: Sequence[int] | Array, *, score: Array | None = None) -> None"),
-          "Centres of arrays.\n\n"
-          "at     [N,2] (y,x) in cells, those of region 1 first\n"
-          "first  R + 1 entries, from 0 to N: region r has at[first[r-1]:first[r]]\n"
-          "score  [N]; None: 1")
-      .def_ro("at", &python_centres::at, nb::sig("def at(self) -> NDArray[np.float64]"), "[N,2] (y,x) in cells.")
-      .def_ro("score", &python_centres::score, nb::sig("def score(self) -> NDArray[np.float64]"), "[N]")
-      .def_ro("first", &python_centres::first, nb::sig("def first(self) -> NDArray[np.int64]"),
-              "[R+1]: region r, of 1..R, has at[first[r-1]:first[r]].")
-      .def("__len__", [](python_centres const& c) { return length(c.at); })
-      .def("__repr__", [](python_centres const& c) {
-        return "RegionCentres(" + std::to_string(length(c.at)) + " in " + std::to_string(length(c.first) - 1) +
-               " regions)";
-      });
+  auto of_centres =
+      nb::class_<python_centres>(m, "RegionCentres", "The centres of each region of a map, region by region.")
+          .def(
+              "__init__",
+              [](python_centres* self, nb::handle at, nb::handle first, nb::handle score) {
+                new (self) python_centres(in_arrays(centres_of(at, first, score, "RegionCentres")));
+              },
+              array("at"), nb::arg("first").none(), nb::kw_only(), nb::arg("score") = nb::none(),
+              nb::sig(
+                  "def __init__(self, at: Array, first: Sequence[int] | Array, *, score: Array | None = None) -> None"),
+              "Centres of arrays.\n\n"
+              "at     [N,2] (y,x) in cells, those of region 1 first\n"
+              "first  R + 1 entries, from 0 to N: region r has at[first[r-1]:first[r]]\n"
+              "score  [N]; None: 1")
+          .def_ro("at", &python_centres::at, nb::sig("def at(self) -> NDArray[np.float64]"), "[N,2] (y,x) in cells.")
+          .def_ro("score", &python_centres::score, nb::sig("def score(self) -> NDArray[np.float64]"), "[N]")
+          .def_ro("first", &python_centres::first, nb::sig("def first(self) -> NDArray[np.int64]"),
+                  "[R+1]: region r, of 1..R, has at[first[r-1]:first[r]].")
+          .def("__len__", [](python_centres const& c) { return length(c.at); })
+          .def("__repr__", [](python_centres const& c) {
+            return "RegionCentres(" + std::to_string(length(c.at)) + " in " + std::to_string(length(c.first) - 1) +
+                   " regions)";
+          });
+  bind_pickle<&python_centres::at, &python_centres::score, &python_centres::first>(of_centres);
 
-  nb::class_<python_instances>(m, "Instances", "Objects that share no pixel.")
-      .def_ro("label", &python_instances::label, nb::sig("def label(self) -> NDArray[np.int32]"),
-              "[H,W] 0 background, i+1 on the pixels of instance i.")
-      .def_ro("category", &python_instances::category, nb::sig("def category(self) -> NDArray[np.int32]"),
-              "[N] class, as the caller numbers them.")
-      .def_ro("score", &python_instances::score, nb::sig("def score(self) -> NDArray[np.float64]"), "[N]")
-      .def_ro("area", &python_instances::area, nb::sig("def area(self) -> NDArray[np.int64]"), "[N] pixels.")
-      .def_ro("bounds", &python_instances::bounds, nb::sig("def bounds(self) -> NDArray[np.int64]"),
-              "[N,4] top, left, bottom, right; bottom and right are one behind the last pixel.")
-      .def("__len__", [](python_instances const& i) { return length(i.category); })
-      .def("__repr__", [](python_instances const& i) {
-        return "Instances(" + std::to_string(length(i.category)) + "," + shape_text("label", i.label) + ")";
-      });
+  auto of_instances =
+      nb::class_<python_instances>(m, "Instances", "Objects that share no pixel.")
+          .def_ro("label", &python_instances::label, nb::sig("def label(self) -> NDArray[np.int32]"),
+                  "[H,W] 0 background, i+1 on the pixels of instance i.")
+          .def_ro("category", &python_instances::category, nb::sig("def category(self) -> NDArray[np.int32]"),
+                  "[N] class, as the caller numbers them.")
+          .def_ro("score", &python_instances::score, nb::sig("def score(self) -> NDArray[np.float64]"), "[N]")
+          .def_ro("area", &python_instances::area, nb::sig("def area(self) -> NDArray[np.int64]"), "[N] pixels.")
+          .def_ro("bounds", &python_instances::bounds, nb::sig("def bounds(self) -> NDArray[np.int64]"),
+                  "[N,4] top, left, bottom, right; bottom and right are one behind the last pixel.")
+          .def("__len__", [](python_instances const& i) { return length(i.category); })
+          .def("__repr__", [](python_instances const& i) {
+            return "Instances(" + std::to_string(length(i.category)) + "," + shape_text("label", i.label) + ")";
+          });
+  bind_pickle<&python_instances::label, &python_instances::category, &python_instances::score, &python_instances::area,
+              &python_instances::bounds>(of_instances);
 
-  nb::class_<python_labels>(m, "ImageLabels", "Semantic and instance labels of one image.")
-      .def_ro("semantic", &python_labels::semantic, nb::sig("def semantic(self) -> NDArray[np.int32]"),
-              "[H,W] 0 background, class + 1.")
-      .def_ro("objects", &python_labels::objects, nb::sig("def objects(self) -> Instances"),
-              "The instances. Their categories are classes from 0.")
-      .def("__repr__", [](python_labels const& l) {
-        return "ImageLabels(" + std::string(nb::repr(l.objects).c_str()) + "," + shape_text("semantic", l.semantic) +
-               ")";
-      });
+  auto of_labels = nb::class_<python_labels>(m, "ImageLabels", "Semantic and instance labels of one image.")
+                       .def_ro("semantic", &python_labels::semantic, nb::sig("def semantic(self) -> NDArray[np.int32]"),
+                               "[H,W] 0 background, class + 1.")
+                       .def_ro("objects", &python_labels::objects, nb::sig("def objects(self) -> Instances"),
+                               "The instances. Their categories are classes from 0.")
+                       .def("__repr__", [](python_labels const& l) {
+                         return "ImageLabels(" + std::string(nb::repr(l.objects).c_str()) + "," +
+                                shape_text("semantic", l.semantic) + ")";
+                       });
+  bind_pickle<&python_labels::semantic, &python_labels::objects>(of_labels);
 }
 
 }  // namespace bindings

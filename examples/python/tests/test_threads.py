@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -174,3 +176,30 @@ if __name__ == "__main__":
     script.write_text(code)
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert ended.stdout.strip() == "True True", ended.stderr
+
+
+def test_plain_results_travel_between_processes():
+    at, score = np.array([[1.0, 2.0], [3.0, 4.5]]), np.array([0.5, 1.0])
+    points = pc.Points(at, category=[3, 1], score=score)
+    centres = pc.RegionCentres(np.array([[1.0, 2.0]]), [0, 0, 1])
+    found = pc.connected(np.array([[1, 0, 1]], np.uint8))
+    cams = np.zeros((1, 4, 4), np.float32)
+    cams[0, 1:3, 1:3] = 1
+    labels = pc.irnet(cams, [4], np.zeros((4, 4), np.float32), (16, 16))
+    assert len(labels.objects) > 0
+    for result, fields in (
+        (points, ["at", "category", "score"]),
+        (centres, ["at", "score", "first"]),
+        (found, ["label", "count"]),
+        (labels.objects, ["label", "category", "score", "area", "bounds"]),
+    ):
+        for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+            assert type(again) is type(result) and repr(again) == repr(result)
+            for field in fields:
+                want, have = getattr(result, field), getattr(again, field)
+                assert np.asarray(have).dtype == np.asarray(want).dtype
+                np.testing.assert_array_equal(have, want)
+    again = pickle.loads(pickle.dumps(labels))
+    np.testing.assert_array_equal(again.semantic, labels.semantic)
+    np.testing.assert_array_equal(again.objects.label, labels.objects.label)
+    np.testing.assert_array_equal(pc.statistics(copy.copy(found)).area, pc.statistics(found).area)

@@ -38,10 +38,20 @@ TEST_CASE("a label map is read as it stands", "[io][picture]")
   CHECK(parse_label_map(format_labels(map, voc_palette()), "a.png") == map);
   CHECK(parse_label_map(format_ids(row({0, 255, 256})), "a.png") == row({0, 255, 256}));
   CHECK(parse_label_map(grey_png({0, 7, 255}, PNG_COLOR_TYPE_GRAY, 1), "a.png") == row({0, 7, 255}));
-  // a palette of one's own, and one without VOC's void, are nobody else's business
+  // a palette of one's own is nobody else's business, also in plain colours or greys
   CHECK(parse_label_map(format_labels(row({0, 1, 2}), {{0, 0, 0}, {0, 128, 0}, {255, 0, 0}}), "a.png") ==
         row({0, 1, 2}));
   CHECK(parse_label_map(format_labels(row({0, 1}), {{0, 0, 0}, {0, 128, 0}}), "a.png") == row({0, 1}));
+  CHECK(parse_label_map(format_labels(row({0, 1}), {{0, 0, 0}, {255, 255, 255}}), "a.png") == row({0, 1}));
+  CHECK(parse_label_map(format_labels(row({0, 1, 2}), {{0, 0, 0}, {13, 13, 13}, {64, 64, 64}}), "a.png") ==
+        row({0, 1, 2}));
+  CHECK(parse_label_map(format_labels(row({0, 1}), {{0, 0, 0}, {0, 0, 9}}), "a.png") == row({0, 1}));
+  std::vector<rgb> greys;
+  for (int i = 0; i < 64; ++i) {
+    auto const v = static_cast<unsigned char>(i);
+    greys.push_back({v, v, v});
+  }
+  CHECK(parse_label_map(format_labels(row({0, 1, 63}), greys), "a.png") == row({0, 1, 63}));
 }
 
 TEST_CASE("255 is void in an instance map of 8 bits and an instance in one of 16", "[io][picture]")
@@ -66,6 +76,13 @@ TEST_CASE("a file that is no label map is named as what it is", "[io][errors]")
   // a tool that keeps the colours that are used, in its own order
   CHECK(contains(why(format_labels(row({0, 1, 2}), {{0, 0, 0}, {192, 0, 128}, {224, 224, 192}})),
                  "has VOC's colours under other indices (void under 2)"));
+  CHECK(contains(why(format_labels(row({0, 1, 2}), {{0, 0, 0}, {192, 128, 128}, {128, 0, 0}})),
+                 "has VOC's colours under other indices (class 15 under 1)"));
+  CHECK(contains(why(format_labels(row({0, 1}), {{0, 0, 0}, {64, 0, 0}})), "(class 8 under 1)"));
+  // the same of a grey map
+  CHECK(contains(why(format_labels(row({0, 1, 2}), {{0, 0, 0}, {15, 15, 15}, {1, 1, 1}})),
+                 "has a palette of greys that were numbers (1 under 2)"));
+  CHECK(contains(why(format_labels(row({0, 1, 2}), {{255, 255, 255}, {63, 63, 63}, {0, 0, 0}})), "(63 under 1)"));
 }
 
 TEST_CASE("what has happened to a label map is guessed from its numbers", "[io][picture]")

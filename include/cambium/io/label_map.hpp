@@ -89,7 +89,7 @@ namespace cambium {
 }
 
 /// Decode the PNG of a label map. For another format the message names it.
-/// @throws io_error: another kind of file, a colour image, VOC's colours under other indices
+/// @throws io_error: another kind of file, a colour image, VOC's colours or grey numbers under other indices
 [[nodiscard]] inline png_image_data parse_label_png(bytes const& file, std::string const& name)
 {
   auto const begins = [&](std::string_view with) {
@@ -126,21 +126,31 @@ namespace cambium {
                    "; of a panoptic PNG, whose colours are numbers of segments, panopticapi makes such maps");
   }
   if (!image.indexed) return image;
-  // A tool that rewrites the palette in another order keeps the colours and loses the classes. Only VOC uses the colour
-  // of its void.
+  // A tool that shrinks PNGs keeps the colours and gives them other indices. Colours of VOC from class 8 on have components
+  // of 64, 192 or 224, which nobody else's palette has together. Greys darker than 64, with white at most, show nothing:
+  // they are the numbers of a grey map that was given a palette.
   std::array<bool, 256> used{};
   for (auto const i : image.samples) used[i] = true;
-  bool of_voc = true;
-  std::size_t moved = label::ignore;
+  bool of_voc = true, of_numbers = true;
+  std::string moved_colour, moved_number;
   for (std::size_t i = 0; i < used.size(); ++i) {
     if (!used[i]) continue;
-    auto const at = i < image.palette.size() ? index_of(image.palette[i]) : 256;
+    auto const c = i < image.palette.size() ? image.palette[i] : rgb{0, 0, 255};
+    auto const at = index_of(c);
     of_voc = of_voc && at < 256;
-    if (at == static_cast<std::size_t>(label::ignore)) moved = i;
+    if (at >= 8 && at < 256 && at != i) {
+      auto const what = at == static_cast<std::size_t>(label::ignore) ? "void" : "class " + std::to_string(at);
+      moved_colour = what + " under " + std::to_string(i);
+    }
+    of_numbers = of_numbers && c.red == c.green && c.red == c.blue && (c.red < 64 || c.red == 255);
+    if (c.red > 0 && c.red < 64 && c.red != i) moved_number = std::to_string(c.red) + " under " + std::to_string(i);
   }
-  if (of_voc && moved != static_cast<std::size_t>(label::ignore))
-    throw io_error(name + ": has VOC's colours under other indices (void under " + std::to_string(moved) +
+  if (of_voc && !moved_colour.empty())
+    throw io_error(name + ": has VOC's colours under other indices (" + moved_colour +
                    "): a tool has written the palette anew, and the class numbers are lost");
+  if (of_numbers && !moved_number.empty())
+    throw io_error(name + ": has a palette of greys that were numbers (" + moved_number +
+                   "): a tool has written it anew; in Python, Image.open(path).convert('L') has the numbers again");
   return image;
 }
 

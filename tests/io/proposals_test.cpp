@@ -56,6 +56,8 @@ TEST_CASE("what is wrong with a list of proposals is named", "[io][errors]")
   refused(R"([{"segmentation": 3}])", "[0].segmentation: is not {size, counts}");
   refused(R"([{"segmentation": {"size": [2, 3], "counts": [1, 2]}}])",
           "[0].segmentation.counts: the counts end 3 pixels before the end of an image of 2 x 3");
+  refused(R"([{"segmentation": {"size": [6, 8], "counts": [11, 4, 19, 4, 27, 4]}}])",  // starts and lengths along rows
+          "[0].segmentation.counts: count 4 runs past the end of an image of 6 x 8");
   refused(R"([{"segmentation": {"size": [2, 3]}}])", "[0].segmentation.counts: is missing");
   std::string const mask = R"("segmentation": {"size": [1, 1], "counts": [1]})";
   refused("[{" + mask + R"(}, {)" + mask + R"(, "score": "high"}])", "[1].score: is the text \"high\", not a number");

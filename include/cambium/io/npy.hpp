@@ -296,7 +296,7 @@ template <class T, int Rank>
       std::memcpy(&v, a.data.data() + i * sizeof(From), sizeof(From));
       auto const to = static_cast<T>(v);
       if constexpr (std::is_floating_point_v<T>)
-        if (v - v == 0 && to - to != 0) fail("holds " + std::to_string(v) + ", which does not fit into float32");
+        if (v - v == 0 && to - to != 0) fail("holds " + message_part(v) + ", which does not fit into float32");
       out.cells()[i] = to;
     }
   };

@@ -162,7 +162,16 @@ def main() -> int:
         sys.exit(f"{args.cams}: there is no such folder")
     if args.cams.resolve() in (args.out.resolve(), *([(args.out / "high_res").resolve()] if args.high_res else [])):
         sys.exit(f"{args.out}: is the folder of the files to convert; name another for what is written")
-    files = sorted(f for f in args.cams.glob("*.npy") if f.is_file())
+    named = sorted(f for f in args.cams.iterdir() if f.suffix.lower() == ".npy" and not f.is_dir())
+    files = [f for f in named if f.suffix == ".npy" and f.is_file()]
+
+    def left_out(what: str, names) -> None:
+        if names:
+            many = f"{len(names)} files {what} are" if len(names) > 1 else f"1 file {what} is"
+            print(f"note: {args.cams}: {many} left out: {names[0]}" + (", ..." if len(names) > 1 else ""), file=sys.stderr)
+
+    left_out("with an ending in capitals", [f.name for f in named if f.suffix != ".npy"])
+    left_out("that cannot be opened", [f.name for f in named if f.suffix == ".npy" and not f.is_file()])
     if not files:
         sys.exit(f"{args.cams}: holds no .npy file")
     tags_file = args.out / "tags.txt"

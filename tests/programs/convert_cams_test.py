@@ -93,6 +93,19 @@ class ConvertCams(unittest.TestCase):
         self.assertIn("c.npy: holds {class: map}; --high-res is for IRNet's files", got.stderr)
         self.assertEqual(self.written(), ["a.npy", "high_res/a.npy", "tags.txt"])
 
+    def test_files_that_are_left_out_are_counted(self):
+        self.put("a", {0: CAM[0]})
+        (self.root / "in/a.npy").rename(self.root / "in/A.NPY")
+        self.put("b", {0: CAM[0]})
+        (self.root / "in/l.npy").symlink_to("nowhere.npy")
+        (self.root / "in/m.npy").symlink_to("nowhere.npy")
+        (self.root / "in/folder.npy").mkdir()
+        got = self.run_it()
+        self.assertEqual((got.returncode, got.stdout), (0, "1 converted, 0 failed\n"))
+        self.assertIn("1 file with an ending in capitals is left out: A.NPY\n", got.stderr)
+        self.assertIn("2 files that cannot be opened are left out: l.npy, ...\n", got.stderr)
+        self.assertEqual(self.written(), ["b.npy", "tags.txt"])
+
     def test_its_input_is_never_written_over(self):
         folder = self.root / "out/high_res"
         folder.mkdir(parents=True)

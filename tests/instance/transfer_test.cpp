@@ -201,6 +201,19 @@ TEMPLATE_LIST_TEST_CASE("one cue makes an instance", "[instance][picture]", supp
     CHECK(clicked.offset == out.offset);
     CHECK(clicked.weight == out.weight);
   }
+  SECTION("a fractional cue lies on the nearest cell")
+  {
+    auto const at = [&](double y, double x, std::int32_t category) {
+      return drawn(transferred<TestType>(components, {0, 1, 1, 2}, {{y, x, category}}, 3, tiny).weight);
+    };
+    auto const first = rows{"111....", "111....", "1......", ".......", "......."},
+               none = rows{".......", ".......", ".......", ".......", "......."};
+    CHECK(at(2.4, 0.4, 0) == first);
+    CHECK(at(2.4, 0.6, 0) == none);
+    CHECK(at(1.5, 0, 0) == first);
+    CHECK(at(1.5, 1, 0) == none);
+    CHECK(at(4.9, 2.2, 2) == rows{".......", ".......", ".......", ".......", "111...."});
+  }
   SECTION("several cues split a component")
   {
     auto const split = transferred<TestType>(components, {0, 1, 1, 2}, cues, 3,

@@ -262,13 +262,14 @@ weak_image voc_folder::load(std::size_t i) const
     for (auto const& p : out.points) {
       std::string const which =
           points.string() + ": the point at x " + cambium::message_part(p.x) + ", y " + cambium::message_part(p.y);
-      if (p.y < 0 || p.x < 0 || p.y >= static_cast<double>(size.height) || p.x >= static_cast<double>(size.width))
+      if (!cambium::lies_on(p, size))
         throw io_error(which + " is outside its photograph of " + std::to_string(size.height) + " x " +
                        std::to_string(size.width) + " pixels");
       if (p.category >= classes)
         throw io_error(which + " is of class " + std::to_string(p.category) + ", outside 0.." +
                        std::to_string(classes - 1));
     }
+    out.points = cambium::points_on_cells(out.points, size);
   }
   if (!options_.scribbles.empty()) out.scribbles = scribbles_of(e, size);
   if (options_.boxes) {

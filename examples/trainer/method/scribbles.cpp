@@ -149,7 +149,8 @@ grid<std::int32_t, 2> marks_of(weak_image const& image, std::int64_t classes, sc
             "image ", image.id, ": point ", i, " is at (", p.y, ",", p.x, "), outside the photograph of ", H, " x ", W);
     expects(0 <= p.category && p.category < classes, "image ", image.id, ": point ", i, " is of class ", p.category,
             ", outside 0..", classes - 1);
-    auto& cell = out(static_cast<index_t>(std::floor(p.y + 0.5)), static_cast<index_t>(std::floor(p.x + 0.5)));
+    auto const [y, x] = cambium::cell_of(p, {H, W});
+    auto& cell = out(y, x);
     expects(cell == ignore || cell == p.category + 1, "image ", image.id, ": point ", i, " of class ", p.category,
             " is on a mark of ", cell == background ? "the background" : "another class");
     cell = p.category + 1;

@@ -166,7 +166,8 @@ struct claim_component {
     bool const on_map = 0 <= p.y && p.y < static_cast<double>(label.extent[0]) && 0 <= p.x &&
                         p.x < static_cast<double>(label.extent[1]);
     if (!on_map) return;
-    index_t const at = static_cast<index_t>(label(static_cast<index_t>(p.y), static_cast<index_t>(p.x)));
+    place const cell = cell_of(p, {label.extent[0], label.extent[1]});
+    index_t const at = static_cast<index_t>(label(cell.y, cell.x));
     if (!state.counts(at) || state.category(at - 1) != p.category) return;
     if (state.component[at].area < state.options.smallest) return;
     state.part[k].component = at;

@@ -90,7 +90,7 @@ numbered_marks number_marks(cpu const& where, scribble_input<T> const& in, exten
   }
   for (std::size_t i = 0; in.clicks != nullptr && i < in.clicks->size(); ++i) {
     point const& p = (*in.clicks)[i];
-    auto const y = static_cast<index_t>(std::floor(p.y + 0.5)), x = static_cast<index_t>(std::floor(p.x + 0.5));
+    auto const [y, x] = cell_of(p, size);
     std::int32_t& cell = out.seeds(y, x);
     if (cell == 0)
       cell = object_of(p.category + 1);

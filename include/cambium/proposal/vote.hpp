@@ -167,12 +167,12 @@ struct point_choice_options {
   expects_mask_scores(masks.size(), scores, {}, "choose_by_points");
   std::vector<place> cells;
   for (std::size_t k = 0; k < at.size(); ++k) {
-    double const y = std::floor(at[k].y + .5), x = std::floor(at[k].x + .5);
+    double const y = at[k].y + .5, x = at[k].x + .5;
     expects(
         y >= 0 && x >= 0 && y < static_cast<double>(masks.image.height) && x < static_cast<double>(masks.image.width),
         "choose_by_points: point ", static_cast<index_t>(k), " is at y ", at[k].y, ", x ", at[k].x,
         ", off the image of ", masks.image.height, " x ", masks.image.width);
-    cells.push_back({static_cast<index_t>(y), static_cast<index_t>(x)});
+    cells.push_back(cell_of(at[k], masks.image));
   }
   masks_view<> const from(masks);
   std::vector<index_t> out(at.size(), -1);

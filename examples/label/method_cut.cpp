@@ -122,6 +122,9 @@ class cut_method : public method {
     auto const held = "holds " + shape_text(out.shape());
     demand(D >= 1 && h >= 1 && w >= 1 && h * w >= 2, path, held + "; [D,h,w] is needed, with two patches at least");
     auto const is_map = [&](extent2 e) { return e.height <= image.height && e.width <= image.width && fits(e, image); };
+    demand(D > 1, path,
+           held + "; [D,h,w] is needed, with two channels at least: the cosine of single numbers is 1 or -1" +
+               tokens_hint(h, w, is_map));
     auto const of_image =
         ", no map of an image of " + std::to_string(image.height) + " x " + std::to_string(image.width);
     if (!stretched_) {
@@ -132,6 +135,22 @@ class cut_method : public method {
     auto const is_usual = [&](extent2 e) { return e.height == e.width || is_map(e); };
     demand(is_usual({h, w}) || !is_usual({D, h}), path, held + "; [D,h,w] is needed" + axes_hint({D, h, w}, is_usual));
     return out;
+  }
+
+  /// "; it looks like tokens ..." if N tokens of D numbers, perhaps with a class token before, cover a map.
+  std::string tokens_hint(index_t N, index_t D, auto const& is_map) const
+  {
+    if (N == D || is_map({N, D})) return "";  // rather a map [1,h,w]
+    for (index_t const first : {0, 1})
+      for (index_t h = 1; h <= N - first; ++h) {
+        extent2 const map{h, (N - first) / h};
+        if (map.height * map.width != N - first || (stretched_ ? map.height != map.width : !is_map(map))) continue;
+        auto const text = [](index_t v) { return std::to_string(v); };
+        return "; it looks like tokens [1,N,D]" + std::string(first == 1 ? ", a class token first" : "") + ": a[0" +
+               (first == 1 ? ", 1:" : "") + "].T.reshape(" + text(D) + ", " + text(map.height) + ", " +
+               text(map.width) + ") makes [D,h,w] of it";
+      }
+    return "";
   }
 
   void say_unsettled(std::string const& path, mask_cuts const& found) const

@@ -299,8 +299,8 @@ TEST_CASE("features without a difference give no object; bad ones fail their ima
   put("square", grid<float, 3>(16, 9, 9));
   write_npy<2>(p.root / "features/flat.npy", grid<float, 2>(h, w));
   p.add("many", 400, 600);
-  put("many", grid<float, 3>(1, 400, 600));
-  put("large", grid<float, 3>(1, h * side + 8, w * side + 12));
+  put("many", grid<float, 3>(2, 400, 600));
+  put("large", grid<float, 3>(2, h * side + 8, w * side + 12));
   auto const r = p.run();
   INFO(r.err);
   CHECK((r.status == 1 && contains(r.out, "2 labelled, 0 kept from before, 9 failed")));
@@ -313,8 +313,8 @@ TEST_CASE("features without a difference give no object; bad ones fail their ima
   CHECK(contains(r.err, "features/none.npy: holds [0,8,12]; [D,h,w] is needed"));
   CHECK(contains(r.err, "features/square.npy: holds [16,9,9], no map of an image of 64 x 96; --stretched is for"));
   CHECK(contains(r.err, "features/flat.npy"));
-  CHECK(contains(r.err, "features/many.npy: feature_affinity: features are [1,400,600]; all pairs of 240000 patches"));
-  CHECK(contains(r.err, "features/large.npy: holds [1,72,108], no map of an image of 64 x 96"));
+  CHECK(contains(r.err, "features/many.npy: feature_affinity: features are [2,400,600]; all pairs of 240000 patches"));
+  CHECK(contains(r.err, "features/large.npy: holds [2,72,108], no map of an image of 64 x 96"));
   CHECK(p.run({"--stretched", "--ids",
                [&] {
                  replace_file(p.root / "ids.txt", std::string_view("square\n"));
@@ -337,4 +337,30 @@ TEST_CASE("flags of cuts that make no sense together", "[label][cut][errors]")
   refused({"--cams", "{id}"}, "--cams is a flag of --method irnet");
   auto const r = run_program(p.root, CAMBIUM_LABEL, {"--method", "cut", "--images", "{id}", "--out", p.at("out")});
   CHECK((r.status == 2 && contains(r.err, "--features is required")));
+}
+
+TEST_CASE("tokens of a transformer are no map of one channel", "[label][cut][errors]")
+{
+  playground p;
+  p.add("tokens"), p.add("first"), p.add("flat"), p.add("map");
+  auto const put = [&](std::string const& id, grid<float, 3> const& g) {
+    write_npy<3>(p.root / "features" / (id + ".npy"), g);
+  };
+  put("tokens", grid<float, 3>(1, h * w, 16));
+  put("first", grid<float, 3>(1, h * w + 1, 16));  // with a class token
+  put("flat", grid<float, 3>(1, h, w));
+  auto const r = p.run();
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "1 labelled, 0 kept from before, 3 failed")));
+  std::string const one = "; [D,h,w] is needed, with two channels at least: the cosine of single numbers is 1 or -1";
+  CHECK(contains(r.err, "features/tokens.npy: holds [1,96,16]" + one +
+                            "; it looks like tokens [1,N,D]: a[0].T.reshape(16, 8, 12) makes [D,h,w] of it"));
+  CHECK(
+      contains(r.err, "features/first.npy: holds [1,97,16]" + one +
+                          "; it looks like tokens [1,N,D], a class token first: a[0, 1:].T.reshape(16, 8, 12) makes"));
+  CHECK(contains(r.err, "features/flat.npy: holds [1,8,12]" + one + "\n"));
+  put("tokens", grid<float, 3>(1, 81, 16));  // of a stretched photograph
+  auto const stretched = p.run({"--stretched"}, "stretched");
+  CHECK(stretched.status == 1);
+  CHECK(contains(stretched.err, "a[0].T.reshape(16, 9, 9) makes [D,h,w] of it"));
 }

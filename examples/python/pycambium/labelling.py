@@ -125,7 +125,7 @@ def _is_missing(value: object) -> bool:
 def _classes(value: object, zero_based: bool) -> list[int]:
     """The classes of an image: numbers, or the text of a .cls file."""
     if isinstance(value, (bytes, bytearray, memoryview)):
-        value = bytes(value).decode()
+        value = bytes(value).decode("utf-8-sig")
     words: Iterable[Any] = value.split() if isinstance(value, str) else np.ravel(np.asarray(value))
     out = []
     low, high = (0, 253) if zero_based else (1, 254)

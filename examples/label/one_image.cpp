@@ -104,12 +104,11 @@ labelled_image label_image(settings const& s, image_set const& set, std::string 
 
 void write_image(settings const& s, labelled_image const& image)
 {
+  std::string const record = image.record.dump() + "\n";
+  auto const earlier = any_record(s, image.id);
   for (auto const& [name, content] : image.files) replace_file(fs::path(s.out) / name, content);
-  for (auto const& name : possible_outputs(image.id)) {  // those of other labels
-    std::error_code ignored;
-    if (!image.record.at("outputs").contains(name)) fs::remove(fs::path(s.out) / name, ignored);
-  }
-  replace_file(record_path(s, image.id), image.record.dump() + "\n");
+  if (earlier) remove_recorded(s, *earlier, image.record.at("outputs"));  // outputs of other flags
+  replace_file(record_path(s, image.id), record);
 }
 
 }  // namespace labelling

@@ -85,6 +85,16 @@ class extractor {
   fs::path file_of(std::string const& id) const { return fs::path(s_.out) / (id + ".txt"); }
 
   /// @throws io_error "file: reason"
+  points peaks_of(cpu const& where, std::string const& id) const
+  {
+    try {
+      return extract(where, id);
+    } catch (precondition_error const& e) {  // values that are too large
+      throw io_error(fill(s_.cams, id) + ": " + e.what());
+    }
+  }
+
+ private:
   points extract(cpu const& where, std::string const& id) const
   {
     std::string const path = fill(s_.cams, id);
@@ -110,7 +120,6 @@ class extractor {
     return to_vector(where, bestie_peaks(where, cams, mirrored, image, classes, o));
   }
 
- private:
   static grid<float, 3> read_maps(std::string const& path)
   {
     auto out = to_grid<float, 3>(without_leading_ones(read_npy(path), 3), path);
@@ -174,16 +183,16 @@ int run_points(point_settings const& s)
   progress_bar bar(ids.size());
   for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(ids.size()), [&](cpu const& where, index_t i) {
     auto const at = static_cast<std::size_t>(i);
-    bool made = false;
     try {
-      auto const peaks = all->extract(where, ids[at]);
-      made = true;
+      auto const peaks = all->peaks_of(where, ids[at]);
       write_points(all->file_of(ids[at]), peaks);
       found[at] = peaks.size();
     } catch (std::exception const& e) {
       std::error_code ignored;
-      if (!made) fs::remove(all->file_of(ids[at]), ignored);  // what an earlier run left
       failures[at] = e.what();
+      // nothing tells an earlier run's file from one that a person wrote: it is not removed
+      if (fs::exists(all->file_of(ids[at]), ignored))
+        failures[at] += "; " + all->file_of(ids[at]).string() + " is of before and stays";
       bar.say("failed: " + failures[at]);
     }
     bar.step();

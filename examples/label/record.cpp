@@ -49,7 +49,7 @@ std::string fingerprint(settings const& s)
 
 fs::path record_path(settings const& s, std::string const& id) { return fs::path(s.out) / "records" / (id + ".json"); }
 
-std::optional<json> read_record(settings const& s, std::string const& id)
+std::optional<json> any_record(settings const& s, std::string const& id)
 {
   std::error_code failure;
   auto const path = record_path(s, id);
@@ -57,12 +57,19 @@ std::optional<json> read_record(settings const& s, std::string const& id)
   try {
     auto const content = cambium::read_file(path);
     auto record = json::parse(content.begin(), content.end());
-    bool const ours = record.at("fingerprint") == fingerprint(s) && record.at("id") == id;
-    if (ours) return std::make_optional(std::move(record));
+    bool const is_one = record.at("fingerprint").is_string() && record.at("id") == id;
+    if (is_one) return std::make_optional(std::move(record));
   } catch (std::exception const&) {
     // a record that does not parse is as good as none: the image is labelled again
   }
   return std::nullopt;
+}
+
+std::optional<json> read_record(settings const& s, std::string const& id)
+{
+  auto record = any_record(s, id);
+  if (record && record->at("fingerprint") != fingerprint(s)) record.reset();
+  return record;
 }
 
 namespace {
@@ -117,11 +124,27 @@ std::vector<std::string> possible_outputs(std::string const& id)
   return out;
 }
 
+void remove_recorded(settings const& s, json const& record, json const& kept)
+{
+  auto const id = record.at("id").get<std::string>();
+  auto const outputs = record.find("outputs");
+  if (outputs == record.end() || !outputs->is_object()) return;
+  for (auto const& name : possible_outputs(id)) {
+    auto const sum = outputs->find(name);
+    if (sum == outputs->end() || !sum->is_string() || kept.contains(name)) continue;
+    fs::path const path = fs::path(s.out) / name;
+    std::error_code ignored;
+    if (unchanged(path, *sum)) fs::remove(path, ignored);
+  }
+}
+
 void forget(settings const& s, std::string const& id)
 {
+  auto const record = any_record(s, id);
+  if (!record) return;
   std::error_code ignored;
   fs::remove(record_path(s, id), ignored);
-  for (auto const& name : possible_outputs(id)) fs::remove(fs::path(s.out) / name, ignored);
+  remove_recorded(s, *record, json::object());
 }
 
 }  // namespace labelling

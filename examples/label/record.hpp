@@ -40,6 +40,9 @@ std::string fingerprint(settings const& s);
 
 std::filesystem::path record_path(settings const& s, std::string const& id);
 
+/// The record of an image, of any parameters; nothing without one.
+std::optional<json> any_record(settings const& s, std::string const& id);
+
 /// The record of an image; nothing without one of the same fingerprint.
 std::optional<json> read_record(settings const& s, std::string const& id);
 
@@ -52,7 +55,11 @@ json tags_of(image_set const& set, std::string const& id);
 /// Every file that labels of an image may have, of any method: names below --out.
 std::vector<std::string> possible_outputs(std::string const& id);
 
-/// Delete what an earlier run wrote for an image that now fails.
+/// Delete the outputs that a record lists, but those in `kept`. A file with another hash stays: someone else wrote it.
+/// @param kept  an object with names of outputs
+void remove_recorded(settings const& s, json const& record, json const& kept);
+
+/// Delete what an earlier run wrote for an image that now fails. Without a record nothing is deleted.
 void forget(settings const& s, std::string const& id);
 
 }  // namespace labelling

@@ -135,8 +135,14 @@ std::optional<std::size_t> still_holds(settings const& s, std::string const& nam
 /// The shard is unfinished, as far as --resume and --join see; its labels stay.
 void doubt_shard(settings const& s, std::string const& name)
 {
+  fs::path const path = fs::path(s.out) / files_of_shard(name).record;
   std::error_code ignored;
-  fs::remove(fs::path(s.out) / files_of_shard(name).record, ignored);
+  try {
+    auto const content = read_file(path);
+    if (json::parse(content.begin(), content.end()).at("program") == "cambium label") fs::remove(path, ignored);
+  } catch (std::exception const&) {
+    // there is none, or it is no record
+  }
 }
 
 /// An image that failed keeps a place in the order.

@@ -29,6 +29,18 @@ std::FILE* nameless_file(fs::path const& folder)
   return file;
 }
 
+/// Whether a file is scores.json of an earlier run, and not someone's file of that name.
+bool holds_scores(fs::path const& path)
+{
+  try {
+    auto const content = cambium::read_file(path);
+    auto const scores = json::parse(content.begin(), content.end());
+    return scores.is_object() && scores.contains("images") && scores.contains("miou") && scores.contains("iou");
+  } catch (std::exception const&) {
+    return false;
+  }
+}
+
 /// Ends a file that was written under the name of this process, and gives it its own name.
 /// @throws io_error
 void finish_as(fs::path const& path, cambium::file_replacement& file)
@@ -156,7 +168,7 @@ summary summary_writer::finish(std::size_t listed)
   std::error_code ignored;
   if (total_.scored)
     write_scores();
-  else
+  else if (holds_scores(out_ / "scores.json"))
     fs::remove(out_ / "scores.json", ignored);  // of other labels
   for (auto& sentence : notes_.sentences()) total_.notes.push_back(std::move(sentence));
 

@@ -1000,3 +1000,63 @@ TEST_CASE("scores that are no longer wanted go away", "[label][property]")
   REQUIRE(label(p, usual(p, "out")).status == 0);
   CHECK(!fs::exists(p.root / "out/scores/a.png"));
 }
+
+TEST_CASE("files that label did not write are never removed", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  for (auto const name : {"semantic", "instances", "scores", "overlay", "trust", "targets"}) {
+    replace_file(p.root / "out" / name / "a.png", std::string_view("mine"));
+    replace_file(p.root / "out" / name / "b.png", std::string_view("mine"));
+  }
+  replace_file(p.root / "out/overlay/a.jpg", std::string_view("mine"));
+  replace_file(p.root / "out/targets/a.target.npy", std::string_view("mine"));
+  replace_file(p.root / "out/scores.json", std::string_view("{\"miou\": 3}"));
+  auto const before = everything(p.root / "out");
+
+  SECTION("by an image that fails")
+  {
+    auto words = usual(p, "out");
+    words[3] = p.at("cma/{id}.npy");  // a typo
+    auto const r = label(p, words);
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.err, "cma/a.npy: No such file")));
+    auto after = everything(p.root / "out");
+    for (auto const& [name, content] : before) CHECK((after.contains(name) && after.at(name) == content));
+  }
+  SECTION("by an image that is labelled: only its own two files are replaced")
+  {
+    REQUIRE(label(p, usual(p, "out")).status == 0);
+    auto after = everything(p.root / "out");
+    for (auto const& [name, content] : before) {
+      CAPTURE(name);
+      bool const own = name.rfind("semantic/", 0) == 0 || name.rfind("instances/", 0) == 0;
+      CHECK((after.contains(name) && (after.at(name) == content) != own));
+    }
+  }
+  SECTION("by an image that fails later: what it wrote goes, but not what someone changed since")
+  {
+    REQUIRE(label(p, usual(p, "out")).status == 0);
+    replace_file(p.root / "out/instances/a.png", std::string_view("mended by hand"));
+    fs::remove(p.root / "cams/a.npy");
+    REQUIRE(label(p, usual(p, "out")).status == 1);
+    CHECK_FALSE(fs::exists(p.root / "out/records/a.json"));
+    CHECK_FALSE(fs::exists(p.root / "out/semantic/a.png"));
+    CHECK(text_of(p.root / "out/instances/a.png") == "mended by hand");
+    CHECK(text_of(p.root / "out/overlay/a.jpg") == "mine");
+  }
+  SECTION("by a record that names other files")
+  {
+    REQUIRE(label(p, usual(p, "out")).status == 0);
+    auto record = parse(p.root / "out/records/a.json");
+    record["outputs"]["../edges/b.npy"] = record["outputs"]["semantic/a.png"];
+    fs::copy_file(p.root / "out/semantic/a.png", p.root / "out/semantic/c.png");
+    record["outputs"]["semantic/c.png"] = record["outputs"]["semantic/a.png"];
+    replace_file(p.root / "out/records/a.json", record.dump());
+    fs::remove(p.root / "cams/a.npy");
+    REQUIRE(label(p, usual(p, "out")).status == 1);
+    CHECK(fs::exists(p.root / "edges/b.npy"));
+    CHECK(fs::exists(p.root / "out/semantic/c.png"));
+    CHECK_FALSE(fs::exists(p.root / "out/semantic/a.png"));
+  }
+}

@@ -93,11 +93,13 @@ TEST_CASE("points reads sizes and tags of ids with blanks", "[points][property]"
   }
 }
 
-TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][errors]")
+TEST_CASE("points goes on past a bad file and removes nothing that it did not write", "[points][errors]")
 {
   playground p;
   for (auto const id : {"good", "gone", "nan", "tagged", "shape", "photo"}) p.add(id, 7);
   REQUIRE(p.run({}).status == 0);
+  replace_file(p.root / "out/gone.txt", std::string_view("clicked by hand\n"));
+  auto const before = everything(p.root / "out");
   auto bad = read_npy<float, 3>(p.root / "cams/nan.npy");
   bad(1, 2, 3) = std::numeric_limits<float>::quiet_NaN();
   write_npy<3>(p.root / "cams/nan.npy", bad);
@@ -114,7 +116,14 @@ TEST_CASE("points goes on past a bad file and leaves nothing stale", "[points][e
   CHECK(contains(r.err, "names class 4 for 'tagged', but its CAM has 3 channels"));
   CHECK(contains(r.err, "mirrored/shape.npy: holds [3,6,8], but those of the image are [3,6,9]"));
   CHECK(contains(r.err, "images/photo.png: is neither a JPEG nor a PNG"));
-  CHECK(everything(p.root / "out").size() == 1);
+  auto after = everything(p.root / "out");
+  CHECK(after.size() == before.size());
+  for (auto const id : {"gone", "nan", "tagged", "shape", "photo"}) {
+    std::string const name = std::string(id) + ".txt";
+    CHECK(after.at(name) == before.at(name));
+    CHECK(contains(r.err, p.at("out/" + name) + " is of before and stays"));
+  }
+  CHECK(after.at("good.txt") != before.at("good.txt"));  // of class 1 alone
 }
 
 TEST_CASE("points never writes over an input", "[points][errors]")
@@ -139,6 +148,7 @@ TEST_CASE("points_wrong_axes: a map in other axes is no map of its image", "[poi
     return p.run(more, false);
   };
   auto const refused = [&](std::vector<index_t> const& shape, std::string const& says) {
+    fs::remove_all(p.root / "out");
     auto const r = run(shape);
     INFO(r.err);
     CHECK((r.status == 1 && contains(r.err, says)));

@@ -297,13 +297,28 @@ void expects_inputs_kept(std::vector<std::string> const& inputs, std::string con
     }
     return found->second / path.filename();
   };
+  std::map<fs::path, std::set<fs::path>> links;  // of a folder: listing it once is cheaper than asking for each file
+  auto const is_link = [&](fs::path const& place) {
+    auto const [found, fresh] = links.try_emplace(place.parent_path());
+    std::error_code failure;
+    if (fresh)
+      for (fs::directory_iterator entry(found->first, failure), end; !failure && entry != end; entry.increment(failure))
+        if (std::error_code ignored; entry->is_symlink(ignored)) found->second.insert(entry->path().filename());
+    return found->second.contains(place.filename());
+  };
   fs::path const root = place_of(fs::path(out) / "x").parent_path();
   std::map<fs::path, std::string> below;
   for (auto const& input : inputs) {
     if (input.empty()) continue;
     auto const place = place_of(input);
-    if (std::mismatch(root.begin(), root.end(), place.begin(), place.end()).first == root.end())
-      below.emplace(place, input);
+    auto const add = [&](fs::path const& at) {
+      if (std::mismatch(root.begin(), root.end(), at.begin(), at.end()).first == root.end()) below.emplace(at, input);
+    };
+    add(place);
+    if (!is_link(place)) continue;
+    std::error_code failure;
+    auto const target = fs::canonical(place, failure);
+    if (!failure) add(target);
   }
   if (below.empty()) return;
   for (auto const& name : written())

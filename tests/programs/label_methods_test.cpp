@@ -541,6 +541,19 @@ TEST_CASE("an input is never written over", "[label][errors]")
   refuses(p.weak(), "link", "semantic/a.png");
   replace_file(p.root / "scores.json", "a\n");
   refuses(p.network({"--ids", p.at("scores.json")}), ".", "scores.json");
+  // a link to an output: the output would be replaced, and with it what is read
+  fs::create_directories(p.root / "ln");
+  fs::rename(p.root / "scores.json", p.root / "list");
+  REQUIRE(p.run(p.weak(), "first").status == 0);
+  fs::create_symlink("../first/semantic/a.png", p.root / "ln/a.png");
+  auto const linked =
+      p.joined({"--method", "bestie", "--semantic", p.at("ln/{id}.png")}, {"--points", p.at("points/{id}.txt")});
+  auto const written = everything(p.root / "first");
+  refuses(linked, "first", "ln/a.png");
+  CHECK(everything(p.root / "first") == written);
+  CHECK(p.run(linked, "second").status == 0);
+  fs::remove(p.root / "ln/a.png");
+  fs::rename(p.root / "list", p.root / "scores.json");
   replace_file(p.root / "detections.json", "{}");
   refuses(p.joined({"--method", "boxes", "--boxes", p.at("detections.json"), "--mu", p.at("mu/{id}.npy")},
                    {"--log-variance", p.at("s/{id}.npy")}),

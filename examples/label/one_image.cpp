@@ -45,7 +45,12 @@ json compare_with_truth(settings const& s, answer const& labels, truth const& is
   json out{{"confusion", compare(labels.semantic)}};
   if (is_void_only(is.semantic)) out["void_only"] = true;
   if (labels.baseline.size() > 0) out["cam_confusion"] = compare(labels.baseline);
-  if (is.instances.size() > 0) out.update(to_json(compare_instances(labels.objects, is, s.void_counts)));
+  if (has_void_instances_only(is)) out["void_only_instances"] = true;
+  if (is.instances.size() > 0) {
+    std::size_t without_class = 0;
+    out.update(to_json(compare_instances(labels.objects, is, s.void_counts, &without_class)));
+    if (without_class > 0) out["instances_without_class"] = without_class;
+  }
   return out;
 }
 

@@ -107,7 +107,9 @@ void summary_writer::add(std::int64_t image, std::string const& name, json const
   if (!total_.scored) return;
   auto const& truth = record.at("truth");
   add_confusion(labels_, truth.at("confusion"));
-  if (truth.value("void_only", false)) odd_.add_void_only(name);
+  odd_.void_only.add(name, truth.value("void_only", false) ? 1 : 0);
+  odd_.void_only_instances.add(name, truth.value("void_only_instances", false) ? 1 : 0);
+  odd_.without_class.add(name, truth.value("instances_without_class", std::size_t{0}));
   for (int const c : record.at("classes")) odd_.looked_for.insert(c);
   if (truth.contains("cam_confusion")) {
     add_confusion(cam_, truth.at("cam_confusion"));
@@ -136,7 +138,7 @@ void summary_writer::write_scores()
     total_.cam_miou = anything ? cambium::mean_iou(cam_) : none;
     scores["cam_miou"] = number(*total_.cam_miou);
   }
-  if (odd_.void_only > 0) scores["images_of_void_only"] = odd_.void_only;
+  if (odd_.void_only.images > 0) scores["images_of_void_only"] = odd_.void_only.images;
   scores["iou"] = json::object();
   auto const iou = cambium::class_iou(labels_);
   for (std::size_t c = 0; c < iou.size(); ++c)

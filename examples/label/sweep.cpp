@@ -97,6 +97,7 @@ class sweeper {
   std::vector<tally> plain;
   std::vector<std::vector<tally>> refined;  ///< one a refinement
   odd_truth odd;
+  odd_count other_classes;  ///< images whose labels have none of the classes that --image-labels names
 
   /// Adds one image, all of it or nothing.
   /// @throws io_error "file: reason"
@@ -151,18 +152,24 @@ class sweeper {
 
     kept_labels const labels(where, scores, classes, image, options_);
     std::vector<answer> answers;
+    std::size_t without_class = 0;  // the same for all thresholds
     std::vector<std::vector<answer>> of_refined(by.size());
     for (double const thres : thresholds_) {
       auto const semantic = labels.semantic(thres);
       double const stable = agreement(labels.semantic(thres / nearby), labels.semantic(thres * nearby));
       answers.push_back(judge_one(semantic, is, shown, stable));
       if (is.instances.size() > 0)
-        answers.back().instances = compare_instances(labels.objects(thres), is, s_.void_counts);
+        answers.back().instances = compare_instances(labels.objects(thres), is, s_.void_counts, &without_class);
       for (std::size_t r = 0; r < by.size(); ++r)
         of_refined[r].push_back(judge_one(refiners[r](semantic), is, shown, stable));
     }
     std::lock_guard const lock(guard_);
-    if (is_void_only(is.semantic)) odd.add_void_only(id);
+    odd.void_only.add(id, is_void_only(is.semantic) ? 1 : 0);
+    odd.void_only_instances.add(id, has_void_instances_only(is) ? 1 : 0);
+    odd.without_class.add(id, without_class);
+    auto const shares = [&](int c) { return std::find(shown.begin(), shown.end(), c) != shown.end(); };
+    other_classes.add(
+        id, !shown.empty() && !classes.empty() && std::none_of(classes.begin(), classes.end(), shares) ? 1 : 0);
     odd.looked_for.insert(shown.begin(), shown.end());
     put(place, answers, plain);
     for (std::size_t r = 0; r < by.size(); ++r) put(place, of_refined[r], refined[r]);
@@ -209,7 +216,8 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
     ap50.push_back(instances ? instance_ap(t.instances, 0.5).mean : 0);
   }
   auto const best = [&](auto const& value) { return place_of_largest(curve.size(), value); };
-  auto const chosen = best([&](std::size_t i) { return judge(curve[i].judged).product(); });
+  auto const largest = best([&](std::size_t i) { return judge(curve[i].judged).product(); });
+  bool const is_chosen = judge(curve[largest].judged).product() > 0;  // else the first is no better than any other
   auto const by_miou = best([&](std::size_t i) { return miou[i]; });
   auto const by_ap = best([&](std::size_t i) { return ap50[i]; });
   std::printf("\n%s\n background   survive   clean  stable  product", title.c_str());
@@ -218,7 +226,7 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
   for (std::size_t i = 0; i < curve.size(); ++i) {
     auto const c = judge(curve[i].judged);
     std::printf("      %5.3f    %6.2f  %6.2f  %6.2f  %6.2f %c", thres[i], 100 * c.survive, 100 * c.clean,
-                100 * c.stable, 100 * c.product(), i == chosen ? '<' : ' ');
+                100 * c.stable, 100 * c.product(), is_chosen && i == largest ? '<' : ' ');
     json line{{"background", thres[i]},
               {"survive", c.survive},
               {"clean", c.clean},
@@ -235,10 +243,16 @@ json print(std::string const& title, std::vector<double> const& thres, std::vect
     std::puts("");
     lines.push_back(line);
   }
-  std::printf("without the truth: %.3f", thres[chosen]);
-  json out{{"curve", lines}, {"chosen", thres[chosen]}};
+  json out{{"curve", lines}, {"chosen", nullptr}};
+  if (is_chosen) {
+    std::printf("without the truth: %.3f", thres[largest]);
+    out["chosen"] = thres[largest];
+    if (semantic && !std::isnan(miou[largest])) std::printf(" (mIoU %.2f)", 100 * miou[largest]);
+  } else {
+    std::printf("without the truth: - (all products are 0, so none is better)");
+  }
   if (semantic && !std::isnan(miou[by_miou])) {
-    std::printf(" (mIoU %.2f); best mIoU %.2f at %.3f", 100 * miou[chosen], 100 * miou[by_miou], thres[by_miou]);
+    std::printf("; best mIoU %.2f at %.3f", 100 * miou[by_miou], thres[by_miou]);
     out["best_miou"] = thres[by_miou];
   }
   if (instances && !std::isnan(ap50[by_ap])) {
@@ -297,6 +311,13 @@ int run_sweep(sweep_settings const& s)
       {"plain", print("labels as they are", thres, all.plain, !s.truth_semantic.empty(), !s.truth_instances.empty())}};
   for (std::size_t r = 0; r < all.by.size(); ++r)
     out[all.by[r].key] = print(all.by[r].title, thres, all.refined[r], !s.truth_semantic.empty(), false);
+  if (auto const& other = all.other_classes; other.images > 0)
+    std::fprintf(stderr,
+                 "note: %s: names no class of the CAMs of %zu of %zu images (%s). Do both count from 0, or from 1? "
+                 "Labels were made %s --zero-based, this run is %s it.\n",
+                 s.image_labels.c_str(), other.images, ids.size() - failed, other.first.c_str(),
+                 manifest.at("parameters").value("zero_based", false) ? "with" : "without",
+                 s.labels_how.zero_based ? "with" : "without");
   if (!s.truth_semantic.empty())
     for (auto const& note : all.odd.notes(all.plain.front().confusion, ids.size() - failed))
       std::fprintf(stderr, "note: %s\n", note.c_str());

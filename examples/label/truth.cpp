@@ -53,7 +53,7 @@ void expects_objects_in_truth(std::vector<std::string> const& ids, std::string c
                     (maps > 1 ? ", here and in all " + std::to_string(maps) + " maps" : "") + hint);
 }
 
-image_result compare_instances(instances<> const& found, truth const& is, bool void_counts)
+image_result compare_instances(instances<> const& found, truth const& is, bool void_counts, std::size_t* without_class)
 {
   std::map<std::int32_t, std::map<std::int32_t, index_t>> votes;
   for_each_pair_run(is.instances.view(), is.semantic.view(), [&](index_t y, index_t x, index_t cells) {
@@ -68,6 +68,7 @@ image_result compare_instances(instances<> const& found, truth const& is, bool v
     if (best->first != 0) out.truth.push_back(best->first);
     number[id] = best->first == 0 ? -1 : static_cast<std::int32_t>(out.truth.size());
   }
+  if (without_class != nullptr) *without_class = votes.size() - out.truth.size();
   auto map = is.instances;
   std::int32_t last = 0, becomes = 0;
   for (auto& v : map.cells()) {
@@ -92,9 +93,18 @@ bool is_void_only(grid<std::int32_t, 2> const& semantic)
   return !has_class(semantic) && std::find(cells.begin(), cells.end(), label::ignore) != cells.end();
 }
 
-void odd_truth::add_void_only(std::string const& id)
+bool has_void_instances_only(truth const& is)
 {
-  if (void_only++ == 0 || id < first) first = id;
+  auto const& cells = is.instances.cells();
+  return has_class(is.semantic) && std::find(cells.begin(), cells.end(), -1) != cells.end() &&
+         std::none_of(cells.begin(), cells.end(), [](auto v) { return v > 0; });
+}
+
+void odd_count::add(std::string const& id, std::size_t many)
+{
+  if (many == 0) return;
+  if (images++ == 0 || id < first) first = id;
+  things += many;
 }
 
 std::vector<std::string> odd_truth::notes(confusion_matrix const& confusion, std::size_t images) const
@@ -102,10 +112,18 @@ std::vector<std::string> odd_truth::notes(confusion_matrix const& confusion, std
   std::vector<std::string> out;
   if (images > 0 && !has_class(confusion))
     out.push_back("the truth of the images that were scored has no pixel of any class: there is no mIoU");
-  if (void_only > 0)
-    out.push_back("the truth of " + std::to_string(void_only) + " of " + std::to_string(images) +
-                  " images has no pixel of any class, only 0 and 255 (" + first +
+  if (void_only.images > 0)
+    out.push_back("the truth of " + std::to_string(void_only.images) + " of " + std::to_string(images) +
+                  " images has no pixel of any class, only 0 and 255 (" + void_only.first +
                   "): as a binary mask it would need the class instead of 255, which is void");
+  if (void_only_instances.images > 0)
+    out.push_back("the true instances of " + std::to_string(void_only_instances.images) + " of " +
+                  std::to_string(images) + " images are none, only 0 and 255 (" + void_only_instances.first +
+                  "): as a binary mask it would need the object's number instead of 255, which is void");
+  if (without_class.images > 0)
+    out.push_back(std::to_string(without_class.things) + " true instances of " + std::to_string(without_class.images) +
+                  " of " + std::to_string(images) + " images lie mostly on background or void of the true classes (" +
+                  without_class.first + "): they do not count");
   std::set<std::int32_t> all, others;
   for (int t = 1; t < confusion.classes; ++t)
     for (int p = 0; p <= confusion.classes; ++p)

@@ -36,20 +36,33 @@ void expects_objects_in_truth(std::vector<std::string> const& ids, std::string c
 /// Whether a map of true classes has void, but no pixel of a class.
 bool is_void_only(cambium::grid<std::int32_t, 2> const& semantic);
 
+/// Whether a map of true instances has void, but no instance, though the classes have objects.
+bool has_void_instances_only(truth const& is);
+
+/// How many things are odd, and the first image by name that has one.
+struct odd_count {
+  std::size_t images = 0, things = 0;
+  std::string first;
+
+  void add(std::string const& id, std::size_t many = 1);
+};
+
 /// Suspicious truth of scored images.
 struct odd_truth {
-  std::size_t void_only = 0;  ///< images of background and void alone
-  std::string first;          ///< the first of them by name
-  std::set<int> looked_for;   ///< classes 1..C, of all images
+  odd_count void_only;            ///< class maps of background and void alone
+  odd_count void_only_instances;  ///< maps of instances of background and void alone, beside classes
+  odd_count without_class;        ///< true instances on background or void
+  std::set<int> looked_for;       ///< classes 1..C, of all images
 
-  void add_void_only(std::string const& id);
   /// In sentences. @param confusion  of all images
   std::vector<std::string> notes(cambium::confusion_matrix const& confusion, std::size_t images) const;
 };
 
 /// The predicted instances, the true ones, and their overlaps. A true instance has the class of most of its pixels. An
 /// instance without a class is void.
-cambium::image_result compare_instances(cambium::instances<> const& found, truth const& is, bool void_counts);
+/// @param without_class  gets the number of true instances without a class
+cambium::image_result compare_instances(cambium::instances<> const& found, truth const& is, bool void_counts,
+                                        std::size_t* without_class = nullptr);
 
 /// "50.00", or "-" for NaN, six characters wide.
 std::string percent(double fraction);

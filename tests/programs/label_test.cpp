@@ -1060,3 +1060,55 @@ TEST_CASE("files that label did not write are never removed", "[label][errors]")
     CHECK_FALSE(fs::exists(p.root / "out/semantic/a.png"));
   }
 }
+
+TEST_CASE("true instances of 0/255, and instances on background, are told", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  auto const draw = [&](std::string const& id, std::int32_t number) {
+    grid<std::int32_t, 2> map(21, 34);
+    for (index_t y = 0; y < 21; ++y)
+      for (index_t x = 0; x < 17; ++x) map(y, x) = number;
+    replace_file(p.root / "one" / (id + ".png"), format_labels(map, voc_palette()));
+  };
+  draw("a", 1), draw("b", 255);
+  std::vector<std::string> const truth{"--truth-semantic", p.at("semantic/{id}.png"), "--truth-instances",
+                                       p.at("one/{id}.png")};
+  auto words = truth;
+  words.push_back("--keep-scores");
+  std::string const only = "note: the true instances of 1 of 2 images are none, only 0 and 255 (b)";
+  auto const r = label(p, usual(p, "out", words));
+  INFO(r.err);
+  CHECK((r.status == 0 && contains(r.err, only)));
+  CHECK_FALSE(contains(r.err, "lie mostly on background"));
+  CHECK(contains(sweep(p, truth).err, only));
+  // background where the instance of b lies
+  draw("b", 1);
+  grid<std::int32_t, 2> map(21, 34);
+  for (index_t x = 20; x < 34; ++x) map(3, x) = 7;
+  replace_file(p.root / "semantic/b.png", format_labels(map, voc_palette()));
+  std::string const off =
+      "note: 1 true instances of 1 of 2 images lie mostly on background or void of the true classes (b)";
+  CHECK(contains(label(p, usual(p, "out", words)).err, off));
+  CHECK(contains(sweep(p, truth).err, off));
+}
+
+TEST_CASE("sweep chooses no threshold where all are equally bad, and compares the bases of tags", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  replace_file(p.root / "zero", "a 2 6\nb 2 6\n");
+  REQUIRE(label(p, usual(p, "out", {"--keep-scores", "--zero-based", "--tags", p.at("zero")})).status == 0);
+  auto const good = sweep(p, {"--image-labels", p.at("zero"), "--zero-based"});
+  CHECK(parse(p.root / "out/sweep.json").at("plain").at("chosen").is_number());
+  CHECK_FALSE(contains(good.err, "note"));
+  auto const bad = sweep(p, {"--image-labels", p.at("zero"), "--truth-semantic", p.at("semantic/{id}.png")});
+  INFO(bad.err << bad.out);
+  CHECK(bad.status == 0);
+  CHECK(contains(bad.err, "names no class of the CAMs of 2 of 2 images (a)"));
+  CHECK(contains(bad.err, "Labels were made with --zero-based, this run is without it"));
+  CHECK(parse(p.root / "out/sweep.json").at("plain").at("chosen").is_null());
+  CHECK(contains(bad.out, "without the truth: - (all products are 0, so none is better)"));
+  CHECK_FALSE(contains(bad.out, " <"));
+  CHECK(parse(p.root / "out/sweep.json").at("plain").contains("best_miou"));
+}

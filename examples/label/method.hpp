@@ -28,6 +28,9 @@ struct input_file {
   bool optional = false;      ///< images may lack it
 };
 
+/// The entry of a record whose image has points, but none of a class that its tags name. A note counts these images.
+inline constexpr char points_without_tag[] = "points_without_tag";
+
 /// What a method says of one image.
 struct answer {
   cambium::grid<std::int32_t, 2> semantic;  ///< [H,W] 0, 1..C, 255 undecided

@@ -29,7 +29,8 @@ instances<> accepted_components(cpu const& where, grid<std::int32_t, 2> const& p
   std::vector<std::pair<index_t, point>> found;
   std::vector<index_t> cues_of(static_cast<std::size_t>(count + 1), 0);
   for (point const& p : cues) {
-    index_t const r = regions.label(static_cast<index_t>(p.y), static_cast<index_t>(p.x));
+    auto const [y, x] = cell_of(p, {present.shape()[0], present.shape()[1]});
+    index_t const r = regions.label(y, x);
     if (r == 0 || regions.categories[static_cast<std::size_t>(r - 1)] != p.category) continue;
     ++cues_of[static_cast<std::size_t>(r)];
     found.emplace_back(r, p);
@@ -203,7 +204,7 @@ class bestie_method : public method {
     seen_ = {height, width};
   }
 
-  /// Cues above the threshold; each on the map, of a class below C.
+  /// Cues above the threshold, on cells of the map and each once; of a class below C.
   points read_points(image_files& files, extent2 image, index_t C) const
   {
     auto const path = files.path("points");
@@ -212,10 +213,18 @@ class bestie_method : public method {
       auto const at = "a point at x " + message_part(p.x) + ", y " + message_part(p.y);
       demand(p.category < C, path,
              at + " is of class " + std::to_string(p.category) + ", outside 0.." + std::to_string(C - 1));
-      demand(0 <= p.y && p.y < static_cast<double>(image.height) && 0 <= p.x && p.x < static_cast<double>(image.width),
-             path, at + " is off the map of " + std::to_string(image.height) + " x " + std::to_string(image.width));
+      demand(lies_on(p, image), path,
+             at + " is off the map of " + std::to_string(image.height) + " x " + std::to_string(image.width));
     }
-    return found;
+    return points_on_cells(found, image);
+  }
+
+  /// Whether there are cues, but none of a class that the image has.
+  static bool none_present(points const& cues, std::vector<std::int32_t> const& classes)
+  {
+    return !cues.empty() && std::none_of(cues.begin(), cues.end(), [&](point const& p) {
+      return std::find(classes.begin(), classes.end(), p.category) != classes.end();
+    });
   }
 
   /// The classes of the tags file, 0-based; without one nothing.
@@ -275,17 +284,19 @@ class bestie_method : public method {
     auto const tagged = present(files, N - 1);
     auto classes = tagged.value_or(all_classes(N - 1));
     bestie_labels<> found;
+    json about = json::object();
     if (files.has("points")) {
       auto const clicks = read_points(files, image, N - 1);
       if (!tagged)  // what the points name is what is there
         std::erase_if(classes, [&](auto c) {
           return std::none_of(clicks.begin(), clicks.end(), [c](point const& p) { return p.category == c; });
         });
+      if (tagged && none_present(clicks, classes)) about[points_without_tag] = true;
       found = bestie_instances_at<float>(where, in, classes, clicks, options);
     } else {
       found = bestie_instances<float>(where, in, tagged, options);
     }
-    return {std::move(found.semantic), std::move(found.objects), labels_of(classes), {}, {}, json::object()};
+    return {std::move(found.semantic), std::move(found.objects), labels_of(classes), {}, {}, std::move(about)};
   }
 
   answer transfer(cpu const& where, image_files& files) const
@@ -304,10 +315,12 @@ class bestie_method : public method {
     demand(image == extent2{H, W}, files.path("semantic"),
            "is " + std::to_string(H) + " x " + std::to_string(W) + ", but the image is " +
                std::to_string(image.height) + " x " + std::to_string(image.width) + turned_hint({H, W}, image));
-    auto const classes = present(files, C).value_or(all_classes(C));
+    auto const tagged = present(files, C);
+    auto const classes = tagged.value_or(all_classes(C));
     auto cues = read_points(files, image, C);
     auto const on_void = [&](point const& p) {
-      return map(static_cast<index_t>(p.y), static_cast<index_t>(p.x)) == label::ignore;
+      auto const [y, x] = cell_of(p, {H, W});
+      return map(y, x) == label::ignore;
     };
     demand(has_class(map) || std::none_of(cues.begin(), cues.end(), on_void), files.path("semantic"),
            "has no pixel of any class, but void where points name objects" + label_map_hint(map, C));
@@ -318,11 +331,13 @@ class bestie_method : public method {
       throw io_error(files.path("points") + ": " + e.what());
     }
 
+    bool const none = tagged && none_present(cues, classes);
     std::erase_if(
         cues, [&](point const& p) { return std::find(classes.begin(), classes.end(), p.category) == classes.end(); });
     auto semantic = present_classes(where, map, C, classes);
     answer out{
         {}, accepted_components(where, semantic, cues, transfer_.labels), labels_of(classes), {}, {}, json::object()};
+    if (none) out.about[points_without_tag] = true;
     for (std::size_t i = 0; i < map.cells().size(); ++i)
       if (map.cells()[i] == label::ignore) semantic.cells()[i] = label::ignore;
     out.semantic = std::move(semantic);

@@ -359,6 +359,8 @@ class proposals_method : public method {
              "a point at x " + message_part(p.x) + ", y " + message_part(p.y) + " is of class " +
                  std::to_string(p.category) + ", outside 0.." + std::to_string(C - 1));
     auto const tags = files.tags(C);
+    auto const tagged = [&](point const& p) { return contains(*tags, p.category + 1); };
+    if (tags && !at.empty() && std::none_of(at.begin(), at.end(), tagged)) out.about[points_without_tag] = true;
     if (tags) std::erase_if(at, [&](point const& p) { return !contains(*tags, p.category + 1); });
     std::vector<std::int32_t> classes;
     for (point const& p : at) classes.push_back(p.category + 1);

@@ -61,7 +61,8 @@ class shard_writer {
     }
     instances_ += found.size();
     json line{{"name", image.id}, {"detections", found.size()}};
-    for (char const* const key : {"height", "width", "inputs", "outputs", "classes", "notes", "truth"})
+    for (char const* const key :
+         {"height", "width", "inputs", "outputs", "classes", "notes", "truth", points_without_tag})
       if (image.record.contains(key)) line[key] = image.record.at(key);
     write(images_, image_sum_, line.dump() + "\n");
     ++labelled_;

@@ -104,6 +104,7 @@ void summary_writer::add(std::int64_t image, std::string const& name, json const
   if (std::fwrite(text.data(), 1, text.size(), entries_.get()) != text.size())
     throw cambium::io_error((out_ / "manifest.json").string() + ": " + std::strerror(errno));
   notes_.add(name, record);
+  without_tag_.add(name, record.value(points_without_tag, false) ? 1 : 0);
   if (!total_.scored) return;
   auto const& truth = record.at("truth");
   add_confusion(labels_, truth.at("confusion"));
@@ -173,6 +174,13 @@ summary summary_writer::finish(std::size_t listed)
   else if (holds_scores(out_ / "scores.json"))
     fs::remove(out_ / "scores.json", ignored);  // of other labels
   for (auto& sentence : notes_.sentences()) total_.notes.push_back(std::move(sentence));
+
+  if (without_tag_.images > 0)
+    total_.notes.push_back("every point of " + std::to_string(without_tag_.images) + " of " +
+                           std::to_string(total_.images) + " images is of a class that the tags do not name (" +
+                           without_tag_.first +
+                           "): these images have no object of a point. Classes of points count from 0, those of tags "
+                           "from 1, or with --zero-based from 0");
 
   json manifest{{"program", "cambium label"}, {"version", about_.version},        {"parameters", about_.parameters},
                 {"images_listed", listed},    {"images_labelled", total_.images}, {"instances", total_.instances},

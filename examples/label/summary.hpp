@@ -77,6 +77,7 @@ class summary_writer {
   cambium::confusion_matrix labels_{256}, cam_{256};
   bool compared_ = false;  ///< with what the method started from
   std::vector<cambium::image_result> results_;
+  odd_count without_tag_;  ///< images whose points are all of classes that their tags do not name
   odd_truth odd_;
   image_notes notes_;
 };

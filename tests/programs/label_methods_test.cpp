@@ -1007,3 +1007,55 @@ TEST_CASE("images of a COCO file that are found by number are said", "[label][bo
   replace_file(p.root / "ids", "7\n");
   CHECK_FALSE(contains(p.run(words).err, "by their number"));  // it is its name, but for zeros
 }
+
+TEST_CASE("a fractional point is the pixel under it, and twice the same point is one", "[label][bestie][reference]")
+{
+  playground p;
+  p.add("a");
+  // the object of class 1 has rows 35..54 and columns 20..59
+  auto const object_of = [&](std::string const& points, std::vector<std::string> const& more = {}) {
+    replace_file(p.root / "points/a.txt", points);
+    auto const r = p.run(p.weak(p.joined({"--class-count", "3"}, more)));
+    INFO(r.err);
+    REQUIRE(r.status == 0);
+    auto const map = read_labels(p.root / "out/instances/a.png");
+    return std::count_if(map.cells().begin(), map.cells().end(), [](auto v) { return v > 0; });
+  };
+  CHECK(object_of("59.4 54.4 0 1\n") == 800);
+  CHECK(object_of("59.6 45 0 1\n") == 0);
+  CHECK(object_of("19.6 34.6 0 1\n") == 800);
+  CHECK(object_of("19.4 45 0 1\n") == 0);
+  CHECK(object_of("30 40 0 0.9\n30 40 0 0.9\n") == 800);
+  CHECK(object_of("30 40 0 0.8\n30.2 39.9 0 0.9\n") == 800);
+  CHECK(parse(p.root / "out/detections.json").at(0).at("score") == Approx(0.9));
+  CHECK(object_of("30 40 0 0.9\n31 40 0 0.9\n") == 0);  // two points
+  CHECK(object_of("-0.4 -0.4 0 1\n89.9 59.9 0 1\n30 40 0 1\n") == 800);
+
+  // the target stands where the object was found, also at an exact half
+  CHECK(object_of("30.5 40.5 0 1\n", {"--targets", "--supervision", "point"}) == 800);
+  auto const heat = read_npy<float, 3>(p.root / "out/targets/a.centre.npy");
+  CHECK(heat(0, 41, 31) == 1);
+  CHECK(heat(0, 40, 30) < 1);
+}
+
+TEST_CASE("tags_two_bases: points that tags leave out altogether are told", "[label][bestie][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  for (auto const id : {"a", "b"}) replace_file(p.root / "points" / (std::string(id) + ".txt"), "40 45 0 0.9\n");
+  std::string const said = "of 2 images is of a class that the tags do not name (a)";
+  auto const with = [&](std::string const& tags) {
+    replace_file(p.root / "tags", tags);
+    return p.run(p.weak({"--class-count", "3", "--tags", p.at("tags")}));
+  };
+  auto const none = with("a 3\nb 3\n");  // 2 was meant to be the class of number 2 from 0
+  INFO(none.err);
+  CHECK((none.status == 0 && contains(none.err, "note: every point of 2 " + said)));
+  CHECK(contains(with("a 3\nb 1\n").err, "note: every point of 1 " + said));
+  CHECK_FALSE(contains(with("a 1\nb 1 3\n").err, "every point"));
+  auto const clicks = p.run(p.network({"--tags", p.at("tags"), "--points", p.at("points/{id}.txt")}));
+  CHECK_FALSE(contains(clicks.err, "every point"));
+  replace_file(p.root / "tags", std::string_view("a 3\nb 3\n"));
+  CHECK(contains(p.run(p.network({"--tags", p.at("tags"), "--points", p.at("points/{id}.txt")})).err,
+                 "every point of 2 " + said));
+}

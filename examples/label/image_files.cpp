@@ -23,10 +23,18 @@ std::vector<input_file> inputs_of(settings const& s)
   return out;
 }
 
-bool folder_source::has(input_file const& input) const
+bool folder_source::has(input_file const& input) const { return is_there(path(input)); }
+
+bytes folder_source::read(input_file const& input) const
 {
-  std::error_code failure;
-  return fs::exists(path(input), failure);
+  auto const file = path(input);
+  try {
+    return read_file(file);
+  } catch (io_error const& e) {
+    auto const id = quoted_id(id_);
+    if (is_there(file) || id.back() == '\'') throw;
+    throw io_error(std::string(e.what()) + "; the id is " + id);
+  }
 }
 
 image_files::image_files(settings const& s, image_set const& set, std::string const& id, image_source const& from)
@@ -79,16 +87,27 @@ extent2 image_files::image_size(extent2 otherwise)
   return *size_;
 }
 
+std::string image_files::tags_path() const { return s_.shard_files.empty() ? s_.tags : from_.path({"tags", s_.tags}); }
+
 void image_files::expects_tags() const
 {
-  if (set_.tagged && !s_.shard_files.empty() && !set_.tags.contains(id_))
-    throw io_error(from_.path({"tags", s_.tags}) + ": is missing");
+  if (set_.tagged && !s_.shard_files.empty() && !set_.tags.contains(id_)) throw io_error(tags_path() + ": is missing");
+}
+
+void image_files::expects_no_class(std::string const& lacks) const
+{
+  auto const found = set_.tags.find(id_);
+  if (found == set_.tags.end() || found->second.empty()) return;
+  std::string classes;
+  for (int const c : found->second) classes += " " + std::to_string(s_.tags_how.zero_based ? c - 1 : c);
+  throw io_error(tags_path() + ": names " + (found->second.size() > 1 ? "classes" : "class") + classes + " for '" +
+                 id_ + "', but " + path(lacks) + " is missing");
 }
 
 std::vector<int> image_files::channel_classes(std::int64_t channels) const
 {
   expects_tags();
-  return set_.classes(id_, channels, s_.tags);
+  return set_.classes(id_, channels, tags_path());
 }
 
 std::optional<std::vector<int>> image_files::tags(std::int64_t classes) const
@@ -96,9 +115,9 @@ std::optional<std::vector<int>> image_files::tags(std::int64_t classes) const
   if (!set_.tagged) return std::nullopt;
   expects_tags();
   auto const found = set_.tags.find(id_);
-  demand(found != set_.tags.end(), s_.tags, "has no line for '" + id_ + "'");
+  demand(found != set_.tags.end(), tags_path(), "has no line for " + quoted_id(id_));
   for (int const c : found->second)
-    demand(c <= classes, s_.tags,
+    demand(c <= classes, tags_path(),
            "names class " + std::to_string(c) + " for '" + id_ + "', but there are " + std::to_string(classes));
   return found->second;
 }

@@ -100,6 +100,8 @@ class image_files {
 
   /// The classes 1..C of an image's CAM channels.
   std::vector<int> channel_classes(std::int64_t channels) const;
+  /// @throws io_error: the tags name a class, but the file that would say where it is is missing
+  void expects_no_class(std::string const& lacks) const;
   /// The classes 1..C of the image; empty without a tags file.
   std::optional<std::vector<int>> tags(std::int64_t classes) const;
 
@@ -107,6 +109,8 @@ class image_files {
 
  private:
   input_file const* find(std::string const& name) const;
+  /// What messages call the tags: the list, or the member of a shard.
+  std::string tags_path() const;
   /// @throws io_error: a shard has classes, but this image's are missing
   void expects_tags() const;
 

@@ -4,6 +4,8 @@
 #include <cambium/io/text.hpp>
 #include <cambium/io/voc.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -24,6 +26,37 @@ std::string fill(std::string const& path_template, std::string const& id)
   return out;
 }
 
+bool is_there(fs::path const& path)
+{
+  std::error_code failure;
+  return fs::symlink_status(path, failure).type() != fs::file_type::not_found;
+}
+
+std::string quoted_id(std::string const& id)
+{
+  std::string bytes;
+  bool plain = true;
+  for (unsigned char const c : id) {
+    if (c < 128) {
+      bytes += static_cast<char>(c);
+      continue;
+    }
+    plain = false;
+    bytes += std::string("\\x") + "0123456789ABCDEF"[c >> 4] + "0123456789ABCDEF"[c & 15];
+  }
+  return "'" + id + "'" + (plain ? "" : " (" + bytes + ")");
+}
+
+bool is_utf8(std::string const& text)
+{
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (nlohmann::json::exception const&) {
+    return false;
+  }
+}
+
 std::string why_no_id(std::string const& id)
 {
   fs::path const p(id);
@@ -36,6 +69,31 @@ std::string why_no_id(std::string const& id)
 }
 
 namespace {
+
+std::string in_small_letters(std::string text)
+{
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+/// Files that look like images of a template but are none.
+struct left_out {
+  std::size_t count = 0;
+  std::string first;
+
+  void add(std::string const& name)
+  {
+    if (count++ == 0 || name < first) first = name;
+  }
+  void say(std::string const& path_template, char const* what) const
+  {
+    if (count > 0)
+      std::fprintf(stderr, "note: %s: %zu %s %s %s left out: %s%s\n", path_template.c_str(), count,
+                   count == 1 ? "file" : "files", what, count == 1 ? "is" : "are", first.c_str(),
+                   count > 1 ? ", ..." : "");
+  }
+};
 
 /// Ids whose image exists: the component of the template with the first {id} is matched against its folder.
 std::vector<std::string> discover(std::string const& path_template)
@@ -50,17 +108,30 @@ std::vector<std::string> discover(std::string const& path_template)
   std::string const after = rest.substr(0, rest.find("{id}"));
   std::error_code failure;
   std::vector<std::string> ids;
+  left_out capitals, unopened;
   for (fs::directory_iterator entry(folder, failure), end; !failure && entry != end; entry.increment(failure)) {
     std::string const name = entry->path().filename().string();
-    if (name.size() <= before.size() + after.size() || name.compare(0, before.size(), before) != 0) continue;
+    if (name.size() <= before.size() + after.size()) continue;
+    if (in_small_letters(name.substr(0, before.size())) != in_small_letters(before)) continue;
     // with a second {id} in the component the id ends where its text begins to repeat: try every length
     for (std::size_t n = 1; before.size() + n <= name.size(); ++n) {
-      std::string const id = name.substr(before.size(), n);
-      if (fill(component, id) == name && fs::exists(fill(path_template, id), failure)) ids.push_back(id);
+      std::string const id = name.substr(before.size(), n), same = fill(component, id);
+      if (same != name) {
+        if (same.size() == name.size() && in_small_letters(same) == in_small_letters(name)) capitals.add(name);
+        continue;
+      }
+      fs::path const path = fill(path_template, id);
+      std::error_code unreadable;
+      if (fs::exists(path, unreadable))
+        ids.push_back(id);
+      else if (is_there(path))
+        unopened.add(path.string());
     }
   }
   if (failure) throw usage_error(folder + ": " + failure.message());
   std::sort(ids.begin(), ids.end());
+  capitals.say(path_template, "with other capitals");
+  unopened.say(path_template, "that cannot be opened");
   return ids;
 }
 
@@ -71,7 +142,7 @@ std::vector<int> image_set::classes(std::string const& id, std::int64_t channels
   std::vector<int> out;
   if (tagged) {
     auto const found = tags.find(id);
-    if (found == tags.end()) throw cambium::io_error(tags_file + ": has no line for '" + id + "'");
+    if (found == tags.end()) throw cambium::io_error(tags_file + ": has no line for " + quoted_id(id));
     out = found->second;
     if (static_cast<std::int64_t>(out.size()) != channels)
       throw cambium::io_error(tags_file + ": names " + std::to_string(out.size()) + " classes for '" + id +
@@ -121,18 +192,14 @@ void add_class(std::vector<int>& classes, std::string_view view, std::string con
 
 }  // namespace
 
-std::vector<int> parse_classes(std::string const& text, std::string const& path, tag_numbers how)
+std::vector<int> parse_classes(cambium::bytes const& file, std::string const& path, tag_numbers how)
 {
   std::vector<int> out;
-  constexpr char const* blanks = " \t\r\n";
-  for (std::size_t at = text.find_first_not_of(blanks); at != std::string::npos;) {
-    auto const stop = std::min(text.find_first_of(blanks, at), text.size());
-    try {
-      add_class(out, std::string_view(text).substr(at, stop - at), path + ": ", how);
-    } catch (usage_error const& e) {
-      throw cambium::io_error(e.what());  // of one image
-    }
-    at = text.find_first_not_of(blanks, stop);
+  try {
+    for (auto const& line : cambium::words_of(file, path))
+      for (auto const word : line.words) add_class(out, word, path + ": ", how);
+  } catch (usage_error const& e) {
+    throw cambium::io_error(e.what());  // of one image
   }
   return out;
 }
@@ -144,16 +211,27 @@ tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids
   auto const lines = cambium::read_id_lines(content, path, [&](std::string const& id) { return there.contains(id); });
   if (!how.classes) demand_tags(lines, path);
   tag_lines out;
+  std::string wrong, others;  // what is wrong first, and further numbers of lines
+  std::size_t more = 0;
   for (auto const& line : lines) {
     if (!there.contains(line.id)) {
       out.others.emplace_back(line.text);
       continue;
     }
     std::string const where = path + ":" + std::to_string(line.number) + ": ";
-    std::vector<int> classes;
-    for (auto const word : line.words) add_class(classes, word, where, how);
-    if (!out.of.emplace(line.id, classes).second) throw usage_error(where + "'" + line.id + "' has two lines");
+    try {
+      std::vector<int> classes;
+      for (auto const word : line.words) add_class(classes, word, where, how);
+      if (!out.of.emplace(line.id, classes).second) throw usage_error(where + "'" + line.id + "' has two lines");
+    } catch (usage_error const& e) {
+      if (wrong.empty())
+        wrong = e.what();
+      else if (++more <= 10)
+        others += (more > 1 ? ", " : "") + std::to_string(line.number);
+    }
   }
+  if (more > 0) wrong += "; lines that are wrong, too: " + others + (more > 10 ? ", ..." : "");
+  if (!wrong.empty()) throw usage_error(wrong);
   return out;
 }
 
@@ -281,6 +359,25 @@ image_set set_of_text(std::string const& text)
     for (int c; words >> c;) tags.push_back(c);
   }
   return set;
+}
+
+void expects_some(std::vector<std::string> const& templates, std::vector<std::string> const& ids)
+{
+  auto const has_some = [&](std::string const& path_template) {
+    return std::any_of(ids.begin(), ids.end(), [&](auto const& id) { return is_there(fill(path_template, id)); });
+  };
+  for (auto const& path_template : templates) {
+    if (has_some(path_template)) continue;
+    auto const others = discover(path_template);
+    std::string const none = "no file matches " + path_template;
+    if (!others.empty())
+      std::fprintf(stderr, "note: %s: has files, of %s first, but none of the images, whose first is %s\n",
+                   path_template.c_str(), quoted_id(others.front()).c_str(), quoted_id(ids.front()).c_str());
+    else if (std::any_of(templates.begin(), templates.end(), has_some))
+      std::fprintf(stderr, "note: %s\n", none.c_str());
+    else
+      throw usage_error(none);
+  }
 }
 
 void expects_inputs_kept(std::vector<std::string> const& inputs, std::string const& out,

@@ -3,7 +3,10 @@
 
 #include "settings.hpp"
 
+#include <cambium/io/file.hpp>
+
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <optional>
@@ -44,7 +47,14 @@ tag_lines read_tags(std::string const& path, std::vector<std::string> const& ids
 
 /// The classes in a text, parted by blanks or lines: the tags of one image.
 /// @throws io_error "path: reason"
-std::vector<int> parse_classes(std::string const& text, std::string const& path, tag_numbers how = {});
+std::vector<int> parse_classes(cambium::bytes const& file, std::string const& path, tag_numbers how = {});
+
+/// An id as messages show it: in quotes, and with bytes beyond ASCII once more as \\xE2: names that look equal may differ in
+/// invisible characters, and letters with accents are written in two ways.
+std::string quoted_id(std::string const& id);
+
+/// Whether a text is UTF-8, as records must be.
+bool is_utf8(std::string const& text);
 
 /// Why a text cannot be an id: ids become part of the names of files that are written. Empty if it can.
 std::string why_no_id(std::string const& id);
@@ -62,6 +72,10 @@ std::vector<std::int64_t> numbers_of(std::vector<std::string> const& ids);
 /// @throws usage_error, io_error: no names; a name that occurs twice
 std::vector<std::string> read_names(std::string const& path);
 
+/// Whether a folder has an entry of this name, also one that cannot be opened: a link to nothing, a file in a folder without
+/// permission. A missing file may be left out, but one that cannot be opened is a mistake.
+bool is_there(std::filesystem::path const& path);
+
 /// Take ids from a list, or find the existing files of a template; and read the tags.
 /// @param ids, tags  files, or empty
 /// @throws usage_error, io_error
@@ -72,7 +86,12 @@ image_set find_images(std::string const& ids, std::string const& path_template, 
 std::string as_text(image_set const& set);
 image_set set_of_text(std::string const& text);
 
-/// Throw if the program would overwrite or delete one of its inputs.
+/// Check templates of files that images may lack. Each should have the file of one image at least. Where one has files of
+/// other images alone, or none though another one has some, a note says so: the set may be a part of a larger one.
+/// @throws usage_error: the folder of a template is not there; no template has a file of the images, and one has none at all
+void expects_some(std::vector<std::string> const& templates, std::vector<std::string> const& ids);
+
+/// Throw if the program would overwrite or delete one of its inputs, or the file that an input is a link to.
 /// @param inputs   paths; empty ones are ignored
 /// @param out      the output folder
 /// @param written  the outputs' names below it; called only if an input lies there

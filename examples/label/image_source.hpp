@@ -34,7 +34,7 @@ class folder_source : public image_source {
   explicit folder_source(std::string id) : id_(std::move(id)) {}
   bool has(input_file const& input) const override;
   std::string path(input_file const& input) const override { return fill(input.path_template, id_); }
-  cambium::bytes read(input_file const& input) const override { return cambium::read_file(path(input)); }
+  cambium::bytes read(input_file const& input) const override;
 
  private:
   std::string id_;

@@ -148,7 +148,10 @@ irnet_maps irnet_method::read(image_files& files) const
          size + "[C," + shape_text(std::initializer_list{h, w}).substr(1) + " is needed" +
              holds(in.cams.shape(), "of IRNet's own files 'cam' is needed, not 'high_res'"));
   files.demand_range("cam", in.cams);
-  if (files.has("cam")) in.classes = files.channel_classes(C);
+  if (files.has("cam"))
+    in.classes = files.channel_classes(C);
+  else
+    files.expects_no_class("cam");
   demand(C <= 254, files.path("cam"), std::to_string(C) + " channels; labels end at 254");
 
   in.boundary = files.any_maps<2>("boundary");

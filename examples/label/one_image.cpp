@@ -54,13 +54,26 @@ json compare_with_truth(settings const& s, answer const& labels, truth const& is
   return out;
 }
 
+/// What the method says. A complaint about values, such as CAMs too large for a walk, gets the name of a file.
+answer label_with(settings const& s, cpu const& where, image_files& files)
+{
+  try {
+    return s.how->label(where, files);
+  } catch (precondition_error const& e) {
+    auto const inputs = s.how->inputs();
+    auto const first = std::find_if(inputs.begin(), inputs.end(), [&](auto const& i) { return files.has(i.name); });
+    throw io_error((first == inputs.end() ? files.id() : files.path(first->name)) + ": " + e.what());
+  }
+}
+
 }  // namespace
 
 labelled_image label_image(settings const& s, image_set const& set, std::string const& id, image_source const& from,
                            cpu const& where)
 {
+  if (!is_utf8(id)) throw io_error(from.path(inputs_of(s).front()) + ": the name is not UTF-8");
   image_files files(s, set, id, from);
-  auto labels = s.how->label(where, files);
+  auto labels = label_with(s, where, files);
   extent2 const image{labels.semantic.shape()[0], labels.semantic.shape()[1]};
   auto const is = read_truth(files, image);
   auto const& found = labels.objects.found;

@@ -139,7 +139,7 @@ class extractor {
       return {photograph.shape()[0], photograph.shape()[1]};
     }
     auto const found = sizes_.find(id);
-    demand(found != sizes_.end(), s_.sizes, "has no line for '" + id + "'");
+    demand(found != sizes_.end(), s_.sizes, "has no line for " + quoted_id(id));
     return found->second;
   }
 
@@ -152,7 +152,7 @@ class extractor {
       return out;
     }
     auto const found = set_.tags.find(id);
-    demand(found != set_.tags.end(), s_.tags, "has no line for '" + id + "'");
+    demand(found != set_.tags.end(), s_.tags, "has no line for " + quoted_id(id));
     for (int const c : found->second) {
       demand(c <= C, s_.tags,
              "names class " + std::to_string(c) + " for '" + id + "', but its CAM has " + std::to_string(C) +

@@ -106,14 +106,25 @@ void expects_inputs_kept(settings const& s, image_set const& set)
 int rehearse(settings const& s, image_set const& set, std::vector<std::size_t> const& mine, int processes)
 {
   std::size_t missing = 0;
-  for (std::size_t const place : mine)
+  for (std::size_t const place : mine) {
+    if (!is_utf8(set.ids[place])) {
+      std::fprintf(stderr, "%s: the name is not UTF-8\n", set.ids[place].c_str());
+      ++missing;
+    }
     for (auto const& input : inputs_of(s)) {
       std::string const path = fill(input.path_template, set.ids[place]);
       std::error_code failure;
       if (input.optional || fs::is_regular_file(path, failure)) continue;
       if (++missing <= 10) std::fprintf(stderr, "%s: is missing\n", path.c_str());
     }
+  }
   std::printf("%zu images listed, %zu in this run, %zu files missing\n", set.ids.size(), mine.size(), missing);
+  for (auto const& input : inputs_of(s)) {
+    auto const has = [&](std::size_t place) { return folder_source(set.ids[place]).has(input); };
+    if (input.optional)
+      std::printf("%td of these images have %s\n", std::count_if(mine.begin(), mine.end(), has),
+                  input.path_template.c_str());
+  }
 
   // The image of median size is typical, the largest decides memory.
   std::string const sized_by = s.how->inputs().front().path_template;
@@ -215,6 +226,10 @@ int run(settings const& s, crew& workers)
       if (auto numbers = s.how->image_numbers(set.ids)) set.numbers_ = std::move(*numbers);
       s.how->look_at(set.ids);
       expects_inputs_kept(s, set);
+      std::vector<std::string> optional;
+      for (auto const& input : inputs_of(s))
+        if (input.optional) optional.push_back(input.path_template);
+      expects_some(optional, set.ids);
       expects_objects_in_truth(set.ids, s.truth_semantic, true);
       expects_objects_in_truth(set.ids, s.truth_instances, false);
       if (!s.dry_run) prepare(s.out);

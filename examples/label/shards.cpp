@@ -294,17 +294,6 @@ void find_members(settings& s, option_table const& table, std::set<std::string> 
 
 namespace {
 
-/// Whether a text is UTF-8, as records must be.
-bool is_utf8(std::string const& text)
-{
-  try {
-    static_cast<void>(json(text).dump());
-    return true;
-  } catch (json::exception const&) {
-    return false;
-  }
-}
-
 /// Whether members of samples lie so far apart that too much would be held in memory.
 void expects_near(std::vector<std::pair<std::uint32_t, std::uint64_t>> const& members,
                   std::vector<std::uint32_t> counts, std::string const& path, std::vector<std::string> const& ids)
@@ -439,8 +428,7 @@ image_set shard_sample::set(settings const& s) const
   if (!out.tagged) return out;
   input_file const input{"tags", s.tags};
   if (!has(input)) return out;  // an image without a CAM needs none
-  auto const content = read(input);
-  out.tags[id_] = parse_classes({content.begin(), content.end()}, path(input), s.tags_how);
+  out.tags[id_] = parse_classes(read(input), path(input), s.tags_how);
   return out;
 }
 

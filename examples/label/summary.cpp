@@ -1,6 +1,7 @@
 #include "summary.hpp"
 
 #include "folder_lock.hpp"
+#include "image_files.hpp"
 #include "method.hpp"
 #include "record.hpp"
 
@@ -205,6 +206,9 @@ summary write_summary(settings const& s, image_set const& set)
   folder_lock const alone(s.out);
   summary_writer writer(s.out, words_of(s));
   std::vector<std::size_t> absent;
+  auto optional = inputs_of(s);
+  std::erase_if(optional, [](input_file const& input) { return !input.optional; });
+  std::vector<std::size_t> have(optional.size(), 0);  // images with this input
   for (std::size_t place = 0; place < set.ids.size(); ++place) {
     auto const record = read_record(s, set.ids[place]);
     if (!record) {
@@ -213,8 +217,13 @@ summary write_summary(settings const& s, image_set const& set)
     }
     writer.add(set.number(place), set.ids[place], *record);
     for (auto const& d : record->at("detections")) writer.add_detection(d);
+    for (std::size_t i = 0; i < optional.size(); ++i) have[i] += record->at("inputs").contains(optional[i].name);
   }
   auto total = writer.finish(set.ids.size());
+  for (std::size_t i = 0; i < optional.size(); ++i)
+    if (have[i] < total.images)
+      total.notes.push_back(optional[i].path_template + ": " + std::to_string(have[i]) + " of " +
+                            std::to_string(total.images) + " images have this file");
   total.absent = std::move(absent);
   return total;
 }

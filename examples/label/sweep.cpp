@@ -131,7 +131,7 @@ class sweeper {
     auto const classes = record.at("classes").get<std::vector<int>>();
     auto const named = shown_.find(id);
     if (!s_.image_labels.empty() && named == shown_.end())
-      throw io_error(s_.image_labels + ": has no line for '" + id + "'");
+      throw io_error(s_.image_labels + ": has no line for " + quoted_id(id));
     auto const& shown = named == shown_.end() ? classes : named->second;
 
     truth is;

@@ -304,11 +304,22 @@ TEST_CASE("boxes become masks as in the pipeline", "[label][boxes][same]")
     CHECK(read_labels(p.root / "out/semantic/a.png") == mask);
     CHECK(parse(p.root / "out/detections.json").size() == 1);
     fs::remove(p.root / "xml/a.xml");
-    CHECK(contains(p.run(p.boxes(p.joined(with, {"--resume"}))).out, "1 labelled"));  // the boxes' file is gone
+    auto const alone = p.run(p.boxes(p.joined(with, {"--resume"})));  // the boxes' file is gone
+    INFO(alone.err);
+    CHECK(contains(alone.out, "1 labelled"));
+    CHECK(contains(alone.err, "note: no file matches " + p.at("xml/{id}.xml")));
+    CHECK(contains(alone.err, "note: " + p.at("xml/{id}.xml") + ": 0 of 1 images have this file"));
     CHECK(read_labels(p.root / "out/semantic/a.png") == mask);
     CHECK(parse(p.root / "out/detections.json").empty());
     fs::remove(p.root / "masks/a.png");
-    auto const r = p.run(p.boxes(with));
+    auto const nothing = p.run(p.boxes(p.joined(with, {"--images", p.at("images/{id}.png")})), "nothing");
+    CHECK((nothing.status == 2 && contains(nothing.err, "no file matches " + p.at("xml/{id}.xml"))));
+    CHECK_FALSE(fs::exists(p.root / "nothing"));
+    auto const typo = p.joined(names, {"--masks", p.at("mask/{id}.png")});
+    p.add("b");
+    CHECK((p.run(p.boxes(typo), "nothing").status == 2 && contains(text_of(p.root / "stderr"), "mask: No such file")));
+    auto const r = p.run(p.boxes(p.joined(with, {"--images", p.at("images/{id}.png")})));
+    INFO(r.err);
     CHECK((r.status == 1 && contains(r.err, "xml/a.xml: says nothing about 'a', which has no mask either")));
   }
   SECTION("XML files as tools write them: no size, blanks around names, pixels from 0")

@@ -693,6 +693,10 @@ TEST_CASE("a shard's inputs are told by their endings", "[shards][errors]")
     auto const r = s.label("set-0.tar", "out");
     CHECK(r.status == 1);
     CHECK(contains(r.err, "set-0.tar: b.cam.npy: is missing"));
+    auto const tagged = s.label("set-0.tar", "out", {"--background-without-cam"});
+    CHECK((tagged.status == 1 && contains(tagged.err, "b.cls: names classes 3 7 for 'b', but ")));
+    replace_file(s.in("b", ".cls"), std::string_view(""));
+    s.pack("set-0.tar", s.ids);
     auto const b = s.label("set-0.tar", "out", {"--background-without-cam"});
     INFO(b.err);
     REQUIRE(b.status == 0);
@@ -796,4 +800,28 @@ TEST_CASE("notes on images go through shards and their join", "[shards][referenc
   CHECK(j.status == 0);
   CHECK(contains(j.err, "note: drawings that mark more than half of their image as background"));
   CHECK(contains(j.err, ": 2 in 2 images, 'a' first"));
+}
+
+TEST_CASE("bom: .cls is read as all text files are, and messages name the member", "[shards][errors]")
+{
+  shard_scene s;
+  if (!s.able()) return;
+  for (auto const id : {"mark", "comment", "wide", "none", "lost"}) s.add(id);
+  replace_file(s.in("mark", ".cls"), std::string_view("\xEF\xBB\xBF"
+                                                      "3 7\r\n"));
+  replace_file(s.in("comment", ".cls"), std::string_view("# classes\n3 # left\n7\n"));
+  replace_file(s.in("wide", ".cls"), std::string_view("\xFF\xFE"
+                                                      "3\0",
+                                                      4));
+  replace_file(s.in("none", ".cls"), std::string_view(""));
+  fs::remove(s.in("lost", ".cam.npy"));
+  s.pack("set-0.tar", s.ids);
+  auto const r = s.label("set-0.tar", "out", {"--files", "--background-without-cam"});
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.out, "2 labelled, 0 kept from before, 3 failed")));
+  CHECK(contains(r.err, "wide.cls: is UTF-16 text (little-endian)"));
+  CHECK(contains(r.err, "none.cls: names 0 classes for 'none', but its CAM has 2 channels"));
+  CHECK(contains(r.err, "lost.cls: names classes 3 7 for 'lost', but "));
+  for (auto const id : {"mark", "comment"})
+    CHECK(parse(s.root / "out/records" / (std::string(id) + ".json")).at("classes") == json::array({3, 7}));
 }

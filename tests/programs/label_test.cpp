@@ -508,6 +508,7 @@ TEST_CASE("usage errors are status 2 and write nothing", "[label][errors]")
   refused(tagged("a 0 1\n"), "--zero-based");
   refused(tagged("a 1 dog\n"), "'dog' is not a class number");
   refused(tagged("a 1 1\n"), "named twice");
+  refused(tagged("a 1 1\n# b\nx dog\na 2\na 0\n"), "list:1: class 1 is named twice; lines that are wrong, too: 5\n");
   refused(tagged("a 1\na 2\n"), "two lines");
   refused(tagged("a 300\n"), "outside 1..254");
   refused(tagged("a 99999999999999999999\n"), "class 99999999999999999999 is outside 1..254\n");
@@ -1061,6 +1062,125 @@ TEST_CASE("files that label did not write are never removed", "[label][errors]")
   }
 }
 
+TEST_CASE("an image without a CAM is background only if its tags agree", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b"), p.add("c");
+  fs::remove(p.root / "cams/b.npy"), fs::remove(p.root / "cams/c.npy");
+  replace_file(p.root / "tags", "a 3 7\nb 3 7\nc\n");
+  auto const r = label(p, usual(p, "out", {"--tags", p.at("tags"), "--background-without-cam"}));
+  INFO(r.err);
+  CHECK(r.status == 1);
+  CHECK(contains(r.err, "tags: names classes 3 7 for 'b', but " + p.at("cams/b.npy") + " is missing"));
+  CHECK_FALSE(fs::exists(p.root / "out/semantic/b.png"));
+  auto const background = read_labels(p.root / "out/semantic/c.png");
+  CHECK(std::all_of(background.cells().begin(), background.cells().end(), [](auto v) { return v == 0; }));
+  CHECK(contains(r.err, "note: " + p.at("cams/{id}.npy") + ": 1 of 2 images have this file"));
+  replace_file(p.root / "tags", "a 2 6\nb 6\nc\n");
+  auto const zero = label(p, usual(p, "out", {"--tags", p.at("tags"), "--background-without-cam", "--zero-based"}));
+  CHECK(contains(zero.err, "names class 6 for 'b'"));
+}
+
+TEST_CASE("a template of files that images may lack must match something", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("b");
+  auto const words = [&](std::string const& cams) {
+    return std::vector<std::string>{
+        "--images",  p.at("images/{id}.jpg"),   "--cams", p.at(cams), "--boundaries", p.at("edges/{id}.npy"), "--out",
+        p.at("out"), "--background-without-cam"};
+  };
+  auto const refused = [&](std::string const& cams, std::string const& says) {
+    for (auto const& more : {std::string(), std::string("--dry-run")}) {
+      auto all = words(cams);
+      if (!more.empty()) all.push_back(more);
+      auto const r = label(p, all);
+      INFO(r.err);
+      CHECK(r.status == 2);
+      CHECK(contains(r.err, says));
+      CHECK_FALSE(fs::exists(p.root / "out"));
+    }
+  };
+  refused("cam/{id}.npy", "cam: No such file or directory");
+  refused("cams/{id}.heat.npy", "no file matches " + p.at("cams/{id}.heat.npy"));
+  SECTION("files of other images are said: the set may be a part of a larger one")
+  {
+    fs::rename(p.root / "cams/a.npy", p.root / "cams/x.npy"), fs::remove(p.root / "cams/b.npy");
+    auto const r = label(p, words("cams/{id}.npy"));
+    INFO(r.err);
+    CHECK(r.status == 0);
+    CHECK(contains(r.err, "has files, of 'x' first, but none of the images, whose first is 'a'"));
+    CHECK(contains(r.err, "0 of 2 images have this file"));
+  }
+  SECTION("a file that is there and cannot be opened fails its image")
+  {
+    fs::remove(p.root / "cams/b.npy");
+    fs::create_symlink("nowhere.npy", p.root / "cams/b.npy");
+    auto const r = label(p, words("cams/{id}.npy"));
+    INFO(r.err);
+    CHECK((r.status == 1 && contains(r.err, "cams/b.npy: No such file")));
+    CHECK_FALSE(fs::exists(p.root / "out/semantic/b.png"));
+    CHECK(fs::exists(p.root / "out/semantic/a.png"));
+  }
+  SECTION("a dry run counts them")
+  {
+    fs::remove(p.root / "cams/b.npy");
+    auto all = words("cams/{id}.npy");
+    all.push_back("--dry-run");
+    auto const r = label(p, all);
+    CHECK((r.status == 0 && contains(r.out, "1 of these images have " + p.at("cams/{id}.npy"))));
+  }
+}
+
+TEST_CASE("files that look like images but are left out are counted", "[label][errors]")
+{
+  playground p;
+  for (auto const id : {"a", "b", "c", "d"}) p.add(id);
+  fs::rename(p.root / "images/b.jpg", p.root / "images/b.JPG");
+  fs::rename(p.root / "images/c.jpg", p.root / "images/c.Jpg");
+  fs::remove(p.root / "images/d.jpg");
+  fs::create_symlink("d.jpg", p.root / "images/d.jpg");  // a loop
+  auto const r = label(p, usual(p, "out"));
+  INFO(r.err);
+  CHECK(r.status == 0);
+  auto const images = p.at("images/{id}.jpg");
+  CHECK(contains(r.err, "note: " + images + ": 2 files with other capitals are left out: b.JPG, ..."));
+  CHECK(contains(r.err, "note: " + images + ": 1 file that cannot be opened is left out: " + p.at("images/d.jpg")));
+  CHECK(parse(p.root / "out/manifest.json").at("images_listed") == 1);
+  auto quiet = usual(p, "out", {"--ids", p.at("ids")});
+  replace_file(p.root / "ids", std::string_view("a\n"));
+  CHECK_FALSE(contains(label(p, quiet).err, "left out"));
+}
+
+TEST_CASE("a name that is not UTF-8 fails its image before anything of it is written", "[label][errors]")
+{
+  playground p;
+  p.add("a"), p.add("caf\xE9");
+  for (bool const again : {false, true}) {
+    auto const r = label(p, usual(p, "out", again ? std::vector<std::string>{"--resume"} : std::vector<std::string>{}));
+    INFO(r.err);
+    CHECK(r.status == 1);
+    CHECK(contains(r.err, "images/caf\xE9.jpg: the name is not UTF-8"));
+    CHECK(everything(p.root / "out/semantic").size() == 1);
+    CHECK(everything(p.root / "out/instances").size() == 1);
+    CHECK(parse(p.root / "out/manifest.json").at("images_labelled") == 1);
+  }
+  CHECK(label(p, usual(p, "dry", {"--dry-run"})).status == 1);
+}
+
+TEST_CASE("names that look equal are shown byte by byte", "[label][errors]")
+{
+  playground p;
+  p.add("e\xCC\x81");                               // as macOS writes it
+  replace_file(p.root / "tags", "\xC3\xA9 3 7\n");  // as keyboards write it
+  auto r = label(p, usual(p, "out", {"--tags", p.at("tags")}));
+  CHECK(contains(r.err, "tags: has no line for 'e\xCC\x81' (e\\xCC\\x81)"));
+  replace_file(p.root / "ids", "e\xCC\x81\xE2\x80\x8B\n");  // a blank of no width
+  r = label(p, usual(p, "out", {"--ids", p.at("ids")}));
+  INFO(r.err);
+  CHECK(contains(r.err, "No such file or directory; the id is 'e\xCC\x81\xE2\x80\x8B' (e\\xCC\\x81\\xE2\\x80\\x8B)"));
+}
+
 TEST_CASE("true instances of 0/255, and instances on background, are told", "[label][errors]")
 {
   playground p;
@@ -1111,4 +1231,16 @@ TEST_CASE("sweep chooses no threshold where all are equally bad, and compares th
   CHECK(contains(bad.out, "without the truth: - (all products are 0, so none is better)"));
   CHECK_FALSE(contains(bad.out, " <"));
   CHECK(parse(p.root / "out/sweep.json").at("plain").contains("best_miou"));
+}
+
+TEST_CASE("CAMs that are too large for a walk are named", "[label][errors]")
+{
+  playground p;
+  p.add("a");
+  auto cams = read_npy<float, 3>(p.root / "cams/a.npy");
+  for (float& v : cams.cells()) v *= 1e37f;
+  write_npy<3>(p.root / "cams/a.npy", cams);
+  auto const r = label(p, usual(p, "out"));
+  INFO(r.err);
+  CHECK((r.status == 1 && contains(r.err, "cams/a.npy: ")));
 }

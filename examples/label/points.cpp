@@ -183,16 +183,18 @@ int run_points(point_settings const& s)
   progress_bar bar(ids.size());
   for_each_item(cpu{.threads = s.threads}, static_cast<index_t>(ids.size()), [&](cpu const& where, index_t i) {
     auto const at = static_cast<std::size_t>(i);
+    bool made = false;
     try {
       auto const peaks = all->peaks_of(where, ids[at]);
+      made = true;
       write_points(all->file_of(ids[at]), peaks);
       found[at] = peaks.size();
     } catch (std::exception const& e) {
       std::error_code ignored;
       failures[at] = e.what();
-      // nothing tells an earlier run's file from one that a person wrote: it is not removed
-      if (fs::exists(all->file_of(ids[at]), ignored))
-        failures[at] += "; " + all->file_of(ids[at]).string() + " is of before and stays";
+      // what an earlier run left is no answer for these inputs; where only writing failed it stays
+      if (!made && fs::remove(all->file_of(ids[at]), ignored))
+        failures[at] += "; the earlier " + all->file_of(ids[at]).string() + " is removed";
       bar.say("failed: " + failures[at]);
     }
     bar.step();

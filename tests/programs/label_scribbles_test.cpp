@@ -225,7 +225,9 @@ TEST_CASE("truth_0_255: drawings whose strokes are 255, or whose 0 means unmarke
                  "nothing was drawn"));
   CHECK_FALSE(fs::exists(p.root / "out"));
   // with points a drawing may mark the background alone
-  CHECK(p.run(p.marks({"--points", p.at("none/{id}.txt")})).status == 0);
+  replace_file(p.root / "clicks/a.txt", std::string_view("15 12 2\n"));
+  CHECK(p.run(p.marks({"--points", p.at("clicks/{id}.txt")})).status == 0);
+  CHECK(contains(p.run(p.marks({"--points", p.at("none/{id}.txt")})).err, "none: No such file"));
   put("a", 3, 255), put("b", 3, 255);
   auto const zero = p.run(p.marks());
   CHECK(zero.status == 0);

@@ -113,7 +113,7 @@ TEST_CASE("voc_folder: tags of the list, of a file, of points, of boxes, of anno
   REQUIRE(a.points.size() == 2);
   CHECK((a.points[0].x == 29 && a.points[0].y == 19 && a.points[0].category == 2));
   CHECK(pointed.load(1).tags.empty());
-  CHECK(pointed.load(2).points[0].x == 5.5);
+  CHECK(pointed.load(2).points[0].x == 6);  // the pixel under 5.5
   o.point_threshold = 0.7;
   CHECK(voc_folder(o).load(0).tags == ids{2});
 
@@ -397,6 +397,11 @@ TEST_CASE("voc_folder: what is wrong is named, with its file", "[errors]")
   contains(loading(f.with("list.txt"), 1), "d.jpg: there is no such photograph");
   contains(loading(f.with("list.txt"), 2), "e.jpg: there is no such photograph, which the list names");
   o = f.with("ids.txt"), o.points = "Center_points";
+  write_text(f.in / "Center_points/a.txt", "3 4 1\n3.2 3.9 1\n-0.4 19.8 0\n3 4 2\n");
+  auto const cells = voc_folder(o).load(0).points;  // two of class 1 on one pixel are one
+  REQUIRE(cells.size() == 3);
+  CHECK((cells[0].x == 3 && cells[0].y == 4 && cells[0].category == 1));
+  CHECK((cells[1].x == 0 && cells[1].y == 19 && cells[1].category == 0));
   write_text(f.in / "Center_points/a.txt", "30 0 0\n");
   contains(loading(o, 0), "a.txt: the point at x 30, y 0 is outside its photograph of 20 x 30");
   write_text(f.in / "Center_points/a.txt", "0 0 3\n");

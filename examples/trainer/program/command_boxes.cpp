@@ -84,8 +84,6 @@ int run_boxes(boxes_flags const& f)
     cambium::expects(known.count(kind) == 1, "boxes: there is no '", kind,
                      "'; trainings are uncertainty, boxinst, exact, boxes_as_masks, exact_part");
   auto const sets = open_data(f.data);
-  cambium::expects(sets.train->class_names() == sets.held_out->class_names(),
-                   "boxes: the held-out set has other classes than the one that is learned from");
   auto const classes = sets.train->class_names().size();
   auto const exact = exact_images(f, *sets.train), masks = with_masks(*sets.train);
   auto how = f.how;

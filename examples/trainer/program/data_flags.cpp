@@ -8,6 +8,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <sstream>
@@ -59,6 +60,22 @@ void say_remarks(std::vector<std::string> const& remarks)
   for (auto const& line : remarks) std::fprintf(stderr, "%s\n", line.c_str());
 }
 
+namespace {
+
+/// Networks know numbers of classes; people, files of labels and scores know names.
+void expects_same_classes(std::string const& train, std::vector<std::string> const& known, std::string const& held_out,
+                          std::vector<std::string> const& others)
+{
+  if (known == others) return;
+  auto const [a, b] = std::mismatch(known.begin(), known.end(), others.begin(), others.end());
+  auto const words = [](auto at, auto const& all) { return at == all.end() ? "no such class" : "'" + *at + "'"; };
+  throw cambium::precondition_error("class " + std::to_string(a - known.begin() + 1) + " is " + words(a, known) +
+                                    " in " + train + " but " + words(b, others) + " in " + held_out +
+                                    ": both need the same classes in the same order");
+}
+
+}  // namespace
+
 data_sets open_data(data_settings const& s)
 {
   data_sets out;
@@ -106,6 +123,8 @@ data_sets open_data(data_settings const& s)
     throw cambium::io_error(s.data + ": neither 'scenes', nor a folder, nor a .json file");
   }
   if (out.held_out == nullptr || s.label_training) out.held_out = out.train;
+  expects_same_classes("--data " + s.data, out.train->class_names(), "--held-out-json " + s.held_out_json,
+                       out.held_out->class_names());
   return out;
 }
 

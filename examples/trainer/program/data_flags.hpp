@@ -41,7 +41,8 @@ struct data_sets {
   dataset* held_out = nullptr;  ///< the training set itself where no other was named
 };
 
-/// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file
+/// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file. Both sets have the same classes
+///         in the same order
 [[nodiscard]] data_sets open_data(data_settings const& s);
 
 /// --crowds. @pre it was checked

@@ -109,8 +109,9 @@ int run_boxes(boxes_flags const& f)
     say("measured on the " + std::to_string(measured.size()) + " of " + std::to_string(sets.held_out->size()) + " " +
         set + " that have masks");
   if (of_training && !measured.empty())
-    say("measured on the images learned from, which says little about others: --held-out-list or --held-out-json names "
-        "others");
+    say("measured on the images learned from, which says little about others" +
+        std::string(f.data.label_training ? "" : fs::is_directory(f.data.data) ? ": --held-out-list names others"
+                                                                               : ": --held-out-json names others"));
 
   std::vector<std::string> left_out;  // the same of every training but `exact`
   for (auto const& kind : kinds) {

@@ -7,44 +7,101 @@
 
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
+#include <cambium/io/text.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <sstream>
+#include <utility>
 
 namespace trainer {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr unsigned of_scenes = 1, of_folder = 2, of_coco = 4;
+
+std::string words_of_kinds(unsigned kinds)
+{
+  std::string out;
+  for (auto const& [kind, words] : {std::pair{of_scenes, "scenes"}, {of_folder, "a folder"}, {of_coco, "a .json file"}})
+    if ((kinds & kind) != 0) out += (out.empty() ? "" : " or ") + std::string(words);
+  return out;
+}
+
+/// A flag of another kind of set was meant for something, and would change nothing.
+void expects_flags_of(unsigned kind, data_settings const& s)
+{
+  for (auto const& [flag, kinds] : s.flags)
+    cambium::expects(flag->count() == 0 || (kinds & kind) != 0, flag->get_name(), " is for --data that is ",
+                     words_of_kinds(kinds), ", but --data ", s.data, " is ", words_of_kinds(kind));
+}
+
+std::vector<std::string> class_names_of(std::string const& flag)
+{
+  std::vector<std::string> out;
+  std::istringstream names(flag);
+  for (std::string name; std::getline(names, name, ',');) out.emplace_back(cambium::trimmed(name));
+  return out;
+}
+
+}  // namespace
+
 void add_data_flags(CLI::App& app, data_settings& s)
 {
+  auto const of = [&s](unsigned kinds, CLI::Option* flag) {
+    s.flags.push_back({flag, kinds});
+    return flag;
+  };
   app.add_option("--data", s.data, "scenes (drawn), a folder in VOC's layout, or a JSON file in COCO's form")
       ->capture_default_str();
-  app.add_option("--images", s.images, "scenes: how many to learn from")->capture_default_str();
-  app.add_option("--held-out", s.held_out, "scenes: how many to label and measure")->capture_default_str();
-  app.add_option("--side", s.side, "scenes: height and width in pixels")->capture_default_str();
+  of(of_scenes, app.add_option("--images", s.images, "scenes: how many to learn from"))
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  of(of_scenes, app.add_option("--held-out", s.held_out, "scenes: how many to label and measure"))
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--side", s.side, "scenes: height and width in pixels")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_flag("--label-training", s.label_training,
                "label the images that were learned from, instead of held-out ones");
-  app.add_option("--scenes-seed", s.scenes_seed, "scenes: which")->capture_default_str();
-  app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt");
-  app.add_option("--held-out-list", s.held_out_list,
-                 "VOC folder: list of ids to label and measure; without it those of --list");
-  app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers 1..C");
-  app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0");
-  app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'");
-  app.add_option("--point-threshold", s.point_threshold, "only points of more confidence")->capture_default_str();
-  app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml");
-  app.add_flag("--tags-are-classes", s.tags_are_classes,
-               "VOC folder: numbers 1 are classes, though they look like the flags of ImageSets/Main");
-  app.add_flag("--zero-based-boxes", s.zero_based_boxes, "VOC folder: pixels in Annotations/ID.xml count from 0");
-  app.add_option("--classes", s.classes, "VOC folder: names of the classes with commas between; without it VOC's 20");
-  app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages");
-  app.add_option("--held-out-json", s.held_out_json,
-                 "COCO: the set to label and measure; without it the one of --data");
-  app.add_option("--held-out-photographs", s.held_out_photographs, "COCO: its photographs");
-  app.add_option("--crowds", s.crowds,
-                 "COCO: regions of several objects are neither objects nor background (ignore), or objects")
+  of(of_scenes, app.add_option("--scenes-seed", s.scenes_seed, "scenes: which"))->capture_default_str();
+  of(of_folder, app.add_option("--list", s.list,
+                               "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt"));
+  of(of_folder, app.add_option("--held-out-list", s.held_out_list,
+                               "VOC folder: list of ids to label and measure; without it those of --list"));
+  of(of_folder, app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers 1..C"));
+  of(of_folder, app.add_flag("--zero-based", s.zero_based, "numbers in the tags file count from 0"));
+  of(of_folder,
+     app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'"));
+  of(of_folder, app.add_option("--point-threshold", s.point_threshold, "only points of more confidence"))
+      ->check([](std::string const& value) {
+        double number = 0;
+        bool const is = CLI::detail::lexical_cast(value, number) && !std::isnan(number);
+        return is ? std::string() : "a number: points of more confidence count";
+      })
+      ->capture_default_str();
+  of(of_folder, app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml"));
+  of(of_folder, app.add_flag("--tags-are-classes", s.tags_are_classes,
+                             "VOC folder: numbers 1 are classes, though they look like the flags of ImageSets/Main"));
+  of(of_folder,
+     app.add_flag("--zero-based-boxes", s.zero_based_boxes, "VOC folder: pixels in Annotations/ID.xml count from 0"));
+  of(of_folder, app.add_option("--classes", s.classes,
+                               "VOC folder: names of the classes with commas between; without it VOC's 20"));
+  of(of_folder | of_coco, app.add_option("--photographs", s.photographs,
+                                         "folder of the photographs: COCO; VOC: instead of JPEGImages"));
+  auto* const held_out =
+      of(of_coco, app.add_option("--held-out-json", s.held_out_json,
+                                 "COCO: the set to label and measure; without it the one of --data"));
+  of(of_coco, app.add_option("--held-out-photographs", s.held_out_photographs, "COCO: its photographs"))
+      ->needs(held_out);
+  of(of_coco, app.add_option("--crowds", s.crowds,
+                             "COCO: regions of several objects are neither objects nor background (ignore), or "
+                             "objects"))
       ->check(CLI::IsMember({"ignore", "objects"}))
       ->capture_default_str();
 }
@@ -84,12 +141,14 @@ data_sets open_data(data_settings const& s)
     return out.owned.back().get();
   };
   if (s.data == "scenes") {
+    expects_flags_of(of_scenes, s);
     cambium::expects(s.images >= 1 && s.held_out >= 1, "--images and --held-out: at least one scene each");
     auto* const train = own(std::make_unique<scenes>(scenes_of(s.scenes_seed, s.images, s.side, false)));
     auto* const held_out = own(std::make_unique<scenes>(scenes_of(s.scenes_seed, s.held_out, s.side, true)));
     out.train = own(std::make_unique<kept>(*train));
     out.held_out = own(std::make_unique<kept>(*held_out));
   } else if (fs::is_directory(s.data)) {
+    expects_flags_of(of_folder, s);
     cambium::expects(!s.list.empty(), "--data ", s.data, " is a folder: --list says which images are learned from");
     voc_folder_options o;
     o.root = s.data, o.list = s.list, o.tags = s.tags, o.points = s.points, o.scribbles = s.scribbles;
@@ -98,8 +157,7 @@ data_sets open_data(data_settings const& s)
     o.point_threshold = s.point_threshold, o.zero_based = s.zero_based;
     o.tags_are_classes = s.tags_are_classes, o.zero_based_boxes = s.zero_based_boxes;
     if (!s.photographs.empty()) o.photographs = s.photographs;
-    std::istringstream names(s.classes);
-    for (std::string name; std::getline(names, name, ',');) o.class_names.push_back(name);
+    o.class_names = class_names_of(s.classes);
     out.train = own(std::make_unique<voc_folder>(o));
     if (!s.held_out_list.empty()) {
       o.list = s.held_out_list;
@@ -109,6 +167,7 @@ data_sets open_data(data_settings const& s)
       out.held_out = own(std::make_unique<voc_folder>(o));
     }
   } else if (fs::path(s.data).extension() == ".json") {
+    expects_flags_of(of_coco, s);
     cambium::expects(!s.photographs.empty(), "--data ", s.data, ": --photographs says where its photographs are");
     auto const open = [&](std::string const& file, std::string const& photographs) {
       auto set = std::make_unique<coco_set>(

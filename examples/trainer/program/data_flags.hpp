@@ -14,6 +14,12 @@
 
 namespace trainer {
 
+/// A flag, and the kinds of --data that it is for.
+struct data_flag {
+  CLI::Option const* flag;
+  unsigned kinds;
+};
+
 struct data_settings {
   std::string data = "scenes";  ///< scenes, a folder in VOC's layout, or a JSON file in COCO's form
   // scenes
@@ -29,6 +35,7 @@ struct data_settings {
   bool boxes = false, zero_based = false, zero_based_boxes = false, tags_are_classes = false;
   // COCO
   std::string held_out_json, held_out_photographs, crowds = "ignore";
+  std::vector<data_flag> flags{};  ///< of the command line
 };
 
 /// --data and what belongs to it.
@@ -42,7 +49,7 @@ struct data_sets {
 };
 
 /// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file. Both sets have the same classes
-///         in the same order
+///         in the same order; a flag that was given is for this kind of set
 [[nodiscard]] data_sets open_data(data_settings const& s);
 
 /// --crowds. @pre it was checked

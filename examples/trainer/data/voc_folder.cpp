@@ -70,11 +70,19 @@ voc_folder::voc_folder(voc_folder_options options) : options_(std::move(options)
 
   // Words behind an id are numbers of classes, from 0 or from 1, or their names.
   auto const tag_of = [this](std::string_view word, std::string const& where, std::int32_t first) {
-    if (auto const named = class_of_.find(std::string(word)); named != class_of_.end()) return named->second;
     std::int32_t tag = -1;
     auto const [stop, failure] = std::from_chars(word.data(), word.data() + word.size(), tag);
     auto const last = first + static_cast<std::int32_t>(options_.class_names.size()) - 1;
-    if (failure != std::errc{} || stop != word.data() + word.size() || tag < first || tag > last)
+    bool const number = failure == std::errc{} && stop == word.data() + word.size() && tag >= first && tag <= last;
+    if (auto const named = class_of_.find(std::string(word)); named != class_of_.end()) {
+      if (number && named->second != tag - first)
+        throw io_error(where + ": '" + std::string(word) + "' is the name of class " +
+                       std::to_string(named->second + first) + " and the number of class '" +
+                       options_.class_names[static_cast<std::size_t>(tag - first)] +
+                       "': give the classes names that are no numbers, or tag by names that are none");
+      return named->second;
+    }
+    if (!number)
       throw io_error(where + ": '" + std::string(word) + "' is neither a class by name nor a number from " +
                      std::to_string(first) + " to " + std::to_string(last) +
                      (word == "0" ? "; do the classes count from 0? Then say --zero-based" : ""));

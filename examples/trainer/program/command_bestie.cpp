@@ -140,7 +140,8 @@ void add_bestie_command(CLI::App& app, int& status)
       "peaks without peak attention, of a classifier that learned with it: keeps weaker objects of a class");
   command->add_flag("--no-refinement", f->no_refinement, "the network's own groups are not learned from");
   command->add_option("--steps", f->steps, "classifier points train label, or some of them")->delimiter(',');
-  command->add_option("--iterations", f->steps_of_training, "of the instance network, instead of the usual number");
+  command->add_option("--iterations", f->steps_of_training, "of the instance network, instead of the usual number")
+      ->check(CLI::PositiveNumber);
   command->add_option("--seed", f->seed, "of weights, order, augmentation")->capture_default_str();
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");

@@ -81,7 +81,7 @@ void add_instances_command(CLI::App& app, int& status)
   add_data_flags(*command, f->data);
   add_network_flags(*command, f->network);
   command->add_option("--pseudo", f->pseudo, "COCO file of pseudo labels of the images to learn from: pseudo.json");
-  command->add_option("--iterations", f->iterations, "instead of the usual number");
+  command->add_option("--iterations", f->iterations, "instead of the usual number")->check(CLI::PositiveNumber);
   command->add_option("--seed", f->seed, "of weights, order, augmentation")->capture_default_str();
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");

@@ -31,8 +31,10 @@ void add_irnet_command(CLI::App& app, int& status)
   command->add_option("--weights", f->weights, "resnet50: safetensors of an ImageNet classifier");
   command->add_option("--steps", f->run.steps, "cam mine field maps labels score, or some of them")->delimiter(',');
   command->add_option("--seed", f->run.how.seed, "of weights, order, augmentation")->capture_default_str();
-  command->add_option("--cam-epochs", f->cam_epochs, "instead of the network's usual number");
-  command->add_option("--field-epochs", f->field_epochs, "instead of the network's usual number");
+  command->add_option("--cam-epochs", f->cam_epochs, "instead of the network's usual number")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--field-epochs", f->field_epochs, "instead of the network's usual number")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--quiet", f->run.quiet, "no progress");
   command->callback([f, &status] {
     status = run_command("irnet", [&] {

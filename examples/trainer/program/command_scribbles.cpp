@@ -7,6 +7,7 @@
 #include "method/scores.hpp"
 #include "method/scribbles.hpp"
 #include "network/module_weights.hpp"
+#include "process/processes.hpp"
 #include "run/seed.hpp"
 
 #include <cambium/core/error.hpp>
@@ -81,6 +82,8 @@ std::vector<std::string> write_semantic(dataset const& images, bestie_network& n
 
 int run_scribbles(scribbles_flags f)
 {
+  cambium::expects(processes::size() == 1, "scribbles: trains and labels as one process only; there are ",
+                   processes::size());
   bool const scenes = f.data.data == "scenes", folder = !scenes && fs::is_directory(f.data.data);
   if (f.marks.empty()) f.marks = folder ? "files" : "skeleton";
   bool const files = f.marks == "files";

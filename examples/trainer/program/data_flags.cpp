@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <utility>
@@ -80,9 +81,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
      app.add_option("--point-files", s.points, "VOC folder: folder of ID.txt with lines 'x y class confidence'"));
   of(of_folder, app.add_option("--point-threshold", s.point_threshold, "only points of more confidence"))
       ->check([](std::string const& value) {
-        double number = 0;
-        bool const is = CLI::detail::lexical_cast(value, number) && !std::isnan(number);
-        return is ? std::string() : "a number: points of more confidence count";
+        bool const number = !std::isnan(std::strtod(value.c_str(), nullptr));
+        return number ? std::string() : "a number: only points of more confidence count";
       })
       ->capture_default_str();
   of(of_folder, app.add_flag("--box-files", s.boxes, "VOC folder: read Annotations/ID.xml"));

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -203,6 +204,8 @@ struct watch::state {
   std::mutex sending, waiting;
   std::condition_variable told;
   int number = -1;
+  /// mpirun's daemon ends with mpirun, and does not end what it started.
+  pid_t const starter = std::getenv("OMPI_COMM_WORLD_RANK") != nullptr ? ::getppid() : -1;
 
   std::string name_of(greeting const& g) const
   {
@@ -229,16 +232,24 @@ struct watch::state {
                      std::strerror(errno) + "; does another job use it? MASTER_PORT names another");
     peers.resize(static_cast<std::size_t>(where.size) - 1);
     auto const until = ticks::now() + options.meet;
+    auto impatient = ticks::now() + options.patience;
     bool another_job = false;
+    auto const missing_ranks = [&] {
+      std::string missing;
+      for (std::size_t k = 0; k < peers.size(); ++k)
+        if (!peers[k].to) missing += (missing.empty() ? "" : ", ") + std::to_string(k + 1);
+      return missing;
+    };
     for (int come = 1; come < where.size;) {
       pollfd one{open.handle(), POLLIN, 0};
       auto const left = std::chrono::duration_cast<milliseconds>(until - ticks::now()).count();
-      if (left <= 0) {
-        std::string missing;
-        for (std::size_t k = 0; k < peers.size(); ++k)
-          if (!peers[k].to) missing += (missing.empty() ? "" : ", ") + std::to_string(k + 1);
+      if (left <= 0)
         throw io_error("processes: of " + std::to_string(where.size) + " processes these ranks did not come within " +
-                       std::to_string(options.meet.count() / 1000) + " s: " + missing);
+                       std::to_string(options.meet.count() / 1000) + " s: " + missing_ranks());
+      if (ticks::now() > impatient) {
+        std::fprintf(stderr, "trainer: rank 0 of %d waits at port %d for ranks %s\n", where.size,
+                     static_cast<int>(where.port), missing_ranks().c_str());
+        impatient = until;
       }
       if (::poll(&one, 1, static_cast<int>(std::min<long>(left, 1000))) <= 0) continue;
       line to(::accept4(open.handle(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -276,6 +287,7 @@ struct watch::state {
   void meet_first()
   {
     auto const until = ticks::now() + options.meet;
+    auto impatient = ticks::now() + options.patience;
     auto const hello = own_greeting(where);
     int const from = where.port_is_taken ? 1 : 0, to = where.port_is_taken ? ports_behind : 0;
     for (int k = from;; k = k == to ? from : k + 1) {
@@ -284,6 +296,11 @@ struct watch::state {
         throw io_error("processes: rank " + std::to_string(where.rank) + " did not reach rank 0 at " + where.host +
                        ", port " + std::to_string(port) + " within " + std::to_string(options.meet.count() / 1000) +
                        " s");
+      if (ticks::now() > impatient) {
+        std::fprintf(stderr, "trainer: rank %d of %d waits for rank 0 at %s, port %d\n", where.rank, where.size,
+                     where.host.c_str(), static_cast<int>(where.port));
+        impatient = until;
+      }
       line out = connection(where.host, port, milliseconds(2000));
       greeting answer{};
       if (!out || !out.send(&hello, sizeof hello) || !out.receive(&answer, sizeof answer, milliseconds(5000)) ||
@@ -356,6 +373,8 @@ struct watch::state {
     for (;;) {
       for (std::size_t k = 0; k < peers.size(); ++k) all[k] = {peers[k].left ? -1 : peers[k].to.handle(), POLLIN, 0};
       ::poll(all.data(), all.size(), 200);
+      if (starter != -1 && ::getppid() != starter && !ending)
+        ended("mpirun, which started the processes, ended unexpectedly");
       auto const now = ticks::now();
       bool const slept = now - before > milliseconds(3000);  // this process was stopped, not the others
       before = now;

@@ -16,7 +16,8 @@
 namespace trainer::processes {
 
 struct watch_options {
-  std::chrono::milliseconds meet{300000};  ///< so long processes may take to come
+  std::chrono::milliseconds meet{300000};     ///< so long processes may take to come
+  std::chrono::milliseconds patience{10000};  ///< after so long a process that still waits for others says so
   std::chrono::milliseconds silence{
       8000};  ///< a process that sends nothing for so long is dead; a beat a second is sent
 };

@@ -13,7 +13,7 @@ namespace trainer {
 namespace fs = std::filesystem;
 
 pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& file, cambium::crowds crowds)
-    : photographs_(photographs)
+    : photographs_(photographs), file_(file)
 {
   auto const set = cambium::read_coco(file);
   if (set.annotations.empty()) throw cambium::io_error(file.string() + ": has no annotation to learn from");
@@ -21,12 +21,18 @@ pseudo_labelled::pseudo_labelled(dataset const& photographs, fs::path const& fil
   std::map<std::string, std::size_t> place;
   for (std::size_t i = 0; i < photographs.size(); ++i) place[photographs.id(i)] = place[photographs.file_name(i)] = i;
   std::map<std::int64_t, std::size_t> image;
+  std::size_t elsewhere = 0;  // the first is said
   of_.resize(photographs.size()), ignored_.resize(photographs.size());
   for (auto const& one : set.images) {
     auto found = place.find(one.file_name);
     fs::path const name(one.file_name);
     if (found == place.end()) found = place.find((name.parent_path() / name.stem()).generic_string());
-    if (found == place.end()) found = place.find(name.stem().string());
+    if (found == place.end()) {
+      found = place.find(name.stem().string());
+      if (found != place.end() && name.has_parent_path() && elsewhere++ == 0)
+        remarks_.push_back("note: " + file.string() + ": image " + one.file_name + " is taken for the photograph " +
+                           photographs.file_name(found->second) + ", though it names another folder");
+    }
     if (found == place.end())
       throw cambium::io_error(file.string() + ": image " + one.file_name + " is not among those to learn from");
     if (of_[found->second].label.size() > 0)
@@ -67,6 +73,12 @@ weak_image pseudo_labelled::load(std::size_t i) const
 {
   auto out = photographs_.load(i);
   auto const& own = ignored_.at(i);
+  auto const& labels = of_.at(i).label.shape();
+  auto const& photograph = out.photograph.shape();
+  if (labels[0] != photograph[0] || labels[1] != photograph[1])
+    throw cambium::io_error(file_.string() + ": image " + file_name(i) + " is " + std::to_string(labels[0]) + " x " +
+                            std::to_string(labels[1]) + " pixels, but its photograph " + std::to_string(photograph[0]) +
+                            " x " + std::to_string(photograph[1]));
   if (own.size() == 0) return out;
   if (out.ignored.size() == 0) out.ignored = cambium::grid<std::uint8_t, 2>(own.shape()[0], own.shape()[1]);
   cambium::expects(out.ignored.shape() == own.shape(), "pseudo_labelled: the crowds of ", id(i), " are ",

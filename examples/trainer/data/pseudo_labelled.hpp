@@ -16,7 +16,7 @@ namespace trainer {
 class pseudo_labelled final : public dataset {
  public:
   /// @param photographs  not owned; found in the file by their file names, or by ids that are the stems of its file
-  ///                     names
+  ///                     names; of another folder is said in remarks()
   /// @param file         categories have the names of the set's classes; every annotation has a mask
   /// @param crowds       regions that the file marks as crowds are ignored like those of the photographs' own set, or
   ///                     objects
@@ -39,6 +39,7 @@ class pseudo_labelled final : public dataset {
   }
   [[nodiscard]] std::uint64_t weak_labels() const override { return photographs_.weak_labels(); }
   /// As the photographs' own set has it; crowds of the file are ignored, too.
+  /// @throws cambium::io_error naming the file and the image: its labels have another size than the photograph
   [[nodiscard]] weak_image load(std::size_t i) const override;
   [[nodiscard]] cambium::instances<> truth(std::size_t i) const override { return of_.at(i); }
   /// Crowds of the file, where no pseudo label is.
@@ -46,6 +47,7 @@ class pseudo_labelled final : public dataset {
 
  private:
   dataset const& photographs_;
+  std::filesystem::path file_;
   std::vector<cambium::instances<>> of_;
   std::vector<cambium::grid<std::uint8_t, 2>> ignored_;  ///< crowds of the file; without cells: none
   std::vector<std::string> remarks_;

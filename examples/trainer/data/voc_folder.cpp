@@ -210,17 +210,23 @@ fs::path voc_folder::photograph_file(std::size_t i) const
   throw io_error(stem.string() + ".jpg: there is no such photograph, nor .jpeg nor .png");
 }
 
-std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 photograph) const
+std::vector<labelled_box> voc_folder::boxes_of(entry const& e, cambium::extent2 photograph, std::string* lost) const
 {
   fs::path const file = in_root(options_.annotations) / (e.id + ".xml");
-  auto const annotation =
-      cambium::read_voc_annotation(file, {.zero_based = options_.zero_based_boxes, .image = photograph});
+  cambium::voc_annotation annotation;
+  try {
+    annotation = cambium::read_voc_annotation(file, {.zero_based = options_.zero_based_boxes, .image = photograph});
+    if (annotation.height != photograph.height || annotation.width != photograph.width)
+      throw io_error(file.string() + ": is of a photograph of " + std::to_string(annotation.height) + " x " +
+                     std::to_string(annotation.width) + " pixels, but that is " + std::to_string(photograph.height) +
+                     " x " + std::to_string(photograph.width) +
+                     cambium::turned_hint({annotation.height, annotation.width}, photograph));
+  } catch (io_error const& why) {
+    if (lost == nullptr || !fs::exists(file)) throw;
+    *lost = why.what();
+    return {};
+  }
   for (auto const& note : annotation.notes) say_once("note: " + file.string() + ": " + note);
-  if (annotation.height != photograph.height || annotation.width != photograph.width)
-    throw io_error(file.string() + ": is of a photograph of " + std::to_string(annotation.height) + " x " +
-                   std::to_string(annotation.width) + " pixels, but that is " + std::to_string(photograph.height) +
-                   " x " + std::to_string(photograph.width) +
-                   cambium::turned_hint({annotation.height, annotation.width}, photograph));
   std::vector<labelled_box> out;
   for (auto const& o : annotation.objects) {
     auto const category = class_of_.find(o.name);
@@ -287,7 +293,7 @@ weak_image voc_folder::load(std::size_t i) const
     if (may_lack && !fs::exists(boxes))
       out.lost_box = boxes.string() + ": there is no such file";
     else
-      out.boxes = boxes_of(e, size);
+      out.boxes = boxes_of(e, size, options_.without_boxes == may_lack_boxes::none ? nullptr : &out.lost_box);
   }
   if (e.has_tags) {
     out.tags = e.tags;
@@ -301,7 +307,7 @@ weak_image voc_folder::load(std::size_t i) const
     if (!fs::exists(in_root(options_.annotations) / (e.id + ".xml")))
       throw io_error(in_root(options_.list).string() + ": has no tags of '" + e.id +
                      "', and there is no file of tags, no points, no boxes and no annotation of it");
-    for (auto const& b : boxes_of(e, size)) out.tags.push_back(b.category);
+    for (auto const& b : boxes_of(e, size, nullptr)) out.tags.push_back(b.category);
   }
   sort_once(out.tags);
   return out;

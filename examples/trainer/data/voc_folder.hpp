@@ -16,6 +16,7 @@
 namespace trainer {
 
 /// Which images may lack a file of boxes: weak_image::lost_box then says so. Of all others a missing file is an error.
+/// A file that is damaged or does not fit its photograph is an error with `none`, and a lost box otherwise.
 enum class may_lack_boxes {
   none,
   masked,  ///< those that have a mask
@@ -91,7 +92,9 @@ class voc_folder final : public dataset, public known_truth {
     bool has_tags = false;
   };
   [[nodiscard]] entry const& at(std::size_t i) const;
-  [[nodiscard]] std::vector<labelled_box> boxes_of(entry const& e, cambium::extent2 photograph) const;
+  /// @param lost  what is wrong with the file goes here; null: it is thrown
+  [[nodiscard]] std::vector<labelled_box> boxes_of(entry const& e, cambium::extent2 photograph,
+                                                   std::string* lost) const;
   /// [H,W] as weak_image has them; without cells: the image has no file.
   [[nodiscard]] cambium::grid<std::int32_t, 2> scribbles_of(entry const& e, cambium::extent2 photograph) const;
   /// The names of photographs without their endings.

@@ -196,9 +196,9 @@ void add_boxes_command(CLI::App& app, int& status)
   command->add_option("--seed", f->how.seed, "of weights, order, and which images are exact")->capture_default_str();
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();
-  command->callback([f, kinds, share, tau_hi, &status] {
+  command->callback([f, command, kinds, share, tau_hi, &status] {
     f->kinds_given = kinds->count() > 0, f->share_given = share->count() > 0, f->tau_hi_given = tau_hi->count() > 0;
-    status = run_command("boxes", [&] { return run_boxes(*f); });
+    status = run_command("boxes", [&] { return run_boxes(*f); }, command);
   });
 }
 

@@ -170,7 +170,7 @@ void add_scribbles_command(CLI::App& app, int& status)
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();
-  command->callback([f, &status] { status = run_command("scribbles", [&] { return run_scribbles(*f); }); });
+  command->callback([f, command, &status] { status = run_command("scribbles", [&] { return run_scribbles(*f); }, command); });
 }
 
 }  // namespace trainer

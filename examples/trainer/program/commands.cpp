@@ -4,16 +4,58 @@
 #include "process/processes.hpp"
 #include "run/memory.hpp"
 
+#include <cambium/core/error.hpp>
+
 #include <ATen/Parallel.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <set>
+#include <sstream>
+#include <string>
 #include <thread>
 
 namespace trainer {
 
-int run_command(char const* name, std::function<int()> const& command)
+namespace {
+
+/// The flags that were given, a line each. Paths may differ from machine to machine.
+std::string lines_of(CLI::App const& flags)
+{
+  std::set<std::string> const apart{
+      "--help",    "--quiet",       "--out",         "--data",          "--list",      "--held-out-list",
+      "--tags",    "--point-files", "--photographs", "--held-out-json", "--scribbles", "--held-out-photographs",
+      "--weights", "--classifier",  "--vgg-weights", "--semantic",      "--pseudo",    "--exact-list"};
+  std::string out;
+  for (auto const* const flag : flags.get_options()) {
+    if (flag->count() == 0 || apart.contains(flag->get_name())) continue;
+    out += flag->get_name();
+    for (auto const& value : flag->results()) out += " " + value;
+    out += "\n";
+  }
+  return out;
+}
+
+/// A line of one that the other does not have.
+std::string first_of(std::string const& these, std::string const& others)
+{
+  std::istringstream lines(these);
+  for (std::string one; std::getline(lines, one);)
+    if (("\n" + others).find("\n" + one + "\n") == std::string::npos) return one;
+  return "no such flag";
+}
+
+void expects_same_flags(CLI::App const& flags)
+{
+  auto const own = lines_of(flags), firsts = processes::from_first(own);
+  cambium::expects(own == firsts, "rank ", processes::rank(), " was started with ", first_of(own, firsts),
+                   " but rank 0 with ", first_of(firsts, own), "; only paths and --quiet may differ");
+}
+
+}  // namespace
+
+int run_command(char const* name, std::function<int()> const& command, CLI::App const* flags)
 {
   keep_freed_memory();
   try {
@@ -24,6 +66,7 @@ int run_command(char const* name, std::function<int()> const& command)
       if (place.size > 1) ::setenv("OMP_NUM_THREADS", "1", 1);  // for cambium, which reads it
     }
     processes::join(place);
+    if (flags != nullptr) expects_same_flags(*flags);
     int const status = command();
     processes::leave(status);
     return status;

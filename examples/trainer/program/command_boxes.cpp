@@ -8,6 +8,7 @@
 #include "process/processes.hpp"
 
 #include <cambium/core/error.hpp>
+#include <cambium/core/label.hpp>
 #include <cambium/io/file.hpp>
 #include <cambium/io/png.hpp>
 
@@ -63,6 +64,16 @@ std::vector<bool> exact_images(boxes_flags const& f, dataset const& train)
   return chosen;
 }
 
+/// Something to learn: a box, or an object in a mask.
+bool shows_objects(std::vector<box_sample> const& samples)
+{
+  return std::any_of(samples.begin(), samples.end(), [](box_sample const& s) {
+    auto const labels = s.mask.cells();
+    return !s.boxes.empty() ||
+           std::any_of(labels.begin(), labels.end(), [](auto v) { return v > 0 && v != cambium::label::ignore; });
+  });
+}
+
 /// The scores of trainings that were measured before, in the same folder; none where the file is no JSON object.
 nlohmann::json earlier_scores(fs::path const& file)
 {
@@ -110,16 +121,29 @@ int run_boxes(boxes_flags const& f)
         set + " that have masks");
   if (of_training && !measured.empty())
     say("measured on the images learned from, which says little about others" +
-        std::string(f.data.label_training ? "" : fs::is_directory(f.data.data) ? ": --held-out-list names others"
-                                                                               : ": --held-out-json names others"));
+        std::string(f.data.label_training           ? ""
+                    : fs::is_directory(f.data.data) ? ": --held-out-list names others"
+                                                    : ": --held-out-json names others"));
 
+  // only the exact baseline sees the masks of the others
+  auto const samples_of = [&](std::string const& kind, std::vector<std::string>* left_out) {
+    return read_samples(*sets.train, known[kind] == box_supervision_kind::exact ? masks : exact, how.several, left_out);
+  };
+  for (std::size_t k = 0; k < kinds.size(); ++k) {  // all are read once before the first training
+    bool const of_masks = known[kinds[k]] == box_supervision_kind::exact;
+    auto const same = [&](auto const& other) { return (known[other] == box_supervision_kind::exact) == of_masks; };
+    if (std::any_of(kinds.begin(), kinds.begin() + static_cast<std::ptrdiff_t>(k), same)) continue;
+    std::vector<std::string> lost;
+    auto const samples = samples_of(kinds[k], &lost);
+    cambium::expects(!samples.empty(), "boxes: no image can be learned from; ", lost.empty() ? "" : lost.front());
+    cambium::expects(shows_objects(samples),
+                     "boxes: no image of the set has a box or an object in a mask, so all would be background");
+  }
   std::vector<std::string> left_out;  // the same of every training but `exact`
   for (auto const& kind : kinds) {
     fs::path const folder = fs::path(f.out) / kind;
-    // only the exact baseline sees the masks of the others
     std::vector<std::string> these;
-    auto const samples =
-        read_samples(*sets.train, known[kind] == box_supervision_kind::exact ? masks : exact, how.several, &these);
+    auto const samples = samples_of(kind, &these);
     if (left_out.empty()) left_out = these;
     auto const trained = train_with(known[kind], samples, classes, how, record_in(folder, f.quiet));
     processes::first_alone([&] {

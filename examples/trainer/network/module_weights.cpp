@@ -1,5 +1,6 @@
 #include "network/module_weights.hpp"
 
+#include "process/difference.hpp"
 #include "process/processes.hpp"
 
 #include <cambium/core/error.hpp>
@@ -7,6 +8,7 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <regex>
 
 namespace trainer {
@@ -135,10 +137,15 @@ bool is_made_by(std::string const& recipe, std::filesystem::path const& file)
   if (!std::filesystem::exists(file)) return false;
   auto const made = read_safetensors(file).metadata;
   auto const words = made.find("recipe");
-  if (words == made.end() || words->second != recipe)
+  auto const compare = words == made.end() ? recipes::others : compared(words->second, recipe);
+  if (compare == recipes::others || compare == recipes::of_other_contents)
     throw io_error(file.string() + ": was made with other settings (" +
-                   (words == made.end() ? "none are said" : words->second) + "; now " + recipe +
+                   (words == made.end() ? "none are said; now " + recipe : reason_of(words->second, recipe)) +
                    "); choose another folder, leave the step out, or remove the file");
+  if (compare == recipes::same_but_unrecorded)
+    std::fprintf(stderr,
+                 "note: %s does not say which photographs and labels it learned from; they are taken for these\n",
+                 file.c_str());
   return true;
 }
 

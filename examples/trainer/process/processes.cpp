@@ -1,5 +1,6 @@
 #include "process/processes.hpp"
 
+#include "process/difference.hpp"
 #include "process/watch.hpp"
 
 #include <cambium/core/error.hpp>
@@ -285,7 +286,11 @@ void expects_same(std::string const& words, std::string_view what)
 {
   if (group == nullptr) return;
   std::string const firsts = from_first(words);
-  expects(firsts == words, what, ": rank ", rank(), " has '", words, "' but rank 0 '", firsts, "'");
+  if (firsts == words) return;
+  expects(without_contents(firsts) != without_contents(words), what, ": rank ", rank(),
+          " sees other photographs, labels or first weights than rank 0");
+  auto const [own, other] = difference(without_contents(words), without_contents(firsts));
+  expects(false, what, ": rank ", rank(), " has '", own, "' but rank 0 '", other, "'");
 }
 
 }  // namespace trainer::processes

@@ -1,5 +1,6 @@
 #include "run/checkpoint.hpp"
 
+#include "process/difference.hpp"
 #include "run/optimizer.hpp"
 
 #include <torch/nn/module.h>
@@ -11,6 +12,7 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -178,15 +180,6 @@ std::string text_of(contents const& file, std::string const& key)
   return found == file.texts.end() ? "" : found->second;
 }
 
-/// Where two texts part, with a few words around.
-std::string difference(std::string const& was, std::string const& is)
-{
-  std::size_t at = 0;
-  while (at < was.size() && at < is.size() && was[at] == is[at]) ++at;
-  std::size_t const from = at > 24 ? at - 24 : 0;
-  return "..." + was.substr(from, 60) + "... there, ..." + is.substr(from, 60) + "... here";
-}
-
 }  // namespace
 
 void save_checkpoint(std::filesystem::path const& path, torch::nn::Module const& model, optimizer const& optimiser,
@@ -234,8 +227,14 @@ std::int64_t restore_checkpoint(std::string const& bytes, std::string const& nam
 {
   contents const file = read_contents(bytes, name);
   auto const tensors = tensors_of(model);
-  if (std::string const was = text_of(file, "recipe"); was != recipe)
-    throw io_error(name + ": is of another training: " + difference(was, recipe));
+  std::string const was_recipe = text_of(file, "recipe");
+  auto const compare = compared(was_recipe, recipe);
+  if (compare == recipes::others || compare == recipes::of_other_contents)
+    throw io_error(name + ": is of another training: " + reason_of(was_recipe, recipe));
+  if (compare == recipes::same_but_unrecorded)
+    std::fprintf(stderr,
+                 "note: %s does not say which photographs and labels it learned from; they are taken for these\n",
+                 name.c_str());
   expects_model(name, file, tensors);
   auto& inner = optimiser.inner();
   auto const parameters = parameters_of(inner);

@@ -647,7 +647,7 @@ TEST_CASE("a process that fails tells the others why", "[errors]")
   end = run({"boxes_differ", folder / "boxes"}, 2);
   INFO(end.said);
   CHECK(end.status == std::vector<int>{1, 1});
-  CHECK_THAT(end.said, says("run_training: rank 1 has 'boxes kind uncertainty images 24"));
+  CHECK_THAT(end.said, says("run_training: rank 1 has '...steps 50 4 0.0001...' but rank 0 '...steps 50 8 "));
 }
 
 TEST_CASE("a training that was killed goes on with the bits it would have had", "[property]")

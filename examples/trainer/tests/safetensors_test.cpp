@@ -261,6 +261,15 @@ TEST_CASE("Weights of another training are not taken for one's own", "[errors]")
   CHECK(made_by("steps 10", tmp / "w.safetensors"));
   CAMBIUM_THROWS_SAYING((void)made_by("steps 20", tmp / "w.safetensors"), cambium::io_error,
                         "made with other settings (steps 10; now steps 20)");
+  // what was learned from is recorded since; files without it are taken for what they would be
+  std::string const one = " contents 0123456789abcdef", two = " contents 0123456789abcdee";
+  CHECK(made_by("steps 10" + one, tmp / "w.safetensors"));
+  save_weights(*layer, tmp / "w.safetensors", {{"recipe", "from 'a'" + one + " steps 10" + one}});
+  CHECK(made_by("from 'a'" + one + " steps 10" + one, tmp / "w.safetensors"));
+  CAMBIUM_THROWS_SAYING((void)made_by("from 'a'" + one + " steps 10" + two, tmp / "w.safetensors"), cambium::io_error,
+                        "(the photographs, their labels or the first weights were others)");
+  CAMBIUM_THROWS_SAYING((void)made_by("from 'a'" + one + " steps 11" + two, tmp / "w.safetensors"), cambium::io_error,
+                        "(from 'a' steps 10; now from 'a' steps 11)");
   save_weights(*layer, tmp / "w.safetensors");
   CAMBIUM_THROWS_SAYING((void)made_by("steps 10", tmp / "w.safetensors"), cambium::io_error,
                         "(none are said; now steps 10)");

@@ -209,7 +209,7 @@ scribble_sample sample_of_marks(weak_image image, std::uint64_t seed, std::int64
 std::uint64_t expects_marks(dataset const& set, scribble_training const& options)
 {
   struct found {
-    bool any = false, ground = false;
+    bool any = false, ground = false, object = false;
     std::uint64_t marks = 0;
   };
   auto const classes = static_cast<std::int64_t>(set.class_names().size());
@@ -220,6 +220,7 @@ std::uint64_t expects_marks(dataset const& set, scribble_training const& options
                          for (auto const v : marks.cells()) {
                            out.any = out.any || v != ignore;
                            out.ground = out.ground || v == background;
+                           out.object = out.object || (v != background && v != ignore);
                          }
                          fingerprint all;
                          all.add(marks.shape()[0]).add(marks.shape()[1]);
@@ -230,10 +231,10 @@ std::uint64_t expects_marks(dataset const& set, scribble_training const& options
   images.start(0);
   fingerprint all;
   std::size_t place = 0, first = 0, without = 0;
-  bool ground = false;
+  bool ground = false, object = false;
   for (; auto const image = images.next(); ++place) {
     if (!image->any && without++ == 0) first = place;
-    ground = ground || image->ground;
+    ground = ground || image->ground, object = object || image->object;
     all.add(image->marks);
   }
   expects(without < set.size(), who, ": no image of the set is marked, neither by a scribble nor by a point");
@@ -242,6 +243,11 @@ std::uint64_t expects_marks(dataset const& set, scribble_training const& options
   expects(ground, who,
           ": no image has a mark of the background, so every pixel would be an object; "
           "frame (--frame) marks the outermost pixels, or draw scribbles of it (0)");
+  expects(
+      object, who,
+      ": no image has a mark of a class, so every pixel would be background; a scribble has the number of its class, "
+      "1..",
+      classes, ", where 0 is background and 255 unmarked");
   return all.value();
 }
 

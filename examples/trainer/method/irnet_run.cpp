@@ -1,6 +1,7 @@
 #include "method/irnet_run.hpp"
 
 #include "network/module_weights.hpp"
+#include "network/trained_weights.hpp"
 #include "process/processes.hpp"
 #include "run/seed.hpp"
 
@@ -210,9 +211,7 @@ class run {
   }
   std::map<std::string, std::string> metadata(char const* step) const
   {
-    std::string names;
-    for (auto const& name : train_.class_names()) names += (names.empty() ? "" : ",") + name;
-    return {{"classes", names}, {"recipe", irnet_recipe(step, train_, o_.how)}};
+    return trained_as(train_.class_names(), irnet_recipe(step, train_, o_.how));
   }
   void say(std::string const& line) const
   {
@@ -231,7 +230,7 @@ class run {
     need(classifier_file(), "cam");
     auto how = o_.how;
     auto const network = make_cam_network(train_.class_names().size(), how);
-    load_weights(*network, classifier_file());
+    load_trained(*network, classifier_file(), train_.class_names(), irnet_recipe("cam", train_, o_.how));
     network->eval();
     return network;
   }
@@ -239,7 +238,7 @@ class run {
   {
     need(field_file(), "field");
     auto const network = make_field_network(o_.how);
-    load_weights(*network, field_file());
+    load_trained(*network, field_file(), train_.class_names(), irnet_recipe("field", train_, o_.how));
     network->eval();
     return network;
   }

@@ -5,6 +5,7 @@
 #include "method/bestie.hpp"
 #include "network/module_weights.hpp"
 #include "network/published.hpp"
+#include "network/trained_weights.hpp"
 #include "process/processes.hpp"
 #include "run/seed.hpp"
 
@@ -68,14 +69,14 @@ int run_bestie(bestie_flags const& f)
     if (!made_by(made_as, peaks)) {
       say("classifier: tags of " + std::to_string(train.size()) + " images");
       train_peak_classifier(train, *network, how, record_in(out / "classifier", f.quiet));
-      processes::first_alone([&] { save_weights(*network, peaks, {{"recipe", made_as}}); });
+      processes::first_alone([&] { save_weights(*network, peaks, trained_as(train.class_names(), made_as)); });
     }
   }
   if (!f.points && asked("points"))
     processes::first_alone([&] {
       say("points: peaks of the class maps");
       auto const network = classifier_of(f, train.class_names().size(), false);
-      load_weights(*network, peaks);
+      load_trained(*network, peaks, train.class_names());
       cue_options how;
       if (small) how.squash = {0, 0};
       how.attend = !f.plain_looking;
@@ -108,13 +109,13 @@ int run_bestie(bestie_flags const& f)
       say(std::string("train: centres and offsets") + (f.no_guidance ? "" : ", guided") +
           (f.no_refinement ? "" : ", refined"));
       train_bestie(train, maps, cues, *network, how, record_in(out / "training", f.quiet));
-      processes::first_alone([&] { save_weights(*network, weights, {{"recipe", made_as}}); });
+      processes::first_alone([&] { save_weights(*network, weights, trained_as(train.class_names(), made_as)); });
     }
   }
   std::vector<std::string> failed;
   if (asked("label"))
     processes::first_alone([&] {
-      load_weights(*network, weights);
+      load_trained(*network, weights, train.class_names());
       write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
                       !f.no_score, failed);
     });

@@ -5,6 +5,7 @@
 #include "data/pseudo_labelled.hpp"
 #include "method/instances.hpp"
 #include "network/module_weights.hpp"
+#include "network/trained_weights.hpp"
 #include "process/processes.hpp"
 #include "run/recipe.hpp"
 #include "run/seed.hpp"
@@ -64,7 +65,7 @@ int run_instances(instances_flags const& f)
     if (trained)
       load_weights(*network, weights);
     else
-      save_weights(*network, weights, {{"recipe", made_as}});
+      save_weights(*network, weights, trained_as(labelled.class_names(), made_as));
     write_instances(*sets.held_out, *network, small ? small_bestie_inference() : bestie_inference_options{}, out,
                     !f.no_score, failed);
   });

@@ -7,6 +7,7 @@
 #include "method/scores.hpp"
 #include "method/scribbles.hpp"
 #include "network/module_weights.hpp"
+#include "network/trained_weights.hpp"
 #include "process/processes.hpp"
 #include "run/seed.hpp"
 
@@ -118,7 +119,7 @@ int run_scribbles(scribbles_flags f)
     load_weights(*network, weights);
   } else {
     train_scribbles(*marked.set, network, how, record_in(out / "training", f.quiet));
-    save_weights(*network, weights, {{"recipe", made_as}});
+    save_weights(*network, weights, trained_as(marked.set->class_names(), made_as));
   }
   return tell_failures(
       write_semantic(*sets.held_out, *network, {.long_side = small ? f.data.side : 0}, out, !f.no_score));

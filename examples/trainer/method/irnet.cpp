@@ -94,7 +94,7 @@ std::string irnet_recipe(std::string const& what, dataset const& set, irnet_trai
         .add("head", how.head_width)
         .add("cam_scales", how.cam_scales)
         .add("mining", how.mining.conf_fg_thres, how.mining.conf_bg_thres, how.mining.gt_prob, how.mining.iterations);
-  return out.words();
+  return out.words() + how.beside;
 }
 
 irnet_training_options small_irnet()

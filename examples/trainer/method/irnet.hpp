@@ -63,6 +63,8 @@ struct irnet_training_options {
   // 5, 6: labels
   double cam_thres = 0.15;  ///< of the CAM by itself, for comparison (cam_eval_thres)
   cambium::irnet_options labels{};
+
+  std::string beside{};  ///< words behind the recipe: what was learned from, as survey::contents
 };
 
 /// For scenes of about 192 pixels and two cores. Random initial weights cannot be frozen: the classifier's

@@ -1,7 +1,10 @@
 #include "method/irnet_run.hpp"
 
+#include "data/fingerprint.hpp"
+#include "data/survey.hpp"
 #include "network/module_weights.hpp"
 #include "network/trained_weights.hpp"
+#include "process/difference.hpp"
 #include "process/processes.hpp"
 #include "run/seed.hpp"
 
@@ -47,12 +50,12 @@ class run {
 
   void train_classifier()
   {
-    if (is_there(classifier_file(), "cam")) return;
+    if (is_there(classifier_file(), "cam", o_.how)) return;
     say("cam: training the classifier on " + std::to_string(train_.size()) + " images");
     seed_everything(o_.how.seed, true, true);
     auto const network = make_cam_network(train_.class_names().size(), o_.how);
     trainer::train_cam(train_, *network, o_.how, record("cam"));
-    processes::first_alone([&] { save_weights(*network, classifier_file(), metadata("cam")); });
+    processes::first_alone([&] { save_weights(*network, classifier_file(), metadata("cam", o_.how)); });
   }
 
   void mine_labels()
@@ -74,14 +77,16 @@ class run {
 
   void train_second()
   {
-    if (is_there(field_file(), "field")) return;
+    auto how = o_.how;
+    how.beside += mined_contents();
+    if (is_there(field_file(), "field", how)) return;
     say("field: training boundaries and displacements");
     seed_everything(seed_of(o_.how.seed, 2), true, true);
     auto const first = classifier();
     auto const network = make_field_network(o_.how, first.get());
     mined_labels const mined = [&](std::size_t i) { return cambium::read_labels(in("mined", train_.id(i), ".png")); };
-    trainer::train_field(train_, mined, *network, o_.how, record("field"));
-    processes::first_alone([&] { save_weights(*network, field_file(), metadata("field")); });
+    trainer::train_field(train_, mined, *network, how, record("field"));
+    processes::first_alone([&] { save_weights(*network, field_file(), metadata("field", how)); });
   }
 
   void make_maps()
@@ -98,12 +103,24 @@ class run {
       for (auto const& line : cambium::read_id_lines(text, file.string(), [](std::string const&) { return false; }))
         before[line.id] = cambium::trimmed(line.behind);
     }
+    auto const photographs = o_.folder / "photographs.txt";
+    std::map<std::string, std::string> seen;  // the photographs that the maps of an earlier run are of
+    if (fs::exists(photographs)) {
+      auto const text = cambium::read_file(photographs);
+      for (auto const& line :
+           cambium::read_id_lines(text, photographs.string(), [](std::string const&) { return false; }))
+        seen[line.id] = cambium::trimmed(line.behind);
+    }
+    std::vector<std::pair<std::string, std::string>> digits = ids;
     each_image(images_, "maps", [&](std::size_t i, std::mutex& network_turn) {
       weak_image const image = images_.load(i);
+      digits[i].second = digits_of(image.photograph);
       for (auto const tag : image.tags) tags[i].second += (tags[i].second.empty() ? "" : " ") + std::to_string(tag + 1);
       auto const made = before.find(image.id);
       bool const same_tags = made == before.end() || made->second == tags[i].second;
-      if (same_tags && newer(in("cams", image.id, ".npy"), classifier_file()) &&
+      auto const of = seen.find(image.id);
+      bool const same_photograph = of == seen.end() || of->second == digits[i].second;
+      if (same_tags && same_photograph && newer(in("cams", image.id, ".npy"), classifier_file()) &&
           newer(in("displacements", image.id, ".npy"), field_file()))
         return;
       cambium::cams<float> maps;
@@ -117,6 +134,7 @@ class run {
       cambium::write_npy<2>(in("boundaries", image.id, ".npy"), said.boundary);
       cambium::write_npy<3>(in("displacements", image.id, ".npy"), said.displacement);
     });
+    cambium::replace_file(photographs, cambium::format_id_lines(digits));
     cambium::replace_file(o_.folder / "ids.txt", cambium::format_id_lines(ids));
     cambium::replace_file(o_.folder / "tags.txt", cambium::format_id_lines(tags));
   }
@@ -203,15 +221,27 @@ class run {
   }
   training_record record(char const* name) const { return record_in(o_.folder / name, o_.quiet); }
   /// A training that is over is not repeated; one with other settings is not mistaken for it.
-  bool is_there(fs::path const& weights_file, char const* step) const
+  bool is_there(fs::path const& weights_file, char const* step, irnet_training_options const& how) const
   {
-    if (!made_by(irnet_recipe(step, train_, o_.how), weights_file)) return false;
+    if (!made_by(irnet_recipe(step, train_, how), weights_file)) return false;
     say(std::string(step) + ": " + weights_file.string() + " is there");
     return true;
   }
-  std::map<std::string, std::string> metadata(char const* step) const
+  std::map<std::string, std::string> metadata(char const* step, irnet_training_options const& how) const
   {
-    return trained_as(train_.class_names(), irnet_recipe(step, train_, o_.how));
+    return trained_as(train_.class_names(), irnet_recipe(step, train_, how));
+  }
+  /// What the mined labels are, for the recipe of what learns from them; "" where not all are there.
+  std::string mined_contents() const
+  {
+    fingerprint all;
+    for (std::size_t i = 0; i < train_.size(); ++i) {
+      auto const file = in("mined", train_.id(i), ".png");
+      if (!fs::exists(file)) return {};
+      auto const bytes = cambium::read_file(file);
+      all.add(bytes.data(), bytes.size());
+    }
+    return contents_word + all.digits();
   }
   void say(std::string const& line) const
   {

@@ -8,6 +8,7 @@
 //   FOLDER/field/, field.safetensors                               boundaries and displacements
 //   FOLDER/cams/ID.npy boundaries/ID.npy displacements/ID.npy      what `label` takes, of the images to label
 //   FOLDER/tags.txt ids.txt    of those
+//   FOLDER/photographs.txt     a number for each photograph that maps were made of
 //   FOLDER/semantic/ID.png instances/ID.png                        labels
 //   FOLDER/results.json        COCO results
 //   FOLDER/scores.json         against the truth, where there is one
@@ -44,8 +45,8 @@ struct irnet_run_scores {
 /// Runs steps.
 ///
 /// Trainings go on from their checkpoints, and are over where their weights lie. Files of single images that are newer
-/// than the weights they come from are kept, maps only where the image's tags are those in tags.txt. An image that
-/// fails is named, and the rest goes on.
+/// than the weights they come from are kept, maps only where the image's tags are those in tags.txt and
+/// its photograph is that of photographs.txt. An image that fails is named, and the rest goes on.
 ///
 /// @param train   what is learned from
 /// @param images  what is labelled; may be the same

@@ -58,13 +58,27 @@ int run_bestie(bestie_flags const& f)
   fs::path const out = f.out, peaks = out / "peaks.safetensors", weights = out / "bestie.safetensors";
   bool const small = f.network.network == "small";
   cambium::index_t const side = f.data.side;
-
-  if (!f.points && asked("classifier")) {
-    seed_everything(f.seed, true, true);
-    auto const network = classifier_of(f, train.class_names().size(), true);
+  bool const learns_tags = !f.points && asked("classifier");
+  std::string contents;
+  if (learns_tags || asked("train"))
+    if (auto const seen = surveyed(f.data, sets)) {
+      cambium::expects(!learns_tags || seen->tagged > 0, "bestie: ", no_tags);
+      cambium::expects(!f.points || seen->pointed > 0,
+                       "bestie: no image of the set has a point, so there is nothing to learn; points come from "
+                       "--point-files, above --point-threshold");
+      contents = seen->contents;
+    }
+  auto const peaks_settings = [&] {
     auto how = small ? small_peak_classifier(side) : peak_classifier_options{};
     how.seed = f.seed;
-    how.beside = "from '" + f.vgg + "'";
+    how.beside = "from '" + f.vgg + "'" + contents_of(fs::path(f.vgg)) + contents;
+    return how;
+  };
+
+  if (learns_tags) {
+    seed_everything(f.seed, true, true);
+    auto const network = classifier_of(f, train.class_names().size(), true);
+    auto const how = peaks_settings();
     auto const made_as = peak_classifier_recipe(train, *network, how);
     if (!made_by(made_as, peaks)) {
       say("classifier: tags of " + std::to_string(train.size()) + " images");
@@ -76,7 +90,7 @@ int run_bestie(bestie_flags const& f)
     processes::first_alone([&] {
       say("points: peaks of the class maps");
       auto const network = classifier_of(f, train.class_names().size(), false);
-      load_trained(*network, peaks, train.class_names());
+      load_trained(*network, peaks, train.class_names(), peak_classifier_recipe(train, *network, peaks_settings()));
       cue_options how;
       if (small) how.squash = {0, 0};
       how.attend = !f.plain_looking;
@@ -97,13 +111,15 @@ int run_bestie(bestie_flags const& f)
     else
       for (std::size_t i = 0; i < train.size(); ++i)
         cues.push_back(cambium::read_points(out / "points" / (train.id(i) + ".txt")));
+    if (std::all_of(cues.begin(), cues.end(), [](auto const& of) { return of.empty(); }))
+      say("note: no image has a peak, so centres and offsets are learned from refinement alone");
     seed_everything(f.seed, true, true);
     auto how = small ? small_bestie(500, side) : bestie_training_options{};
     if (f.steps_of_training > 0) how.steps = f.steps_of_training;
     how.warm_up = std::min(how.warm_up, how.steps / 10);
     how.seed = f.seed, how.guidance = !f.no_guidance, how.refinement = !f.no_refinement;
     how.cues = f.points ? cambium::supervision::point : cambium::supervision::image;
-    how.beside = words_of(f.network);
+    how.beside = words_of(f.network) + contents;
     auto const made_as = bestie_recipe(train, maps, cues, how);
     if (!made_by(made_as, weights)) {
       say(std::string("train: centres and offsets") + (f.no_guidance ? "" : ", guided") +

@@ -57,6 +57,7 @@ int run_instances(instances_flags const& f)
   auto const labels = cambium::read_file(f.pseudo);
   how.beside =
       words_of(f.network) + " pseudo " + std::to_string(fingerprint().add(labels.data(), labels.size()).value());
+  if (f.data.data != "scenes") how.beside += survey_of(labelled).contents;
   auto const made_as = instances_recipe(labelled, how);
   bool const trained = made_by(made_as, weights);
   if (!trained) train_instances(labelled, *network, how, record_in(out / "training", f.quiet));
@@ -87,7 +88,8 @@ void add_instances_command(CLI::App& app, int& status)
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();
-  command->callback([f, command, &status] { status = run_command("instances", [&] { return run_instances(*f); }, command); });
+  command->callback(
+      [f, command, &status] { status = run_command("instances", [&] { return run_instances(*f); }, command); });
 }
 
 }  // namespace trainer

@@ -4,6 +4,10 @@
 
 #include "method/irnet_run.hpp"
 
+#include <cambium/core/error.hpp>
+
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 
 namespace trainer {
@@ -36,21 +40,33 @@ void add_irnet_command(CLI::App& app, int& status)
   command->add_option("--field-epochs", f->field_epochs, "instead of the network's usual number")
       ->check(CLI::PositiveNumber);
   command->add_flag("--quiet", f->run.quiet, "no progress");
-  command->callback([f, &status] {
-    status = run_command("irnet", [&] {
-      auto run = f->run;
-      run.folder = f->out;
-      auto const seed = run.how.seed;
-      run.how = f->network == "small" ? small_irnet() : irnet_training_options{};
-      run.how.seed = seed;
-      run.how.backbone.weights = f->weights;
-      if (f->cam_epochs > 0) run.how.cam_epochs = f->cam_epochs;
-      if (f->field_epochs > 0) run.how.field_epochs = f->field_epochs;
-      auto const sets = open_data(f->data);
-      std::vector<std::string> failed;
-      if (auto const scores = run_irnet(*sets.train, *sets.held_out, run, failed)) print_table(irnet_table(*scores));
-      return tell_failures(failed);
-    });
+  command->callback([f, command, &status] {
+    status = run_command(
+        "irnet",
+        [&] {
+          auto run = f->run;
+          run.folder = f->out;
+          auto const seed = run.how.seed;
+          run.how = f->network == "small" ? small_irnet() : irnet_training_options{};
+          run.how.seed = seed;
+          run.how.backbone.weights = f->weights;
+          if (f->cam_epochs > 0) run.how.cam_epochs = f->cam_epochs;
+          if (f->field_epochs > 0) run.how.field_epochs = f->field_epochs;
+          auto const sets = open_data(f->data);
+          auto const learns = [&](char const* step) {
+            return std::find(run.steps.begin(), run.steps.end(), step) != run.steps.end();
+          };
+          if (learns("cam") || learns("field"))
+            if (auto const seen = surveyed(f->data, sets)) {
+              cambium::expects(!learns("cam") || seen->tagged > 0, "irnet: ", no_tags);
+              run.how.beside = seen->contents + contents_of(std::filesystem::path(f->weights));
+            }
+          std::vector<std::string> failed;
+          if (auto const scores = run_irnet(*sets.train, *sets.held_out, run, failed))
+            print_table(irnet_table(*scores));
+          return tell_failures(failed);
+        },
+        command);
   });
 }
 

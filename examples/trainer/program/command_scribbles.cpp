@@ -110,6 +110,7 @@ int run_scribbles(scribbles_flags f)
   how.points = files && !f.data.points.empty();
   if (f.limit > 0) how.spreading.limit = f.limit;
   how.beside = words_of(f.network) + " marks " + f.marks;
+  if (auto const seen = surveyed(f.data, sets)) how.beside += seen->contents;
 
   fs::path const out = f.out, weights = out / "scribbles.safetensors";
   seed_everything(how.seed, true, true);
@@ -171,7 +172,8 @@ void add_scribbles_command(CLI::App& app, int& status)
   command->add_flag("--no-score", f->no_score, "there is no truth to measure with");
   command->add_flag("--quiet", f->quiet, "no progress");
   command->add_option("--out", f->out, "folder for everything")->capture_default_str();
-  command->callback([f, command, &status] { status = run_command("scribbles", [&] { return run_scribbles(*f); }, command); });
+  command->callback(
+      [f, command, &status] { status = run_command("scribbles", [&] { return run_scribbles(*f); }, command); });
 }
 
 }  // namespace trainer

@@ -71,8 +71,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
   app.add_flag("--label-training", s.label_training,
                "label the images that were learned from, instead of held-out ones");
   of(of_scenes, app.add_option("--scenes-seed", s.scenes_seed, "scenes: which"))->capture_default_str();
-  of(of_folder, app.add_option("--list", s.list,
-                               "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt"));
+  of(of_folder,
+     app.add_option("--list", s.list, "VOC folder: list of ids to learn from, e.g. ImageSets/Segmentation/train.txt"));
   of(of_folder, app.add_option("--held-out-list", s.held_out_list,
                                "VOC folder: list of ids to label and measure; without it those of --list"));
   of(of_folder, app.add_option("--tags", s.tags, "VOC folder: file of lines 'ID class class', names or numbers 1..C"));
@@ -92,8 +92,8 @@ void add_data_flags(CLI::App& app, data_settings& s)
      app.add_flag("--zero-based-boxes", s.zero_based_boxes, "VOC folder: pixels in Annotations/ID.xml count from 0"));
   of(of_folder, app.add_option("--classes", s.classes,
                                "VOC folder: names of the classes with commas between; without it VOC's 20"));
-  of(of_folder | of_coco, app.add_option("--photographs", s.photographs,
-                                         "folder of the photographs: COCO; VOC: instead of JPEGImages"));
+  of(of_folder | of_coco,
+     app.add_option("--photographs", s.photographs, "folder of the photographs: COCO; VOC: instead of JPEGImages"));
   auto* const held_out =
       of(of_coco, app.add_option("--held-out-json", s.held_out_json,
                                  "COCO: the set to label and measure; without it the one of --data"));
@@ -185,6 +185,12 @@ data_sets open_data(data_settings const& s)
   expects_same_classes("--data " + s.data, out.train->class_names(), "--held-out-json " + s.held_out_json,
                        out.held_out->class_names());
   return out;
+}
+
+std::optional<survey> surveyed(data_settings const& s, data_sets const& sets)
+{
+  if (s.data == "scenes") return std::nullopt;
+  return survey_of(*sets.train);
 }
 
 }  // namespace trainer

@@ -3,12 +3,14 @@
 
 #include "data/dataset.hpp"
 #include "data/scenes.hpp"
+#include "data/survey.hpp"
 
 #include <cambium/io/coco_data.hpp>
 
 #include <CLI/CLI.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +53,15 @@ struct data_sets {
 /// @throws cambium::io_error, cambium::precondition_error: naming the flag or the file. Both sets have the same classes
 ///         in the same order; a flag that was given is for this kind of set
 [[nodiscard]] data_sets open_data(data_settings const& s);
+
+/// Loads all that is learned from once, before a training: see survey_of. Scenes need none.
+/// @throws as survey_of
+[[nodiscard]] std::optional<survey> surveyed(data_settings const& s, data_sets const& sets);
+
+/// For errors.
+inline constexpr char no_tags[] =
+    "no image of the set has a tag, so there is nothing to learn; tags come from --tags, from the list, from points "
+    "above --point-threshold or from boxes";
 
 /// --crowds. @pre it was checked
 [[nodiscard]] cambium::crowds crowds_of(data_settings const& s);

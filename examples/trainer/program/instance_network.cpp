@@ -1,5 +1,6 @@
 #include "program/instance_network.hpp"
 
+#include "data/survey.hpp"
 #include "method/irnet.hpp"
 #include "method/pseudo_labels.hpp"
 #include "method/scores.hpp"
@@ -57,7 +58,8 @@ std::shared_ptr<bestie_network> make_instance_network(instance_network_flags con
 
 std::string words_of(instance_network_flags const& f)
 {
-  return f.network + " from '" + (f.network == "small" ? f.classifier : f.weights) + "'";
+  auto const& first = f.network == "small" ? f.classifier : f.weights;
+  return f.network + " from '" + first + "'" + contents_of(std::filesystem::path(first));
 }
 
 void write_instances(dataset const& images, bestie_network& network, bestie_inference_options const& how,

@@ -27,7 +27,8 @@ void add_network_flags(CLI::App& app, instance_network_flags& f);
 [[nodiscard]] std::shared_ptr<bestie_network> make_instance_network(instance_network_flags const& f,
                                                                     std::size_t classes);
 
-/// The flags as words of a recipe.
+/// The flags as words of a recipe, and what the file of first weights holds.
+/// @throws cambium::io_error: it cannot be read
 [[nodiscard]] std::string words_of(instance_network_flags const& f);
 
 /// Labels every image: instances/ID.png, pseudo.json (a data set in COCO's form to learn from) and results.json (the

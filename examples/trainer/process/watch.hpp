@@ -16,10 +16,10 @@
 namespace trainer::processes {
 
 struct watch_options {
-  std::chrono::milliseconds meet{300000};     ///< so long processes may take to come
-  std::chrono::milliseconds patience{10000};  ///< after so long a process that still waits for others says so
+  std::chrono::milliseconds meet{300000};  ///< so long processes may take to come
   std::chrono::milliseconds silence{
       8000};  ///< a process that sends nothing for so long is dead; a beat a second is sent
+  std::chrono::milliseconds patience{10000};  ///< after so long a process that still waits for others says so
 };
 
 /// The lines of one process. The thread that looks at them ends the process, with a sentence on stderr that names the

@@ -7,8 +7,9 @@
 #include <cambium/core/error.hpp>
 #include <cambium/io/file.hpp>
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
-#include <thread>
 
 namespace trainer {
 
@@ -44,7 +45,7 @@ survey survey_of(dataset const& set)
     std::uint64_t number = 0;
     std::string failure;
   };
-  int const workers = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  int const workers = std::clamp(at::get_num_threads(), 1, 64);
   loader<seen> images(
       set.size(), 0, workers,
       [&](std::size_t i, std::uint64_t) {

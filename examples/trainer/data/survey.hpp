@@ -15,7 +15,7 @@ struct survey {
   std::string contents{};
 };
 
-/// Loads every image once, with several threads.
+/// Loads every image once, with as many threads as LibTorch has (`at::set_num_threads`).
 /// @throws cambium::io_error, of the first image that cannot be loaded, naming it
 [[nodiscard]] survey survey_of(dataset const& set);
 
